@@ -1,0 +1,1 @@
+"""One gateway in front of every LLM provider; the core package knows none of them."""

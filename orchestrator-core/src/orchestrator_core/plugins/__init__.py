@@ -1,0 +1,1 @@
+"""Discovery, quarantine and the typed caller over pluggy."""

@@ -1,0 +1,122 @@
+"""What a provider says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator_core.provider_api.keys import KeyFormat
+
+CONTRACT_VERSION = "1.0"
+"""Major and minor of the contract. A plugin loads when its major is this one and its minor not above."""
+
+Capability = Literal[
+    "chat",
+    "completion",
+    "function_calling",
+    "vision",
+    "reasoning",
+    "long_context",
+    "code_generation",
+    "embeddings",
+    "structured_output",
+    "realtime_data",
+    "chinese_language",
+]
+"""What a provider can do; what is declared works."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderAuth:
+    """A credential that travels in one header.
+
+    Attributes:
+        header: The header's name.
+        scheme: What stands before the credential, such as `Bearer`.
+    """
+
+    header: str = "authorization"
+    scheme: str | None = "Bearer"
+
+    def __call__(self, credential: str) -> Mapping[str, str]:
+        """Return the header for a credential."""
+        return {self.header: f"{self.scheme} {credential}" if self.scheme else credential}
+
+
+Auth: TypeAlias = Callable[[str], Mapping[str, str]]
+"""Makes the headers that carry a credential. Only the upstream client calls it."""
+
+
+class ModelInfo(BaseModel):
+    """A model of a provider. Any other name is passed on too: no list decides what exists.
+
+    Attributes:
+        id: The name, as the provider gives it.
+        description: For people.
+        context_window: The most tokens of input and output together.
+        max_output_tokens: The most tokens of an answer.
+        capabilities: What the model can do.
+        retired_on: When the vendor switched it off, or will.
+        replacement: What the vendor recommends in its place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    description: str | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: tuple[Capability, ...] = ()
+    retired_on: date | None = None
+    replacement: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderInfo:
+    """The card of a provider, on its class as `info`.
+
+    Attributes:
+        name: The name by which callers choose it, in `provider/model` and in paths.
+        title: The name for people.
+        capabilities: What it can do.
+        contract_version: The version of the contract that the plugin was written for.
+        default_model: The model where the caller and the operator name none.
+        default_embedding_model: The same for embeddings.
+        models: Models that are known without asking.
+        aliases: Other names, such as `kimi_k2`.
+        env_prefixes: Prefixes of its settings in the environment, such as `OPENAI` in `OPENAI_BASE_URL`; the
+            first that is set counts. By default the name in upper case.
+        key_env: Environment variables that hold its keys, in order of precedence; each may also end in `_FILE`.
+            By default each prefix with `_API_KEY`.
+        key_formats: The forms of its keys; none where any will do.
+        foreign_keys: Regular expressions that mark another vendor's keys.
+        requires_key: Whether a call without a credential is hopeless.
+        auth: How the credential travels.
+        named_servers: Whether the class serves any number of servers that the operator names, instead of one.
+        embedded_default: Whether it answers where no other provider is usable (an offline stand-in).
+        otel_name: `gen_ai.provider.name` of OpenTelemetry's conventions.
+        price_id: The provider's id in price tables; None where there is no price.
+    """
+
+    name: str
+    title: str
+    capabilities: Sequence[Capability]
+    contract_version: str = CONTRACT_VERSION
+    default_model: str | None = None
+    default_embedding_model: str | None = None
+    models: Sequence[ModelInfo] = ()
+    aliases: Sequence[str] = ()
+    env_prefixes: Sequence[str] = ()
+    key_env: Sequence[str] = ()
+    key_formats: Sequence[KeyFormat] = ()
+    foreign_keys: Sequence[str] = ()
+    requires_key: bool = True
+    auth: Auth = field(default_factory=HeaderAuth)
+    named_servers: bool = False
+    embedded_default: bool = False
+    otel_name: str | None = None
+    price_id: str | None = None

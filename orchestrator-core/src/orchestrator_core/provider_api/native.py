@@ -1,0 +1,50 @@
+"""Pass-through between a client and a provider that speak the same dialect.
+
+A request may carry the client's body, and an event the upstream's bytes. Where both are of one dialect the
+surface writes them through, and fields that nobody here knows survive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator_core.provider_api.messages import Json
+
+OPENAI_CHAT: Final = "openai.chat"
+"""Dialect of `POST /chat/completions`."""
+
+OPENAI_EMBEDDINGS: Final = "openai.embeddings"
+"""Dialect of `POST /embeddings`."""
+
+ANTHROPIC_MESSAGES: Final = "anthropic.messages"
+"""Dialect of `POST /v1/messages`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRequest:
+    """The client's own body.
+
+    Attributes:
+        dialect: Its protocol, such as `OPENAI_CHAT`.
+        body: The parsed body; `model` in it is the client's name for the model, not the provider's.
+    """
+
+    dialect: str
+    body: Mapping[str, Json]
+
+
+@dataclass(slots=True)
+class NativeEvent:
+    """An upstream event, or the whole body of an answer that is not streamed, as it came.
+
+    Attributes:
+        dialect: Its protocol.
+        data: The JSON text, without the framing of server-sent events.
+        event: The name of the server-sent event, where it has one.
+    """
+
+    dialect: str
+    data: bytes
+    event: str | None = None

@@ -1,0 +1,84 @@
+"""The type that every credential has, from the moment it is read."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any, NoReturn
+
+from pydantic_core import core_schema
+
+MASK = "****"
+
+
+class Secret:
+    """A credential that cannot be printed, formatted, copied, pickled or serialised.
+
+    `reveal` is the only way to the value. It is called in two places: by the upstream client, as it
+    writes the credential into a header, and by the key-format checks. A test holds the project to it.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Wrap a credential.
+
+        Args:
+            value: The credential as the vendor issued it.
+
+        Raises:
+            ValueError: The value is empty.
+        """
+        if not value:
+            raise ValueError("a secret cannot be empty")
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the credential itself."""
+        return self._value
+
+    def redact(self, text: str) -> str:
+        """Return the text with every occurrence of this credential masked."""
+        return text.replace(self._value, MASK) if self._value in text else text
+
+    def redact_bytes(self, data: bytes) -> bytes:
+        """Return the bytes with every occurrence of this credential masked."""
+        value = self._value.encode()
+        return data.replace(value, MASK.encode()) if value in data else data
+
+    def __repr__(self) -> str:
+        return f"Secret('{MASK}')"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError("a secret cannot be copied")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise TypeError("a secret cannot be copied")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a secret cannot be pickled")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Let pydantic models hold secrets: instances only, and never in what they serialise to."""
+
+        def refuse(value: Any) -> NoReturn:
+            raise TypeError("a secret cannot be serialised")
+
+        return core_schema.is_instance_schema(
+            cls,
+            serialization=core_schema.plain_serializer_function_ser_schema(refuse),
+        )

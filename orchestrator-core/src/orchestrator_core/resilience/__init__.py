@@ -1,0 +1,1 @@
+"""Retry, limits and what else keeps a fault from spreading."""

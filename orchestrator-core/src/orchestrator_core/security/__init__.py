@@ -1,0 +1,1 @@
+"""Principals, redaction, CORS policy and the start-up checks."""

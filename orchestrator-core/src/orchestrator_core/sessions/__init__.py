@@ -1,0 +1,1 @@
+"""The conversation store: models, protocol, implementations, migrations."""

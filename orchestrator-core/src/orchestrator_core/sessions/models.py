@@ -1,0 +1,260 @@
+"""What the store keeps: sessions, messages, turns, summaries. No wire format of any provider."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from orchestrator_core.provider_api import Adjustment, FinishReason, Json, Message, Usage
+
+T = TypeVar("T")
+
+TurnState = Literal["pending", "complete", "interrupted", "failed", "client_closed"]
+"""`pending`: under way. `complete`: answered to the end. `interrupted`: broken off after the first content, or by the
+end of the process. `failed`: no provider answered. `client_closed`: the client left; what had come is kept."""
+
+SessionStatus = Literal["active", "expired", "closed"]
+
+
+def new_id(prefix: str) -> str:
+    """Make an id that sorts by time and cannot be guessed: `<prefix>_` and 32 hexadecimal digits."""
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A conversation as a whole.
+
+    Attributes:
+        id: `sess_...`.
+        tenant: Who owns it.
+        user_id: A label of the caller.
+        metadata: The caller's own data.
+        status: Whether it takes further turns.
+        created_at: UTC.
+        last_turn_at: When its last turn began, UTC; None before the first.
+        message_count: The user's messages, without those of failed turns.
+        summary: The text of the newest summary.
+    """
+
+    id: str
+    tenant: str
+    user_id: str | None
+    metadata: Mapping[str, Json]
+    status: SessionStatus
+    created_at: datetime
+    last_turn_at: datetime | None
+    message_count: int
+    summary: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A message in its place.
+
+    Attributes:
+        id: `msg_...`.
+        sequence: Its place in the session, from 1, without gaps.
+        turn_id: The turn that it belongs to.
+        turn_state: How that turn stands.
+        message: The message itself.
+        created_at: UTC.
+        provider: For answers: who answered.
+        model: For answers: the model that answered.
+    """
+
+    id: str
+    sequence: int
+    turn_id: str
+    turn_state: TurnState
+    message: Message
+    created_at: datetime
+    provider: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSummary:
+    """A summary of the messages up to `upto_sequence`, those of earlier summaries among them."""
+
+    id: str
+    upto_sequence: int
+    text: str
+    created_at: datetime
+    provider: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTurn:
+    """A turn that begins.
+
+    Attributes:
+        messages: What the caller says: one user message, or results of tools.
+        session_id: The session to join; None makes one.
+        user_id: The label for a session that is made.
+        metadata: The caller's data for a session that is made.
+        idempotency_key: The caller's key; a turn is made once for each.
+    """
+
+    messages: Sequence[Message]
+    session_id: str | None = None
+    user_id: str | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one provider within a turn.
+
+    Attributes:
+        provider: Who was asked.
+        model: For which model.
+        duration: Seconds.
+        error: The code of the error that ended it; None where it answered.
+    """
+
+    provider: str
+    model: str
+    duration: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnOutcome:
+    """How a turn ended.
+
+    Attributes:
+        state: Any but `pending`.
+        message: The answer, or what came of it.
+        provider: Who answered.
+        model: The model that answered.
+        finish_reason: Why it ended, of the first choice.
+        usage: The tokens.
+        cost: USD; None where the price is unknown.
+        price_version: The price table that `cost` was computed with.
+        attempts: Every try.
+        adjustments: What of the request was mapped, downgraded or dropped.
+        error_code: The code of the error that ended it.
+        duration: Seconds from the request to the end of the answer.
+    """
+
+    state: TurnState
+    message: Message | None = None
+    provider: str | None = None
+    model: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    price_version: str | None = None
+    attempts: Sequence[Attempt] = ()
+    adjustments: Sequence[Adjustment] = ()
+    error_code: str | None = None
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedTurn:
+    """A turn whose beginning is stored.
+
+    Attributes:
+        turn_id: `turn_...`.
+        session: The session, with this turn's message counted.
+        summary: The newest summary.
+        messages: Everything after the summary that belongs to the conversation, this turn's messages last. Those of
+            failed turns are left out.
+        first_with_summary: Whether `summary` was made since the last complete turn.
+        finished: Where the idempotency key names a turn that has ended: how it ended. No provider is to be asked.
+        answer: The stored answer of that turn.
+    """
+
+    turn_id: str
+    session: Session
+    summary: StoredSummary | None
+    messages: Sequence[StoredMessage]
+    first_with_summary: bool = False
+    finished: TurnOutcome | None = None
+    answer: StoredMessage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedTurn:
+    """A turn whose end is stored.
+
+    Attributes:
+        session: The session after it.
+        answer: The stored answer; None where there was none.
+        unsummarized: How many stored messages no summary covers.
+    """
+
+    session: Session
+    answer: StoredMessage | None
+    unsummarized: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSummary:
+    """A summary to be stored.
+
+    Attributes:
+        text: The summary.
+        upto_sequence: The last message that it covers.
+        replaces: The id of the summary that was the newest when this one was made; None where there was none.
+        provider: Who wrote it.
+        model: Which model wrote it.
+        usage: The tokens.
+        cost: USD; None where the price is unknown.
+    """
+
+    text: str
+    upto_sequence: int
+    replaces: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMetrics:
+    """Totals of one session; `total_cost` leaves out turns whose price is unknown."""
+
+    session_id: str
+    message_count: int
+    providers_used: Sequence[str]
+    total_tokens: int
+    total_cost: float
+    average_response_time: float
+    last_summary_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTotals:
+    """Totals of a tenant's sessions; `average_duration` is seconds from creation to the last turn."""
+
+    active: int
+    total_created: int
+    average_duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a list, and whether more follows."""
+
+    items: Sequence[T]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReply:
+    """A response that an idempotency key gives again: status, content type and body as they were sent."""
+
+    status: int
+    content_type: str
+    body: bytes

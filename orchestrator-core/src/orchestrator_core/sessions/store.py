@@ -1,0 +1,130 @@
+"""The protocol of the conversation store. The tenant is the first argument of every method, and of every query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from orchestrator_core.provider_api import Json
+from orchestrator_core.sessions.models import (
+    FinishedTurn,
+    NewSummary,
+    NewTurn,
+    Page,
+    Session,
+    SessionMetrics,
+    SessionStatus,
+    StartedTurn,
+    StoredMessage,
+    StoredReply,
+    StoreTotals,
+    TurnOutcome,
+)
+
+
+class SessionStore(Protocol):
+    """Keeps conversations. A method that returns has stored durably what it was given.
+
+    Every method raises `StorageBusy`, `StorageFull` or `StorageError`, within a bounded time. A session of another
+    tenant raises `NotFound`, exactly as one that never was.
+    """
+
+    async def open(self) -> None:
+        """Bring the schema up to date, and mark turns that the last process left pending as interrupted."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and close."""
+        ...
+
+    async def ping(self) -> None:
+        """Make sure that the store can be written."""
+        ...
+
+    async def create_session(
+        self, tenant: str, *, user_id: str | None = None, metadata: Mapping[str, Json] | None = None
+    ) -> Session:
+        """Make a session."""
+        ...
+
+    async def get_session(self, tenant: str, session_id: str) -> Session:
+        """Read a session."""
+        ...
+
+    async def list_sessions(
+        self, tenant: str, *, limit: int, offset: int = 0, user_id: str | None = None
+    ) -> Page[Session]:
+        """Read a page of sessions, newest first."""
+        ...
+
+    async def update_session(
+        self,
+        tenant: str,
+        session_id: str,
+        *,
+        metadata: Mapping[str, Json] | None = None,
+        status: SessionStatus | None = None,
+    ) -> Session:
+        """Replace the metadata, or close the session; what is None stays."""
+        ...
+
+    async def delete_session(self, tenant: str, session_id: str) -> None:
+        """Delete a session and all that belongs to it."""
+        ...
+
+    async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:
+        """Store a turn's messages and its pending row, in one transaction, and read its context.
+
+        A turn that came before with the same idempotency key: where it ended with an answer, that is returned in
+        `finished`; where it failed or was interrupted as the last turn of its session, it is taken up again without
+        doubling its messages; where it is under way, `RequestInFlight`.
+
+        Raises:
+            NotFound: No such session.
+            SessionBusy: Another turn of the session is pending.
+            SessionEnded: The session is expired or closed.
+            RequestInFlight: The turn of this idempotency key is pending.
+        """
+        ...
+
+    async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
+        """Store how a turn ended, with its answer and its usage, in one transaction."""
+        ...
+
+    async def history(self, tenant: str, session_id: str, *, limit: int, offset: int = 0) -> Page[StoredMessage]:
+        """Read a page of messages, oldest first, those of failed turns among them."""
+        ...
+
+    async def context(self, tenant: str, session_id: str) -> StartedTurn:
+        """Read what a turn would see now, for summaries; `turn_id` is empty."""
+        ...
+
+    async def add_summary(self, tenant: str, session_id: str, summary: NewSummary) -> bool:
+        """Store a summary if `replaces` still is the newest one; return whether it was stored."""
+        ...
+
+    async def metrics(self, tenant: str, session_id: str) -> SessionMetrics:
+        """Read a session's totals."""
+        ...
+
+    async def totals(self, tenant: str) -> StoreTotals:
+        """Read the totals of a tenant."""
+        ...
+
+    async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | None:
+        """Claim an idempotency key for a request, or get the reply that it already had.
+
+        Args:
+            tenant: Whose key it is.
+            key: The client's `Idempotency-Key`.
+            fingerprint: A digest of method, path and body.
+
+        Raises:
+            RequestInFlight: Another request holds the key.
+            IdempotencyMismatch: The key was used for another request.
+        """
+        ...
+
+    async def settle(self, tenant: str, key: str, reply: StoredReply | None) -> None:
+        """Keep the reply of a claimed key; None gives the key free, so that the request may be tried again."""
+        ...

@@ -1,0 +1,1 @@
+"""The HTTP client and the reader of server-sent events that core hands to plugins."""

@@ -1,0 +1,106 @@
+"""Everything that is checked, and the demonstration. `nox -l` lists it, `nox` runs all checks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+CORE = "orchestrator-core"
+DISTRIBUTIONS = (CORE, *(path.parent.as_posix() for path in sorted(Path("plugins").glob("*/pyproject.toml"))))
+PYTHONS = nox.project.python_versions(nox.project.load_toml(f"{CORE}/pyproject.toml"))
+DEMO = "docs/tutorial/first_conversation.py"
+
+
+def install(session: nox.Session, group: str | None, *, editable: bool = True) -> None:
+    """Install every distribution of this tree, and a group of development dependencies."""
+    arguments = ["--group", group] if group else []
+    for path in DISTRIBUTIONS:
+        arguments += ["--editable", f"./{path}"] if editable else [f"./{path}"]
+    session.install(*arguments)
+
+
+def run_tests(session: nox.Session) -> None:
+    """Run pytest; a whole run must cover 90 % of core, a chosen part of the tests need not."""
+    install(session, "tests")
+    chosen = list(session.posargs)
+    measured = [] if chosen else ["--cov", "--cov-fail-under=90"]
+    session.run("pytest", *measured, *chosen, env={"PYTHONDONTWRITEBYTECODE": "1"})
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests on this Python, with coverage; arguments after `--` go to pytest."""
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS, default=False)
+def matrix(session: nox.Session) -> None:
+    """Run all tests on every supported Python that is installed here."""
+    run_tests(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style and the format of every file."""
+    session.install("--group", "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of every source, strictly, and of the file that plays a user of the contract."""
+    install(session, "typing")
+    for path in DISTRIBUTIONS:
+        session.run("mypy", f"{path}/src")
+    session.run("mypy", "tests/typing", "docs/tutorial", "noxfile.py")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check who imports whom, and the other rules of the architecture."""
+    install(session, "imports")
+    session.run("lint-imports")
+    session.run("pytest", "tests/architecture")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Build every distribution, check its metadata, and hold the demo's conversation with the wheels."""
+    session.install("--group", "packaging")
+    target = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    for path in DISTRIBUTIONS:
+        # Without --sdist and --wheel, build makes the wheel from the source distribution, as a user's pip would.
+        session.run("python", "-m", "build", "--outdir", str(target), path, silent=True)
+    session.run("twine", "check", "--strict", *map(str, sorted(target.iterdir())))
+    clean = Path(session.create_tmp()) / "clean"
+    shutil.rmtree(clean, ignore_errors=True)
+    session.run("python", "-m", "venv", str(clean))
+    python = str(clean / "bin" / "python")
+    wheels = [str(wheel) for name in ("core", "echo") for wheel in target.glob(f"orchestrator_{name}-*.whl")]
+    session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
+    session.run(python, DEMO, external=True)
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """Hold a first conversation with a real gateway, offline."""
+    session.install("--quiet", f"./{CORE}", "./plugins/echo")
+    session.run("python", DEMO, env={"COLUMNS": os.environ.get("COLUMNS", "100")})

@@ -1,0 +1,125 @@
+"""OpenAI's messages (API reference, Chat Completions, `messages`) to canonical ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from orchestrator_core.provider_api import (
+    FilePart,
+    ImagePart,
+    Json,
+    Message,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from orchestrator_core.server.translate.fields import Fields, invalid
+from orchestrator_core.server.translate.openai_parts import metadata, opaque, read_content
+
+
+def read_messages(body: Fields, key: str = "messages") -> list[Message]:
+    """Read the conversation.
+
+    Raises:
+        InvalidRequest: It is missing, empty or malformed.
+    """
+    if not body.items(key):
+        raise invalid(body.at(key), "a list with at least one message is required")
+    reader = _Reader()
+    return [reader.read(message, index) for index, message in enumerate(body.objects(key))]
+
+
+class _Reader:
+    """Reads messages in order, since a result of the retired `function` role names no call, but follows one."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, str] = {}
+
+    def read(self, message: Fields, index: int) -> Message:
+        role = message.required("role")
+        match role:
+            case "system" | "developer":
+                return Message(role="system", parts=self._said(message), name=message.string("name"))
+            case "user":
+                return Message(role="user", parts=self._said(message), name=message.string("name"))
+            case "assistant":
+                return Message(role="assistant", parts=self._answer(message, index), name=message.string("name"))
+            case "tool":
+                result = _result(message, message.required("tool_call_id"), message.string("name"))
+                return Message(role="tool", parts=(result,))
+            case "function":
+                name = message.required("name", empty=False)
+                result = _result(message, self._calls.pop(name, f"call_{name}"), name)
+                return Message(role="tool", parts=(result,))
+            case _:
+                raise invalid(message.at("role"), "expected 'system', 'developer', 'user', 'assistant' or 'tool'")
+
+    def _said(self, message: Fields) -> tuple[Part, ...]:
+        parts = read_content(message)
+        if not parts:
+            raise invalid(message.at("content"), "a string or a list of parts is required")
+        return tuple(parts)
+
+    def _answer(self, message: Fields, index: int) -> tuple[Part, ...]:
+        parts: list[Part] = [*_reasoning(message), *read_content(message)]
+        if refusal := message.string("refusal"):
+            parts.append(RefusalPart(text=refusal))
+        if audio := message.object("audio"):
+            parts.append(opaque({"audio": audio.data}))
+        parts.extend(_call(call) for call in message.objects("tool_calls"))
+        if legacy := message.object("function_call"):
+            name, call_id = legacy.required("name", empty=False), f"call_{index}"
+            self._calls[name] = call_id
+            parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
+        return tuple(parts)
+
+
+def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
+    """Read `reasoning_details`, which answers have where a provider signed its thoughts, or the text alone."""
+    if details := message.objects("reasoning_details"):
+        return [ReasoningPart(text=each.string("text") or "", provider_metadata=metadata(each)) for each in details]
+    text = message.string("reasoning_content")
+    return [ReasoningPart(text=text)] if text else []
+
+
+def _call(call: Fields) -> ToolCallPart:
+    call_id = call.required("id", empty=False)
+    kind = call.string("type") or "function"
+    if kind == "custom":
+        custom = call.need("custom")
+        arguments = json.dumps({"input": custom.string("input") or ""}, ensure_ascii=False)
+        return ToolCallPart(id=call_id, name=custom.required("name", empty=False), arguments=arguments)
+    if kind != "function":
+        raise invalid(call.at("type"), "expected 'function' or 'custom'")
+    function = call.need("function")
+    return ToolCallPart(
+        id=call_id,
+        name=function.required("name", empty=False),
+        arguments=_arguments(function),
+        provider_metadata=metadata(call),
+    )
+
+
+def _arguments(function: Fields) -> str:
+    """Read arguments as JSON text; Mistral takes the object itself too."""
+    value: Json = function.data.get("arguments")
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return function.string("arguments") or ""
+
+
+def _result(message: Fields, call_id: str, name: str | None) -> ToolResultPart:
+    parts = read_content(message)
+    if all(isinstance(part, TextPart) for part in parts) and len(parts) <= 1:
+        text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        return ToolResultPart(tool_call_id=call_id, content=text, name=name)
+    kept: list[TextPart | ImagePart | FilePart] = []
+    for index, part in enumerate(parts):
+        if not isinstance(part, TextPart | ImagePart | FilePart):
+            raise invalid(f"{message.at('content')}.{index}.type", "a tool's result is text, images or files")
+        kept.append(part)
+    return ToolResultPart(tool_call_id=call_id, content=tuple(kept), name=name)

@@ -1,0 +1,199 @@
+"""The body of OpenAI's `POST /chat/completions` to a canonical request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
+    ChatRequest,
+    Deadline,
+    Json,
+    NamedTool,
+    NativeRequest,
+    ResponseFormat,
+    Tool,
+    ToolChoice,
+)
+from orchestrator_core.server.translate.fields import Fields, invalid
+from orchestrator_core.server.translate.openai_messages import read_messages
+from orchestrator_core.server.translate.openai_parts import metadata
+
+_KNOWN = frozenset(
+    (
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "seed",
+        "n",
+        "presence_penalty",
+        "frequency_penalty",
+        "functions",
+        "function_call",
+    )
+)
+
+_CHOICES: Mapping[str, Literal["auto", "none", "required"]] = {
+    "auto": "auto",
+    "none": "none",
+    "required": "required",
+    "any": "required",  # Mistral's word (API reference, `tool_choice`)
+}
+
+
+def read_chat(
+    body: Mapping[str, Json], *, deadline: Deadline, strict: bool = False, request_id: str | None = None
+) -> ChatRequest:
+    """Read a chat request.
+
+    Ranges are the provider's to check, since they differ and its errors are exact. `model` may be missing; in
+    `extra` are the fields that core does not know, and the kinds of tools, choices and formats that only this
+    dialect has.
+
+    Args:
+        body: The client's JSON.
+        deadline: When the call must end.
+        strict: Whether a parameter that would have to be left out is an error.
+        request_id: The gateway's id of the request.
+
+    Returns:
+        The request, with the body as its `native`.
+
+    Raises:
+        InvalidRequest: A field is missing or of the wrong type; `param` is its dotted path.
+    """
+    fields = Fields(body)
+    extra = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
+    if (limit := fields.integer("max_completion_tokens", least=1)) is None:
+        limit = fields.integer("max_tokens", least=1)
+    return ChatRequest(
+        model=fields.string("model") or "",
+        messages=read_messages(fields),
+        deadline=deadline,
+        stream=fields.boolean("stream") or False,
+        strict=strict,
+        tools=_tools(fields, extra),
+        tool_choice=_tool_choice(fields, extra),
+        parallel_tool_calls=fields.boolean("parallel_tool_calls"),
+        response_format=_response_format(fields, extra),
+        reasoning_effort=fields.string("reasoning_effort"),
+        temperature=fields.number("temperature"),
+        top_p=fields.number("top_p"),
+        max_tokens=limit,
+        stop=_stop(fields),
+        seed=fields.integer("seed"),
+        n=fields.integer("n", least=1),
+        presence_penalty=fields.number("presence_penalty"),
+        frequency_penalty=fields.number("frequency_penalty"),
+        extra=extra,
+        native=NativeRequest(OPENAI_CHAT, body),
+        request_id=request_id,
+    )
+
+
+def wants_usage(body: Mapping[str, Json]) -> bool:
+    """Read `stream_options.include_usage`.
+
+    Raises:
+        InvalidRequest: It is malformed.
+    """
+    options = Fields(body).object("stream_options")
+    return options is not None and bool(options.boolean("include_usage"))
+
+
+def _tools(fields: Fields, extra: dict[str, Json]) -> Sequence[Tool]:
+    extra.pop("tools", None)
+    tools = [_tool(function) for function in fields.objects("functions")]
+    others: list[Json] = []
+    for entry in fields.objects("tools"):
+        if entry.required("type") == "function":
+            tools.append(_tool(entry.need("function"), entry))
+        else:
+            others.append(entry.data)
+    if others:
+        extra["tools"] = others
+    return tools
+
+
+def _tool(function: Fields, entry: Fields | None = None) -> Tool:
+    parameters = function.object("parameters")
+    return Tool(
+        name=function.required("name", empty=False),
+        description=function.string("description"),
+        parameters=None if parameters is None else parameters.data,
+        strict=function.boolean("strict"),
+        provider_metadata=None if entry is None else metadata(entry),
+    )
+
+
+def _tool_choice(fields: Fields, extra: dict[str, Json]) -> ToolChoice | None:
+    extra.pop("tool_choice", None)
+    choice = fields.data.get("tool_choice")
+    if choice is None:
+        return _function_call(fields)
+    if isinstance(choice, str):
+        if choice not in _CHOICES:
+            raise invalid(
+                fields.at("tool_choice"), "expected 'none', 'auto', 'required' or an object that names a tool"
+            )
+        return _CHOICES[choice]
+    named = fields.need("tool_choice")
+    if named.required("type") == "function":
+        return NamedTool(name=named.need("function").required("name", empty=False))
+    extra["tool_choice"] = choice
+    allowed = named.object("allowed_tools")
+    return None if allowed is None else _CHOICES.get(allowed.required("mode"))
+
+
+def _function_call(fields: Fields) -> ToolChoice | None:
+    """Read the retired form of `tool_choice`."""
+    choice = fields.data.get("function_call")
+    if choice is None or isinstance(choice, str):
+        return _CHOICES.get(choice or "")
+    return NamedTool(name=fields.need("function_call").required("name", empty=False))
+
+
+def _response_format(fields: Fields, extra: dict[str, Json]) -> ResponseFormat | None:
+    extra.pop("response_format", None)
+    form = fields.object("response_format")
+    if form is None:
+        return None
+    match form.required("type"):
+        case "text":
+            return ResponseFormat(type="text")
+        case "json_object":
+            return ResponseFormat(type="json_object")
+        case "json_schema":
+            inner = form.need("json_schema")
+            schema = inner.object("schema")
+            return ResponseFormat(
+                type="json_schema",
+                name=inner.string("name"),
+                description=inner.string("description"),
+                json_schema=None if schema is None else schema.data,
+                strict=inner.boolean("strict"),
+            )
+        case _:
+            extra["response_format"] = form.data
+            return None
+
+
+def _stop(fields: Fields) -> Sequence[str] | None:
+    stop = fields.data.get("stop")
+    if stop is None:
+        return None
+    if isinstance(stop, str):
+        return (stop,)
+    for index, item in enumerate(fields.items("stop")):
+        if not isinstance(item, str):
+            raise invalid(fields.at(f"stop.{index}"), "expected a string")
+    return tuple(stop)

@@ -1,0 +1,180 @@
+"""The events of an answer to OpenAI's `chat.completion.chunk` (API reference, Chat Completions, streaming)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import jiter
+
+from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
+    ChatEvent,
+    Finish,
+    Json,
+    NativeEvent,
+    ReasoningDelta,
+    ReasoningPart,
+    RefusalDelta,
+    Start,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+    WholePart,
+)
+from orchestrator_core.server.translate.openai_response import media, reasoning_detail, usage
+
+DONE = b"[DONE]"
+"""The data of the event that ends a stream."""
+
+
+class ChunkWriter:
+    """Turns events into the data of server-sent events.
+
+    An upstream event of the same dialect goes through as it came; the events that were read from it are passed over.
+    """
+
+    def __init__(self, *, model: str, request_id: str, include_usage: bool) -> None:
+        """Start a stream.
+
+        Args:
+            model: The model that was asked, for providers that do not say which one answers.
+            request_id: The gateway's id of the request, for providers that give no id.
+            include_usage: Whether the client asked for the usage, which then comes in a last chunk.
+        """
+        self._include_usage = include_usage
+        self._frame: dict[str, Json] = {
+            "id": f"chatcmpl-{request_id}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._native = False
+        self._usage: Usage | None = None
+        self._choices: dict[int, _ChoiceState] = {}
+
+    def add(self, event: ChatEvent) -> Iterator[bytes]:
+        """Yield the chunks that an event makes: none, one or two."""
+        native = event.native
+        if native is not None and native.dialect == OPENAI_CHAT:
+            self._native = True
+            if self._include_usage or not _only_usage(event, native):
+                yield native.data
+        elif not self._native:
+            yield from self._translate(event)
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what ends a stream that is complete: the usage where it was asked for, and the last mark."""
+        if self._include_usage and self._usage is not None and not self._native:
+            yield _dump({**self._frame, "choices": [], "usage": usage(self._usage)})
+        yield DONE
+
+    def _translate(self, event: ChatEvent) -> Iterator[bytes]:
+        if isinstance(event, Start):
+            self._begin(event)
+            return
+        if isinstance(event, UsageReport):
+            self._usage = event.usage or self._usage
+            return
+        finish = event.reason if isinstance(event, Finish) else None
+        delta = self._delta(event)
+        if delta is None and finish is None:
+            return
+        state = self._state(event.choice)
+        if not state.begun:
+            state.begun = True
+            yield self._chunk(event.choice, {"role": "assistant", "content": "", "refusal": None})
+        yield self._chunk(event.choice, delta or {}, finish)
+
+    def _begin(self, start: Start) -> None:
+        self._frame["id"] = start.id or self._frame["id"]
+        self._frame["created"] = start.created or self._frame["created"]
+        self._frame["model"] = start.model or self._frame["model"]
+
+    def _delta(self, event: ChatEvent) -> dict[str, Json] | None:
+        if isinstance(event, TextDelta):
+            return {"content": event.text} if event.text else None
+        if isinstance(event, ReasoningDelta):
+            return self._reasoning(event)
+        if isinstance(event, RefusalDelta):
+            return {"refusal": event.text} if event.text else None
+        if isinstance(event, ToolCallDelta):
+            return {"tool_calls": [self._call(event)]}
+        if isinstance(event, Finish):
+            return self._state(event.choice).missing_arguments()
+        if isinstance(event, WholePart) and event.part is not None:
+            return media((event.part,)) or None
+        return None
+
+    def _reasoning(self, event: ReasoningDelta) -> dict[str, Json] | None:
+        delta: dict[str, Json] = {}
+        index = self._state(event.choice).thought(event.block)
+        if event.text:
+            delta["reasoning_content"] = event.text
+        if event.provider_metadata:
+            part = ReasoningPart(text=event.text, provider_metadata=event.provider_metadata)
+            delta["reasoning_details"] = [reasoning_detail(part, index)]
+        return delta or None
+
+    def _call(self, event: ToolCallDelta) -> dict[str, Json]:
+        state = self._state(event.choice)
+        first = event.index not in state.calls
+        call: dict[str, Json] = {"index": state.calls.setdefault(event.index, len(state.calls))}
+        if event.arguments:
+            state.argued.add(call["index"])
+        function: dict[str, Json] = {"arguments": event.arguments}
+        if first:
+            call |= {"id": event.id, "type": "function"}
+            function["name"] = event.name
+        call["function"] = function
+        if event.provider_metadata:
+            call["extra_content"] = event.provider_metadata
+        return call
+
+    def _state(self, choice: int) -> _ChoiceState:
+        state = self._choices.get(choice)
+        if state is None:
+            state = self._choices[choice] = _ChoiceState()
+        return state
+
+    def _chunk(self, index: int, delta: dict[str, Json], finish: str | None = None) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        chunk = {**self._frame, "choices": [choice]}
+        if self._include_usage:
+            chunk["usage"] = None
+        return _dump(chunk)
+
+
+class _ChoiceState:
+    """What has been written of one alternative."""
+
+    __slots__ = ("_thoughts", "argued", "begun", "calls")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.calls: dict[int, int] = {}
+        self.argued: set[int] = set()
+        self._thoughts: dict[int | str | None, int] = {}
+
+    def thought(self, block: int | str | None) -> int:
+        """Return the index of a block of reasoning, from 0 without gaps."""
+        return self._thoughts.setdefault(block, len(self._thoughts))
+
+    def missing_arguments(self) -> dict[str, Json] | None:
+        """Return the delta that gives empty objects to calls without arguments, since clients parse them."""
+        bare = [index for index in self.calls.values() if index not in self.argued]
+        return {"tool_calls": [{"index": index, "function": {"arguments": "{}"}} for index in bare]} if bare else None
+
+
+def _only_usage(event: ChatEvent, native: NativeEvent) -> bool:
+    """Whether an upstream chunk is the one of `include_usage`, which the gateway asks for anyway."""
+    if not isinstance(event, UsageReport):
+        return False
+    chunk = jiter.from_json(native.data)
+    return isinstance(chunk, dict) and not chunk.get("choices")
+
+
+def _dump(value: Json) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,124 @@
+"""An answer on its way to a surface: its events are folded and metered as they pass."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from orchestrator_core.orchestration.fold import Fold
+from orchestrator_core.orchestration.opening import OpenStream
+from orchestrator_core.orchestration.pipeline import Call
+from orchestrator_core.provider_api import (
+    Adjustment,
+    ChatEvent,
+    ChatRequest,
+    ChatResponse,
+    EmbeddingResponse,
+    ProviderBadResponse,
+    Usage,
+)
+from orchestrator_core.sessions.models import Attempt
+
+
+class Answer:
+    """An open call. Consume `events` to the end, or `response`; otherwise `aclose`.
+
+    Attributes:
+        provider: The provider instance that answers.
+        model: The model that was asked, as the provider names it.
+        attempts: Every try, the last one being this.
+        cost: USD, after the end; None where the price or the usage is unknown.
+    """
+
+    def __init__(
+        self, call: Call[ChatRequest], opened: OpenStream, on_end: Callable[[Answer], Awaitable[None]]
+    ) -> None:
+        """Wrap an open call; `on_end` is told once when it ended, however that was."""
+        self.provider = call.target.provider.id
+        self.target = call.target
+        self.attempts: Sequence[Attempt] = call.attempts
+        self.cost: float | None = None
+        self.price_version: str | None = None
+        self._opened = opened
+        self._on_end = on_end
+        self._fold = Fold()
+        self._events: AsyncGenerator[ChatEvent, None] | None = None
+        self._ended = False
+
+    @property
+    def model(self) -> str:
+        """The model that answers: as the provider says, or as it was asked."""
+        return self._opened.start.model or self.target.model
+
+    @property
+    def adjustments(self) -> Sequence[Adjustment]:
+        """What of the request was mapped, downgraded or dropped."""
+        return self._opened.start.adjustments
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens, as far as the provider has said."""
+        return self._fold.usage
+
+    @property
+    def folded(self) -> ChatResponse:
+        """The answer so far."""
+        return self._fold.response()
+
+    async def events(self) -> AsyncGenerator[ChatEvent, None]:
+        """Yield the events once, `Start` first.
+
+        Raises:
+            GatewayError: The answer broke off after the commit point.
+        """
+        add = self._fold.add
+        try:
+            async with aclosing(self._opened.events()) as events:
+                async for event in events:
+                    add(event)
+                    yield event
+            if not self._fold.response().complete:
+                raise ProviderBadResponse("The provider's answer broke off before its end.")
+        finally:
+            await self._end()
+
+    async def response(self) -> ChatResponse:
+        """Drain the events and return the whole answer.
+
+        Raises:
+            GatewayError: The answer broke off.
+        """
+        async with aclosing(self.events()) as events:
+            async for _ in events:
+                pass
+        return self._fold.response()
+
+    async def aclose(self) -> None:
+        """Give the answer up: close the upstream call. Does nothing after the end."""
+        await self._opened.aclose()
+        await self._end()
+
+    async def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            await self._on_end(self)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingAnswer:
+    """Vectors, and where they came from.
+
+    Attributes:
+        provider: The provider instance that answered.
+        model: The model that was asked.
+        attempts: Every try.
+        response: The provider's answer.
+        cost: USD; None where the price or the usage is unknown.
+    """
+
+    provider: str
+    model: str
+    attempts: Sequence[Attempt]
+    response: EmbeddingResponse
+    cost: float | None

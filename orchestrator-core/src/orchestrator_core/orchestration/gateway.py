@@ -1,0 +1,268 @@
+"""The heart of the gateway, as the surfaces see it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from orchestrator_core.config import Config
+from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
+from orchestrator_core.orchestration.context import build_context
+from orchestrator_core.orchestration.locks import SessionLocks
+from orchestrator_core.orchestration.memory import Memory
+from orchestrator_core.orchestration.opening import OpenStream, open_stream
+from orchestrator_core.orchestration.pipeline import Call, run
+from orchestrator_core.orchestration.replay import ReplayedAnswer
+from orchestrator_core.orchestration.requests import Selection, TurnRequest
+from orchestrator_core.orchestration.routing import Router, Target
+from orchestrator_core.orchestration.turn import TurnAnswer
+from orchestrator_core.plugins import Registry
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    Deadline,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    GatewayError,
+)
+from orchestrator_core.resilience.keys import KeyRing
+from orchestrator_core.security.principal import Principal
+from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.store import SessionStore
+from orchestrator_core.telemetry.cost import price
+from orchestrator_core.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Gateway:
+    """Answers calls and turns.
+
+    Attributes:
+        config: The configuration.
+        registry: The providers.
+        store: The conversations.
+        metrics: What is counted.
+        router: Resolves names.
+        stopping: Whether no new work is taken.
+    """
+
+    def __init__(self, config: Config, registry: Registry, store: SessionStore, metrics: Metrics) -> None:
+        """Put the parts together; `start` before use."""
+        self.config = config
+        self.registry = registry
+        self.store = store
+        self.metrics = metrics
+        self.router = Router(config.settings, registry)
+        self.stopping = False
+        self._keys = KeyRing()
+        self._locks = SessionLocks(config.settings.session_wait)
+        self._memory = Memory(config.settings, self.router, store, self.chat)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Open the store and the providers.
+
+        Raises:
+            StorageError: The store cannot be opened.
+        """
+        await asyncio.gather(self.store.open(), self.registry.start())
+
+    async def close(self) -> None:
+        """Finish what must be stored, then close everything."""
+        self.stopping = True
+        await self._memory.close()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.registry.close()
+        await self.store.close()
+
+    def deadline(self, timeout: float | None = None) -> Deadline:
+        """Return the deadline of a request that begins now; `timeout` (seconds) can only shorten it."""
+        return self.config.settings.deadline(timeout)
+
+    async def chat(self, principal: Principal, selection: Selection, request: ChatRequest) -> Answer:
+        """Open a call: when this returns, the first content has come.
+
+        Args:
+            principal: Who asks.
+            selection: Who is to answer.
+            request: What is asked; `model` and `credential` are filled in.
+
+        Raises:
+            GatewayError: No provider answered, or the request cannot be routed.
+        """
+        call = Call(request, self.router.targets(principal, selection, "chat"), selection.credential)
+        return await self._open(call)
+
+    async def embed(self, principal: Principal, selection: Selection, request: EmbeddingRequest) -> EmbeddingAnswer:
+        """Ask for vectors.
+
+        Raises:
+            GatewayError: No provider answered, or the request cannot be routed.
+        """
+        call = Call(request, self.router.targets(principal, selection, "embeddings"), selection.credential)
+        try:
+            response = await run(call, _send_embedding, self._keys)
+        finally:
+            self._observe_failures(call, "embeddings")
+        provider, model = call.target.provider, response.model or call.target.model
+        paid = price(provider.info, model, response.usage) if response.usage else None
+        cost = paid.usd if paid else None
+        self.metrics.observe_call(
+            provider.id, call.target.model, "embeddings", call.attempts[-1].duration, None, response.usage, cost
+        )
+        return EmbeddingAnswer(provider.id, model, call.attempts, response, cost)
+
+    async def turn(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
+        """Begin a turn: when this returns, what was said is stored and the first content of the answer has come.
+
+        Raises:
+            NotFound: No such session of this tenant.
+            SessionBusy: Another turn did not end in time.
+            StorageError: Nothing could be stored; no provider was asked.
+            GatewayError: No provider answered, or the request cannot be routed.
+        """
+        begun = time.monotonic()
+        targets = self.router.targets(principal, request.selection, "chat")
+        async with AsyncExitStack() as stack:
+            if request.session_id is not None:
+                await stack.enter_async_context(self._locks.hold(request.session_id))
+            started = await self._begin(principal, request)
+            if started.finished is not None:
+                return self._replay(started, begun, stack.pop_all())
+            call = Call(request.template, targets, request.selection.credential)
+
+            async def finish(outcome: TurnOutcome) -> FinishedTurn:
+                return await self._keep(self._finish(principal, call, started, outcome))
+
+            try:
+                started = await self._remember(principal, request, started)
+                call.request = replace(request.template, messages=build_context(request.template.messages, started))
+                answer = await self._open(call)
+            except BaseException as error:
+                await finish(_failure(error, call, time.monotonic() - begun, stopping=self.stopping))
+                raise
+            return TurnAnswer(
+                started, answer, finish, begun=begun, held=stack.pop_all(), stopping=lambda: self.stopping
+            )
+
+    async def _begin(self, principal: Principal, request: TurnRequest) -> StartedTurn:
+        """Store the beginning of a turn; a caller who leaves meanwhile leaves no pending turn behind."""
+        turn = NewTurn(
+            messages=request.messages,
+            session_id=request.session_id,
+            user_id=request.user_id,
+            metadata=request.metadata,
+            idempotency_key=request.idempotency_key,
+        )
+        beginning = self._own(self.store.begin_turn(principal.tenant, turn))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            self._own(self._abandon(principal, beginning))
+            raise
+
+    async def _abandon(self, principal: Principal, beginning: asyncio.Task[StartedTurn]) -> None:
+        with suppress(GatewayError):
+            started = await beginning
+            if started.finished is None:
+                outcome = TurnOutcome(state="client_closed", error_code="cancelled")
+                await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+
+    async def _remember(self, principal: Principal, request: TurnRequest, started: StartedTurn) -> StartedTurn:
+        """Wait for a summary that is overdue, and read the context anew."""
+        if not self._memory.overdue(len(started.messages)):
+            return started
+        limit = request.template.deadline.remaining()
+        await self._memory.wait(principal, started.session.id, request.selection, limit)
+        fresh = await self.store.context(principal.tenant, started.session.id)
+        return replace(
+            started,
+            summary=fresh.summary,
+            messages=fresh.messages,
+            first_with_summary=fresh.first_with_summary,
+        )
+
+    async def _finish(
+        self, principal: Principal, call: Call[ChatRequest], started: StartedTurn, outcome: TurnOutcome
+    ) -> FinishedTurn:
+        """Store the end of a turn, and have the session summarised where that is due."""
+        finished = await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+        if self._memory.due(finished.unsummarized) and not self.stopping:
+            # Without the caller's own key: that serves the caller's request only, and the request is over.
+            selection = Selection(provider=call.target.provider.id, model=call.target.model)
+            self._memory.schedule(principal, started.session.id, selection)
+        return finished
+
+    def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something that must be finished even if the caller is cancelled."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _keep(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.shield(self._own(work))
+
+    def _replay(self, started: StartedTurn, begun: float, held: AsyncExitStack) -> TurnAnswer:
+        async def finish(_: TurnOutcome) -> FinishedTurn:
+            return FinishedTurn(session=started.session, answer=started.answer, unsummarized=0)
+
+        if started.finished is None:
+            raise RuntimeError("only a finished turn is replayed")
+        answer = ReplayedAnswer(started.finished)
+        return TurnAnswer(started, answer, finish, begun=begun, held=held, stopping=lambda: self.stopping)
+
+    async def _open(self, call: Call[ChatRequest]) -> Answer:
+        try:
+            opened = await run(call, _send_chat, self._keys)
+        finally:
+            self._observe_failures(call, "chat")
+        begun = time.monotonic() - call.attempts[-1].duration
+
+        async def on_end(answer: Answer) -> None:
+            usage = answer.usage
+            paid = price(answer.target.provider.info, answer.model, usage) if usage else None
+            if paid:
+                answer.cost, answer.price_version = paid.usd, paid.version
+            code = None if answer.folded.complete else "interrupted"
+            self.metrics.observe_call(
+                answer.provider,
+                answer.target.model,
+                "chat",
+                time.monotonic() - begun,
+                code,
+                usage,
+                answer.cost,
+            )
+
+        return Answer(call, opened, on_end)
+
+    def _observe_failures(self, call: Call[Any], operation: str) -> None:
+        for attempt in call.attempts:
+            if attempt.error is not None:
+                self.metrics.observe_call(
+                    attempt.provider, attempt.model, operation, attempt.duration, attempt.error, None, None
+                )
+
+
+def _failure(error: BaseException, call: Call[ChatRequest], duration: float, *, stopping: bool) -> TurnOutcome:
+    """Return the outcome of a turn that no provider answered."""
+    if isinstance(error, asyncio.CancelledError):
+        state: TurnState = "interrupted" if stopping else "client_closed"
+        code = "cancelled"
+    else:
+        state, code = "failed", error.code if isinstance(error, GatewayError) else "internal_error"
+    return TurnOutcome(state=state, attempts=tuple(call.attempts), error_code=code, duration=duration)
+
+
+async def _send_chat(target: Target, request: ChatRequest) -> OpenStream:
+    return await open_stream(target.provider.chat(request), request.deadline, stream=request.stream)
+
+
+async def _send_embedding(target: Target, request: EmbeddingRequest) -> EmbeddingResponse:
+    return await target.provider.embed(request)

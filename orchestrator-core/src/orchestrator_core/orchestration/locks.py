@@ -1,0 +1,56 @@
+"""One turn at a time for each session, with a bounded wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from orchestrator_core.provider_api import SessionBusy
+
+
+class SessionLocks:
+    """Serialises the turns of a session within this process; the store does so between processes."""
+
+    def __init__(self, wait: float) -> None:
+        """Make locks.
+
+        Args:
+            wait: Seconds that a turn waits for the one before it.
+        """
+        self._wait = wait
+        self._locks: dict[str, _Lock] = {}
+
+    @asynccontextmanager
+    async def hold(self, session_id: str) -> AsyncIterator[None]:
+        """Hold a session's lock.
+
+        Raises:
+            SessionBusy: It was not free in time.
+        """
+        entry = self._locks.setdefault(session_id, _Lock())
+        entry.users += 1
+        try:
+            try:
+                async with asyncio.timeout(self._wait):
+                    await entry.lock.acquire()
+            except TimeoutError:
+                raise SessionBusy(
+                    "Another turn of this session is under way: wait for its answer.", retry_after=1.0
+                ) from None
+            try:
+                yield
+            finally:
+                entry.lock.release()
+        finally:
+            entry.users -= 1
+            if entry.users == 0:
+                self._locks.pop(session_id, None)
+
+
+class _Lock:
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0

@@ -1,0 +1,205 @@
+"""One turn of a conversation: what was said is stored before anybody is asked, and the answer before it is final."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.replay import ReplayedAnswer
+from orchestrator_core.provider_api import (
+    Adjustment,
+    ChatEvent,
+    FinishReason,
+    GatewayError,
+    Message,
+    Usage,
+)
+from orchestrator_core.sessions.models import (
+    Attempt,
+    FinishedTurn,
+    Session,
+    StartedTurn,
+    StoredMessage,
+    TurnOutcome,
+    TurnState,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnResult:
+    """A finished turn.
+
+    Attributes:
+        session: The session after it.
+        answer: The answer as it is stored; None where nothing came.
+        message: The answer.
+        state: How the turn ended.
+        provider: Who answered.
+        model: The model that answered.
+        finish_reason: Why the answer ended.
+        usage: The tokens.
+        cost: USD; None where the price is unknown.
+        duration: Seconds.
+        was_summarized: Whether this is the first answer that was made with the newest summary.
+        attempts: Every try.
+        adjustments: What of the request was mapped, downgraded or dropped.
+        timestamp: When it ended, UTC.
+    """
+
+    session: Session
+    answer: StoredMessage | None
+    message: Message
+    state: TurnState
+    provider: str
+    model: str
+    finish_reason: FinishReason | None
+    usage: Usage | None
+    cost: float | None
+    duration: float
+    was_summarized: bool
+    attempts: Sequence[Attempt]
+    adjustments: Sequence[Adjustment]
+    timestamp: datetime
+
+
+class TurnAnswer:
+    """An open turn. Consume `events` to the end, or `result`; otherwise `aclose`."""
+
+    def __init__(
+        self,
+        started: StartedTurn,
+        answer: Answer | ReplayedAnswer,
+        finish: Callable[[TurnOutcome], Awaitable[FinishedTurn]],
+        *,
+        begun: float,
+        held: AsyncExitStack,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """Wrap an open call of a session.
+
+        Args:
+            started: The beginning, as it is stored.
+            answer: The open call.
+            finish: Stores the end; not cancelled with the caller.
+            begun: When the request came, monotonic seconds.
+            held: What to give free at the end, such as the session's lock.
+            stopping: Whether the gateway itself is going down.
+        """
+        self._started = started
+        self._answer = answer
+        self._finish = finish
+        self._begun = begun
+        self._held = held
+        self._stopping = stopping
+        self._outcome: TurnOutcome | None = None
+        self._finished: FinishedTurn | None = None
+
+    @property
+    def session_id(self) -> str:
+        """The session, made for this turn where none was named."""
+        return self._started.session.id
+
+    @property
+    def provider(self) -> str:
+        """The provider instance that answers."""
+        return self._answer.provider
+
+    @property
+    def model(self) -> str:
+        """The model that answers."""
+        return self._answer.model
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """Every try."""
+        return self._answer.attempts
+
+    @property
+    def adjustments(self) -> Sequence[Adjustment]:
+        """What of the request was mapped, downgraded or dropped."""
+        return self._answer.adjustments
+
+    async def events(self) -> AsyncGenerator[ChatEvent, None]:
+        """Yield the events once, `Start` first. When they have ended, the answer is stored.
+
+        Raises:
+            GatewayError: The answer broke off, or could not be stored; what had come is kept as `interrupted`.
+        """
+        try:
+            async with aclosing(self._answer.events()) as events:
+                async for event in events:
+                    yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            await self._end("interrupted" if self._stopping() else "client_closed")
+            raise
+        except GatewayError as error:
+            await self._end("interrupted", error.code)
+            raise
+        except BaseException:
+            await self._end("interrupted", "internal_error")
+            raise
+        await self._end("complete")
+
+    async def result(self) -> TurnResult:
+        """Drain the events, where that was not done, and return the finished turn.
+
+        Raises:
+            GatewayError: As for `events`.
+        """
+        if self._outcome is None:
+            async with aclosing(self.events()) as events:
+                async for _ in events:
+                    pass
+        if self._outcome is None or self._finished is None:
+            raise RuntimeError("a turn that ended has an outcome")
+        outcome, finished = self._outcome, self._finished
+        return TurnResult(
+            session=finished.session,
+            answer=finished.answer,
+            message=outcome.message or Message(role="assistant", parts=()),
+            state=outcome.state,
+            provider=outcome.provider or self.provider,
+            model=outcome.model or self.model,
+            finish_reason=outcome.finish_reason,
+            usage=outcome.usage,
+            cost=outcome.cost,
+            duration=outcome.duration,
+            was_summarized=self._started.first_with_summary,
+            attempts=outcome.attempts,
+            adjustments=outcome.adjustments,
+            timestamp=finished.answer.created_at if finished.answer else datetime.now(UTC),
+        )
+
+    async def aclose(self) -> None:
+        """Give the answer up. What had come is kept. Does nothing after the end."""
+        if self._outcome is None:
+            await self._answer.aclose()
+            await self._end("interrupted" if self._stopping() else "client_closed")
+
+    async def _end(self, state: TurnState, error_code: str | None = None) -> None:
+        if self._outcome is not None:
+            return
+        folded = self._answer.folded
+        choice = folded.choices[0]
+        complete = state == "complete" or (state == "client_closed" and folded.complete)
+        self._outcome = TurnOutcome(
+            state="complete" if complete else state,
+            message=choice.message,
+            provider=self.provider,
+            model=self.model,
+            finish_reason=choice.finish_reason,
+            usage=self._answer.usage,
+            cost=self._answer.cost,
+            price_version=self._answer.price_version,
+            attempts=tuple(self._answer.attempts),
+            adjustments=tuple(self._answer.adjustments),
+            error_code=error_code,
+            duration=time.monotonic() - self._begun,
+        )
+        async with self._held:
+            self._finished = await self._finish(self._outcome)

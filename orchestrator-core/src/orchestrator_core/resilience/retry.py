@@ -1,0 +1,31 @@
+"""Whether and when to ask once more."""
+
+from __future__ import annotations
+
+import random
+
+from orchestrator_core.provider_api import Deadline, GatewayError
+
+TRIES_PER_PROVIDER = 2
+"""Calls to one provider within a request."""
+
+TRIES_PER_REQUEST = 3
+"""Calls to all providers within a request."""
+
+BASE_DELAY = 0.5
+"""Seconds; the ceiling of the first random delay."""
+
+
+def retry_delay(error: GatewayError, deadline: Deadline) -> float | None:
+    """Return the seconds to wait before asking the same provider again.
+
+    A provider that says how long to wait is believed; otherwise the delay is random between zero and `BASE_DELAY`
+    (full jitter), so that callers who failed together do not come back together.
+
+    Returns:
+        The delay; None where the error is not worth a retry or the delay does not fit into the deadline.
+    """
+    if not error.retryable:
+        return None
+    delay = error.retry_after if error.retry_after is not None else random.uniform(0, BASE_DELAY)  # noqa: S311  # jitter is no secret
+    return delay if delay < deadline.remaining() else None

@@ -1,0 +1,152 @@
+"""Reading request bodies: one way, for every surface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator_core.provider_api import (
+    InvalidRequest,
+    Json,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from orchestrator_core.server.context import settings
+from orchestrator_core.server.json_text import parse
+
+READ_TIMEOUT = 30.0
+"""Seconds that a client may take to send a body."""
+
+_SHOWN_PROBLEMS = 5
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class RequestModel(BaseModel):
+    """The base of request bodies: JSON types are not converted, and unknown fields are refused by name."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+async def read_bytes(request: web.Request, max_bytes: int | None = None) -> bytes:
+    """Read a body as it came.
+
+    Args:
+        request: The request.
+        max_bytes: The largest body; the configured limit where None.
+
+    Raises:
+        PayloadTooLarge: It is larger.
+        RequestTimeout: The client was too slow.
+        UnsupportedMediaType: It is compressed, or of another type than JSON in UTF-8.
+        InvalidRequest: The transfer broke.
+    """
+    limit = settings(request).max_request_bytes if max_bytes is None else max_bytes
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise UnsupportedMediaType("Send the body without Content-Encoding.", param="Content-Encoding")
+    if not request.body_exists:
+        return b""
+    _check_type(request.headers.get("Content-Type", ""))
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            while chunk := await request.content.readany():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise RequestTimeout(f"The body did not arrive within {READ_TIMEOUT:.0f} seconds.") from None
+    except web.RequestPayloadError:
+        raise InvalidRequest("The body broke off or was framed wrongly.") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_json(request: web.Request, max_bytes: int | None = None) -> dict[str, Json]:
+    """Read a body that is a JSON object.
+
+    Raises:
+        RequestError: As for `read_bytes`, or the JSON is not what `json_text.parse` takes, or no object.
+    """
+    value = parse(await read_bytes(request, max_bytes))
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.", param="$")
+    return value
+
+
+async def read_model(request: web.Request, model: type[M], max_bytes: int | None = None) -> M:
+    """Read a body as a model. No body at all counts as `{}` where every field of the model is optional.
+
+    Raises:
+        RequestError: As for `read_json`, or the model refuses it; `param` is the path of the first field
+            at fault.
+    """
+    data = await read_bytes(request, max_bytes)
+    if not data and not any(field.is_required() for field in model.model_fields.values()):
+        return validate(model, {})
+    value = parse(data)
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.", param="$")
+    return validate(model, value)
+
+
+def validate(model: type[M], value: Mapping[str, Json]) -> M:
+    """Check parsed JSON against a model.
+
+    Raises:
+        InvalidRequest: It does not fit. The message names fields and what they take, never what was sent.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as problem:
+        found = problem.errors(include_url=False, include_context=True, include_input=False)
+    # Outside the except block, so that the error, which holds the input, is not kept as the context of ours.
+    problems = {_path(value, error["loc"]): _message(error) for error in reversed(found)}
+    named = [f"{path}: {message}" for path, message in reversed(problems.items())]
+    more = len(named) - _SHOWN_PROBLEMS
+    text = "; ".join(named[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    raise InvalidRequest(f"{text}."[:1000], param=next(reversed(problems)))
+
+
+def _message(error: Any) -> str:
+    if error["type"] == "union_tag_invalid":
+        return f"'{error['ctx']['discriminator'].strip(chr(39))}' must be one of {error['ctx']['expected_tags']}"
+    if error["type"] == "extra_forbidden":
+        return "unknown field"
+    return str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+
+
+def _path(value: Json, location: Sequence[str | int]) -> str:
+    """Return the path of a problem in the body; what pydantic adds, such as members of unions, is left out."""
+    names: list[str] = []
+    here = value
+    for index, step in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(here, dict) and isinstance(step, str) and (step in here or last):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            here = here[step]
+        else:
+            continue
+        names.append(str(step))
+    return ".".join(names)[:200] or "$"
+
+
+def _check_type(header: str) -> None:
+    kind, *parameters = (item.strip().lower() for item in header.split(";"))
+    charsets = [item.partition("=")[2].strip().strip('"') for item in parameters if item.startswith("charset")]
+    if kind != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.", param="Content-Type")
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {limit} bytes.")

@@ -1,0 +1,101 @@
+"""What belongs to one request, and how handlers get at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from orchestrator_core.provider_api import GatewayError, InvalidRequest, Secret
+from orchestrator_core.security.principal import ANONYMOUS, Principal
+from orchestrator_core.server.errors import Surface
+
+if TYPE_CHECKING:
+    from orchestrator_core.config import Settings
+    from orchestrator_core.orchestration import Gateway
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What the middleware knows about a request.
+
+    Attributes:
+        gateway: The gateway.
+        settings: The operator's settings.
+        surface: Whose conventions hold.
+        request_id: The id of the request.
+        principal: Who asks.
+        provider_key: The caller's own key for the provider.
+        error: What went wrong, for the log.
+    """
+
+    gateway: Gateway
+    settings: Settings
+    surface: Surface
+    request_id: str
+    principal: Principal = ANONYMOUS
+    provider_key: Secret | None = None
+    error: GatewayError | None = None
+
+
+CONTEXT = web.RequestKey("orchestrator.context", RequestContext)
+
+
+def gateway(request: web.Request) -> Gateway:
+    """Return the gateway."""
+    return request[CONTEXT].gateway
+
+
+def settings(request: web.Request) -> Settings:
+    """Return the operator's settings."""
+    return request[CONTEXT].settings
+
+
+def principal(request: web.Request) -> Principal:
+    """Return who makes the request."""
+    return request[CONTEXT].principal
+
+
+def request_id(request: web.Request) -> str:
+    """Return the id of the request."""
+    return request[CONTEXT].request_id
+
+
+def surface(request: web.Request) -> Surface:
+    """Return whose conventions hold."""
+    return request[CONTEXT].surface
+
+
+def provider_key(request: web.Request) -> Secret | None:
+    """Return the caller's own key for the provider: `X-Provider-Key`, on `/api/*` also `X-API-Key`."""
+    return request[CONTEXT].provider_key
+
+
+def read_provider_key(request: web.Request) -> Secret | None:
+    """Read the caller's own key for the provider from the headers.
+
+    Raises:
+        InvalidRequest: The header is empty or holds what no key has; no other key is used in its place.
+    """
+    names = ("X-Provider-Key", "X-API-Key") if request.path.startswith("/api/") else ("X-Provider-Key",)
+    for name in names:
+        value = request.headers.get(name)
+        if value is None:
+            continue
+        if not value or not value.isascii() or not value.isprintable():
+            raise InvalidRequest(f"The header {name} must hold a provider's key; leave it out to use the server's.")
+        return Secret(value)
+    return None
+
+
+def strict(request: web.Request) -> bool:
+    """Return whether the caller refuses an answer for which a parameter was left out (`X-Strict: true`).
+
+    Raises:
+        InvalidRequest: The header holds something else than `true` or `false`.
+    """
+    value = request.headers.get("X-Strict", "false").strip().lower()
+    if value not in ("true", "false"):
+        raise InvalidRequest("The header X-Strict takes true or false.", param="X-Strict")
+    return value == "true"

@@ -1,0 +1,83 @@
+"""What an endpoint is: its route and its documentation in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.server.errors import Surface
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of an endpoint that stands outside its body.
+
+    Attributes:
+        name: Its name.
+        place: Where it stands.
+        description: What it does.
+        schema: JSON Schema of its value.
+        required: Whether it must be there; path parameters always must.
+    """
+
+    name: str
+    place: Literal["path", "query", "header"]
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One operation of the HTTP surface.
+
+    Attributes:
+        method: The HTTP method.
+        path: The route, as aiohttp writes it; the documented path leaves out its patterns.
+        handler: Serves it.
+        summary: One line for the documentation.
+        tag: The group in the documentation.
+        surface: Whose conventions its errors follow.
+        description: More for the documentation, in Markdown.
+        request: The model of the JSON body; None where there is none.
+        response: The model of the JSON answer; None where the answer is no JSON object.
+        media_types: Other kinds of the successful answer with their JSON Schemas, such as `text/plain`.
+        status: The status of success.
+        errors: What it raises beyond what every endpoint may.
+        request_examples: Bodies by name.
+        response_example: An answer.
+        stream_example: The events of a streamed answer, as they are on the wire.
+        parameters: What stands in path, query and headers.
+        streams: Whether it can answer with `text/event-stream`.
+        authenticated: Whether it asks for the client's credential.
+        idempotent: Whether it takes `Idempotency-Key`.
+        takes_provider_key: Whether the caller may bring a provider key.
+    """
+
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    surface: Surface
+    description: str | None = None
+    request: type[BaseModel] | None = None
+    response: type[BaseModel] | None = None
+    media_types: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    status: int = 200
+    errors: Sequence[type[GatewayError]] = ()
+    request_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    response_example: Mapping[str, Any] | None = None
+    stream_example: str | None = None
+    parameters: Sequence[Parameter] = ()
+    streams: bool = False
+    authenticated: bool = True
+    idempotent: bool = False
+    takes_provider_key: bool = False

@@ -1,0 +1,87 @@
+"""Server-sent events to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+
+WRITE_TIMEOUT = 30.0
+"""Seconds that a client may take to read what fills the connection's buffer."""
+
+
+class EventWriter:
+    """A response of server-sent events whose head is sent with the first event.
+
+    A client that left, or that does not read, shows as cancellation: nobody is there to be told of an error.
+    """
+
+    def __init__(
+        self, request: web.Request, headers: Mapping[str, str] | None = None, *, timeout: float = WRITE_TIMEOUT
+    ) -> None:
+        """Prepare a response to `request`.
+
+        Args:
+            request: What is answered.
+            headers: Further headers.
+            timeout: Seconds that one write may take.
+        """
+        self._request = request
+        self._timeout = timeout
+        self.response = web.StreamResponse(headers=headers)
+        self.response.content_type = "text/event-stream"
+        self.response.charset = "utf-8"
+        # Tells nginx not to collect the stream before it passes it on.
+        self.response.headers["X-Accel-Buffering"] = "no"
+
+    @property
+    def started(self) -> bool:
+        """Whether the head was sent, so that an error can no longer change the status."""
+        return self.response.prepared
+
+    async def write(self, data: bytes, event: str | None = None) -> None:
+        """Send an event.
+
+        Args:
+            data: The event's data; line breaks in it are framed as the format wants.
+            event: The event's name.
+
+        Raises:
+            asyncio.CancelledError: The client left or does not read.
+        """
+        if b"\n" in data or b"\r" in data:
+            data = b"\ndata: ".join(data.splitlines())
+        frame = b"data: " + data + b"\n\n"
+        await self._send(frame if event is None else b"event: " + event.encode() + b"\n" + frame)
+
+    async def comment(self) -> None:
+        """Send a comment, which keeps proxies from closing a silent stream.
+
+        Raises:
+            asyncio.CancelledError: The client left or does not read.
+        """
+        await self._send(b": keep-alive\n\n")
+
+    async def close(self) -> web.StreamResponse:
+        """End the response; return it, for the handler to return.
+
+        Raises:
+            asyncio.CancelledError: The client left or does not read.
+        """
+        await self._send(b"")
+        return self.response
+
+    async def _send(self, frame: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                if not self.response.prepared:
+                    await self.response.prepare(self._request)
+                if frame:
+                    await self.response.write(frame)
+                else:
+                    await self.response.write_eof()
+        except (ConnectionError, TimeoutError):
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise asyncio.CancelledError from None

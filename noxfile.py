@@ -87,7 +87,7 @@ def packaging(session: nox.Session) -> None:
     target = Path(session.create_tmp()) / "dist"
     shutil.rmtree(target, ignore_errors=True)
     for path in DISTRIBUTIONS:
-        # Without --sdist and --wheel, build makes the wheel from the source distribution, as a user's pip would.
+        # Without --sdist and --wheel, build makes the wheel from the source distribution.
         session.run("python", "-m", "build", "--outdir", str(target), path, silent=True)
     session.run("twine", "check", "--strict", *map(str, sorted(target.iterdir())))
     clean = Path(session.create_tmp()) / "clean"

@@ -1,0 +1,46 @@
+"""`orchestrator providers`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from orchestrator_core.cli.options import config_option, json_option, read_config
+from orchestrator_core.cli.output import show
+
+COLUMNS = {
+    "name": "Provider",
+    "title": "Title",
+    "configured": "Configured",
+    "healthy": "Healthy",
+    "default_model": "Default model",
+    "capabilities": "Capabilities",
+    "detail": "Detail",
+}
+
+
+@click.command()
+@click.option("--probe", is_flag=True, help="Ask each provider whether it answers. Costs no tokens.")
+@json_option
+@config_option
+def providers(probe: bool, as_json: bool, config_file: Path | None) -> None:
+    """List the providers and their models.
+
+    With --probe it also says whether they answer.
+
+    \b
+    Examples:
+      orchestrator providers
+      orchestrator providers --probe
+      orchestrator providers --json | jq '.[].models'
+
+    Exit codes: 0 done, 1 a probe failed, 78 wrong configuration.
+    """
+    from orchestrator_core.cli.inspection import provider_rows
+
+    rows = asyncio.run(provider_rows(read_config(config_file), probe=probe))
+    show(rows, title="Providers", columns=COLUMNS, as_json=as_json)
+    if probe and any(row["configured"] and not row["healthy"] for row in rows):
+        raise click.exceptions.Exit(1)

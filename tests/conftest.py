@@ -1,0 +1,168 @@
+"""Fixtures for all tests: a gateway as a real process, and a network that ends at the loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+READY_WITHIN = 30.0
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "COVERAGE_PROCESS_START",
+    "COVERAGE_PROCESS_CONFIG",
+    "PYTHONDONTWRITEBYTECODE",
+)
+"""What a gateway process takes from the environment of the tests. No keys, no settings."""
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test reach beyond this machine, not even by accident."""
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            raise AssertionError(f"a test tried to connect to {address[0]}: tests stay on 127.0.0.1")
+        connect(self, address)
+
+    def guarded_resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        # RFC 6761: names below .invalid exist nowhere, so that tests of failing DNS may ask for them.
+        if name is not None and not _is_loopback(name) and not name.endswith(".invalid"):
+            raise AssertionError(f"a test tried to resolve {name}: tests stay on 127.0.0.1")
+        if name is not None and name.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("", "localhost", "0.0.0.0", "::"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return _free_port()
+
+
+@dataclass
+class GatewayProcess:
+    """A running `orchestrator serve`.
+
+    Attributes:
+        url: Where it listens, without a slash at the end.
+        process: The process.
+        directory: Its working directory, with its database.
+        log: What it printed.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    directory: Path
+    log: Path
+
+    def output(self) -> str:
+        """Return what it printed so far."""
+        return self.log.read_text(errors="replace")
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM, within: float = 15.0) -> int:
+        """End it and return its exit code; kill it where it does not end in time."""
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        try:
+            return self.process.wait(timeout=within)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the gateway did not stop within {within} s:\n{self.output()}") from None
+
+
+StartGateway = Callable[..., GatewayProcess]
+
+
+@pytest.fixture
+def gateway_process(tmp_path: Path) -> Iterator[StartGateway]:
+    """Start gateways as real processes in `tmp_path`, and end them after the test.
+
+    Call it with `environ` (names and values of the environment), `arguments` (more of the command line),
+    `port` and `directory`; it returns when `/health/ready` answers 200.
+    """
+    started: list[GatewayProcess] = []
+
+    def start(
+        environ: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        port: int | None = None,
+        directory: Path | None = None,
+    ) -> GatewayProcess:
+        folder = directory or tmp_path
+        chosen = port or _free_port()
+        log = folder / f"gateway-{len(started)}.log"
+        inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [
+                    str(Path(sys.executable).with_name("orchestrator")),
+                    "serve",
+                    "--port",
+                    str(chosen),
+                    *arguments,
+                ],
+                cwd=folder,
+                env={**inherited, **(environ or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        gateway = GatewayProcess(f"http://127.0.0.1:{chosen}", process, folder, log)
+        started.append(gateway)
+        _wait_until_ready(gateway)
+        return gateway
+
+    yield start
+    for gateway in started:
+        if gateway.process.poll() is None:
+            gateway.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_until_ready(gateway: GatewayProcess) -> None:
+    end = time.monotonic() + READY_WITHIN
+    while time.monotonic() < end:
+        if gateway.process.poll() is not None:
+            pytest.fail(f"the gateway ended with {gateway.process.returncode}:\n{gateway.output()}")
+        try:
+            with urllib.request.urlopen(f"{gateway.url}/health/ready", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.05)
+    gateway.process.kill()
+    gateway.process.wait()
+    pytest.fail(f"the gateway was not ready within {READY_WITHIN} s:\n{gateway.output()}")

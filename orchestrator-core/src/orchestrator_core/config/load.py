@@ -1,0 +1,222 @@
+"""Reading the whole configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote as percent_decoded
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from orchestrator_core.config.errors import ConfigError
+from orchestrator_core.config.messages import explain, nearest
+from orchestrator_core.config.provider import ProviderConfig, read_provider, read_secret_file, secrets
+from orchestrator_core.config.settings import FILE_NAME, PREFIX, Settings, environment_names
+from orchestrator_core.config.sources import DOTENV, Environ, Variable, parse, read_dotenv, read_toml
+from orchestrator_core.provider_api import ProviderInfo, ProviderSettings
+
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Names another configuration file than `orchestrator.toml`."""
+
+PROVIDER_TABLE = "provider"
+"""The table of the file that holds one table for each provider: `[provider.openai]`."""
+
+_CLIENT_KEY = environment_names("client_key")[0]
+_KNOWN = {name: setting for setting in Settings.model_fields for name in environment_names(setting)}
+_OTHER = (CONFIG_VARIABLE, f"{_CLIENT_KEY}_FILE")
+
+# Kubernetes and Docker links put such variables into every container; for a Service that is called
+# `orchestrator-agent` they begin like settings (Kubernetes documentation, "Accessing the Service").
+_SERVICE_NAME = re.compile(
+    r"ORCHESTRATOR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+
+class Config:
+    """All that an operator configured.
+
+    Attributes:
+        settings: The settings of the gateway itself.
+        provider_tables: The names of the providers that have a table in the file.
+        secret_files: Files with secrets that were read: `.env` and those that `_FILE` names.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Environ,
+        tables: Mapping[str, Mapping[str, Any]],
+        directory: Path,
+        secret_files: tuple[Path, ...] = (),
+    ) -> None:
+        """Wrap what `load` read."""
+        self.settings = settings
+        self.secret_files = secret_files
+        self._environ = environ
+        self._tables = tables
+        self._directory = directory
+
+    @property
+    def provider_tables(self) -> tuple[str, ...]:
+        """The names of the providers that have a table in the file."""
+        return tuple(self._tables)
+
+    def provider(self, info: ProviderInfo, model: type[ProviderSettings], name: str | None = None) -> ProviderConfig:
+        """Read the settings and keys of a provider instance, from what `load` has read.
+
+        Args:
+            info: What the provider says about itself.
+            model: The plugin's settings model.
+            name: The name of a configured server; None is the provider itself.
+
+        Raises:
+            ConfigError: With every problem of this instance.
+        """
+        table, table_name = self._tables.get(info.name, {}), f"{PROVIDER_TABLE}.{info.name}"
+        if name is not None and name in self.settings.servers:
+            table, table_name = self.settings.servers[name].values, f"servers.{name}"
+        return read_provider(
+            info,
+            model,
+            name,
+            environ=self._environ,
+            table=table,
+            table_name=table_name,
+            directory=self._directory,
+        )
+
+
+def load(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None, config_file: Path | None = None
+) -> Config:
+    """Read the configuration: the environment, then `.env`, then the file, then the defaults.
+
+    Args:
+        environ: The process environment; that of this process where None.
+        directory: The working directory, which holds `.env` and `orchestrator.toml`.
+        config_file: The configuration file, in place of the one that the environment names.
+
+    Raises:
+        ConfigError: With every problem of the gateway's own settings. Those of providers come from
+            `Config.provider`, since only installed providers know their names.
+    """
+    directory = Path.cwd() if directory is None else directory
+    problems: list[str] = []
+    dotenv = directory / DOTENV
+    variables = Environ(os.environ if environ is None else environ, read_dotenv(dotenv, problems))
+    file = _file_path(variables, directory, config_file, problems)
+    entries = dict(read_toml(file, problems)) if file else {}
+    tables = _provider_tables(entries.pop(PROVIDER_TABLE, {}), problems)
+
+    values, names = _from_file(entries, problems)
+    _from_environment(variables, values, names, problems)
+    secret_files = [dotenv] if dotenv.is_file() else []
+    _client_key(variables, directory, values, secret_files, problems)
+    settings = None
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += explain(error, lambda field: names.get(field, field), own=True)
+    if settings is None or problems:
+        raise ConfigError(problems)
+    _register_passwords(settings)
+    return Config(settings, variables, tables, directory, tuple(secret_files))
+
+
+def _file_path(variables: Environ, directory: Path, config_file: Path | None, problems: list[str]) -> Path | None:
+    named = variables.first([CONFIG_VARIABLE])
+    if config_file is None and named is None:
+        path = directory / FILE_NAME
+        return path if path.exists() else None
+    path = directory / (config_file or (named.value if named else ""))
+    if path.is_file():
+        return path
+    problems.append(
+        f"{CONFIG_VARIABLE}: there is no such file." if config_file is None else f"{path.name}: no such file."
+    )
+    return None
+
+
+def _provider_tables(found: object, problems: list[str]) -> dict[str, Mapping[str, Any]]:
+    if not isinstance(found, dict) or not all(isinstance(table, dict) for table in found.values()):
+        problems.append(f"{PROVIDER_TABLE}: expected one table for each provider, such as [{PROVIDER_TABLE}.openai].")
+        return {}
+    return found
+
+
+def _from_file(entries: Mapping[str, Any], problems: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    values: dict[str, Any] = {}
+    for name, value in entries.items():
+        if name == "client_key":
+            problems.append(
+                f"client_key: a key does not belong into the file. Set {_CLIENT_KEY} or {_CLIENT_KEY}_FILE."
+            )
+        elif name in Settings.model_fields:
+            values[name] = value
+        else:
+            hint = nearest(name, (*Settings.model_fields, PROVIDER_TABLE))
+            problems.append(f"{name}: the configuration file has no such setting.{hint}")
+    return values, {name: f"{name} (in the file)" for name in values}
+
+
+def _from_environment(variables: Environ, values: dict[str, Any], names: dict[str, str], problems: list[str]) -> None:
+    for setting, field in Settings.model_fields.items():
+        variable = variables.first(environment_names(setting))
+        if variable is None or setting == "client_key":
+            continue
+        names[setting] = variable.name
+        values.pop(setting, None)
+        try:
+            values[setting] = parse(field.annotation, variable.value)
+        except ValueError as error:
+            problems.append(f"{variable.name}: {error}.")
+    known = [*_KNOWN, *_OTHER]
+    problems += [
+        f"{variable.name}: there is no such setting.{_hint(variable, known)}"
+        for variable in variables
+        if variable.name.startswith(PREFIX) and variable.name not in known and not _of_a_service(variable)
+    ]
+
+
+def _hint(variable: Variable, known: list[str]) -> str:
+    bare = variable.name.removeprefix(PREFIX)
+    return f" Did you mean {bare}?" if bare in known else nearest(variable.name, known)
+
+
+def _of_a_service(variable: Variable) -> bool:
+    if _SERVICE_NAME.fullmatch(variable.name):
+        return True
+    return variable.name.endswith("_PORT") and _SERVICE_VALUE.match(variable.value) is not None
+
+
+def _client_key(
+    variables: Environ, directory: Path, values: dict[str, Any], secret_files: list[Path], problems: list[str]
+) -> None:
+    variable = variables.first([_CLIENT_KEY, f"{_CLIENT_KEY}_FILE"])
+    if variable is None:
+        return
+    text = variable.value
+    if variable.name != _CLIENT_KEY:
+        path = directory / text
+        text = read_secret_file(variable.name, path, problems)
+        secret_files.append(path)
+    found = list(secrets(variable.name, text, problems))
+    if len(found) > 1:
+        problems.append(f"{variable.name}: expected one key, without commas.")
+    elif found:
+        values["client_key"] = found[0]
+
+
+def _register_passwords(settings: Settings) -> None:
+    for url in (settings.database_url, settings.redis_url, settings.upstream_proxy):
+        try:
+            password = urlsplit(url).password if url else None
+        except ValueError:
+            continue
+        if password:
+            list(secrets("", f"{password},{percent_decoded(password)}", []))

@@ -1,0 +1,196 @@
+"""Metrics of this process, for Prometheus and for the gateway's own summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from orchestrator_core.provider_api import Usage
+
+SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Upper bounds of the histograms' buckets, in seconds."""
+
+MAX_MODELS: Final = 200
+"""Model names that become labels. Callers choose them, so that without a bound they could fill the memory."""
+
+OTHER: Final = "other"
+
+
+@dataclass(slots=True)
+class ProviderTotals:
+    """Totals of one provider since the start.
+
+    Attributes:
+        requests: Calls, whatever came of them.
+        failures: Calls that ended with an error.
+        seconds: What all calls took together.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
+class Metrics:
+    """The metrics of one gateway, in a registry of its own. Used on the event loop only."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make metrics that start at zero.
+
+        Args:
+            clock: Monotonic seconds.
+        """
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._started = clock()
+        self._totals: dict[str, ProviderTotals] = {}
+        self._models: set[str] = set()
+        self._requests = 0
+        self._errors = 0
+        call = ("provider", "model", "operation")
+        self._calls = Counter(
+            "orchestrator_provider_calls",
+            "Calls to providers; code is the error's, or ok.",
+            (*call, "code"),
+            registry=self.registry,
+        )
+        self._call_seconds = Histogram(
+            "orchestrator_provider_call_seconds", "Time of calls.", call, buckets=SECONDS, registry=self.registry
+        )
+        self._tokens = Counter(
+            "orchestrator_tokens", "Tokens, in disjoint kinds.", ("provider", "model", "kind"), registry=self.registry
+        )
+        self._cost = Counter(
+            "orchestrator_cost_usd",
+            "US dollars, of calls with a known price.",
+            ("provider", "model"),
+            registry=self.registry,
+        )
+        self._http = Counter(
+            "orchestrator_http_requests", "Requests served.", ("surface", "status"), registry=self.registry
+        )
+        self._http_seconds = Histogram(
+            "orchestrator_http_request_seconds",
+            "Time of requests.",
+            ("surface",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._healthy = Gauge(
+            "orchestrator_provider_healthy",
+            "1 where the last look found a provider healthy.",
+            ("provider",),
+            registry=self.registry,
+        )
+        self._security = Counter(
+            "orchestrator_security_events", "Security events, by name.", ("event",), registry=self.registry
+        )
+        Gauge("orchestrator_uptime_seconds", "Time since the start.", registry=self.registry).set_function(
+            lambda: self.uptime
+        )
+
+    def observe_call(
+        self,
+        provider: str,
+        model: str,
+        operation: str,
+        seconds: float,
+        error_code: str | None = None,
+        usage: Usage | None = None,
+        cost: float | None = None,
+    ) -> None:
+        """Count one call to a provider.
+
+        Args:
+            provider: Who was called.
+            model: The model that was called.
+            operation: `chat`, `embed` or `summarize`.
+            seconds: What it took.
+            error_code: The code of the error that ended it; None where it answered.
+            usage: Its tokens, where they are known.
+            cost: US dollars, where they are known.
+        """
+        model = self._label(model)
+        totals = self._totals.setdefault(provider, ProviderTotals())
+        totals.requests += 1
+        totals.seconds += seconds
+        totals.failures += error_code is not None
+        self._calls.labels(provider, model, operation, error_code or "ok").inc()
+        self._call_seconds.labels(provider, model, operation).observe(seconds)
+        if usage is not None:
+            self._count_tokens(provider, model, usage)
+        if cost is not None and cost > 0:
+            self._cost.labels(provider, model).inc(cost)
+
+    def observe_request(self, surface: str, status: int, seconds: float) -> None:
+        """Count one request that was served, by its surface and HTTP status."""
+        self._requests += 1
+        self._errors += status >= 400
+        self._http.labels(surface, str(status)).inc()
+        self._http_seconds.labels(surface).observe(seconds)
+
+    def observe_health(self, provider: str, healthy: bool) -> None:
+        """Note what the last look at a provider found."""
+        self._healthy.labels(provider).set(1 if healthy else 0)
+
+    def observe_security_event(self, event: str) -> None:
+        """Count a security event."""
+        self._security.labels(event).inc()
+
+    def render(self, openmetrics: bool = False) -> tuple[bytes, str]:
+        """Return the text format and its content type: that of OpenMetrics, or of Prometheus."""
+        if openmetrics:
+            return generate_openmetrics(self.registry), OPENMETRICS_TYPE
+        text = generate_latest(self.registry)  # type: ignore[no-untyped-call] # prometheus-client leaves it untyped
+        return text, CONTENT_TYPE_LATEST
+
+    def provider_summary(self) -> Mapping[str, Mapping[str, float]]:
+        """Return requests, average latency in seconds and success rate, from 0 to 1, of every provider called."""
+        return {
+            provider: {
+                "requests": totals.requests,
+                "avg_latency": round(totals.seconds / totals.requests, 3),
+                "success_rate": round(1 - totals.failures / totals.requests, 4),
+            }
+            for provider, totals in self._totals.items()
+        }
+
+    @property
+    def requests_total(self) -> int:
+        """Requests served since the start."""
+        return self._requests
+
+    @property
+    def errors_rate(self) -> float:
+        """The share of requests that were answered with 400 or above, from 0 to 1."""
+        return round(self._errors / self._requests, 4) if self._requests else 0.0
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._started
+
+    def _count_tokens(self, provider: str, model: str, usage: Usage) -> None:
+        for kind, count in (
+            ("input", usage.input_tokens),
+            ("cached_input", usage.cached_input_tokens),
+            ("cache_write", usage.cache_write_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if count > 0:
+                self._tokens.labels(provider, model, kind).inc(count)
+
+    def _label(self, model: str) -> str:
+        if model not in self._models:
+            if len(self._models) >= MAX_MODELS:
+                return OTHER
+            self._models.add(model)
+        return model

@@ -1,0 +1,249 @@
+"""The HTTP client that core gives to providers, on aiohttp; one connection pool for each provider instance."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache, lru_cache
+
+import aiohttp
+import httpx
+
+from orchestrator_core.provider_api import (
+    Auth,
+    Deadline,
+    Overloaded,
+    ProviderBadResponse,
+    ProviderRedirect,
+    ProviderTimeout,
+    Secret,
+    ShuttingDown,
+    UpstreamResponse,
+    UpstreamStream,
+)
+from orchestrator_core.upstream.failures import before_headers
+from orchestrator_core.upstream.httpx_adapter import make_response, read_request
+from orchestrator_core.upstream.limits import RETRY_AFTER, CallGate, UpstreamLimits
+from orchestrator_core.upstream.stream import Answer
+
+KEEP_ALIVE = 30.0
+"""Seconds for which an idle connection is kept: shorter than the load balancers of the vendors keep theirs."""
+
+SHORTEST_MASKED = 8
+"""Characters. A shorter credential is a stand-in for a local server, such as `none`: masking it would spoil answers."""
+
+
+class PooledClient:
+    """Calls one provider; it implements `UpstreamClient`."""
+
+    def __init__(self, auth: Auth, limits: UpstreamLimits, tls: ssl.SSLContext) -> None:
+        """Prepare a client; it connects when it is first used.
+
+        Args:
+            auth: Makes the headers that carry a credential.
+            limits: The bounds on connections, calls and sizes.
+            tls: How to check certificates.
+        """
+        self._auth = auth
+        self._limits = limits
+        self._tls = tls
+        self._gate = CallGate(limits.max_calls_in_flight)
+        self._pool: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: Deadline,
+        credential: Secret | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        max_bytes: int | None = None,
+    ) -> UpstreamResponse:
+        """Send a request and read the whole answer, see `UpstreamClient.request`."""
+        async with self._call(
+            method, url, headers, body, deadline=deadline, wait=deadline.remaining(), credential=credential
+        ) as answer:
+            return UpstreamResponse(answer.status, answer.headers, await answer.read(max_bytes))
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: Deadline,
+        credential: Secret | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> AbstractAsyncContextManager[UpstreamStream]:
+        """Send a request and open its answer, see `UpstreamClient.stream`."""
+        wait = min(deadline.first_event, deadline.remaining())
+        return self._call(method, url, headers, body, deadline=deadline, wait=wait, credential=credential)
+
+    async def send(
+        self, request: httpx.Request, *, deadline: Deadline, credential: Secret | None = None
+    ) -> httpx.Response:
+        """Send any request, see `UpstreamClient.send`."""
+        headers, body = await read_request(request)
+        answer = await self.request(
+            request.method, str(request.url), deadline=deadline, credential=credential, headers=headers, body=body
+        )
+        return make_response(answer, request)
+
+    async def close(self) -> None:
+        """Close the connections; calls in flight fail, later ones are refused."""
+        self._closed = True
+        if self._pool is not None:
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        *,
+        deadline: Deadline,
+        wait: float,
+        credential: Secret | None,
+    ) -> AsyncIterator[Answer]:
+        """Send a request and wait up to `wait` seconds for the headers of its answer.
+
+        Leaving the context closes the connection, unless the answer was read to its end: then it is kept for the next.
+        """
+        first_event_at = asyncio.get_running_loop().time() + wait
+        with self._gate.admit():
+            sent, masked = self._headers(headers, body, credential)
+            response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
+            try:
+                _check(response)
+                yield Answer(response, self._limits, deadline, first_event_at=first_event_at, masked=masked)
+            finally:
+                response.close()
+
+    async def _send(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, *, deadline: Deadline, until: float
+    ) -> aiohttp.ClientResponse:
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._open_pool().request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    timeout=_connect_timeout(deadline.connect),
+                )
+        except aiohttp.ConnectionTimeoutError:
+            if self._gate.in_flight > self._limits.max_connections:
+                raise Overloaded(
+                    "All connections to this provider are busy. Try again shortly.", retry_after=RETRY_AFTER
+                ) from None
+            raise ProviderTimeout("Connecting to the provider took too long. Check the base URL.") from None
+        except TimeoutError:
+            raise ProviderTimeout("The provider did not answer in time. Try again.") from None
+        except aiohttp.ClientError as error:
+            raise before_headers(error) from None
+
+    def _headers(
+        self, headers: Mapping[str, str] | None, body: bytes | None, credential: Secret | None
+    ) -> tuple[dict[str, str], Secret | None]:
+        """Return the headers to send, and the credential if it has to be masked in the answer."""
+        sent = {name.lower(): value for name, value in headers.items()} if headers else {}
+        if body:
+            sent.setdefault("content-type", "application/json")
+        if credential is None:
+            return sent, None
+        value = credential.reveal()
+        for name, header in self._auth(value).items():
+            sent[name.lower()] = header
+        return sent, credential if len(value) >= SHORTEST_MASKED else None
+
+    def _open_pool(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ShuttingDown("The gateway is stopping.")
+        if self._pool is None:
+            self._pool = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._limits.max_connections, keepalive_timeout=KEEP_ALIVE, ssl=self._tls
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"user-agent": _user_agent(), "accept-encoding": "identity"},
+                skip_auto_headers=("content-type",),
+                auto_decompress=False,
+                trust_env=False,
+                proxy=self._limits.proxy,
+            )
+        return self._pool
+
+
+class ClientFactory:
+    """Makes a client for each provider instance, and closes them all.
+
+    The clients share nothing but the list of trusted certificates.
+    """
+
+    def __init__(self, limits: UpstreamLimits) -> None:
+        """Prepare a factory; every client it makes has these limits for itself."""
+        self._limits = limits
+        self._tls: ssl.SSLContext | None = None
+        self._clients: list[PooledClient] = []
+
+    async def start(self) -> None:
+        """Read the certificates that the system trusts, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name."""
+        self._tls = await asyncio.to_thread(_tls_context)
+
+    def client(self, auth: Auth) -> PooledClient:
+        """Make a client that sends credentials as `auth` says.
+
+        Raises:
+            RuntimeError: The factory was not started.
+        """
+        if self._tls is None:
+            raise RuntimeError("start the factory before it makes clients")
+        client = PooledClient(auth, self._limits, self._tls)
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        """Close every client."""
+        clients, self._clients = self._clients, []
+        await asyncio.gather(*(client.close() for client in clients))
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    if 300 <= response.status < 400:
+        raise ProviderRedirect(
+            "The provider answered with a redirect, which is not followed. Set the base URL to where it leads.",
+            upstream_status=response.status,
+        )
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise ProviderBadResponse(
+            "The provider's answer is compressed, which was not asked for.", upstream_status=response.status
+        )
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@lru_cache(maxsize=16)
+def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    """Bound connecting alone, waiting for a free connection among it; the call as a whole has its own bound."""
+    return aiohttp.ClientTimeout(total=None, connect=seconds)
+
+
+@cache
+def _user_agent() -> str:
+    # Reading metadata costs milliseconds that a command without a call should not pay.
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return f"orchestrator/{version('orchestrator-core')}"

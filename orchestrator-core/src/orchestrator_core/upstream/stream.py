@@ -1,0 +1,137 @@
+"""An open answer of an upstream: read as events, or whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import aiohttp
+
+from orchestrator_core.provider_api import (
+    Deadline,
+    ProviderBadResponse,
+    ProviderTimeout,
+    Secret,
+    ServerSentEvent,
+)
+from orchestrator_core.upstream.failures import after_headers, too_large
+from orchestrator_core.upstream.limits import UpstreamLimits
+from orchestrator_core.upstream.sse import EventParser
+
+
+class Answer:
+    """The answer of one call, whose headers have come; it implements `UpstreamStream`.
+
+    Attributes:
+        status: The HTTP status.
+        headers: With lower-case names; of a repeated header the first counts.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        limits: UpstreamLimits,
+        deadline: Deadline,
+        *,
+        first_event_at: float,
+        masked: Secret | None,
+    ) -> None:
+        """Wrap an answer.
+
+        Args:
+            response: It must have headers; its owner closes it.
+            limits: The bounds on sizes.
+            deadline: The bounds on time.
+            first_event_at: When the first event of a stream must have come, in the loop's time.
+            masked: The credential to mask in all that is handed on.
+        """
+        self.status = response.status
+        self.headers: Mapping[str, str] = _headers(response, masked)
+        self._content = response.content
+        self._length = response.content_length
+        self._limits = limits
+        self._deadline = deadline
+        self._first_event_at = first_event_at
+        self._masked = masked
+
+    async def events(self) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yield the events, see `UpstreamStream.events`."""
+        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/event-stream":
+            raise ProviderBadResponse(
+                "The provider answered with something that is no event stream.", upstream_status=self.status
+            )
+        loop = asyncio.get_running_loop()
+        parser = EventParser(self._limits.max_event_bytes)
+        masked = self._masked
+        expires, received, broken = self._first_event_at, 0, None
+        while broken is None:
+            try:
+                chunk = self._content.read_nowait() or await self._receive(expires)
+            except aiohttp.ClientError as error:
+                broken = after_headers(error)
+                # What came before the break is the caller's, but aiohttp has no public way to it any more.
+                chunk = self._content._read_nowait(-1)  # noqa: SLF001
+            else:
+                if not chunk:
+                    return
+            received += len(chunk)
+            if received > self._limits.max_stream_bytes:
+                raise too_large(self._limits.max_stream_bytes)
+            progress = parser.progress
+            for event in parser.feed(chunk):
+                if masked is not None:
+                    event.data = masked.redact_bytes(event.data)
+                    event.event = event.event and masked.redact(event.event)
+                yield event
+            if parser.progress != progress:
+                expires = loop.time() + self._deadline.idle
+        raise broken
+
+    async def read(self, max_bytes: int | None = None) -> bytes:
+        """Read the rest as one body, see `UpstreamStream.read`.
+
+        Args:
+            max_bytes: The largest body to read; the configured limit where None.
+        """
+        limit = self._limits.max_response_bytes if max_bytes is None else max_bytes
+        if self._length is not None and self._length > limit:
+            raise too_large(limit)
+        chunks: list[bytes] = []
+        received = 0
+        try:
+            async with asyncio.timeout(self._deadline.remaining()):
+                while chunk := await self._content.readany():
+                    received += len(chunk)
+                    if received > limit:
+                        raise too_large(limit)
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise ProviderTimeout("The provider's answer was not complete in time.") from None
+        except aiohttp.ClientError as error:
+            raise after_headers(error) from None
+        body = b"".join(chunks)
+        return body if self._masked is None else self._masked.redact_bytes(body)
+
+    async def _receive(self, expires: float) -> bytes:
+        """Wait for bytes until `expires`, or until the whole call must end; none is the end of the stream."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._deadline.remaining()
+        try:
+            async with asyncio.timeout_at(min(expires, ends)):
+                return await self._content.readany()
+        except TimeoutError:
+            if ends <= expires:
+                raise ProviderTimeout("The provider's stream did not end in time.") from None
+            raise ProviderTimeout("The provider's stream fell silent. Try again.") from None
+
+
+def _headers(response: aiohttp.ClientResponse, masked: Secret | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        headers.setdefault(name.lower(), _clean(value) if masked is None else masked.redact(_clean(value)))
+    return headers
+
+
+def _clean(value: str) -> str:
+    """Replace bytes that are no UTF-8: aiohttp keeps them as lone surrogates, which nothing after it can encode."""
+    return value if value.isascii() else value.encode("ascii", "replace").decode("ascii")

@@ -94,18 +94,17 @@ class ChunkWriter:
         self._frame["model"] = start.model or self._frame["model"]
 
     def _delta(self, event: ChatEvent) -> dict[str, Json] | None:
-        if isinstance(event, TextDelta):
-            return {"content": event.text} if event.text else None
-        if isinstance(event, ReasoningDelta):
-            return self._reasoning(event)
-        if isinstance(event, RefusalDelta):
-            return {"refusal": event.text} if event.text else None
-        if isinstance(event, ToolCallDelta):
-            return {"tool_calls": [self._call(event)]}
-        if isinstance(event, Finish):
-            return self._state(event.choice).missing_arguments()
-        if isinstance(event, WholePart) and event.part is not None:
-            return media((event.part,)) or None
+        match event:
+            case TextDelta(text=text) | RefusalDelta(text=text) if text:
+                return {"content" if isinstance(event, TextDelta) else "refusal": text}
+            case ReasoningDelta():
+                return self._reasoning(event)
+            case ToolCallDelta():
+                return {"tool_calls": [self._call(event)]}
+            case WholePart(part=part) if part is not None:
+                return media((part,)) or None
+            case Finish():
+                return self._state(event.choice).missing_arguments()
         return None
 
     def _reasoning(self, event: ReasoningDelta) -> dict[str, Json] | None:

@@ -1,0 +1,115 @@
+"""Writing an open answer to a client of OpenAI's dialect: its headers, its stream, its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import TypeAlias
+from urllib.parse import quote
+
+from aiohttp import web
+
+from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
+from orchestrator_core.orchestration.fold import Fold
+from orchestrator_core.orchestration.turn import TurnAnswer
+from orchestrator_core.provider_api import ChatResponse, GatewayError, Json
+from orchestrator_core.server.context import CONTEXT, request_id, surface
+from orchestrator_core.server.errors import error_body
+from orchestrator_core.server.sse import EventWriter
+from orchestrator_core.server.translate.openai_stream import ChunkWriter
+
+OpenAnswer: TypeAlias = Answer | TurnAnswer
+
+HEADERS: Mapping[str, str] = {
+    "x-orchestrator-provider": "The provider that answered.",
+    "x-orchestrator-model": "The model that answered, as the provider names it.",
+    "x-orchestrator-attempts": "How many calls to providers it took.",
+    "x-orchestrator-dropped": "What of the request the provider could not take whole, separated by commas.",
+    "x-orchestrator-cost": "USD, where the price is known and the answer is not streamed.",
+}
+"""The gateway's own facts about an answer, with their meaning."""
+
+
+def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = None) -> dict[str, str]:
+    """Return the gateway's own facts about an answer, which `HEADERS` explains."""
+    adjustments = answer.response.adjustments if isinstance(answer, EmbeddingAnswer) else answer.adjustments
+    headers = {
+        "x-orchestrator-provider": answer.provider,
+        "x-orchestrator-model": _header(answer.model),
+        "x-orchestrator-attempts": str(len(answer.attempts)),
+    }
+    if dropped := [each.subject for each in adjustments if each.action != "mapped"]:
+        headers["x-orchestrator-dropped"] = _header(", ".join(dict.fromkeys(dropped)))
+    if cost is not None:
+        headers["x-orchestrator-cost"] = f"{cost:.10f}".rstrip("0").rstrip(".")
+    return headers
+
+
+async def whole(answer: OpenAnswer) -> tuple[ChatResponse, dict[str, str]]:
+    """Drain an answer; return it with its headers.
+
+    Raises:
+        GatewayError: The answer broke off.
+    """
+    try:
+        if isinstance(answer, Answer):
+            response = await answer.response()
+            return response, answer_headers(answer, answer.cost)
+        fold = Fold()
+        async with aclosing(answer.events()) as events:
+            async for event in events:
+                fold.add(event)
+        return fold.response(), answer_headers(answer, (await answer.result()).cost)
+    finally:
+        await answer.aclose()
+
+
+async def stream(
+    request: web.Request, answer: OpenAnswer, *, include_usage: bool, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Send an answer as server-sent events; an error after the first of them is the last one.
+
+    Args:
+        request: What is answered.
+        answer: The open answer.
+        include_usage: Whether the usage comes in a chunk of its own at the end.
+        headers: Further headers.
+
+    Raises:
+        GatewayError: The answer broke off before anything was sent.
+        asyncio.CancelledError: The client left.
+    """
+    chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=include_usage)
+    writer = EventWriter(request, {**answer_headers(answer), **headers})
+    try:
+        async with aclosing(answer.events()) as events:
+            async for event in events:
+                for data in chunks.add(event):
+                    await writer.write(data)
+        for data in chunks.end():
+            await writer.write(data)
+    except GatewayError as error:
+        if not writer.started:
+            raise
+        request[CONTEXT].error = error
+        await writer.write(json.dumps(error_body(error, surface(request), request_id(request))).encode())
+    finally:
+        await answer.aclose()
+    return await writer.close()
+
+
+def json_response(body: Json, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON answer."""
+    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return raw_response(data, headers)
+
+
+def raw_response(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return JSON text as it is."""
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _header(value: str) -> str:
+    """Write what a provider or a client said so that it fits into a header."""
+    return quote(value, safe=" !#$&'()*+,/:;=?@[]|~")

@@ -1,0 +1,227 @@
+"""The connectors: one provider each, asked by its name, with no other to fall back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_core.orchestration.requests import Selection
+from orchestrator_core.provider_api import (
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderTimeout,
+)
+from orchestrator_core.server.body import read_json
+from orchestrator_core.server.context import gateway, principal, provider_key, request_id, strict
+from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.routes.answers import answer_headers, json_response, stream, whole
+from orchestrator_core.server.routes.openai_schema import ChatMessage, ChatOptions
+from orchestrator_core.server.translate.connector import (
+    chat_answer,
+    embeddings_answer,
+    models_answer,
+    openai_body,
+)
+from orchestrator_core.server.translate.openai_embeddings import read_embeddings
+from orchestrator_core.server.translate.openai_request import read_chat
+
+if TYPE_CHECKING:
+    from orchestrator_core.plugins import Provider
+
+
+class ConnectorChatRequest(ChatOptions):
+    """A conversation. Fields that are not named here go to the provider, such as Mistral's `safe_prompt`."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    model: str | None = Field(None, description="As the provider names it; its default where left out.")
+
+
+class ConnectorUsage(BaseModel):
+    """Tokens; null where the provider does not count them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+
+
+class ConnectorChatAnswer(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    success: Literal[True]
+    message: dict[str, Any] = Field(description="May be sent back as it is, as a part of the conversation.")
+    usage: ConnectorUsage
+    finish_reason: str | None
+
+
+class ConnectorEmbeddingsRequest(BaseModel):
+    """Texts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input: str | list[str]
+    model: str | None = None
+
+
+class ConnectorEmbeddingsAnswer(BaseModel):
+    """Vectors, in the order of the texts."""
+
+    success: Literal[True]
+    embeddings: list[list[float]]
+    model: str
+    usage: dict[str, int | None]
+
+
+class ConnectorModels(BaseModel):
+    """The provider's models."""
+
+    success: Literal[True]
+    models: list[dict[str, Any]]
+
+
+async def chat(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation."""
+    provider = _provider(request)
+    body = openai_body(await read_json(request))
+    call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
+    answer = await gateway(request).chat(principal(request), _selection(request, provider, call.model), call)
+    if call.stream:
+        return await stream(request, answer, include_usage=True, headers={})
+    response, headers = await whole(answer)
+    return json_response(chat_answer(response, model=answer.model), headers)
+
+
+async def embeddings(request: web.Request) -> web.StreamResponse:
+    """Give the vectors of texts."""
+    provider = _provider(request)
+    body = await read_json(request)
+    # A connector gives numbers, whatever the client asks: the packed form is the provider's and OpenAI's affair.
+    call = read_embeddings(
+        {**body, "encoding_format": "float"},
+        deadline=gateway(request).deadline(),
+        strict=strict(request),
+        request_id=request_id(request),
+    )
+    answer = await gateway(request).embed(principal(request), _selection(request, provider, call.model), call)
+    return json_response(embeddings_answer(answer.response, model=answer.model), answer_headers(answer, answer.cost))
+
+
+async def models(request: web.Request) -> web.StreamResponse:
+    """List the provider's models."""
+    return json_response(models_answer(_provider(request).models))
+
+
+def _provider(request: web.Request) -> Provider:
+    provider = gateway(request).registry.get(request.match_info["provider"])
+    if not principal(request).may_use(provider.id):
+        raise PermissionDenied(f"This credential may not use the provider {provider.id!r}.")
+    return provider
+
+
+def _selection(request: web.Request, provider: Provider, model: str) -> Selection:
+    """Select the connector's provider alone; `provider/model` names the model too where the provider is this one."""
+    name, _, rest = model.partition("/")
+    if rest and name in (provider.id, *provider.info.aliases):
+        model = rest
+    return Selection(provider=provider.id, model=model or None, fallbacks=(), credential=provider_key(request))
+
+
+_ERRORS: tuple[type[GatewayError], ...] = (
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    ProviderRefused,
+    ProviderAuthFailed,
+    ProviderRateLimited,
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderTimeout,
+)
+_PROVIDER = Parameter(name="provider", place="path", description="The provider's name or alias.")
+_MESSAGE = {"role": "assistant", "content": "Paris.", "refusal": None, "model": "mistral-small-latest"}
+_CHAT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "question": {"messages": [{"role": "user", "content": "What is the capital of France?"}]},
+    "options": {
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "model": "mistral-small-latest",
+        "temperature": 0.2,
+        "max_tokens": 100,
+        "safe_prompt": True,
+    },
+}
+
+ENDPOINTS: Sequence[Endpoint] = (
+    Endpoint(
+        method="POST",
+        path="/api/v1/{provider}/chat",
+        handler=chat,
+        summary="Ask one provider",
+        description="Never falls back to another provider. With `stream: true` the answer comes as OpenAI's chunks.",
+        tag="Connectors",
+        surface=Surface.CONNECTOR,
+        request=ConnectorChatRequest,
+        response=ConnectorChatAnswer,
+        errors=_ERRORS,
+        request_examples=_CHAT_EXAMPLES,
+        response_example={
+            "success": True,
+            "message": _MESSAGE,
+            "usage": {"prompt_tokens": 14, "completion_tokens": 2, "total_tokens": 16},
+            "finish_reason": "stop",
+        },
+        parameters=(_PROVIDER,),
+        streams=True,
+        idempotent=True,
+        takes_provider_key=True,
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/{provider}/embeddings",
+        handler=embeddings,
+        summary="Give the vectors of texts",
+        tag="Connectors",
+        surface=Surface.CONNECTOR,
+        request=ConnectorEmbeddingsRequest,
+        response=ConnectorEmbeddingsAnswer,
+        errors=_ERRORS,
+        request_examples={"texts": {"input": ["one text", "another"]}},
+        response_example={
+            "success": True,
+            "embeddings": [[0.0023, -0.0093], [0.0041, 0.0012]],
+            "model": "mistral-embed",
+            "usage": {"prompt_tokens": 4, "total_tokens": 4},
+        },
+        parameters=(_PROVIDER,),
+        idempotent=True,
+        takes_provider_key=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/{provider}/models",
+        handler=models,
+        summary="List the models of one provider",
+        tag="Connectors",
+        surface=Surface.CONNECTOR,
+        response=ConnectorModels,
+        errors=(NotFound, PermissionDenied),
+        response_example={
+            "success": True,
+            "models": [{"id": "mistral-small-latest", "description": "Small, fast and cheap"}],
+        },
+        parameters=(_PROVIDER,),
+    ),
+)

@@ -1,0 +1,222 @@
+"""OpenAI's surface: `/v1/chat/completions`, `/v1/embeddings` and `/v1/models`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from aiohttp import web
+
+from orchestrator_core.orchestration.requests import Selection, TurnRequest
+from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
+    OPENAI_EMBEDDINGS,
+    ChatRequest,
+    InvalidRequest,
+    Json,
+    ModelInfo,
+    NotFound,
+    PermissionDenied,
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderRefused,
+    ProviderTimeout,
+    SessionBusy,
+    SessionEnded,
+)
+from orchestrator_core.server.body import read_json
+from orchestrator_core.server.context import (
+    gateway,
+    principal,
+    provider_key,
+    request_id,
+    settings,
+    strict,
+)
+from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.routes import openai_schema as schema
+from orchestrator_core.server.routes.answers import (
+    OpenAnswer,
+    answer_headers,
+    json_response,
+    raw_response,
+    stream,
+    whole,
+)
+from orchestrator_core.server.translate.openai_embeddings import embeddings, encoding, read_embeddings
+from orchestrator_core.server.translate.openai_request import read_chat, wants_usage
+from orchestrator_core.server.translate.openai_response import completion
+from orchestrator_core.server.translate.turns import split_turn
+
+SESSION_HEADER = "X-Session-Id"
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation, as JSON or as a stream; with a session's id, take the next turn of that session."""
+    body = await read_json(request)
+    call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
+    include_usage = wants_usage(body)
+    selection = _selection(request, call.model)
+    session_id = request.headers.get(SESSION_HEADER)
+    answer = await _open(request, selection, call, session_id)
+    joined = {} if session_id is None else {SESSION_HEADER: session_id}
+    if call.stream:
+        return await stream(request, answer, include_usage=include_usage, headers=joined)
+    response, headers = await whole(answer)
+    headers |= joined
+    if response.native is not None and response.native.dialect == OPENAI_CHAT:
+        return raw_response(response.native.data, headers)
+    return json_response(completion(response, model=answer.model, request_id=request_id(request)), headers)
+
+
+async def create_embeddings(request: web.Request) -> web.StreamResponse:
+    """Give the vectors of texts."""
+    body = await read_json(request)
+    call = read_embeddings(
+        body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request)
+    )
+    form = encoding(body)
+    answer = await gateway(request).embed(principal(request), _selection(request, call.model), call)
+    headers = answer_headers(answer, answer.cost)
+    native = answer.response.native
+    if native is not None and native.dialect == OPENAI_EMBEDDINGS:
+        return raw_response(native.data, headers)
+    return json_response(embeddings(answer.response, form, model=answer.model), headers)
+
+
+async def list_models(request: web.Request) -> web.StreamResponse:
+    """List the models of the usable providers, and the aliases of the configuration."""
+    return json_response({"object": "list", "data": list(_models(request).values())})
+
+
+async def get_model(request: web.Request) -> web.StreamResponse:
+    """Show one model of the list."""
+    model = _models(request).get(request.match_info["id"])
+    if model is None:
+        raise NotFound("There is no such model here; GET /v1/models lists them.", code="model_not_found", param="model")
+    return json_response(model)
+
+
+async def _open(request: web.Request, selection: Selection, call: ChatRequest, session_id: str | None) -> OpenAnswer:
+    if session_id is None:
+        return await gateway(request).chat(principal(request), selection, call)
+    system, said = split_turn(call.messages)
+    turn = TurnRequest(
+        selection=selection,
+        messages=said,
+        # The history is the gateway's: the client's own body does not have it.
+        template=replace(call, messages=system, native=None),
+        session_id=session_id,
+        idempotency_key=request.headers.get("Idempotency-Key"),
+    )
+    return await gateway(request).turn(principal(request), turn)
+
+
+def _selection(request: web.Request, model: str) -> Selection:
+    if not model:
+        raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
+    provider, name = gateway(request).router.parse_model(model)
+    return Selection(provider=provider, model=name, credential=provider_key(request))
+
+
+def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
+    """Return the models that the caller may use, by id; the provider's own names follow the aliases."""
+    registry, caller = gateway(request).registry, principal(request)
+    usable = [provider for provider in registry.usable if caller.may_use(provider.id)]
+    models = {
+        alias: {"id": alias, "object": "model", "created": 0, "owned_by": target.partition("/")[0], "alias_of": target}
+        for alias, target in settings(request).aliases.items()
+        if any(target.partition("/")[0] in (provider.id, *provider.info.aliases) for provider in usable)
+    }
+    for provider in usable:
+        for model in provider.models:
+            row = _model(provider.id, model)
+            models[row["id"]] = row
+    return models
+
+
+def _model(provider: str, model: ModelInfo) -> dict[str, Json]:
+    facts = model.model_dump(mode="json", exclude_none=True, exclude={"id"})
+    return {"id": f"{provider}/{model.id}", "object": "model", "created": 0, "owned_by": provider, **facts}
+
+
+_ERRORS = (
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    ProviderRefused,
+    ProviderError,
+    ProviderNotConfigured,
+    ProviderTimeout,
+)
+_TAG = "OpenAI"
+
+ENDPOINTS: Sequence[Endpoint] = (
+    Endpoint(
+        method="POST",
+        path="/v1/chat/completions",
+        handler=chat_completions,
+        summary="Answer a conversation (OpenAI's Chat Completions)",
+        description="An upstream answer of the same dialect is passed through as it came, `id` and `model` with it. "
+        "What the gateway itself knows is in the headers `x-orchestrator-*`.",
+        tag=_TAG,
+        surface=Surface.OPENAI,
+        request=schema.ChatCompletionRequest,
+        response=schema.ChatCompletion,
+        errors=(*_ERRORS, SessionBusy, SessionEnded),
+        request_examples=schema.CHAT_EXAMPLES,
+        response_example=schema.CHAT_EXAMPLE,
+        stream_example=schema.CHAT_STREAM_EXAMPLE,
+        parameters=(
+            Parameter(
+                name=SESSION_HEADER,
+                place="header",
+                description="Joins a session: the messages after the last assistant message are its new turn, the "
+                "system messages hold for this turn, and the history is the gateway's.",
+            ),
+        ),
+        streams=True,
+        idempotent=True,
+        takes_provider_key=True,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/embeddings",
+        handler=create_embeddings,
+        summary="Give the vectors of texts (OpenAI's Embeddings)",
+        tag=_TAG,
+        surface=Surface.OPENAI,
+        request=schema.EmbeddingsRequest,
+        response=schema.EmbeddingList,
+        errors=_ERRORS,
+        request_examples=schema.EMBEDDINGS_EXAMPLES,
+        response_example=schema.EMBEDDINGS_EXAMPLE,
+        idempotent=True,
+        takes_provider_key=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/models",
+        handler=list_models,
+        summary="List the models of the usable providers",
+        tag=_TAG,
+        surface=Surface.OPENAI,
+        response=schema.ModelList,
+        response_example={"object": "list", "data": [schema.MODEL_EXAMPLE]},
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/models/{id:.+}",
+        handler=get_model,
+        summary="Show one model",
+        tag=_TAG,
+        surface=Surface.OPENAI,
+        response=schema.Model,
+        errors=(NotFound,),
+        response_example=schema.MODEL_EXAMPLE,
+        parameters=(
+            Parameter(name="id", place="path", description="`provider/model`; the slash may be written `%2F`."),
+        ),
+    ),
+)

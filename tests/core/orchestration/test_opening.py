@@ -1,0 +1,167 @@
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from orchestrator_core.orchestration.opening import open_stream
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    Deadline,
+    Finish,
+    PluginError,
+    ProviderBadResponse,
+    ProviderTimeout,
+    ProviderUnavailable,
+    ReasoningDelta,
+    Start,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+
+CONTENT = [
+    TextDelta(text="a"),
+    ReasoningDelta(text="hm"),
+    ReasoningDelta(provider_metadata={"acme": {"redacted": "x"}}),
+    ToolCallDelta(id="c", name="f"),
+    Finish(),
+]
+
+
+class Source:
+    """A provider's generator that knows whether it was closed."""
+
+    def __init__(self, *steps: ChatEvent | Exception | float) -> None:
+        self.steps = steps
+        self.pulled = 0
+        self.closed = False
+
+    async def events(self) -> AsyncGenerator[ChatEvent, None]:
+        try:
+            for step in self.steps:
+                self.pulled += 1
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, ChatEvent):
+                    yield step
+                else:
+                    await asyncio.sleep(step)
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("content", CONTENT, ids=lambda event: type(event).__name__)
+async def test_opening_stops_at_the_first_event_that_counts(content: ChatEvent) -> None:
+    source = Source(Start(), UsageReport(), TextDelta(text=""), content, TextDelta(text="later"), Finish())
+
+    opened = await open_stream(source.events(), Deadline.after(5), stream=True)
+
+    assert source.pulled == 4
+    async with aclosing(opened.events()) as events:
+        assert [event async for event in events] == list(source.steps)
+    assert source.closed
+
+
+async def test_an_error_before_the_first_content_is_raised_and_the_call_closed() -> None:
+    source = Source(Start(), ProviderUnavailable("busy"))
+
+    with pytest.raises(ProviderUnavailable):
+        await open_stream(source.events(), Deadline.after(5), stream=False)
+    assert source.closed
+
+
+@pytest.mark.parametrize("steps", [(), (Start(),), (Start(), UsageReport())])
+async def test_an_answer_that_ends_before_it_begins_is_bad(steps: tuple[ChatEvent, ...]) -> None:
+    with pytest.raises(ProviderBadResponse):
+        await open_stream(Source(*steps).events(), Deadline.after(5), stream=False)
+
+
+async def test_events_without_end_and_without_content_are_bad() -> None:
+    with pytest.raises(ProviderBadResponse):
+        await open_stream(Source(Start(), *[UsageReport()] * 2000).events(), Deadline.after(5), stream=False)
+
+
+async def test_content_without_a_start_is_the_plugins_fault() -> None:
+    source = Source(TextDelta(text="a"), Finish())
+
+    with pytest.raises(PluginError):
+        await open_stream(source.events(), Deadline.after(5), stream=False)
+    assert source.closed
+
+
+@pytest.mark.parametrize(
+    ("deadline", "stream"),
+    [(Deadline.after(3600, first_event=0.05), True), (Deadline(time.monotonic() + 3600), False)],
+)
+async def test_the_limit_of_the_first_event_holds_for_streams_only(deadline: Deadline, stream: bool) -> None:
+    source = Source(0.2, Start(), TextDelta(text="a"), Finish())
+
+    if stream:
+        with pytest.raises(ProviderTimeout):
+            await open_stream(source.events(), deadline, stream=stream)
+        assert source.closed
+    else:
+        opened = await open_stream(source.events(), deadline, stream=stream)
+        await opened.aclose()
+
+
+async def test_the_deadline_ends_a_stream_that_stalls() -> None:
+    source = Source(Start(), TextDelta(text="a"), 30.0, Finish())
+    opened = await open_stream(source.events(), Deadline.after(0.1), stream=True)
+
+    got = []
+    with pytest.raises(ProviderTimeout):
+        async with aclosing(opened.events()) as events:
+            async for event in events:
+                got.append(event)
+    assert [type(event) for event in got] == [Start, TextDelta]
+    assert source.closed
+
+
+async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> None:
+    source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), Finish())
+    opened = await open_stream(source.events(), Deadline.after(0.05), stream=True)
+
+    async with aclosing(opened.events()) as events:
+        assert type(await anext(events)) is Start
+        await asyncio.sleep(0.1)
+        assert type(await anext(events)) is TextDelta
+        with pytest.raises(ProviderTimeout):
+            await anext(events)
+    assert source.closed
+
+
+async def test_a_consumer_that_is_cancelled_cancels_the_call() -> None:
+    source = Source(Start(), TextDelta(text="a"), 30.0)
+    opened = await open_stream(source.events(), Deadline.after(60), stream=True)
+
+    async def consume() -> None:
+        async with aclosing(opened.events()) as events:
+            async for _ in events:
+                pass
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert source.closed
+
+
+async def test_a_generator_that_does_not_close_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator_core.orchestration.opening.CLOSE_TIMEOUT", 0.05)
+
+    async def stubborn() -> AsyncGenerator[ChatEvent, None]:
+        try:
+            yield Start()
+            yield TextDelta(text="a")
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(30)
+
+    opened = await open_stream(stubborn(), Deadline.after(60), stream=True)
+    began = time.monotonic()
+    await opened.aclose()
+    assert time.monotonic() - began < 5

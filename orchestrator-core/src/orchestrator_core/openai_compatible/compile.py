@@ -1,0 +1,162 @@
+"""A canonical or native request as the JSON body that a vendor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+from orchestrator_core.openai_compatible.dialect import LIMITS, Dialect
+from orchestrator_core.openai_compatible.messages import MessageCompiler
+from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
+    AdjustmentReport,
+    ChatRequest,
+    Json,
+    NamedTool,
+    ProviderSettings,
+    ResponseFormat,
+    Tool,
+    ToolChoice,
+)
+
+_PLAIN = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "seed",
+    "n",
+    "presence_penalty",
+    "frequency_penalty",
+    "reasoning_effort",
+    "parallel_tool_calls",
+)
+"""Parameters whose canonical name is OpenAI's."""
+
+
+def compile_chat(
+    request: ChatRequest,
+    dialect: Dialect,
+    *,
+    provider_id: str,
+    settings: ProviderSettings,
+    report: AdjustmentReport,
+) -> dict[str, Json]:
+    """Return the body of `POST /chat/completions`.
+
+    The body of a client that speaks the same protocol is kept, unknown fields and all; only the dialect's
+    differences are applied to it.
+
+    Raises:
+        UnsupportedParameter: Something would get lost, and the caller is strict.
+    """
+    native = request.native
+    if native is not None and native.dialect == OPENAI_CHAT and dialect.native_request:
+        body: dict[str, Json] = {**native.body, "model": request.model}
+    else:
+        body = _canonical(request, dialect, provider_id, report)
+    _stream(body, request, dialect)
+    _choice(body, dialect, report)
+    refused = dialect.refused_for(request.model)
+    for name in [name for name in body if name in refused and body[name] is not None]:
+        taken, reason = refused[name]
+        if taken is None or body[name] != taken:
+            report.dropped(name, reason)
+            del body[name]
+    _defaults(body, settings, refused)
+    _limit(body, request, dialect, report)
+    for name, theirs in dialect.renamed.items():
+        if name in body:
+            body[theirs] = body.pop(name)
+    if dialect.accepted is not None:
+        for name in [name for name in body if name not in dialect.accepted]:
+            report.dropped(name, "this provider does not know it")
+            del body[name]
+    return body
+
+
+def _canonical(request: ChatRequest, dialect: Dialect, provider_id: str, report: AdjustmentReport) -> dict[str, Json]:
+    body: dict[str, Json] = {
+        **request.extra,
+        "model": request.model,
+        "messages": MessageCompiler(dialect, provider_id, report).compile(request.messages),
+    }
+    for name in _PLAIN:
+        value = getattr(request, name)
+        if value is not None:
+            body[name] = value
+    if request.stop is not None:
+        body["stop"] = list(request.stop)
+    if request.tools:
+        body["tools"] = [_tool(tool, provider_id) for tool in request.tools]
+    if request.tool_choice is not None:
+        body["tool_choice"] = _tool_choice(request.tool_choice)
+    if request.response_format is not None:
+        body["response_format"] = _response_format(request.response_format)
+    return body
+
+
+def _tool(tool: Tool, provider_id: str) -> dict[str, Json]:
+    function: dict[str, Json] = {"name": tool.name}
+    for name in ("description", "parameters", "strict"):
+        value = getattr(tool, name)
+        if value is not None:
+            function[name] = value
+    return {"type": "function", "function": function, **(tool.provider_metadata or {}).get(provider_id, {})}
+
+
+def _tool_choice(choice: ToolChoice) -> Json:
+    if isinstance(choice, NamedTool):
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice
+
+
+def _response_format(form: ResponseFormat) -> dict[str, Json]:
+    if form.type != "json_schema":
+        return {"type": form.type}
+    schema: dict[str, Json] = {"name": form.name or "answer", "schema": form.json_schema or {}}
+    if form.description is not None:
+        schema["description"] = form.description
+    if form.strict is not None:
+        schema["strict"] = form.strict
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _defaults(body: dict[str, Json], settings: ProviderSettings, refused: Container[str]) -> None:
+    """Apply the operator's defaults to what the caller did not set and the model takes."""
+    temperature, limit = settings.default_temperature, settings.default_max_tokens
+    if temperature is not None and body.get("temperature") is None and "temperature" not in refused:
+        body["temperature"] = temperature
+    if limit is not None and all(body.get(name) is None for name in LIMITS):
+        body["max_tokens"] = limit
+
+
+def _stream(body: dict[str, Json], request: ChatRequest, dialect: Dialect) -> None:
+    if not request.stream:
+        body.pop("stream", None)
+        body.pop("stream_options", None)
+        return
+    body["stream"] = True
+    if dialect.stream_usage:
+        options = body.get("stream_options")
+        body["stream_options"] = {**(options if isinstance(options, Mapping) else {}), "include_usage": True}
+    else:
+        body.pop("stream_options", None)  # usage comes unasked there, so nothing is lost
+
+
+def _limit(body: dict[str, Json], request: ChatRequest, dialect: Dialect, report: AdjustmentReport) -> None:
+    """Say the limit on the answer's length in a word that the model takes."""
+    taken = dialect.limits_for(request.model)
+    for name in LIMITS:
+        if name in body and name not in taken:
+            value = body.pop(name)
+            body.setdefault(taken[0], value)
+            if request.native is not None and name in request.native.body:
+                report.mapped(name, f"this model calls it {taken[0]}")
+
+
+def _choice(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) -> None:
+    choice = body.get("tool_choice")
+    if isinstance(choice, Mapping) and not dialect.named_tool_choice:
+        report.downgraded("tool_choice", "this provider cannot be held to one tool")
+        choice = "required"
+    if isinstance(choice, str):
+        body["tool_choice"] = dialect.tool_choices.get(choice, choice)

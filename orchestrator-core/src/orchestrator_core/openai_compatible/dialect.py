@@ -1,0 +1,99 @@
+"""How a vendor's protocol differs from OpenAI's, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator_core.provider_api import Json
+
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""The two names under which a limit on the answer's length travels."""
+
+MediaKind = Literal["image", "audio", "file"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Parameters that a vendor answers with an error, so that they are left out and reported.
+
+    Attributes:
+        parameters: The names, each with the one value that is taken all the same, or None.
+        models: A regular expression that the whole model name matches where this holds.
+        reason: Why, for people.
+    """
+
+    parameters: Mapping[str, Json]
+    models: str = ".*"
+    reason: str = "this model does not take it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """The differences of one vendor. The defaults are OpenAI's protocol as most servers speak it.
+
+    Attributes:
+        base_url: Where the API is, up to and without `/chat/completions`.
+        limits: The names that are taken for the limit on the answer's length, the preferred one first.
+        limits_of: The same for models whose whole name matches a regular expression.
+        accepted: The only fields that the vendor takes, where it refuses unknown ones.
+        refused: Fields that it refuses.
+        renamed: OpenAI's names of fields, with the vendor's.
+        stream_usage: Whether `stream_options.include_usage` has to be asked for.
+        tool_choices: OpenAI's words for the choice of a tool, with the vendor's.
+        named_tool_choice: Whether one tool can be demanded by its name.
+        tool_call_id: A regular expression that ids of tool calls match whole.
+        tool_call_id_length: The length of the ids that are made for calls whose id does not.
+        media: What a user's message may hold beside text.
+        refusal_field: Whether an earlier refusal goes into a field of its own; else it is text.
+        reasoning_fields: Where reasoning may stand in an answer, in order of precedence.
+        replay_reasoning: Which earlier messages get their reasoning back: none, those of the tool calls that
+            are still being worked on, or all. It goes into the first of `reasoning_fields`.
+        reasoning_outside: Whether `completion_tokens` excludes reasoning where no total decides it.
+        native_request: Whether an OpenAI client's body is sent on, with the differences applied; else the
+            canonical request is compiled.
+        native_answer: Whether an OpenAI client can read the vendor's answers as they are.
+        embeddings: Whether there is `/embeddings`.
+        embedding_batch: The most inputs of one call.
+        headers: Further headers, none of them secret.
+    """
+
+    base_url: str = ""
+    limits: Sequence[str] = ("max_tokens",)
+    limits_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    accepted: Collection[str] | None = None
+    refused: Sequence[Refused] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    stream_usage: bool = True
+    tool_choices: Mapping[str, str] = field(default_factory=dict)
+    named_tool_choice: bool = True
+    tool_call_id: str = r"[\x21-\x7e]{1,40}"
+    tool_call_id_length: int = 24
+    media: Collection[MediaKind] = ("image", "audio", "file")
+    refusal_field: bool = False
+    reasoning_fields: Sequence[str] = ("reasoning_content", "reasoning")
+    replay_reasoning: Literal["none", "tool_turn", "all"] = "none"
+    reasoning_outside: bool = False
+    native_request: bool = True
+    native_answer: bool = True
+    embeddings: bool = True
+    embedding_batch: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def limits_for(self, model: str) -> Sequence[str]:
+        """Return the names that a model takes for the limit on the answer's length."""
+        for pattern, names in self.limits_of.items():
+            if re.fullmatch(pattern, model):
+                return names
+        return self.limits
+
+    def refused_for(self, model: str) -> dict[str, tuple[Json, str]]:
+        """Return what a model refuses, each with the one value that it takes and with the reason."""
+        return {
+            name: (taken, rule.reason)
+            for rule in self.refused
+            if re.fullmatch(rule.models, model)
+            for name, taken in rule.parameters.items()
+        }

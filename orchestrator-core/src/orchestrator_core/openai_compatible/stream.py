@@ -1,0 +1,112 @@
+"""One chat call on the wire, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+
+import pydantic_core
+
+from orchestrator_core.openai_compatible.errors import error_for_answer, error_in_answer
+from orchestrator_core.openai_compatible.parse import AnswerParser
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    Deadline,
+    ProviderBadResponse,
+    ProviderFailed,
+    ProviderTimeout,
+    Secret,
+    UpstreamClient,
+)
+
+
+def check_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> None:
+    """Refuse an answer that is no JSON under a 2xx.
+
+    Raises:
+        ProviderError: As its status and body say.
+    """
+    if not 200 <= status < 300:
+        raise error_for_answer(status, headers, body, now)
+    if not body:
+        raise ProviderBadResponse("The provider's answer is empty.", upstream_status=status)
+    kind = headers.get("content-type", "")
+    if kind and "json" not in kind:
+        raise ProviderBadResponse("The provider's answer is not labelled as JSON.", upstream_status=status)
+
+
+async def whole_chat(
+    client: UpstreamClient,
+    url: str,
+    body: bytes,
+    parser: AnswerParser,
+    *,
+    deadline: Deadline,
+    credential: Secret | None,
+    headers: Mapping[str, str] | None,
+    clock: Callable[[], float],
+) -> AsyncGenerator[ChatEvent, None]:
+    """Ask for a whole answer and yield its events.
+
+    Raises:
+        ProviderError: The provider could not be reached, refused, or answered nonsense.
+    """
+    response = await client.request("POST", url, deadline=deadline, credential=credential, headers=headers, body=body)
+    check_answer(response.status, response.headers, response.body, clock())
+    for event in parser.body(response.body):
+        yield event
+
+
+async def stream_chat(
+    client: UpstreamClient,
+    url: str,
+    body: bytes,
+    parser: AnswerParser,
+    *,
+    deadline: Deadline,
+    credential: Secret | None,
+    headers: Mapping[str, str] | None,
+    clock: Callable[[], float],
+) -> AsyncGenerator[ChatEvent, None]:
+    """Ask for a stream and yield its events.
+
+    The answer is complete when every choice has its finish reason, with or without `[DONE]`: what breaks after
+    that has cost nobody anything.
+
+    Raises:
+        ProviderError: The provider could not be reached, refused, failed while it answered, or ended early.
+    """
+    async with client.stream(
+        "POST", url, deadline=deadline, credential=credential, headers=headers, body=body
+    ) as stream:
+        if stream.status != 200 or not stream.headers.get("content-type", "").startswith("text/event-stream"):
+            raise _no_stream(stream.status, stream.headers, await stream.read(), clock())
+        async with aclosing(stream.events()) as upstream:
+            while True:
+                try:
+                    event = await anext(upstream, None)
+                except (ProviderFailed, ProviderTimeout):
+                    if parser.complete(closed=False):
+                        return
+                    raise
+                closed = event is not None and event.data.strip() == b"[DONE]"
+                if event is None or closed:
+                    if parser.complete(closed=closed):
+                        return
+                    raise ProviderBadResponse("The provider's stream ended before the answer was complete.")
+                if event.data:
+                    for canonical in parser.chunk(event.data, event.event):
+                        yield canonical
+
+
+def _no_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:
+    """Return the error of an answer that is no stream although one was asked for."""
+    if not 200 <= status < 300:
+        return error_for_answer(status, headers, body, now)
+    try:
+        parsed = pydantic_core.from_json(body)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict) and (parsed.get("error") or parsed.get("object") == "error"):
+        return error_in_answer(parsed, streamed=True)
+    return ProviderBadResponse("The provider sent no stream although one was asked for.", upstream_status=status)

@@ -1,0 +1,43 @@
+"""Token counts of the OpenAI family, in buckets that do not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator_core.provider_api import Json, Usage
+
+
+def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> Usage:
+    """Read a `usage` object.
+
+    `prompt_tokens` includes what was read from or written to a cache. Whether `completion_tokens` includes
+    reasoning differs (OpenAI: yes, xAI: no); the vendor's own total decides, as vendors change this too.
+
+    Args:
+        wire: The object. Cached tokens are also looked for where DeepSeek (`prompt_cache_hit_tokens`), Mistral
+            (`num_cached_tokens`) and Moonshot (`cached_tokens`) put them.
+        reasoning_outside: What holds where there is no total.
+    """
+    prompt = _count(wire, "prompt_tokens")
+    completion = _count(wire, "completion_tokens")
+    details = wire.get("prompt_tokens_details") or {}
+    cached = (
+        _count(details, "cached_tokens")
+        or _count(wire, "prompt_cache_hit_tokens")
+        or _count(wire, "num_cached_tokens")
+        or _count(wire, "cached_tokens")
+    )
+    cached = min(cached, prompt)
+    written = min(_count(details, "cache_write_tokens"), prompt - cached)
+    reasoning = _count(wire.get("completion_tokens_details") or {}, "reasoning_tokens")
+    total = _count(wire, "total_tokens")
+    outside = total == prompt + completion + reasoning if total else reasoning_outside
+    if not outside:
+        reasoning = min(reasoning, completion)
+        completion -= reasoning
+    return Usage(prompt - cached - written, cached, written, completion, reasoning)
+
+
+def _count(wire: Mapping[str, Json], name: str) -> int:
+    value = wire.get(name)
+    return value if type(value) is int and value > 0 else 0

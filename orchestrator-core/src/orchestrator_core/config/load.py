@@ -42,8 +42,6 @@ class Config:
 
     Attributes:
         settings: The settings of the gateway itself.
-        provider_tables: The names of the providers that have a table in the file.
-        secret_files: Files with secrets that were read: `.env` and those that `_FILE` names.
     """
 
     def __init__(
@@ -56,10 +54,15 @@ class Config:
     ) -> None:
         """Wrap what `load` read."""
         self.settings = settings
-        self.secret_files = secret_files
+        self._secret_files = dict.fromkeys(secret_files)
         self._environ = environ
         self._tables = tables
         self._directory = directory
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files with secrets that were read until now: `.env`, and those that `_FILE` names."""
+        return tuple(self._secret_files)
 
     @property
     def provider_tables(self) -> tuple[str, ...]:
@@ -80,7 +83,7 @@ class Config:
         table, table_name = self._tables.get(info.name, {}), f"{PROVIDER_TABLE}.{info.name}"
         if name is not None and name in self.settings.servers:
             table, table_name = self.settings.servers[name].values, f"servers.{name}"
-        return read_provider(
+        found = read_provider(
             info,
             model,
             name,
@@ -89,6 +92,9 @@ class Config:
             table_name=table_name,
             directory=self._directory,
         )
+        if found.key_file is not None:
+            self._secret_files[found.key_file] = None
+        return found
 
 
 def load(

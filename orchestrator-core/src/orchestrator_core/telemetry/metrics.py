@@ -148,7 +148,8 @@ class Metrics:
         """Return the text format and its content type: that of OpenMetrics, or of Prometheus."""
         if openmetrics:
             return generate_openmetrics(self.registry), OPENMETRICS_TYPE
-        text = generate_latest(self.registry)  # type: ignore[no-untyped-call] # prometheus-client leaves it untyped
+        # prometheus-client leaves the function untyped.
+        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
         return text, CONTENT_TYPE_LATEST
 
     def provider_summary(self) -> Mapping[str, Mapping[str, float]]:

@@ -1,0 +1,140 @@
+"""Which web pages may call the gateway (Fetch standard, "CORS protocol")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from orchestrator_core.config import Settings
+
+METHODS: Final = ("GET", "POST", "PATCH", "DELETE", "OPTIONS")
+"""The methods that the API uses."""
+
+REQUEST_HEADERS: Final = (
+    "Accept",
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "X-API-Key",
+    "X-Provider-Key",
+    "X-Request-Id",
+    "X-Session-Id",
+    "anthropic-beta",
+    "anthropic-version",
+)
+"""The headers that the API reads. The OpenAI SDK's own (`x-stainless-*`) are allowed by prefix."""
+
+EXPOSED_HEADERS: Final = ("Idempotency-Replayed", "Retry-After", "X-Request-Id", "X-Session-Id")
+"""The response headers that a page may read."""
+
+MAX_AGE: Final = 600
+"""Seconds that a browser may remember a preflight."""
+
+_SDK_PREFIX: Final = "x-stainless-"
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_ALLOWED: Final = frozenset(name.lower() for name in REQUEST_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class CorsPolicy:
+    """Who may call, by environment.
+
+    Attributes:
+        origins: The origins that are listed.
+        local: Whether any origin of this machine may call, as in development.
+    """
+
+    origins: frozenset[str]
+    local: bool = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> CorsPolicy:
+        """Make the policy: listed origins everywhere, those of this machine in development too."""
+        origins = frozenset(origin.lower() for origin in settings.cors_allowed_origins)
+        return cls(origins, local=settings.environment == "development")
+
+    def allows(self, origin: str) -> bool:
+        """Whether a page of this origin, as the `Origin` header has it, may call."""
+        return origin.lower() in self.origins or (self.local and _is_local(origin))
+
+    def headers(self, origin: str | None) -> Mapping[str, str]:
+        """Return the headers of a response to a request with this `Origin`."""
+        if origin is None or not self.allows(origin):
+            return {"Vary": "Origin"}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS),
+            "Vary": "Origin",
+        }
+
+    def preflight(self, origin: str | None, requested_headers: str | None = None) -> Mapping[str, str]:
+        """Return the headers that answer a preflight.
+
+        Args:
+            origin: The `Origin` header.
+            requested_headers: The `Access-Control-Request-Headers` header.
+        """
+        headers = self.headers(origin)
+        if "Access-Control-Allow-Origin" not in headers:
+            return headers
+        return {
+            **headers,
+            "Access-Control-Allow-Methods": ", ".join(METHODS),
+            "Access-Control-Allow-Headers": ", ".join(_allowed_headers(requested_headers)),
+            "Access-Control-Max-Age": str(MAX_AGE),
+            "Vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+        }
+
+    def describe(self) -> str:
+        """Return one line for the start-up report."""
+        listed = ", ".join(sorted(self.origins))
+        if self.local:
+            return f"CORS: any origin of this machine{', ' + listed if listed else ''}"
+        return f"CORS: {listed or 'no origin'}"
+
+
+def origin_problems(origin: str) -> Iterator[str]:
+    """Yield what makes an origin unsafe or useless in production, without the origin itself."""
+    if "*" in origin:
+        yield "has a wildcard; list every origin by name"
+        return
+    if origin.lower() == "null":
+        yield "is null, which any sandboxed page may claim"
+        return
+    try:
+        parts = urlsplit(origin)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        yield "is no origin; expected https://host or https://host:port"
+        return
+    if parts.scheme == "http":
+        yield "is plain http; use https"
+    elif parts.scheme != "https" or not parts.hostname or not port_is_right:
+        yield "is no origin; expected https://host or https://host:port"
+    if "@" in parts.netloc:
+        yield "has a user name; an origin has none"
+    if parts.path == "/":
+        yield "ends with a slash; browsers send origins without one"
+    elif parts.path or parts.query or parts.fragment:
+        yield "has a path; an origin ends with its host and port"
+
+
+def _is_local(origin: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    bare = not (parts.path or parts.query or parts.fragment) and "@" not in parts.netloc
+    return parts.scheme in ("http", "https") and bare and host in _LOCAL_HOSTS
+
+
+def _allowed_headers(requested: str | None) -> Iterator[str]:
+    yield from REQUEST_HEADERS
+    for name in (requested or "").lower().split(","):
+        bare = name.strip()
+        if bare.startswith(_SDK_PREFIX) and bare.replace("-", "").isalnum() and bare not in _ALLOWED:
+            yield bare

@@ -133,11 +133,13 @@ class Settings(BaseModel):
         default=30.0, description="Seconds between two looks at every provider's health. They cost no tokens."
     )
     cors_allowed_origins: tuple[str, ...] = Field(
-        default=(), description="Origins of web pages that may call the gateway, such as https://app.example.com."
+        default=(), description="Origins of web pages that may call the gateway, such as `https://app.example.com`."
     )
 
     database_url: str = Field(
-        default="sqlite:///orchestrator.db", repr=False, description="Where conversations are stored: sqlite:///<path>."
+        default="sqlite:///orchestrator.db",
+        repr=False,
+        description="Where conversations are stored: `sqlite:///<path>`.",
     )
     redis_url: str | None = Field(
         default=None, repr=False, description="For shared limits. Not supported by this version."
@@ -169,14 +171,14 @@ class Settings(BaseModel):
     disabled_providers: tuple[str, ...] = Field(default=(), description="Installed providers that are not served.")
     default_provider: str | None = Field(default=None, description="Who answers where a request names no provider.")
     aliases: Annotated[Mapping[str, str], AfterValidator(_targets)] = Field(
-        default_factory=dict, description='Names for models, such as {"fast": "openai/gpt-6-luna"}.'
+        default_factory=dict, description='Names for models, such as `{"fast": "openai/gpt-6-luna"}`.'
     )
     fallbacks: tuple[str, ...] = Field(
         default=(), description="Who answers where a provider fails, in order: `provider` or `provider/model`."
     )
     servers: Mapping[str, ServerEntry] = Field(
         default_factory=dict,
-        description='Compatible servers by name, such as {"ollama": {"base_url": "http://127.0.0.1:11434/v1"}}.',
+        description='Compatible servers by name, such as `{"ollama": {"base_url": "http://127.0.0.1:11434/v1"}}`.',
     )
     key_check: KeyCheck = Field(
         default="strict",

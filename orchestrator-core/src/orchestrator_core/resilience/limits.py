@@ -56,7 +56,7 @@ class SlidingWindow:
         while times and times[0] <= now - WINDOW:
             times.popleft()
         if len(times) >= limit:
-            wait = times[len(times) - limit] + WINDOW - now
+            wait = times[-limit] + WINDOW - now if limit > 0 else WINDOW
             raise RateLimited(
                 f"The limit of {limit} requests a minute for each {self._what} is reached. "
                 f"Come again in {math.ceil(wait)} seconds.",

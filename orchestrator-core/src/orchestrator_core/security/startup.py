@@ -37,22 +37,38 @@ class StartingProvider(Protocol):
     """What is looked at of a provider: `plugins.Provider`."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The name of the instance."""
+        ...
+
     @property
-    def info(self) -> ProviderInfo: ...
+    def info(self) -> ProviderInfo:
+        """What it says about itself."""
+        ...
+
     @property
-    def settings(self) -> ProviderSettings: ...
+    def settings(self) -> ProviderSettings:
+        """What the operator set."""
+        ...
+
     @property
-    def verdicts(self) -> Sequence[KeyVerdict]: ...
+    def verdicts(self) -> Sequence[KeyVerdict]:
+        """What was found of each of its keys."""
+        ...
+
     @property
-    def configured(self) -> bool: ...
+    def configured(self) -> bool:
+        """Whether it has a usable key, or needs none."""
+        ...
 
 
 class StartingRegistry(Protocol):
     """What is looked at of the registry: `plugins.Registry`."""
 
     @property
-    def providers(self) -> Mapping[str, StartingProvider]: ...
+    def providers(self) -> Mapping[str, StartingProvider]:
+        """The instances by name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +207,7 @@ def _mode(path: Path) -> int:
 def _unknown_names(config: Config, providers: Sequence[StartingProvider]) -> Iterator[str]:
     settings = config.settings
     known = {name for provider in providers for name in (provider.id, provider.info.name, *provider.info.aliases)}
-    mentioned = {
+    mentioned: Mapping[str, Sequence[str | None]] = {
         "default_provider": [settings.default_provider],
         "summary_provider": [settings.summary_provider],
         "fallbacks": [target.partition("/")[0] for target in settings.fallbacks if target not in settings.aliases],

@@ -147,10 +147,10 @@ class Metrics:
     def render(self, openmetrics: bool = False) -> tuple[bytes, str]:
         """Return the text format and its content type: that of OpenMetrics, or of Prometheus."""
         if openmetrics:
-            return generate_openmetrics(self.registry), OPENMETRICS_TYPE
-        # prometheus-client leaves the function untyped.
-        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
-        return text, CONTENT_TYPE_LATEST
+            # prometheus-client leaves the function untyped.
+            text: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]
+            return text, OPENMETRICS_TYPE
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def provider_summary(self) -> Mapping[str, Mapping[str, float]]:
         """Return requests, average latency in seconds and success rate, from 0 to 1, of every provider called."""

@@ -13,9 +13,8 @@ from aiohttp import web
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.orchestration.turn import TurnAnswer
-from orchestrator_core.provider_api import ChatResponse, GatewayError, Json
-from orchestrator_core.server.context import CONTEXT, request_id, surface
-from orchestrator_core.server.errors import error_body
+from orchestrator_core.provider_api import ChatResponse, Json
+from orchestrator_core.server.context import request_id
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_stream import ChunkWriter
 
@@ -68,7 +67,7 @@ async def whole(answer: OpenAnswer) -> tuple[ChatResponse, dict[str, str]]:
 async def stream(
     request: web.Request, answer: OpenAnswer, *, include_usage: bool, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Send an answer as server-sent events; an error after the first of them is the last one.
+    """Send an answer as server-sent events.
 
     Args:
         request: What is answered.
@@ -77,7 +76,7 @@ async def stream(
         headers: Further headers.
 
     Raises:
-        GatewayError: The answer broke off before anything was sent.
+        GatewayError: The answer broke off; the middleware says so in the last event.
         asyncio.CancelledError: The client left.
     """
     chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=include_usage)
@@ -89,11 +88,6 @@ async def stream(
                     await writer.write(data)
         for data in chunks.end():
             await writer.write(data)
-    except GatewayError as error:
-        if not writer.started:
-            raise
-        request[CONTEXT].error = error
-        await writer.write(json.dumps(error_body(error, surface(request), request_id(request))).encode())
     finally:
         await answer.aclose()
     return await writer.close()

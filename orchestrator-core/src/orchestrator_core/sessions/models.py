@@ -142,6 +142,7 @@ class TurnOutcome:
         adjustments: What of the request was mapped, downgraded or dropped.
         error_code: The code of the error that ended it.
         duration: Seconds from the request to the end of the answer.
+        summary_id: The summary that the answer was made with, where that is newer than the one the turn began with.
     """
 
     state: TurnState
@@ -156,6 +157,7 @@ class TurnOutcome:
     adjustments: Sequence[Adjustment] = ()
     error_code: str | None = None
     duration: float = 0.0
+    summary_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,81 @@
+"""Connections to the database file, and what its errors mean for a caller."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from orchestrator_core.provider_api import StorageBusy, StorageError, StorageFull
+
+LOCK_WAIT = 0.1
+"""Seconds that SQLite itself waits for a lock; whoever may wait longer asks again."""
+
+RETRY_AFTER = 1.0
+"""Seconds after which a caller that found the store busy may come again."""
+
+_CACHE_KIB = 16 * 1024
+_CHECKPOINT_PAGES = 2000
+_WAL_BYTES = 64 * 1024 * 1024
+
+# Writing fails with IOERR_WRITE where a quota or a size limit of the process is reached, not with FULL.
+# https://www.sqlite.org/rescode.html
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+_PRIMARY = 0xFF
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Open the one connection that writes.
+
+    Raises:
+        sqlite3.Error: The file cannot be used.
+    """
+    connection = _connect(path, "rw")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a connection that cannot write.
+
+    Raises:
+        sqlite3.Error: The file cannot be used.
+    """
+    return _connect(path, "ro")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=LOCK_WAIT, isolation_level=None
+    )
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    return connection
+
+
+def storage_error(error: sqlite3.Error) -> StorageError:
+    """Return what an error of SQLite means for a caller."""
+    if is_locked(error):
+        return busy()
+    if _code(error) in _NO_ROOM:
+        return StorageFull("The conversation store has no room left. Free disk space; nothing was stored.")
+    return StorageError("The conversation store cannot be used now. Its log says why.")
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection holds a lock, so that waiting may help."""
+    return _code(error) & _PRIMARY in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def busy() -> StorageBusy:
+    """Return the error of a store that had no time for a caller."""
+    return StorageBusy("The conversation store is busy. Try again.", retry_after=RETRY_AFTER)
+
+
+def _code(error: sqlite3.Error) -> int:
+    # Errors of the sqlite3 module itself, such as a closed connection, have no code.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)

@@ -1,0 +1,89 @@
+"""Replies that are given again when a client repeats a request with the same key."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator_core.provider_api import IdempotencyMismatch, RequestInFlight
+from orchestrator_core.sessions import statements
+from orchestrator_core.sessions.connection import RETRY_AFTER
+from orchestrator_core.sessions.models import StoredReply
+from orchestrator_core.sessions.rows import Redact
+
+KEEP = timedelta(hours=24)
+"""How long a key means the same request."""
+
+_PURGE = 20
+
+
+def digest(key: str) -> str:
+    """Return what is stored of a client's key: of one length, and telling nothing."""
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The job that claims a key."""
+
+    tenant: str
+    key: str
+    fingerprint: str
+    now: int
+    keep: int
+
+    def __call__(self, connection: sqlite3.Connection) -> StoredReply | None:
+        """Claim the key, or return the reply that it has.
+
+        Raises:
+            RequestInFlight: Another request holds the key.
+            IdempotencyMismatch: The key was used for another request.
+        """
+        row = connection.execute(statements.GET_CLAIM, (self.tenant, self.key)).fetchone()
+        if row is not None:
+            fingerprint, status, content_type, body, created_at = row
+            if created_at + self.keep >= self.now:
+                if fingerprint != self.fingerprint:
+                    raise IdempotencyMismatch("This Idempotency-Key was used for another request. Use a new one.")
+                if status is None:
+                    raise RequestInFlight(
+                        "The first request with this Idempotency-Key is under way. Wait for its end.",
+                        retry_after=RETRY_AFTER,
+                    )
+                return StoredReply(status=status, content_type=content_type, body=body)
+            connection.execute(statements.DELETE_CLAIM, (self.tenant, self.key))
+        connection.execute(statements.PURGE_CLAIMS, (self.tenant, self.now - self.keep, _PURGE))
+        connection.execute(statements.INSERT_CLAIM, (self.tenant, self.key, self.fingerprint, self.now))
+        return None
+
+    def abandon(self, reply: StoredReply | None) -> Settle | None:
+        """Return what is to be done for a caller that left before it knew of its claim."""
+        return Settle(self.tenant, self.key, None) if reply is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The job that gives a claimed key its reply, or gives it free."""
+
+    tenant: str
+    key: str
+    reply: StoredReply | None
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Settle the claim; a key that is not claimed stays as it is."""
+        if self.reply is None:
+            connection.execute(statements.FREE_CLAIM, (self.tenant, self.key))
+            return
+        connection.execute(
+            statements.SETTLE_CLAIM,
+            (self.reply.status, self.reply.content_type, self.reply.body, self.tenant, self.key),
+        )
+
+
+def redacted(reply: StoredReply, redact: Redact) -> StoredReply:
+    """Return a reply without secrets in its body."""
+    text = reply.body.decode("utf-8", "surrogateescape")
+    body = redact(text).encode("utf-8", "surrogateescape")
+    return StoredReply(status=reply.status, content_type=reply.content_type, body=body)

@@ -1,0 +1,26 @@
+"""The threads that read."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator_core.sessions.connection import is_locked
+from orchestrator_core.sessions.worker import Job, Worker
+
+
+class Reader(Worker):
+    """Does jobs one by one, on connections that cannot write."""
+
+    def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+        for job in jobs:
+            while not job.done:
+                try:
+                    job.succeed(job.run(connection))
+                except sqlite3.Error as error:
+                    if not (is_locked(error) and time.monotonic() < job.expires):
+                        job.fail(error)
+                except Exception as error:  # noqa: BLE001 - handed to the caller, who waits for it
+                    job.fail(error)

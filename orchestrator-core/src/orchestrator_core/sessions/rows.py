@@ -1,0 +1,270 @@
+"""Rows of the database and what they mean: microseconds to times, JSON to parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from orchestrator_core.provider_api import (
+    PARTS,
+    Adjustment,
+    FinishReason,
+    Json,
+    Message,
+    NotFound,
+    Role,
+    SessionEnded,
+    Usage,
+)
+from orchestrator_core.sessions.models import (
+    Attempt,
+    Session,
+    SessionStatus,
+    StoredMessage,
+    StoredSummary,
+    TurnOutcome,
+    TurnState,
+)
+
+Redact = Callable[[str], str]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_ATTEMPTS: TypeAdapter[tuple[Attempt, ...]] = TypeAdapter(tuple[Attempt, ...])
+_ADJUSTMENTS: TypeAdapter[tuple[Adjustment, ...]] = TypeAdapter(tuple[Adjustment, ...])
+
+
+class SessionRow(NamedTuple):
+    """What `statements.GET_SESSION` reads."""
+
+    id: str
+    user_id: str | None
+    metadata: str
+    created_at: int
+    last_turn_at: int | None
+    closed_at: int | None
+    message_count: int
+    last_sequence: int
+    unsummarized: int
+    providers: str
+    seen_summary_id: str | None
+    last_turn_id: str | None
+    last_turn_state: TurnState | None
+    summary_id: str | None
+    upto_sequence: int | None
+    summary_text: str | None
+    summary_at: int | None
+    summary_provider: str | None
+    summary_model: str | None
+
+    @property
+    def summarized(self) -> int:
+        """The last message that a summary covers; 0 where there is none."""
+        return self.upto_sequence or 0
+
+    def status(self, now: int, max_idle: int) -> SessionStatus:
+        """Whether the session takes further turns."""
+        if self.closed_at is not None:
+            return "closed"
+        return "expired" if (self.last_turn_at or self.created_at) + max_idle < now else "active"
+
+    def check_open(self, now: int, max_idle: int) -> None:
+        """Refuse a turn on a session that is over.
+
+        Raises:
+            SessionEnded: It is expired or closed.
+        """
+        status = self.status(now, max_idle)
+        if status == "expired":
+            raise SessionEnded("The session has expired. Begin a new one.")
+        if status == "closed":
+            raise SessionEnded("The session is closed. Begin a new one.", code="session_closed")
+
+    def session(self, tenant: str, now: int, max_idle: int) -> Session:
+        """Return the session."""
+        return Session(
+            id=self.id,
+            tenant=tenant,
+            user_id=self.user_id,
+            metadata=from_json(self.metadata),
+            status=self.status(now, max_idle),
+            created_at=moment(self.created_at),
+            last_turn_at=None if self.last_turn_at is None else moment(self.last_turn_at),
+            message_count=self.message_count,
+            summary=self.summary_text,
+        )
+
+    def summary(self) -> StoredSummary | None:
+        """Return the newest summary."""
+        if self.summary_id is None:
+            return None
+        return StoredSummary(
+            id=self.summary_id,
+            upto_sequence=self.summarized,
+            text=self.summary_text or "",
+            created_at=moment(self.summary_at or 0),
+            provider=self.summary_provider,
+            model=self.summary_model,
+        )
+
+
+class TurnRow(NamedTuple):
+    """What `statements.GET_TURN` reads."""
+
+    id: str
+    session_id: str
+    state: TurnState
+    started_at: int
+    summary_id: str | None
+    first_sequence: int
+    messages: int
+    user_messages: int
+    answer_sequence: int | None
+    first_with_summary: int
+    provider: str | None
+    model: str | None
+    finish_reason: FinishReason | None
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    cost: float | None
+    price_version: str | None
+    attempts: str
+    adjustments: str
+    error_code: str | None
+    duration: float
+
+    @property
+    def last_sequence(self) -> int:
+        """The last message of the turn, without its answer."""
+        return self.first_sequence + self.messages - 1
+
+    def usage(self) -> Usage | None:
+        """Return the tokens of the turn, where they are known."""
+        if self.input_tokens is None:
+            return None
+        return Usage(
+            self.input_tokens,
+            self.cached_input_tokens or 0,
+            self.cache_write_tokens or 0,
+            self.output_tokens or 0,
+            self.reasoning_tokens or 0,
+        )
+
+    def outcome(self, answer: StoredMessage | None) -> TurnOutcome:
+        """Return how the turn ended."""
+        return TurnOutcome(
+            state=self.state,
+            message=None if answer is None else answer.message,
+            provider=self.provider,
+            model=self.model,
+            finish_reason=self.finish_reason,
+            usage=self.usage(),
+            cost=self.cost,
+            price_version=self.price_version,
+            attempts=_ATTEMPTS.validate_json(self.attempts),
+            adjustments=_ADJUSTMENTS.validate_json(self.adjustments),
+            error_code=self.error_code,
+            duration=self.duration,
+            summary_id=self.summary_id,
+        )
+
+
+class Said(NamedTuple):
+    """A message as it is written: role, name, parts as JSON."""
+
+    role: Role
+    name: str | None
+    parts: str
+
+
+MessageRow = tuple[str, int, str, TurnState, Role, str | None, str, int, str | None, str | None]
+"""What `statements.GET_MESSAGE` reads."""
+
+
+def stored_message(row: MessageRow) -> StoredMessage:
+    """Return a message; who answered stands on answers only."""
+    identity, sequence, turn_id, state, role, name, parts, created_at, provider, model = row
+    answer = role == "assistant"
+    return StoredMessage(
+        id=identity,
+        sequence=sequence,
+        turn_id=turn_id,
+        turn_state=state,
+        message=Message(role=role, parts=PARTS.validate_json(parts), name=name),
+        created_at=moment(created_at),
+        provider=provider if answer else None,
+        model=model if answer else None,
+    )
+
+
+def said(message: Message, redact: Redact) -> Said:
+    """Return a message as it is written."""
+    name = None if message.name is None else redact(message.name)
+    return Said(message.role, name, redact(PARTS.dump_json(message.parts, exclude_none=True).decode()))
+
+
+def metadata_json(metadata: Mapping[str, Json] | None, redact: Redact) -> str:
+    """Return the caller's data as it is written."""
+    return redact(to_json(dict(metadata or {})).decode())
+
+
+def attempts_json(before: str, attempts: Sequence[Attempt]) -> str:
+    """Return the tries of a turn as they are written, after those that were written before."""
+    return before if not attempts else to_json((*_ATTEMPTS.validate_json(before), *attempts)).decode()
+
+
+def adjustments_json(adjustments: Sequence[Adjustment], redact: Redact) -> str:
+    """Return what was changed in a request as it is written."""
+    return redact(to_json(tuple(adjustments)).decode()) if adjustments else "[]"
+
+
+def usage_columns(usage: Usage | None) -> tuple[int | None, ...]:
+    """Return the five buckets, all NULL where nothing is known."""
+    if usage is None:
+        return (None,) * 5
+    return (
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+    )
+
+
+def providers_with(written: str, provider: str | None) -> str:
+    """Return the list of a session's providers as it is written, with one more."""
+    known = cast("list[str]", from_json(written))
+    return written if provider is None or provider in known else to_json([*known, provider]).decode()
+
+
+def moment(micros: int) -> datetime:
+    """Return the time of a number of microseconds since the epoch."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def micros(span: timedelta) -> int:
+    """Return a span in microseconds."""
+    return span // _MICROSECOND
+
+
+def no_such_session() -> NotFound:
+    """Return the error of an id that is unknown, or that belongs to somebody else."""
+    return NotFound("There is no such session.")
+
+
+def session_row(row: Any) -> SessionRow:
+    """Return what was read of a session.
+
+    Raises:
+        NotFound: Nothing was read.
+    """
+    if row is None:
+        raise no_such_session()
+    return SessionRow._make(row)

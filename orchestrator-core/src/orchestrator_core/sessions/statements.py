@@ -1,0 +1,180 @@
+"""The SQL of the SQLite store. Every statement names the tenant; times are microseconds since the epoch, UTC."""
+
+from __future__ import annotations
+
+_SESSION = """
+SELECT s.id, s.user_id, s.metadata, s.created_at, s.last_turn_at, s.closed_at, s.message_count, s.last_sequence,
+       s.unsummarized, s.providers, s.seen_summary_id, s.last_turn_id, t.state,
+       s.summary_id, m.upto_sequence, m.text, m.created_at, m.provider, m.model
+FROM sessions s
+LEFT JOIN turns t ON t.tenant = s.tenant AND t.id = s.last_turn_id
+LEFT JOIN summaries m ON m.tenant = s.tenant AND m.id = s.summary_id
+"""
+
+GET_SESSION = _SESSION + "WHERE s.tenant = ? AND s.id = ?"
+
+LIST_SESSIONS = _SESSION + "WHERE s.tenant = ? ORDER BY s.created_at DESC, s.id DESC LIMIT ? OFFSET ?"
+
+LIST_SESSIONS_OF_USER = (
+    _SESSION + "WHERE s.tenant = ? AND s.user_id = ? ORDER BY s.created_at DESC, s.id DESC LIMIT ? OFFSET ?"
+)
+
+INSERT_SESSION = """
+INSERT INTO sessions (tenant, id, user_id, metadata, created_at, active_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+COUNT_SESSION = """
+INSERT INTO tenants (tenant, total_created, total_duration) VALUES (?, 1, 0)
+ON CONFLICT (tenant) DO UPDATE SET total_created = total_created + 1
+"""
+
+SET_METADATA = "UPDATE sessions SET metadata = ? WHERE tenant = ? AND id = ?"
+
+CLOSE_SESSION = "UPDATE sessions SET closed_at = coalesce(closed_at, ?) WHERE tenant = ? AND id = ?"
+
+DELETE_SESSION = "DELETE FROM sessions WHERE tenant = ? AND id = ?"
+
+DELETE_REPLIES = """
+DELETE FROM idempotency WHERE tenant = ?1 AND key IN (
+  SELECT idempotency_key FROM turns WHERE tenant = ?1 AND session_id = ?2 AND idempotency_key IS NOT NULL)
+"""
+
+SESSION_BEGINS_TURN = """
+UPDATE sessions SET last_turn_id = ?, last_turn_at = ?, active_at = ?, message_count = ?, last_sequence = ?,
+       unsummarized = ?
+WHERE tenant = ? AND id = ?
+"""
+
+ADD_DURATION = "UPDATE tenants SET total_duration = total_duration + ? WHERE tenant = ?"
+
+SESSION_ENDS_TURN = """
+UPDATE sessions SET message_count = ?, last_sequence = ?, unsummarized = ?, seen_summary_id = ?, providers = ?,
+       total_tokens = total_tokens + ?, total_cost = total_cost + ?,
+       answered_turns = answered_turns + ?, answer_time = answer_time + ?
+WHERE tenant = ? AND id = ?
+"""
+
+SESSION_GETS_SUMMARY = """
+UPDATE sessions SET summary_id = ?, last_summary_at = ?, unsummarized = ?, total_tokens = total_tokens + ?,
+       total_cost = total_cost + ?
+WHERE tenant = ? AND id = ?
+"""
+
+GET_METRICS = """
+SELECT message_count, providers, total_tokens, total_cost, answered_turns, answer_time, last_summary_at, created_at
+FROM sessions WHERE tenant = ? AND id = ?
+"""
+
+GET_TENANT = "SELECT total_created, total_duration FROM tenants WHERE tenant = ?"
+
+COUNT_ACTIVE = "SELECT count(*) FROM sessions WHERE tenant = ? AND closed_at IS NULL AND active_at >= ?"
+
+_TURN = """
+SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,
+       first_with_summary, provider, model, finish_reason, input_tokens, cached_input_tokens, cache_write_tokens,
+       output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments, error_code, duration
+FROM turns
+"""
+
+GET_TURN = _TURN + "WHERE tenant = ? AND id = ?"
+
+GET_TURN_BY_KEY = _TURN + "WHERE tenant = ? AND idempotency_key = ?"
+
+FORGET_TURN_KEY = "UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND id = ?"
+
+INSERT_TURN = """
+INSERT INTO turns (tenant, id, session_id, state, idempotency_key, summary_id, first_sequence, messages,
+                   user_messages, started_at)
+VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)
+"""
+
+RESUME_TURN = """
+UPDATE turns SET state = 'pending', summary_id = ?, answer_sequence = NULL, error_code = NULL, started_at = ?,
+       finished_at = NULL
+WHERE tenant = ? AND id = ?
+"""
+
+END_TURN = """
+UPDATE turns SET state = ?, summary_id = ?, first_with_summary = ?, answer_sequence = ?, provider = ?, model = ?,
+       finish_reason = ?, input_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
+       reasoning_tokens = ?, cost = ?, price_version = ?, attempts = ?, adjustments = ?, error_code = ?, duration = ?,
+       finished_at = ?
+WHERE tenant = ? AND id = ?
+"""
+
+ABANDON_TURN = """
+UPDATE turns SET state = ?, error_code = ?, finished_at = ? WHERE tenant = ? AND id = ? AND state = 'pending'
+"""
+
+INTERRUPT_TURNS = """
+UPDATE turns SET state = 'interrupted', error_code = 'process_ended', finished_at = ? WHERE state = 'pending'
+"""
+"""All tenants' turns: only for a process that has just begun and is alone."""
+
+INSERT_MESSAGE = """
+INSERT INTO messages (tenant, session_id, sequence, id, turn_id, role, name, parts, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+DELETE_MESSAGE = "DELETE FROM messages WHERE tenant = ? AND session_id = ? AND sequence = ?"
+
+_MESSAGE = """
+SELECT m.id, m.sequence, m.turn_id, t.state, m.role, m.name, m.parts, m.created_at, t.provider, t.model
+FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id
+"""
+
+GET_MESSAGE = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence = ?"
+
+GET_CONTEXT = (
+    _MESSAGE
+    + """
+WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'failed' ORDER BY m.sequence
+"""
+)
+
+GET_HISTORY = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?"
+
+GET_SAID = """
+SELECT role, name, parts FROM messages
+WHERE tenant = ? AND session_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequence
+"""
+
+COUNT_CONTEXT = """
+SELECT count(*) FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id
+WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'failed'
+"""
+
+INSERT_SUMMARY = """
+INSERT INTO summaries (tenant, id, session_id, from_sequence, upto_sequence, replaces, text, provider, model,
+                       input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost,
+                       created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+GET_CLAIM = """
+SELECT fingerprint, status, content_type, body, created_at FROM idempotency WHERE tenant = ? AND key = ?
+"""
+
+INSERT_CLAIM = """
+INSERT INTO idempotency (tenant, key, fingerprint, created_at) VALUES (?, ?, ?, ?)
+"""
+
+PURGE_CLAIMS = """
+DELETE FROM idempotency WHERE tenant = ?1 AND key IN (
+  SELECT key FROM idempotency WHERE tenant = ?1 AND created_at < ?2 ORDER BY created_at LIMIT ?3)
+"""
+
+SETTLE_CLAIM = """
+UPDATE idempotency SET status = ?, content_type = ?, body = ? WHERE tenant = ? AND key = ? AND status IS NULL
+"""
+
+FREE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ? AND status IS NULL"
+
+DELETE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ?"
+
+FREE_CLAIMS = "DELETE FROM idempotency WHERE status IS NULL OR created_at < ?"
+"""All tenants' keys: only for a process that has just begun and is alone."""
+
+PROBE = "INSERT INTO idempotency (tenant, key, fingerprint, body, created_at) VALUES ('', ?, '', zeroblob(8192), 0)"
+
+END_PROBE = "DELETE FROM idempotency WHERE tenant = '' AND key = ?"

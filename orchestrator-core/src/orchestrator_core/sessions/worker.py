@@ -1,0 +1,250 @@
+"""Threads that own a connection each, and work off one bounded queue of jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+from orchestrator_core.provider_api import GatewayError, StorageError
+from orchestrator_core.sessions.connection import RETRY_AFTER, busy, storage_error
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_STOP_WITHIN = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[T]):
+    """Something to do with the database.
+
+    Attributes:
+        run: What to do. It may be run again after its transaction was rolled back.
+        future: Where the caller waits.
+        expires: Until when it may wait for a lock, on the monotonic clock.
+        abandoned: Whether the caller has gone: the job is dropped unless it has begun.
+        result: What `run` returned.
+        error: What `run` raised.
+        done: Whether it was run to its end, good or bad.
+    """
+
+    run: Callable[[sqlite3.Connection], T]
+    future: asyncio.Future[T]
+    expires: float
+    abandoned: bool = False
+    result: T | None = None
+    error: Exception | None = None
+    done: bool = False
+
+    def succeed(self, result: T) -> None:
+        """End the job with its result."""
+        self.result, self.error, self.done = result, None, True
+
+    def fail(self, error: Exception) -> None:
+        """End the job with an error."""
+        if isinstance(error, sqlite3.Error):
+            logger.error("database error: %s: %s", getattr(error, "sqlite_errorname", "unknown"), error)
+            self.error = storage_error(error)
+            self.error.__cause__ = error
+        else:
+            self.error = error
+        self.done = True
+
+
+class Worker:
+    """One or more threads over one queue. A subclass says how a batch of jobs is done."""
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        capacity: int = 1024,
+        budget: float = 5.0,
+    ) -> None:
+        """Make a worker; `start` it.
+
+        Args:
+            name: The name of its threads.
+            connect: Opens a connection, in the thread that is to use it.
+            threads: How many threads.
+            batch: The most jobs that are done at once.
+            capacity: The most jobs that may wait or be under way.
+            budget: Seconds that a job may wait for a lock.
+        """
+        self._name = name
+        self._connect = connect
+        self._threads = threads
+        self._batch = batch
+        self._capacity = capacity
+        self._budget = budget
+        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._load = 0
+        self._ended: list[asyncio.Future[None]] = []
+        self._accepting = False
+
+    async def start(self) -> None:
+        """Start the threads.
+
+        Raises:
+            StorageError: A connection cannot be opened.
+        """
+        self._loop = asyncio.get_running_loop()
+        started = []
+        for number in range(self._threads):
+            ready, ended = self._loop.create_future(), self._loop.create_future()
+            started.append(ready)
+            self._ended.append(ended)
+            threading.Thread(target=self._main, args=(ready, ended), name=f"{self._name}-{number}", daemon=True).start()
+        self._accepting = True
+        outcomes = await asyncio.gather(*started, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                await self.stop()
+                raise outcome
+
+    async def stop(self) -> None:
+        """Do what is waiting, and end the threads."""
+        if not self._accepting:
+            return
+        self._accepting = False
+        for _ in self._ended:
+            self._queue.put(None)
+        await asyncio.wait(self._ended, timeout=_STOP_WITHIN)
+
+    async def run(
+        self,
+        run: Callable[[sqlite3.Connection], T],
+        *,
+        undo: Callable[[T], Callable[[sqlite3.Connection], object] | None] | None = None,
+    ) -> T:
+        """Have a job done.
+
+        Args:
+            run: What to do.
+            undo: For a caller that goes away before it learns the result: from the result, what then has to be done.
+
+        Raises:
+            StorageBusy: Too many jobs wait, or the database was locked for too long.
+            StorageFull: There is no room.
+            StorageError: The store is closed or cannot be used.
+        """
+        job = self._submit(run)
+        try:
+            # Twice: the job may wait for its lock and then still has to be done.
+            async with asyncio.timeout(2 * self._budget):
+                return await asyncio.shield(job.future)
+        except TimeoutError:
+            self._abandon(job, undo)
+            raise busy() from None
+        except asyncio.CancelledError:
+            self._abandon(job, undo)
+            raise
+
+    def _submit(self, run: Callable[[sqlite3.Connection], T]) -> Job[T]:
+        if not self._accepting:
+            raise StorageError("The conversation store is closed.", retry_after=RETRY_AFTER)
+        if self._load >= self._capacity:
+            raise busy()
+        job = Job(run, self._loop.create_future(), time.monotonic() + self._budget)
+        self._load += 1
+        self._queue.put(job)
+        return job
+
+    def _abandon(self, job: Job[T], undo: Callable[[T], Callable[[sqlite3.Connection], object] | None] | None) -> None:
+        job.abandoned = True
+
+        def follow_up(future: asyncio.Future[T]) -> None:
+            if future.cancelled() or future.exception() is not None or undo is None:
+                return
+            step = undo(future.result())
+            if step is None:
+                return
+            try:
+                self._submit(step).future.add_done_callback(_retrieve)
+            except GatewayError as error:
+                logger.warning("an abandoned job could not be undone: %s", error.message)
+
+        job.future.add_done_callback(follow_up)
+
+    def _main(self, ready: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
+        try:
+            connection = self._connect()
+        except sqlite3.Error as error:
+            logger.error("cannot open the database: %s", error)  # noqa: TRY400 - the traceback says no more
+            failure = StorageError(f"The conversation store cannot be opened: {error}.")
+            self._call(_fail, ready, failure)
+            self._call(_succeed, ended)
+            return
+        self._call(_succeed, ready)
+        with closing(connection):
+            while batch := self._take():
+                self._work(connection, [job for job in batch if not job.abandoned])
+                self._call(self._settle, batch)
+                self._rest(connection)
+        self._call(_succeed, ended)
+
+    def _take(self) -> list[Job[Any]]:
+        """Wait for jobs and return what is there, at most a batch; nothing is the end."""
+        batch: list[Job[Any]] = []
+        job = self._queue.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == self._batch:
+                return batch
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return batch
+        if batch:
+            self._queue.put(None)
+        return batch
+
+    def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+        """Do a batch of jobs: each has its result or its error afterwards."""
+        raise NotImplementedError
+
+    def _rest(self, connection: sqlite3.Connection) -> None:
+        """Do what can be done after a batch, when its callers have been told."""
+
+    def _settle(self, batch: Sequence[Job[Any]]) -> None:
+        self._load -= len(batch)
+        for job in batch:
+            if not job.done:
+                job.future.cancel()
+            elif job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            logger.debug("the event loop has ended; nobody waits any more")
+
+
+def _succeed(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

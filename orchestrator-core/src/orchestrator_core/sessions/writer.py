@@ -1,0 +1,98 @@
+"""The one thread that writes: many callers, one transaction, one sync of the disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator_core.sessions.connection import is_locked
+from orchestrator_core.sessions.worker import Job, Worker
+
+BATCH = 128
+"""The most jobs of one transaction."""
+
+logger = logging.getLogger(__name__)
+
+
+class Writer(Worker):
+    """Commits in groups: what waits when the thread is free goes into one transaction, at once and without delay.
+
+    Each job stands in a savepoint of its own, so that one that fails takes nothing of the others with it. Nobody is
+    told of success before the commit is on the disk.
+    """
+
+    def __init__(
+        self, name: str, connect: Callable[[], sqlite3.Connection], *, capacity: int = 1024, budget: float = 5.0
+    ) -> None:
+        """Make a writer; `start` it. The arguments are those of `Worker`."""
+        super().__init__(name, connect, batch=BATCH, capacity=capacity, budget=budget)
+        self._scrub = False
+
+    def scrub(self) -> None:
+        """From within a job: rid the log of what the job deletes, when it is committed."""
+        self._scrub = True
+
+    def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+        waiting = list(jobs)
+        while waiting:
+            try:
+                _commit(connection, waiting)
+            except sqlite3.Error as error:
+                _rollback(connection)
+                waiting = self._after_failure(connection, waiting, error)
+            else:
+                return
+
+    def _after_failure(
+        self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]], error: sqlite3.Error
+    ) -> list[Job[Any]]:
+        """End the jobs that cannot be done, and return those to try again."""
+        if is_locked(error):
+            now = time.monotonic()
+            for job in jobs:
+                if job.expires <= now:
+                    job.fail(error)
+            return [job for job in jobs if job.expires > now]
+        if len(jobs) == 1:
+            jobs[0].fail(error)
+        else:
+            # The transaction is lost for all because of one of them: alone, the others may still succeed.
+            for job in jobs:
+                self._work(connection, [job])
+        return []
+
+    def _rest(self, connection: sqlite3.Connection) -> None:
+        if not self._scrub or not self._queue.empty():
+            return
+        try:
+            blocked, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            logger.warning("deleted text stays in the write-ahead log for now: %s", error)
+        else:
+            self._scrub = bool(blocked)
+
+
+def _commit(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for job in jobs:
+        connection.execute("SAVEPOINT job")
+        try:
+            job.succeed(job.run(connection))
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not connection.in_transaction:
+                raise  # SQLite rolled everything back: https://www.sqlite.org/lang_transaction.html
+            connection.execute("ROLLBACK TO job")
+            job.fail(error)
+        connection.execute("RELEASE job")
+    connection.execute("COMMIT")
+
+
+def _rollback(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            logger.warning("rollback failed: %s", error)

@@ -16,7 +16,7 @@ from orchestrator_core.provider_api import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from orchestrator_core.server.context import settings
+from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.json_text import parse
 
 READ_TIMEOUT = 30.0
@@ -46,7 +46,10 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None) -> byte
         UnsupportedMediaType: It is compressed, or of another type than JSON in UTF-8.
         InvalidRequest: The transfer broke.
     """
-    limit = settings(request).max_request_bytes if max_bytes is None else max_bytes
+    context = request[CONTEXT]
+    if context.body is not None:
+        return context.body
+    limit = context.settings.max_request_bytes if max_bytes is None else max_bytes
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.", param="Content-Encoding")

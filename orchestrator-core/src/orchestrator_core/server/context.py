@@ -14,6 +14,7 @@ from orchestrator_core.server.errors import Surface
 if TYPE_CHECKING:
     from orchestrator_core.config import Settings
     from orchestrator_core.orchestration import Gateway
+    from orchestrator_core.server.sse import EventWriter
 
 
 @dataclass(slots=True)
@@ -28,6 +29,10 @@ class RequestContext:
         principal: Who asks.
         provider_key: The caller's own key for the provider.
         error: What went wrong, for the log.
+        body: The body, where something had to read it before the handler.
+        stream: The stream of events that answers the request, once there is one.
+        transcript: Collects the events that are sent, where they are to be kept.
+        prepared: Whether the head of the response was sent.
     """
 
     gateway: Gateway
@@ -37,6 +42,10 @@ class RequestContext:
     principal: Principal = ANONYMOUS
     provider_key: Secret | None = None
     error: GatewayError | None = None
+    body: bytes | None = None
+    stream: EventWriter | None = None
+    transcript: list[bytes] | None = None
+    prepared: bool = False
 
 
 CONTEXT = web.RequestKey("orchestrator.context", RequestContext)

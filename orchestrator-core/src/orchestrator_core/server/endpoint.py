@@ -57,6 +57,8 @@ class Endpoint:
         parameters: What stands in path, query and headers.
         streams: Whether it can answer with `text/event-stream`.
         authenticated: Whether it asks for the client's credential.
+        authenticated_in_production: Whether it does so in production at least.
+        probe: Whether it tells how the process is: it is served to the last and not logged while all is well.
         idempotent: Whether it takes `Idempotency-Key`.
         takes_provider_key: Whether the caller may bring a provider key.
     """
@@ -79,5 +81,7 @@ class Endpoint:
     parameters: Sequence[Parameter] = ()
     streams: bool = False
     authenticated: bool = True
+    authenticated_in_production: bool = False
+    probe: bool = False
     idempotent: bool = False
     takes_provider_key: bool = False

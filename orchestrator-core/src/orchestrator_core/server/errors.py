@@ -22,6 +22,7 @@ from orchestrator_core.provider_api import (
     SessionBusy,
     Unauthenticated,
 )
+from orchestrator_core.telemetry.redaction import REDACTOR
 
 
 class Surface(Enum):
@@ -154,7 +155,7 @@ def render(
     """
     problem = surface in (Surface.API, Surface.PLAIN)
     return web.Response(
-        body=json.dumps(error_body(error, surface, request_id)).encode(),
+        body=REDACTOR.redact(json.dumps(error_body(error, surface, request_id))).encode(),
         status=status_of(error, surface),
         content_type="application/problem+json" if problem else "application/json",
         headers={**error_headers(error), **(headers or {})},

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 
 from aiohttp import web
+
+from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.server.context import CONTEXT
+from orchestrator_core.server.errors import Surface, error_body
 
 WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read what fills the connection's buffer."""
@@ -34,6 +39,8 @@ class EventWriter:
         self.response.charset = "utf-8"
         # Tells nginx not to collect the stream before it passes it on.
         self.response.headers["X-Accel-Buffering"] = "no"
+        request[CONTEXT].stream = self
+        self._transcript = request[CONTEXT].transcript
 
     @property
     def started(self) -> bool:
@@ -63,6 +70,20 @@ class EventWriter:
         """
         await self._send(b": keep-alive\n\n")
 
+    async def fail(self, error: GatewayError) -> web.StreamResponse:
+        """Send an error as the last event, in the convention of the surface, and end the response.
+
+        A handler need not call it: the middleware does, for what a handler raises after its stream has begun.
+
+        Raises:
+            asyncio.CancelledError: The client left or does not read.
+        """
+        context = self._request[CONTEXT]
+        body = error_body(error, context.surface, context.request_id)
+        # OpenAI's streams know no names of events; all others name this one.
+        await self.write(json.dumps(body).encode(), None if context.surface is Surface.OPENAI else "error")
+        return await self.close()
+
     async def close(self) -> web.StreamResponse:
         """End the response; return it, for the handler to return.
 
@@ -78,6 +99,8 @@ class EventWriter:
                 if not self.response.prepared:
                     await self.response.prepare(self._request)
                 if frame:
+                    if self._transcript is not None:
+                        self._transcript.append(frame)
                     await self.response.write(frame)
                 else:
                     await self.response.write_eof()

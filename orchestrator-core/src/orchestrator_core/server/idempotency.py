@@ -1,0 +1,90 @@
+"""`Idempotency-Key`: a request that is sent again gets the answer that it already had."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from aiohttp import web
+
+from orchestrator_core.provider_api import GatewayError, InvalidRequest
+from orchestrator_core.server.body import read_bytes
+from orchestrator_core.server.context import CONTEXT
+from orchestrator_core.server.endpoint import Handler
+from orchestrator_core.server.errors import render
+from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.sessions.models import StoredReply
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TRANSIENT = frozenset({401, 403, 408, 409, 429})
+"""Statuses below 500 after which the same request may well succeed: they are not kept."""
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """Return the client's key.
+
+    Raises:
+        InvalidRequest: It is empty, too long, or has other characters than visible ASCII.
+    """
+    key = request.headers.get(HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequest(f"{HEADER} takes 1 to 255 visible ASCII characters.", param=HEADER)
+    return key
+
+
+def idempotent(handler: Handler) -> Handler:
+    """Return a handler that answers a request with a known key from the store."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        key = idempotency_key(request)
+        if key is None:
+            return await handler(request)
+        context = request[CONTEXT]
+        context.body = await read_bytes(request)
+        store, tenant = context.gateway.store, context.principal.tenant
+        known = await store.claim(tenant, key, _fingerprint(request, context.body))
+        if known is not None:
+            return web.Response(
+                status=known.status,
+                body=known.body,
+                headers={"Content-Type": known.content_type, REPLAYED: "true"},
+            )
+        reply: StoredReply | None = None
+        try:
+            context.transcript = []
+            response = await handler(request)
+            reply = _reply(response, context.transcript)
+            return response
+        except GatewayError as error:
+            if not context.prepared:
+                reply = _reply(render(error, context.surface, context.request_id), [])
+            raise
+        finally:
+            await request.app[LIFECYCLE].keep(store.settle(tenant, key, reply))
+
+    return handle
+
+
+def _fingerprint(request: web.Request, body: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in (
+        request.method,
+        request.rel_url.raw_path,
+        request.headers.get("Accept", ""),
+        request.headers.get("X-Session-Id", ""),
+    ):
+        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def _reply(response: web.StreamResponse, transcript: list[bytes]) -> StoredReply | None:
+    if response.status >= 500 or response.status in _TRANSIENT:
+        return None
+    body = response.body if isinstance(response, web.Response) else b"".join(transcript)
+    if body is not None and not isinstance(body, bytes):
+        return None
+    return StoredReply(status=response.status, content_type=response.headers.get("Content-Type", ""), body=body or b"")

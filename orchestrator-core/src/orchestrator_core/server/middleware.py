@@ -1,0 +1,222 @@
+"""What happens to every request, whatever serves it: one layer, in the order that is read here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.web_urldispatcher import AbstractRoute
+
+from orchestrator_core.orchestration import Gateway
+from orchestrator_core.provider_api import (
+    GatewayError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    RateLimited,
+    RequestTimeout,
+    ShuttingDown,
+    Unauthenticated,
+)
+from orchestrator_core.security.authentication import Authenticator
+from orchestrator_core.security.cors import CorsPolicy
+from orchestrator_core.security.events import report
+from orchestrator_core.security.headers import security_headers
+from orchestrator_core.security.patterns import SuspiciousPatterns
+from orchestrator_core.server.context import CONTEXT, RequestContext, read_provider_key
+from orchestrator_core.server.endpoint import Endpoint, Handler
+from orchestrator_core.server.errors import Surface, render, surface_of
+from orchestrator_core.server.lifecycle import Lifecycle
+from orchestrator_core.telemetry.logging import request_context
+from orchestrator_core.telemetry.redaction import REDACTOR
+
+SERVER_NAME = "orchestrator"
+CLIENT_CLOSED = 499
+"""The status in logs and metrics where the client left before the answer (nginx's word)."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,127}")
+_SHOWN_PATH = 300
+
+_logger = structlog.get_logger(__name__)
+
+
+class Middleware:
+    """The layer around all handlers."""
+
+    def __init__(self, gateway: Gateway, lifecycle: Lifecycle, endpoints: Mapping[AbstractRoute, Endpoint]) -> None:
+        """Make the layer.
+
+        Args:
+            gateway: What handlers are given.
+            lifecycle: What counts the requests under way.
+            endpoints: The endpoint of each route, filled as routes are added.
+        """
+        settings = gateway.config.settings
+        self._gateway = gateway
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._endpoints = endpoints
+        self._authenticator = Authenticator.from_settings(settings)
+        self._cors = CorsPolicy.from_settings(settings)
+        self._patterns = SuspiciousPatterns(settings.suspicious_patterns)
+        self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
+
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Serve a request, whatever comes of it."""
+        begun = time.monotonic()
+        context = RequestContext(self._gateway, self._settings, surface_of(request.path), _request_id(request))
+        request[CONTEXT] = context
+        task = self._lifecycle.enter()
+        status = CLIENT_CLOSED
+        with ExitStack() as stack:
+            stack.enter_context(request_context(context.request_id))
+            try:
+                response = await self._answer(request, handler, context, stack)
+                status = response.status
+            finally:
+                self._lifecycle.leave(task)
+                self._record(request, context, status, time.monotonic() - begun)
+        return response
+
+    async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Complete the head of a response; aiohttp calls this for each, streams and errors among them."""
+        context = request.get(CONTEXT)
+        headers = response.headers
+        tls = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        for name, value in self._headers[tls].items():
+            headers.setdefault(name, value)
+        for name, value in self._cors.headers(request.headers.get(hdrs.ORIGIN)).items():
+            headers.setdefault(name, value)
+        headers[hdrs.SERVER] = SERVER_NAME
+        if context is not None:
+            headers["X-Request-Id"] = context.request_id
+            context.prepared = True
+
+    async def _answer(
+        self, request: web.Request, handler: Handler, context: RequestContext, stack: ExitStack
+    ) -> web.StreamResponse:
+        allowed: str | None = None
+        try:
+            if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+                return self._preflight(request)
+            self._admit(request, context, stack)
+            return await handler(request)
+        except GatewayError as problem:
+            error = problem
+        except web.HTTPMethodNotAllowed as problem:
+            error = MethodNotAllowed(f"{request.method} is not served here; see the header Allow.")
+            allowed = ", ".join(sorted(problem.allowed_methods))
+        except web.HTTPNotFound:
+            error = NotFound("There is nothing at this path. GET /openapi.json lists what there is.")
+        except web.HTTPException as problem:
+            error = InvalidRequest("The request cannot be served.", status=problem.status)
+        except asyncio.CancelledError:
+            if not self._lifecycle.expired:
+                raise
+            # The end of the grace period is told to the client; that takes a moment more than the cancellation gives.
+            _uncancel()
+            error = ShuttingDown("The gateway is stopping. Send the request again.")
+        except (Exception, SystemExit):
+            # A plugin or a library may call sys.exit, which must not end the server.
+            _logger.exception("Unexpected error in a handler")
+            error = InternalError("Something went wrong inside the gateway. Its log has the details by request id.")
+        context.error = error
+        self._report(request, context, error)
+        if context.prepared:
+            return await self._break_off(request, context, error)
+        response = render(
+            error, context.surface, context.request_id, {"Allow": allowed} if allowed is not None else None
+        )
+        if isinstance(error, PayloadTooLarge | RequestTimeout):
+            # The rest of the body is not worth reading.
+            response.force_close()
+        return response
+
+    def _admit(self, request: web.Request, context: RequestContext, stack: ExitStack) -> None:
+        endpoint = self._endpoints.get(request.match_info.route)
+        if self._gateway.stopping and not (endpoint and endpoint.probe):
+            raise ShuttingDown("The gateway is stopping. Send the request to another instance.")
+        if endpoint is None:
+            return  # nothing is there: the router says so
+        if endpoint.authenticated or (endpoint.authenticated_in_production and self._settings.production):
+            context.principal = self._authenticator.authenticate(_credential(request, context.surface))
+        context.provider_key = read_provider_key(request)
+        if context.provider_key is not None:
+            stack.enter_context(REDACTOR.hold(context.provider_key))
+
+    def _preflight(self, request: web.Request) -> web.Response:
+        headers = self._cors.preflight(
+            request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
+        )
+        if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in headers:
+            raise PermissionDenied("Pages of this origin may not call the gateway; see CORS_ALLOWED_ORIGINS.")
+        return web.Response(status=204, headers=headers)
+
+    async def _break_off(
+        self, request: web.Request, context: RequestContext, error: GatewayError
+    ) -> web.StreamResponse:
+        """End an answer that has begun: a stream of events with the error as its last, anything else by closing."""
+        if context.stream is not None:
+            return await context.stream.fail(error)
+        if request.transport is not None:
+            request.transport.abort()
+        raise asyncio.CancelledError
+
+    def _report(self, request: web.Request, context: RequestContext, error: GatewayError) -> None:
+        details = {"principal": context.principal.id, "remote": request.remote, "path": _path(request)}
+        if isinstance(error, Unauthenticated):
+            report("authentication_failed", self._gateway.metrics, **details)
+        elif isinstance(error, PermissionDenied):
+            report("permission_denied", self._gateway.metrics, **details)
+        elif isinstance(error, RateLimited):
+            report("rate_limited", self._gateway.metrics, **details)
+        elif isinstance(error, NotFound) and self._patterns.match(request.rel_url.raw_path):
+            report("suspicious_request", self._gateway.metrics, **details)
+
+    def _record(self, request: web.Request, context: RequestContext, status: int, seconds: float) -> None:
+        self._gateway.metrics.observe_request(context.surface.value, status, seconds)
+        endpoint = self._endpoints.get(request.match_info.route)
+        # Probes come every few seconds and say nothing while they are well.
+        log = _logger.debug if endpoint and endpoint.probe and status < 400 else _logger.info
+        log(
+            "Request",
+            method=request.method,
+            path=_path(request),
+            status=status,
+            seconds=round(seconds, 4),
+            principal=context.principal.id,
+            remote=request.remote,
+            error=context.error.code if context.error else None,
+        )
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-Id")
+    return given if given and _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+
+
+def _path(request: web.Request) -> str:
+    return request.rel_url.raw_path[:_SHOWN_PATH]
+
+
+def _credential(request: web.Request, surface: Surface) -> str | None:
+    scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    # Anthropic's SDK sends its key so.
+    return request.headers.get("X-API-Key") if surface in (Surface.OPENAI, Surface.ANTHROPIC) else None
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

@@ -1,0 +1,98 @@
+"""Directives that write reference pages from the code, so that a page cannot say anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from orchestrator_core.cli.group import cli
+from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.server.openapi import document
+
+
+class Generated(SphinxDirective):
+    """A directive whose content is Markdown that `lines` makes."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the generated lines where the directive stands."""
+        content = StringList(list(self.lines()), source=type(self).__name__)
+        return self.parse_text_to_nodes("\n".join(content), allow_section_headings=True)
+
+    def lines(self) -> Iterator[str]:
+        """Make the lines."""
+        raise NotImplementedError
+
+
+class Endpoints(Generated):
+    """Every endpoint of the OpenAPI document."""
+
+    def lines(self) -> Iterator[str]:
+        """Make a section for each tag, with a row for each endpoint."""
+        rows: dict[str, list[str]] = {}
+        for path, methods in document()["paths"].items():
+            for method, operation in methods.items():
+                if not isinstance(operation, Mapping) or "responses" not in operation:
+                    continue
+                answers = ", ".join(sorted(operation["responses"]))
+                row = f"| `{method.upper()} {path}` | {operation.get('summary', '')} | {answers} |"
+                rows.setdefault((operation.get("tags") or ["other"])[0], []).append(row)
+        for tag, entries in rows.items():
+            yield from (f"## {tag}", "", "| Endpoint | What it does | Statuses |", "|---|---|---|", *entries, "")
+
+
+class ErrorTree(Generated):
+    """Every error, with its code and status."""
+
+    def lines(self) -> Iterator[str]:
+        """Make one table, from the classes themselves."""
+        yield from ("| Code | Status | Retried | Falls back | Meaning |", "|---|---|---|---|---|")
+        for kind in _tree(GatewayError):
+            meaning = (kind.__doc__ or "").strip().splitlines()[0]
+            retried, fallback = ("yes" if flag else "no" for flag in (kind.retryable, kind.fallback))
+            yield f"| `{kind.code}` | {kind.status} | {retried} | {fallback} | {meaning} |"
+
+
+class CommandHelp(Generated):
+    """What `--help` says, for the command and all of its own commands."""
+
+    def lines(self) -> Iterator[str]:
+        """Make a section for each command."""
+        yield from _command(cli, click.Context(cli, info_name="orchestrator"))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield from (f"## {context.command_path}", "", "```text", *command.get_help(context).splitlines(), "```", "")
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                yield from _command(child, click.Context(child, info_name=name, parent=context))
+
+
+def _tree(kind: type[Any]) -> Iterator[type[Any]]:
+    for child in kind.__subclasses__():
+        if child.__module__ == "orchestrator_core.provider_api.errors":
+            yield child
+            yield from _tree(child)
+
+
+def _write_document(app: Sphinx, error: Exception | None) -> None:
+    if error is None:
+        target = app.outdir / "openapi.json"
+        target.write_text(json.dumps(document(), indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the directives, and the OpenAPI document beside the pages."""
+    app.add_directive("endpoints", Endpoints)
+    app.add_directive("error-tree", ErrorTree)
+    app.add_directive("command-help", CommandHelp)
+    app.connect("build-finished", _write_document)
+    return {"parallel_read_safe": True}

@@ -10,9 +10,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
-from orchestrator_core.orchestration.fold import Fold
-from orchestrator_core.orchestration.turn import TurnAnswer
+from orchestrator_core.orchestration import Answer, EmbeddingAnswer, Fold, TurnAnswer
 from orchestrator_core.provider_api import ChatResponse, Json
 from orchestrator_core.server.context import request_id
 from orchestrator_core.server.sse import EventWriter
@@ -20,18 +18,17 @@ from orchestrator_core.server.translate.openai_stream import ChunkWriter
 
 OpenAnswer: TypeAlias = Answer | TurnAnswer
 
-HEADERS: Mapping[str, str] = {
-    "x-orchestrator-provider": "The provider that answered.",
-    "x-orchestrator-model": "The model that answered, as the provider names it.",
-    "x-orchestrator-attempts": "How many calls to providers it took.",
-    "x-orchestrator-dropped": "What of the request the provider could not take whole, separated by commas.",
-    "x-orchestrator-cost": "USD, where the price is known and the answer is not streamed.",
-}
-"""The gateway's own facts about an answer, with their meaning."""
-
 
 def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = None) -> dict[str, str]:
-    """Return the gateway's own facts about an answer, which `HEADERS` explains."""
+    """Return the gateway's own facts about an answer.
+
+    `x-orchestrator-provider` and `-model` say who answered, `-attempts` how many calls to providers it took, `-dropped`
+    what of the request the provider could not take whole, and `-cost` the USD, where they are known.
+
+    Args:
+        answer: The answer.
+        cost: USD; a stream has begun before anybody knows.
+    """
     adjustments = answer.response.adjustments if isinstance(answer, EmbeddingAnswer) else answer.adjustments
     headers = {
         "x-orchestrator-provider": answer.provider,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_core.orchestration.requests import Selection
+from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import (
     GatewayError,
     InvalidRequest,

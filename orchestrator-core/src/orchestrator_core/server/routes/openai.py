@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from orchestrator_core.orchestration.requests import Selection, TurnRequest
+from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     OPENAI_EMBEDDINGS,
@@ -35,6 +35,8 @@ from orchestrator_core.server.context import (
 )
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.idempotency import idempotency_key
+from orchestrator_core.server.query import checked_session_id
 from orchestrator_core.server.routes import openai_schema as schema
 from orchestrator_core.server.routes.answers import (
     OpenAnswer,
@@ -58,7 +60,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
     include_usage = wants_usage(body)
     selection = _selection(request, call.model)
-    session_id = request.headers.get(SESSION_HEADER)
+    session_id = _session_id(request)
     answer = await _open(request, selection, call, session_id)
     joined = {} if session_id is None else {SESSION_HEADER: session_id}
     if call.stream:
@@ -108,9 +110,14 @@ async def _open(request: web.Request, selection: Selection, call: ChatRequest, s
         # The history is the gateway's: the client's own body does not have it.
         template=replace(call, messages=system, native=None),
         session_id=session_id,
-        idempotency_key=request.headers.get("Idempotency-Key"),
+        idempotency_key=idempotency_key(request),
     )
     return await gateway(request).turn(principal(request), turn)
+
+
+def _session_id(request: web.Request) -> str | None:
+    session_id = request.headers.get(SESSION_HEADER)
+    return None if session_id is None else checked_session_id(session_id)
 
 
 def _selection(request: web.Request, model: str) -> Selection:

@@ -230,6 +230,10 @@ def test_tool_choice(choice: Any, canonical: Any) -> None:
     assert "tool_choice" not in request.extra
 
 
+def test_a_tool_without_a_type_is_a_function() -> None:
+    assert read(tools=[{"function": {"name": "f"}}]).tools == [Tool(name="f")]
+
+
 def test_what_only_openai_has_stays_in_extra() -> None:
     allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}
     custom = {"type": "custom", "custom": {"name": "h"}}

@@ -109,9 +109,9 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     """Give the vectors of texts."""
     provider = _provider(request)
     body = await read_json(request)
-    # A connector gives numbers, whatever the client asks: the packed form is the provider's and OpenAI's affair.
+    body.pop("encoding_format", None)  # a connector always gives numbers
     call = read_embeddings(
-        {**body, "encoding_format": "float"},
+        body,
         deadline=gateway(request).deadline(),
         strict=strict(request),
         request_id=request_id(request),

@@ -115,7 +115,7 @@ def _tools(fields: Fields, extra: dict[str, Json]) -> Sequence[Tool]:
     tools = [_tool(function) for function in fields.objects("functions")]
     others: list[Json] = []
     for entry in fields.objects("tools"):
-        if entry.required("type") == "function":
+        if (entry.string("type") or "function") == "function":
             tools.append(_tool(entry.need("function"), entry))
         else:
             others.append(entry.data)

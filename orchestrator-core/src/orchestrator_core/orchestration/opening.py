@@ -68,13 +68,13 @@ class OpenStream:
             while True:
                 if self._expired:
                     raise _late()
-                self._puller = asyncio.current_task()
+                puller = self._puller = asyncio.current_task()
                 try:
                     event = await anext(self._rest)
                 except StopAsyncIteration:
                     break
                 except asyncio.CancelledError:
-                    if self._expired and self._puller is not None and self._puller.uncancel() == 0:
+                    if self._expired and puller is not None and puller.uncancel() == 0:
                         raise _late() from None
                     raise
                 finally:

@@ -1,0 +1,162 @@
+"""Finds the installed plugins and makes the providers that are to be used."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.plugins.loading import FoundPlugin, find_plugins
+from orchestrator_core.plugins.provider import Provider
+from orchestrator_core.plugins.registry import QuarantinedPlugin, Registry, names_of
+from orchestrator_core.provider_api import Auth, ProviderContext, ProviderInfo, UpstreamClient
+
+MakeClient = Callable[[Auth], UpstreamClient]
+
+
+class PluginClash(ConfigError):  # noqa: N818 - the name of the condition, as ConfigError's list says it
+    """Two distributions claim one name."""
+
+
+async def discover(config: Config, make_client: MakeClient) -> Registry:
+    """Load the installed plugins and make an instance for each configured server.
+
+    Args:
+        config: Which plugins to use, and the settings of each.
+        make_client: Makes the upstream client of an instance from how its credential travels.
+
+    Raises:
+        PluginClash: A name or alias is claimed twice.
+        ConfigError: A setting of a provider is wrong, or a list names a plugin that is not installed.
+    """
+    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
+    return assemble(config, make_client, found)
+
+
+def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugin]) -> Registry:
+    """Make the registry from plugins that were found; raises as `discover` does."""
+    problems: list[str] = []
+    wanted = list(_wanted(config, found, problems))
+    quarantined = [_quarantined(plugin, plugin.fault) for plugin in found if plugin.fault is not None]
+    clashes = list(_clashes([plugin for plugin in wanted if plugin.fault is None]))
+    if clashes:
+        raise PluginClash(clashes)
+    providers: list[Provider] = []
+    packages: dict[str, str] = {}
+    for plugin in wanted:
+        if plugin.cls is None:
+            continue
+        for name in _instances(config, plugin, wanted, problems):
+            try:
+                provider = _make(config, make_client, plugin, name)
+            except ConfigError as error:
+                problems += error.problems
+            except Exception as error:  # noqa: BLE001 - a constructor is the plugin's code and may raise anything
+                quarantined.append(_quarantined(plugin, f"making it raised {type(error).__name__}"))
+            else:
+                providers.append(provider)
+                packages[provider.id] = plugin.package
+    problems += _unserved(config, wanted)
+    problems += [
+        f"{name!r} is the name of two providers: rename the server in [servers]."
+        for name, count in _counted(providers).items()
+        if count > 1
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return Registry(providers, quarantined, packages)
+
+
+def _make(config: Config, make_client: MakeClient, plugin: FoundPlugin, name: str | None) -> Provider:
+    assert plugin.cls is not None  # noqa: S101 - the caller has checked it
+    configured = config.provider(plugin.cls.info, plugin.cls.settings_model, name)
+    context = ProviderContext(
+        provider_id=name or plugin.cls.info.name,
+        settings=configured.settings,
+        client=make_client(plugin.cls.info.auth),
+    )
+    return Provider(plugin.cls(context), configured.keys)
+
+
+def _instances(
+    config: Config, plugin: FoundPlugin, plugins: Sequence[FoundPlugin], problems: list[str]
+) -> Iterator[str | None]:
+    """Yield the names of the instances of a plugin; None is its own name."""
+    assert plugin.cls is not None  # noqa: S101 - the caller has checked it
+    if not plugin.cls.info.named_servers:
+        yield None
+        return
+    serving = [other for other in plugins if other.cls is not None and other.cls.info.named_servers]
+    for name, entry in config.settings.servers.items():
+        if entry.plugin == plugin.cls.info.name or (entry.plugin is None and len(serving) == 1):
+            yield name
+        elif entry.plugin is None and plugin is serving[0]:
+            names = ", ".join(other.name for other in serving)
+            problems.append(f"servers.{name}.plugin: say which plugin is to serve it: {names}.")
+
+
+def _unserved(config: Config, plugins: Sequence[FoundPlugin]) -> Iterator[str]:
+    """Yield a problem for each named server that no plugin serves."""
+    serving = [plugin.cls.info.name for plugin in plugins if plugin.cls is not None and plugin.cls.info.named_servers]
+    for name, entry in config.settings.servers.items():
+        if entry.plugin is not None and entry.plugin not in serving:
+            yield f"servers.{name}.plugin: no installed plugin of that name serves named servers."
+        elif not serving:
+            yield f"servers.{name}: no installed plugin serves named servers; install orchestrator-openai-compatible."
+
+
+def _wanted(config: Config, found: Sequence[FoundPlugin], problems: list[str]) -> Iterator[FoundPlugin]:
+    """Yield the plugins that the allow-list and the block-list leave."""
+    allowed, blocked = config.settings.providers, set(config.settings.disabled_providers)
+    servers = config.settings.servers
+    names = {name for plugin in found for name in _names(plugin)} | set(servers)
+    for setting, listed in (("providers", allowed or ()), ("disabled_providers", blocked)):
+        for name in listed:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else " Install its package."
+                problems.append(f"{setting}: no installed plugin is called {name[:50]!r}.{hint}")
+    for plugin in found:
+        own = _names(plugin)
+        serves_allowed = (
+            plugin.cls is not None and plugin.cls.info.named_servers and allowed and set(allowed) & set(servers)
+        )
+        if allowed is not None and not own & set(allowed) and not serves_allowed:
+            continue
+        if own & blocked:
+            continue
+        yield plugin
+
+
+def _names(plugin: FoundPlugin) -> set[str]:
+    if plugin.cls is None:
+        return {plugin.name}
+    info: ProviderInfo = plugin.cls.info
+    return {info.name, *info.aliases}
+
+
+def _clashes(plugins: Sequence[FoundPlugin]) -> Iterator[str]:
+    claims: dict[str, list[str]] = defaultdict(list)
+    for plugin in plugins:
+        for name in _names(plugin):
+            claims[name].append(plugin.distribution)
+    for name, distributions in sorted(claims.items()):
+        if len(distributions) > 1:
+            both = " and ".join(sorted(distributions))
+            yield f"The name {name!r} is claimed by {both}: uninstall one of them."
+
+
+def _counted(providers: Sequence[Provider]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for provider in providers:
+        for name in names_of(provider):
+            counts[name] += 1
+    return counts
+
+
+def _quarantined(plugin: FoundPlugin, reason: str | None) -> QuarantinedPlugin:
+    return QuarantinedPlugin(
+        name=plugin.name, distribution=plugin.distribution, version=plugin.version, reason=reason or "unknown"
+    )

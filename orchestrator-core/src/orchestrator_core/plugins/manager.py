@@ -1,0 +1,46 @@
+"""One pluggy manager for each provider instance, so that no call can reach another provider."""
+
+from __future__ import annotations
+
+import inspect
+
+import pluggy
+
+from orchestrator_core.plugins.defaults import DefaultHooks
+from orchestrator_core.provider_api import HOOKS, PROJECT, ProviderHooks
+
+
+def make_manager(instance: ProviderHooks) -> pluggy.PluginManager:
+    """Return a manager with the hook specs, core's defaults and one provider.
+
+    Raises:
+        pluggy.PluginValidationError: An implementation does not fit its hook.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(ProviderHooks)
+    manager.register(DefaultHooks(instance.info), "core")
+    manager.register(instance, instance.context.provider_id)
+    manager.check_pending()
+    return manager
+
+
+def check_hooks(cls: type[ProviderHooks]) -> str | None:
+    """Return what is wrong with the hooks of a class, in words for its author, or None.
+
+    pluggy itself reports a misspelt hook or argument only when an instance is registered; the class is enough.
+    """
+    for name in dir(cls):
+        method = inspect.getattr_static(cls, name)
+        if not hasattr(method, f"{PROJECT}_impl"):
+            continue
+        if name not in HOOKS:
+            return f"{name} is marked with @hookimpl and is no hook: the hooks are {', '.join(HOOKS)}"
+        parameters = list(inspect.signature(method).parameters)
+        if parameters != ["self", "request"]:
+            return f"the hook {name} must take exactly one argument, named request"
+    return None
+
+
+def implemented_hooks(cls: type[ProviderHooks]) -> tuple[str, ...]:
+    """Return the hooks that a class implements itself."""
+    return tuple(name for name in HOOKS if hasattr(getattr(cls, name), f"{PROJECT}_impl"))

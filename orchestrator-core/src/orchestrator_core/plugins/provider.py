@@ -1,0 +1,219 @@
+"""The typed caller over pluggy for one provider instance: whatever a plugin does, core sees the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+import structlog
+
+from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.plugins.manager import implemented_hooks, make_manager
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    ChatRequest,
+    Deadline,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    GatewayError,
+    HealthReport,
+    HealthRequest,
+    KeyRequest,
+    KeyVerdict,
+    ModelInfo,
+    NotSupported,
+    PluginError,
+    ProviderHooks,
+    ProviderInfo,
+    ProviderSettings,
+    ProviderTimeout,
+    Secret,
+    SummarizeRequest,
+    Summary,
+)
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that a plugin's generator has for closing its upstream call."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Provider:
+    """One provider instance, as the rest of core knows it.
+
+    Attributes:
+        id: The name of the instance.
+        info: What the provider says about itself.
+        settings: The operator's settings.
+        keys: The server's usable keys.
+        verdicts: What the form of each configured key says, usable or not.
+        hooks: The hooks that the plugin implements itself.
+        quarantined: Why it is not called any more; None while it is.
+        healthy: False after a look that found it failing.
+        health_detail: Why it is not healthy.
+    """
+
+    def __init__(self, instance: ProviderHooks, keys: Sequence[Secret] = ()) -> None:
+        """Wrap an instance.
+
+        Args:
+            instance: The plugin's object.
+            keys: The server's keys, as configured.
+
+        Raises:
+            pluggy.PluginValidationError: An implementation does not fit its hook.
+        """
+        self.id = instance.context.provider_id
+        self.info: ProviderInfo = instance.info
+        self.settings: ProviderSettings = instance.context.settings
+        self.hooks = implemented_hooks(type(instance))
+        self.quarantined: str | None = None
+        self.healthy = True
+        self.health_detail: str | None = None
+        self._listed: Sequence[ModelInfo] = ()
+        self._hook = make_manager(instance).hook
+        self.keys: Sequence[Secret] = ()
+        self.verdicts: Sequence[KeyVerdict] = ()
+        self.use_keys(keys)
+
+    @property
+    def configured(self) -> bool:
+        """Whether a call has what it needs: a key, or no need of one."""
+        return bool(self.keys) or not self.info.requires_key
+
+    @property
+    def models(self) -> Sequence[ModelInfo]:
+        """The models that the plugin knows, and those that the provider listed."""
+        known = {model.id for model in self.info.models}
+        return [*self.info.models, *(model for model in self._listed if model.id not in known)]
+
+    def default_model(self, operation: Literal["chat", "embeddings"]) -> str | None:
+        """Return the model where nobody names one: the operator's, or the plugin's."""
+        if operation == "embeddings":
+            return self.info.default_embedding_model
+        return self.settings.default_model or self.info.default_model
+
+    def use_keys(self, keys: Sequence[Secret]) -> None:
+        """Take the server's keys; placeholders are not used, others are even where their form is odd."""
+        self.verdicts = [self.validate_key(key) for key in keys]
+        self.keys = [key for key, verdict in zip(keys, self.verdicts, strict=True) if verdict.status != "placeholder"]
+
+    def validate_key(self, credential: Secret) -> KeyVerdict:
+        """Say whether a credential has the form of this provider's keys.
+
+        Raises:
+            PluginError: The plugin failed.
+        """
+        return self._checked("validate_key", self._call("validate_key", KeyRequest(credential=credential)), KeyVerdict)
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Answer a conversation.
+
+        Raises:
+            NotSupported: The provider has no chat.
+            PluginError: The plugin broke the contract.
+            GatewayError: Anything else the plugin raised.
+        """
+        events = self._call("chat", request)
+        if events is None:
+            raise NotSupported(f"The provider {self.id!r} has no chat.")
+        if not isinstance(events, AsyncGenerator):
+            raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
+        try:
+            async for event in events:
+                if not isinstance(event, ChatEvent):
+                    raise self._broken("chat", f"it yielded {type(event).__name__}, not a ChatEvent")
+                yield event
+        except (GatewayError, asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise self._raised("chat", error) from error
+        finally:
+            await self._close(events)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        """Give the vectors of texts.
+
+        Raises:
+            NotSupported: The provider has no embeddings.
+            PluginError: The plugin broke the contract.
+            GatewayError: Anything else the plugin raised.
+        """
+        response = await self._await("embed", request, request.deadline, EmbeddingResponse)
+        if len(response.vectors) != len(request.input):
+            raise self._broken("embed", "it returned another number of vectors than there were inputs")
+        return response
+
+    async def health(self, request: HealthRequest) -> HealthReport:
+        """Look whether the provider answers, and remember what was found. Never raises but for cancellation."""
+        try:
+            report = await self._await("health", request, request.deadline, HealthReport)
+        except GatewayError as error:
+            report = HealthReport(healthy=False, detail=error.message)
+        self.healthy, self.health_detail = report.healthy, report.detail
+        if report.models:
+            self._listed = report.models
+        return report
+
+    async def summarize(self, request: SummarizeRequest) -> Summary:
+        """Condense a part of a conversation.
+
+        Raises:
+            PluginError: The plugin broke the contract.
+            GatewayError: Anything else the plugin raised.
+        """
+        return await self._await("summarize", request, request.deadline, Summary)
+
+    def _call(self, hook: str, request: object) -> Any:
+        if self.quarantined is not None:
+            raise PluginError(f"The plugin of {self.id!r} is quarantined: {self.quarantined}.", provider=self.id)
+        try:
+            return getattr(self._hook, hook)(request=request)
+        except (GatewayError, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise self._raised(hook, error) from error
+
+    async def _await(self, hook: str, request: object, deadline: Deadline, kind: type[T]) -> T:
+        awaitable = self._call(hook, request)
+        if awaitable is None:
+            raise NotSupported(f"The provider {self.id!r} has no {hook}.", param="model")
+        if not isinstance(awaitable, Awaitable):
+            raise self._broken(hook, f"it returned {type(awaitable).__name__}, not an awaitable")
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                result = await awaitable
+        except (GatewayError, asyncio.CancelledError):
+            raise
+        except TimeoutError:
+            raise ProviderTimeout("The provider did not answer in time.", provider=self.id) from None
+        except BaseException as error:
+            raise self._raised(hook, error) from error
+        return self._checked(hook, result, kind)
+
+    def _checked(self, hook: str, result: object, kind: type[T]) -> T:
+        if not isinstance(result, kind):
+            raise self._broken(hook, f"it gave {type(result).__name__}, not {kind.__name__}")
+        return result
+
+    async def _close(self, events: AsyncGenerator[ChatEvent, None]) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await events.aclose()
+        except TimeoutError:
+            log.warning("plugin does not close its call", provider=self.id, hook="chat")
+        except (GatewayError, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            raise self._raised("chat", error) from error
+
+    def _raised(self, hook: str, error: BaseException) -> PluginError:
+        log.error("plugin failed", provider=self.id, hook=hook, exc_info=error)
+        return PluginError(f"The plugin of {self.id!r} failed in its hook {hook}.", provider=self.id)
+
+    def _broken(self, hook: str, what: str) -> PluginError:
+        log.error("plugin broke the contract", provider=self.id, hook=hook, fault=REDACTOR.redact(what))
+        return PluginError(f"The plugin of {self.id!r} broke the contract in its hook {hook}.", provider=self.id)

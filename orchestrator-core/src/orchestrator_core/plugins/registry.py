@@ -1,0 +1,108 @@
+"""The providers of a running gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from orchestrator_core.plugins.provider import Provider
+from orchestrator_core.plugins.watchdog import Watchdog
+from orchestrator_core.provider_api import NotFound
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedPlugin:
+    """A plugin that is installed and not used.
+
+    Attributes:
+        name: The name of its entry point, or of its instance.
+        distribution: The distribution that ships it.
+        version: The distribution's version.
+        reason: What is wrong, and what to do.
+    """
+
+    name: str
+    distribution: str | None
+    version: str | None
+    reason: str
+
+
+class Registry:
+    """Finds providers by name or alias.
+
+    Attributes:
+        providers: The providers by id, in alphabetical order.
+        quarantined: What is installed and not used.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        quarantined: Sequence[QuarantinedPlugin] = (),
+        packages: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make a registry.
+
+        Args:
+            providers: The providers; names and aliases must be unique.
+            quarantined: What is installed and not used.
+            packages: The import package of each provider's plugin, by provider id, for the watchdog.
+        """
+        self.providers: Mapping[str, Provider] = {
+            provider.id: provider for provider in sorted(providers, key=lambda provider: provider.id)
+        }
+        self.quarantined: list[QuarantinedPlugin] = list(quarantined)
+        self._names = {name: provider for provider in self.providers.values() for name in names_of(provider)}
+        self._watchdog = Watchdog(packages or {}, self.quarantine)
+
+    @property
+    def usable(self) -> Sequence[Provider]:
+        """The providers that have what a call needs."""
+        return [
+            provider for provider in self.providers.values() if provider.configured and provider.quarantined is None
+        ]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def get(self, name: str) -> Provider:
+        """Return a provider by its name or alias.
+
+        Raises:
+            NotFound: There is none; the message names those that are here.
+        """
+        provider = self._names.get(name)
+        if provider is None:
+            known = ", ".join(self.providers) or "none"
+            raise NotFound(
+                f"There is no provider {name[:100]!r} here. Providers: {known}.",
+                code="provider_not_found",
+                param="provider",
+            )
+        return provider
+
+    def quarantine(self, provider_id: str, reason: str) -> None:
+        """Stop calling a provider. The others answer on."""
+        provider = self.providers[provider_id]
+        if provider.quarantined is None:
+            provider.quarantined = reason
+            provider.healthy, provider.health_detail = False, reason
+            log.error("plugin quarantined", provider=provider_id, reason=reason)
+            self.quarantined.append(QuarantinedPlugin(name=provider_id, distribution=None, version=None, reason=reason))
+
+    async def start(self) -> None:
+        """Begin to watch for plugins that block the event loop."""
+        self._watchdog.start()
+
+    async def close(self) -> None:
+        """Stop watching."""
+        self._watchdog.stop()
+
+
+def names_of(provider: Provider) -> tuple[str, ...]:
+    """Return the id of a provider and its aliases; a named server has no aliases."""
+    return (provider.id, *provider.info.aliases) if provider.id == provider.info.name else (provider.id,)

@@ -1,0 +1,104 @@
+"""Names the plugin that blocks the event loop.
+
+A plugin that blocks cannot be stopped from inside, and looking after each call would cost every call. So a thread
+listens to a heartbeat of the loop; when that stops, it reads from the stack of the loop's thread who is running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from orchestrator_core.provider_api import HOOKS
+
+BEAT: Final = 0.25
+"""Seconds between two beats of the loop."""
+
+LIMIT: Final = 0.6
+"""Seconds without a beat after which the loop counts as blocked: it is named within a second."""
+
+log = structlog.get_logger(__name__)
+
+
+class Watchdog:
+    """Watches one event loop."""
+
+    def __init__(self, packages: Mapping[str, str], quarantine: Callable[[str, str], None]) -> None:
+        """Make a watchdog.
+
+        Args:
+            packages: The import package of each provider's plugin, by provider id.
+            quarantine: Takes a provider out of use; called on the loop with its id and the reason.
+        """
+        self._packages = packages
+        self._quarantine = quarantine
+        self._stopped = threading.Event()
+        self._beaten = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch the running loop. Without plugins there is nothing to watch."""
+        if self._packages and self._thread is None:
+            loop = asyncio.get_running_loop()
+            self._beat(loop)
+            self._thread = threading.Thread(
+                target=self._watch, args=(loop, threading.get_ident()), name="plugin-watchdog", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._beaten = time.monotonic()
+        self._timer = loop.call_later(BEAT, self._beat, loop)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, thread_id: int) -> None:
+        reported = 0.0
+        while not self._stopped.wait(BEAT / 2):
+            beaten = self._beaten
+            blocked = time.monotonic() - beaten
+            if blocked < LIMIT or reported == beaten or loop.is_closed():
+                continue
+            found = self._culprit(sys._current_frames().get(thread_id))  # noqa: SLF001 - the only way to another stack
+            if found is None:
+                continue
+            provider_id, hook = found
+            reported = beaten
+            log.error("plugin blocks the event loop", provider=provider_id, hook=hook, seconds=round(blocked, 2))
+            reason = f"its hook {hook} blocked the event loop; mend it, then restart the gateway"
+            loop.call_soon_threadsafe(self._quarantine, provider_id, reason)
+
+    def _culprit(self, frame: FrameType | None) -> tuple[str, str] | None:
+        """Return the provider whose code is innermost on a stack, and its hook."""
+        provider_id: str | None = None
+        while frame is not None:
+            module = str(frame.f_globals.get("__name__", ""))
+            if provider_id is None:
+                provider_id = self._owner(module, frame)
+            if provider_id is not None and frame.f_code.co_name in HOOKS and self._owner(module, frame):
+                return provider_id, frame.f_code.co_name
+            frame = frame.f_back
+        return (provider_id, "unknown") if provider_id is not None else None
+
+    def _owner(self, module: str, frame: FrameType) -> str | None:
+        """Return the provider that a frame belongs to; of several instances, the one whose method runs."""
+        owners = [
+            provider_id
+            for provider_id, package in self._packages.items()
+            if module == package or module.startswith(f"{package}.")
+        ]
+        context = getattr(frame.f_locals.get("self"), "context", None)
+        named = getattr(context, "provider_id", None)
+        return named if named in owners else next(iter(owners), None)

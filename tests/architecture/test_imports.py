@@ -1,0 +1,57 @@
+"""What importing costs: heavy modules stay out of the start-up and of `--help`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"alembic", "genai_prices", "openai", "rich", "sqlalchemy"}
+PLUGIN_PREFIXES = ("orchestrator_echo", "orchestrator_openai")
+OWN_BUDGET = 0.45
+"""Seconds for core's own modules without what they import; three times what they should cost."""
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["orchestrator_core.server.app", "orchestrator_core.server.run", "orchestrator_core.sessions.sqlite"]
+)
+def test_the_server_starts_without_what_it_may_never_need(module: str) -> None:
+    loaded = modules_after(f"import {module}")
+    assert module in loaded
+    assert loaded & HEAVY == set()
+    assert not [name for name in loaded if name.startswith(PLUGIN_PREFIXES)]
+
+
+def test_the_command_shows_its_help_without_the_gateway() -> None:
+    loaded = modules_after("from orchestrator_core.cli.group import cli\ncli(['--help'], standalone_mode=False)")
+    assert loaded & {*HEAVY, "aiohttp", "pydantic", "orchestrator_core.server"} == set()
+
+
+@pytest.mark.parametrize("module", ["openai_compatible", "provider_api"])
+def test_a_plugin_author_pays_for_the_contract_alone(module: str) -> None:
+    loaded = modules_after(f"import orchestrator_core.{module}")
+    own = {name.split(".")[1] for name in loaded if name.startswith("orchestrator_core.")}
+    assert own <= {"openai_compatible", "provider_api"}
+    assert loaded & {*HEAVY, "aiohttp"} == set()
+
+
+def test_own_modules_are_imported_within_their_budget(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import orchestrator_core.server.app"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    rows = (line.removeprefix("import time:").split("|") for line in done.stderr.splitlines() if line.count("|") == 2)
+    own = sum(int(row[0]) for row in rows if row[2].strip().startswith("orchestrator_core"))
+    assert 0 < own / 1e6 < OWN_BUDGET

@@ -284,6 +284,8 @@ async def no_http(call: Call) -> None:
 @behaviour("bad-chunk")
 async def bad_chunk(call: Call) -> None:
     await call.head(200, ("Content-Type", whole(call)[0]), ("Transfer-Encoding", "chunked"))
+    await call.chunk(b"data: ")
+    await asyncio.sleep(0.05)
     await call.write(b"zz\r\n")
     await call.cut(reset=False)
 

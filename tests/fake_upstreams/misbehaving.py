@@ -118,6 +118,7 @@ class MisbehavingUpstream:
         self._slow = slow
         self._tls = tls
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -129,9 +130,9 @@ class MisbehavingUpstream:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
 
     @property
@@ -156,15 +157,19 @@ class MisbehavingUpstream:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self._writers.add(writer)
         self.connections += 1
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         first = b""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ConnectionCutError):
-            while (call := await self._read(first, reader, writer)) is not None:
-                first = await self._answer(call, reader)
-        writer.close()
+            try:
+                while True:
+                    first = await self._answer(await self._read(first, reader, writer), reader)
+            finally:
+                writer.transport.abort()
+                self._writers.discard(writer)
 
-    async def _read(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Call | None:
+    async def _read(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Call:
         head = first + await reader.readuntil(b"\r\n\r\n")
         start, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
         method, target, _ = start.split(" ", 2)

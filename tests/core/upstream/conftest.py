@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_upstreams.misbehaving import MisbehavingUpstream
 
+from fake_upstreams.misbehaving import MisbehavingUpstream
 from orchestrator_core.provider_api import HeaderAuth
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 from orchestrator_core.upstream.client import PooledClient

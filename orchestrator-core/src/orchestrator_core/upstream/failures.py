@@ -13,6 +13,8 @@ import aiohttp
 
 from orchestrator_core.provider_api import ProviderBadResponse, ProviderError, ProviderFailed, ProviderUnreachable
 
+_NO_URL = "The provider's base URL is no http:// or https:// URL. Check it."
+
 _BEFORE_HEADERS: tuple[tuple[type[aiohttp.ClientError], type[ProviderError], str], ...] = (
     (
         aiohttp.ClientConnectorCertificateError,
@@ -36,7 +38,8 @@ _BEFORE_HEADERS: tuple[tuple[type[aiohttp.ClientError], type[ProviderError], str
         "The proxy for calls to providers refused to connect. Check its URL and its log.",
     ),
     (aiohttp.ClientConnectorError, ProviderUnreachable, "Cannot connect to the provider. Check the base URL."),
-    (aiohttp.InvalidURL, ProviderUnreachable, "The provider's base URL is no http:// or https:// URL. Check it."),
+    (aiohttp.InvalidURL, ProviderUnreachable, _NO_URL),
+    (aiohttp.NonHttpUrlClientError, ProviderUnreachable, _NO_URL),
     (aiohttp.ClientResponseError, ProviderBadResponse, "The provider's answer is not HTTP."),
     (
         aiohttp.ClientError,

@@ -18,6 +18,9 @@ from orchestrator_core.upstream.failures import after_headers, too_large
 from orchestrator_core.upstream.limits import UpstreamLimits
 from orchestrator_core.upstream.sse import EventParser
 
+LOOK_AFTER = 1.0
+"""Seconds of silence after which to look whether the connection still is one."""
+
 
 class Answer:
     """The answer of one call, whose headers have come; it implements `UpstreamStream`.
@@ -47,8 +50,8 @@ class Answer:
         """
         self.status = response.status
         self.headers: Mapping[str, str] = _headers(response, masked)
+        self._response = response
         self._content = response.content
-        self._length = response.content_length
         self._limits = limits
         self._deadline = deadline
         self._first_event_at = first_event_at
@@ -63,10 +66,17 @@ class Answer:
         loop = asyncio.get_running_loop()
         parser = EventParser(self._limits.max_event_bytes)
         masked = self._masked
+        ends = loop.time() + self._deadline.remaining()
         expires, received, broken = self._first_event_at, 0, None
         while broken is None:
             try:
-                chunk = self._content.read_nowait() or await self._receive(expires)
+                chunk = self._content.read_nowait() or await self._receive(min(expires, ends))
+            except TimeoutError:
+                raise ProviderTimeout(
+                    "The provider's stream did not end in time."
+                    if ends <= expires
+                    else "The provider's stream fell silent. Try again."
+                ) from None
             except aiohttp.ClientError as error:
                 broken = after_headers(error)
                 # What came before the break is the caller's, but aiohttp has no public way to it any more.
@@ -94,17 +104,17 @@ class Answer:
             max_bytes: The largest body to read; the configured limit where None.
         """
         limit = self._limits.max_response_bytes if max_bytes is None else max_bytes
-        if self._length is not None and self._length > limit:
+        if (self._response.content_length or 0) > limit:
             raise too_large(limit)
+        ends = asyncio.get_running_loop().time() + self._deadline.remaining()
         chunks: list[bytes] = []
         received = 0
         try:
-            async with asyncio.timeout(self._deadline.remaining()):
-                while chunk := await self._content.readany():
-                    received += len(chunk)
-                    if received > limit:
-                        raise too_large(limit)
-                    chunks.append(chunk)
+            while chunk := self._content.read_nowait() or await self._receive(ends):
+                received += len(chunk)
+                if received > limit:
+                    raise too_large(limit)
+                chunks.append(chunk)
         except TimeoutError:
             raise ProviderTimeout("The provider's answer was not complete in time.") from None
         except aiohttp.ClientError as error:
@@ -112,17 +122,25 @@ class Answer:
         body = b"".join(chunks)
         return body if self._masked is None else self._masked.redact_bytes(body)
 
-    async def _receive(self, expires: float) -> bytes:
-        """Wait for bytes until `expires`, or until the whole call must end; none is the end of the stream."""
+    async def _receive(self, until: float) -> bytes:
+        """Wait for bytes; none is the end of the answer.
+
+        Raises:
+            TimeoutError: None came `until` then, in the loop's time.
+            aiohttp.ClientError: The connection broke.
+        """
         loop = asyncio.get_running_loop()
-        ends = loop.time() + self._deadline.remaining()
-        try:
-            async with asyncio.timeout_at(min(expires, ends)):
-                return await self._content.readany()
-        except TimeoutError:
-            if ends <= expires:
-                raise ProviderTimeout("The provider's stream did not end in time.") from None
-            raise ProviderTimeout("The provider's stream fell silent. Try again.") from None
+        while True:
+            try:
+                async with asyncio.timeout_at(min(until, loop.time() + LOOK_AFTER)):
+                    return await self._content.readany()
+            except TimeoutError:
+                # aiohttp leaves its reader waiting when the upstream breaks HTTP's framing within a body.
+                connection = self._response.connection
+                if connection is not None and connection.transport is None:
+                    raise aiohttp.ClientPayloadError from None
+                if loop.time() >= until:
+                    raise
 
 
 def _headers(response: aiohttp.ClientResponse, masked: Secret | None) -> dict[str, str]:

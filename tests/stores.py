@@ -1,0 +1,97 @@
+"""Stores for tests, without a migration each."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator_core.provider_api import Message, Usage, text_message
+from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome
+from orchestrator_core.sessions.sqlite import SqliteStore
+from orchestrator_core.sessions.store import SessionStore
+
+TENANT = "acme"
+MAX_IDLE = timedelta(minutes=180)
+
+
+class Clock:
+    """A clock that a test sets forward."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass."""
+        self.now += span.total_seconds()
+
+
+@cache
+def migrated() -> bytes:
+    """Return a database file of the newest schema."""
+    # Here, because most tests need neither SQLAlchemy nor Alembic.
+    from alembic import command  # noqa: PLC0415
+
+    from orchestrator_core.sessions.migrate import configuration  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.db"
+        command.upgrade(configuration(f"sqlite:///{path}"), "head")
+        return path.read_bytes()
+
+
+def sqlite_store(path: Path, **options: Any) -> SqliteStore:
+    """Return a store on a file, which is made with its schema where there is none. It is not opened."""
+    if not path.exists():
+        path.touch(0o600)
+        path.write_bytes(migrated())
+    return SqliteStore(path, **{"max_idle": MAX_IDLE, **options})
+
+
+def user(text: str) -> list[Message]:
+    """Return a turn of one message."""
+    return [text_message("user", text)]
+
+
+def answered(text: str = "an answer", **fields: Any) -> TurnOutcome:
+    """Return the outcome of a turn that went well."""
+    fields = {
+        "state": "complete",
+        "message": text_message("assistant", text),
+        "provider": "alpha",
+        "model": "alpha-1",
+        "finish_reason": "stop",
+        "usage": Usage(10, 1, 2, 5, 3),
+        "cost": 0.25,
+        "duration": 2.0,
+        **fields,
+    }
+    return TurnOutcome(**fields)
+
+
+async def ask(
+    store: SessionStore, text: str, session_id: str | None = None, *, tenant: str = TENANT, **fields: Any
+) -> StartedTurn:
+    """Begin a turn."""
+    return await store.begin_turn(tenant, NewTurn(messages=user(text), session_id=session_id, **fields))
+
+
+async def talk(
+    store: SessionStore, text: str, session_id: str | None = None, *, tenant: str = TENANT, **fields: Any
+) -> FinishedTurn:
+    """Have a whole turn; the answer is `re: ` and the question."""
+    started = await ask(store, text, session_id, tenant=tenant)
+    return await store.finish_turn(tenant, started.turn_id, answered(f"re: {text}", **fields))
+
+
+async def texts(store: SessionStore, session_id: str, *, tenant: str = TENANT) -> Sequence[str]:
+    """Return what was said in a session, oldest first."""
+    page = await store.history(tenant, session_id, limit=10_000)
+    return [stored.message.text for stored in page.items]

@@ -66,7 +66,7 @@ class OpenStream:
             for event in self.early:
                 yield event
             while True:
-                if self._expired:
+                if self._overdue():
                     raise _late()
                 puller = self._puller = asyncio.current_task()
                 try:
@@ -74,7 +74,7 @@ class OpenStream:
                 except StopAsyncIteration:
                     break
                 except asyncio.CancelledError:
-                    if self._expired and puller is not None and puller.uncancel() == 0:
+                    if self._overdue() and puller is not None and puller.uncancel() == 0:
                         raise _late() from None
                     raise
                 finally:
@@ -87,6 +87,9 @@ class OpenStream:
     async def aclose(self) -> None:
         """Close the upstream call, within `CLOSE_TIMEOUT`."""
         await close_generator(self._rest)
+
+    def _overdue(self) -> bool:
+        return self._expired
 
     def _expire(self) -> None:
         self._expired = True

@@ -1,0 +1,145 @@
+"""What the echo says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pydantic_core
+
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    FilePart,
+    FinishReason,
+    ImagePart,
+    Json,
+    Message,
+    NamedTool,
+    TextPart,
+    ToolResultPart,
+)
+
+_CALL = re.compile(r"\bcall (?P<name>[\w-]+)\s*(?P<arguments>\{.*?\})?", re.DOTALL)
+_SUMMARY = "Summary of the conversation"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A tool call that the echo makes."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+def plan_calls(request: ChatRequest) -> list[PlannedCall]:
+    """Return the tool calls that the last message asks for: `call <tool> {json}`, or what `tool_choice` demands."""
+    names = {tool.name for tool in request.tools}
+    last = request.messages[-1] if request.messages else None
+    if not names or request.tool_choice == "none" or last is None or last.role != "user":
+        return []
+    wanted = [
+        (match["name"], match["arguments"] or "{}") for match in _CALL.finditer(last.text) if match["name"] in names
+    ]
+    if isinstance(request.tool_choice, NamedTool):
+        wanted = [call for call in wanted if call[0] == request.tool_choice.name] or [(request.tool_choice.name, "{}")]
+    elif request.tool_choice == "required" and not wanted:
+        wanted = [(request.tools[0].name, "{}")]
+    if request.parallel_tool_calls is False:
+        wanted = wanted[:1]
+    made = sum(len(message.tool_calls) for message in request.messages)
+    return [PlannedCall(f"call_{made + index}", name, arguments) for index, (name, arguments) in enumerate(wanted)]
+
+
+def compose(request: ChatRequest) -> str:
+    """Return the text of the answer."""
+    said = _said(request.messages)
+    if request.response_format is not None and request.response_format.type != "text":
+        schema = request.response_format.json_schema
+        value = {"echo": said} if schema is None else instance(schema, said)
+        return pydantic_core.to_json(value).decode()
+    results = _results(request.messages)
+    text = "\n".join(results) if results else f"You said: {said}"
+    number = sum(message.role == "user" for message in request.messages)
+    if number > 1:
+        text += f" (I can see {number} of your messages.)"
+    for message in request.messages:
+        if message.role == "system" and message.text.startswith(_SUMMARY):
+            text += f" (I remember: {message.text.partition(chr(10))[2][:120]})"
+    return text
+
+
+def limit(text: str, request: ChatRequest) -> tuple[list[str], FinishReason]:
+    """Return the words of a text up to the first stop text and the limit of tokens, and why they end there."""
+    for stop in request.stop or ():
+        text = text.partition(stop)[0] if stop else text
+    words = re.findall(r"\s*\S+\s*?", text)
+    if request.max_tokens is not None and len(words) > request.max_tokens:
+        return words[: request.max_tokens], "length"
+    return words, "stop"
+
+
+def count_words(messages: Sequence[Message]) -> int:
+    """Return the words of a conversation, which are the echo's tokens."""
+    return sum(len(text.split()) for message in messages for text in _texts(message))
+
+
+def instance(schema: Mapping[str, Json], text: str) -> Json:
+    """Return a small value that follows a JSON Schema, with `text` wherever any text will do."""
+    if "const" in schema:
+        return schema["const"]
+    for word in ("enum", "examples"):
+        if schema.get(word):
+            return schema[word][0]
+    for word in ("anyOf", "oneOf", "allOf"):
+        if schema.get(word):
+            return instance(schema[word][0], text)
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object":
+        return {name: instance(value, text) for name, value in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [instance(schema.get("items", {}), text) for _ in range(schema.get("minItems", 1))]
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 0)
+    return {"boolean": True, "null": None}.get(kind, text)
+
+
+def _said(messages: Sequence[Message]) -> str:
+    """Return what the user said last, and what came with it."""
+    message = next((message for message in reversed(messages) if message.role == "user"), None)
+    if message is None:
+        return ""
+    counts = {kind: sum(isinstance(part, cls) for part in message.parts) for kind, cls in _MEDIA.items()}
+    notes = [f"[{count} {kind}{'s' if count > 1 else ''}]" for kind, count in counts.items() if count]
+    return " ".join([message.text, *notes]).strip()
+
+
+_MEDIA = {"image": ImagePart, "file": FilePart}
+
+
+def _results(messages: Sequence[Message]) -> list[str]:
+    """Return a line for each result of a tool that came last."""
+    lines: list[str] = []
+    for message in reversed(messages):
+        if message.role != "tool":
+            break
+        lines += [
+            f"The tool {part.name or part.tool_call_id} returned: {' '.join(_texts(message))}"
+            for part in message.parts
+            if isinstance(part, ToolResultPart)
+        ]
+    return lines[::-1]
+
+
+def _texts(message: Message) -> Iterator[str]:
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            yield part.text
+        elif isinstance(part, ToolResultPart):
+            content = part.content
+            if isinstance(content, str):
+                yield content
+            else:
+                yield from (piece.text for piece in content if isinstance(piece, TextPart))

@@ -1,0 +1,43 @@
+"""Summaries without a model: the words that look most like facts, in their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from orchestrator_core.provider_api import Message
+
+SHARE = 0.5
+"""The most characters of a summary, as a share of its source's."""
+
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
+_FACT = re.compile(r"\d|\b[A-Z]\w+")
+
+
+def summarize(messages: Sequence[Message], previous: str | None) -> str:
+    """Return a summary that is shorter than its source: earlier facts first, then sentences with names or numbers.
+
+    The newest facts of the messages take precedence where there is no room for all; a fact that was in `previous`
+    is kept as long as half of the room suffices for it.
+    """
+    said = [message.text for message in messages if message.role == "user"]
+    source = len(previous or "") + sum(len(message.text) for message in messages)
+    room = int(source * SHARE)
+    kept = _fit(_sentences([previous]) if previous else [], room // 2)
+    facts = [sentence for sentence in _sentences(said) if _FACT.search(sentence)] or _sentences(said)
+    kept += _fit([fact for fact in dict.fromkeys(facts) if fact not in kept], room - sum(map(len, kept)) - len(kept))
+    return " ".join(kept) or " ".join(said)[:room]
+
+
+def _sentences(texts: Sequence[str]) -> list[str]:
+    return [sentence.strip() for text in texts for sentence in _SENTENCE.findall(text) if sentence.strip()]
+
+
+def _fit(sentences: Sequence[str], room: int) -> list[str]:
+    """Return the newest sentences that fit, in their order."""
+    kept: list[str] = []
+    for sentence in reversed(sentences):
+        if len(sentence) + 1 <= room:
+            kept.append(sentence)
+            room -= len(sentence) + 1
+    return kept[::-1]

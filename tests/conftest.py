@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 READY_WITHIN = 30.0
+COMMAND = Path(sys.executable).with_name("orchestrator")
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -26,7 +27,7 @@ PASSED_ON = (
     "COVERAGE_PROCESS_CONFIG",
     "PYTHONDONTWRITEBYTECODE",
 )
-"""What a gateway process takes from the environment of the tests. No keys, no settings."""
+"""What a process takes from the environment of the tests. No keys, no settings."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,38 @@ def _is_loopback(host: str) -> bool:
 def free_port() -> int:
     """A port that nobody listens on."""
     return _free_port()
+
+
+RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def orchestrator(tmp_path: Path) -> RunCommand:
+    """Run the command to its end, in `tmp_path`.
+
+    Call it with the arguments of the command, `said` (its standard input), and further names and values of the
+    environment.
+    """
+
+    def run(*arguments: str, said: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            input=said or "",
+            cwd=tmp_path,
+            env={**_inherited(), **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert "Traceback" not in done.stdout + done.stderr, done.stderr
+        return done
+
+    return run
+
+
+def _inherited() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 @dataclass
@@ -120,7 +153,6 @@ def gateway_process(tmp_path: Path) -> Iterator[StartGateway]:
         folder = directory or tmp_path
         chosen = port or _free_port()
         log = folder / f"gateway-{len(started)}.log"
-        inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [
@@ -131,7 +163,7 @@ def gateway_process(tmp_path: Path) -> Iterator[StartGateway]:
                     *arguments,
                 ],
                 cwd=folder,
-                env={**inherited, **(environ or {})},
+                env={**_inherited(), **(environ or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator_core.cli.parts import open_registry
-from orchestrator_core.config import Config
+from orchestrator_core.cli.parts import discovered, open_registry
+from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins import Provider
+from orchestrator_core.plugins.loading import FoundPlugin, find_plugins
+from orchestrator_core.plugins.manager import implemented_hooks
 from orchestrator_core.provider_api import HealthRequest
 
 
@@ -41,6 +44,19 @@ async def key_rows(config: Config) -> Sequence[Mapping[str, Any]]:
         ]
 
 
+async def plugin_rows(config: Config) -> Sequence[Mapping[str, Any]]:
+    """Describe every installed plugin, whatever is wrong with it."""
+    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
+    claims = Counter(name for plugin in found for name in _names(plugin))
+    reasons: dict[str, str] = {}
+    try:
+        async with discovered(config) as registry:
+            reasons = {plugin.name: plugin.reason for plugin in registry.quarantined}
+    except ConfigError:
+        pass  # it keeps the gateway from starting, and is said then; here it must not keep the list from being shown
+    return [_plugin_row(plugin, claims, reasons.get(plugin.name)) for plugin in found]
+
+
 async def _probe(config: Config, provider: Provider) -> None:
     deadline = config.settings.deadline(2 * config.settings.connect_timeout)
     await provider.health(HealthRequest(deadline=deadline, credential=next(iter(provider.keys), None)))
@@ -57,3 +73,27 @@ def _provider_row(provider: Provider, *, probed: bool) -> Mapping[str, Any]:
         "models": [model.id for model in provider.models],
         "detail": provider.health_detail,
     }
+
+
+def _plugin_row(plugin: FoundPlugin, claims: Mapping[str, int], reason: str | None) -> Mapping[str, Any]:
+    clashes = [name for name in _names(plugin) if claims[name] > 1]
+    fault = plugin.fault or reason
+    if fault is not None:
+        state = "quarantined"
+    elif clashes:
+        state, fault = "clash", f"another distribution claims {', '.join(clashes)} too: uninstall one of them"
+    else:
+        state = "usable"
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "contract": plugin.cls.info.contract_version if plugin.cls else None,
+        "hooks": sorted(implemented_hooks(plugin.cls)) if plugin.cls else [],
+        "state": state,
+        "reason": fault,
+    }
+
+
+def _names(plugin: FoundPlugin) -> Sequence[str]:
+    return sorted({plugin.cls.info.name, *plugin.cls.info.aliases}) if plugin.cls else ()

@@ -16,7 +16,9 @@ import click
     help="Write to this file.  [default: standard output]",
 )
 def openapi(output: Path | None) -> None:
-    """Print the OpenAPI 3.1 document of the gateway, without starting it.
+    """Print the OpenAPI document.
+
+    It is the document of version 3.1 that a gateway serves at /openapi.json; none has to run.
 
     \b
     Examples:

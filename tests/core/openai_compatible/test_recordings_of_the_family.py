@@ -14,23 +14,31 @@ from typing import Any
 import pytest
 
 from orchestrator_core.openai_compatible import Dialect
+from orchestrator_core.openai_compatible.compile import compile_chat
 from orchestrator_core.openai_compatible.embeddings import parse_embeddings
 from orchestrator_core.openai_compatible.errors import error_for_answer
 from orchestrator_core.openai_compatible.models import parse_models
 from orchestrator_core.openai_compatible.parse import AnswerParser
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
+    AdjustmentReport,
     ChatEvent,
+    ChatRequest,
     ContextTooLong,
+    Deadline,
     Finish,
+    NativeRequest,
     ProviderAuthFailed,
     ProviderRateLimited,
     ProviderRefused,
+    ProviderSettings,
     ReasoningPart,
     RefusalPart,
     Start,
 )
 from orchestrator_core.upstream.sse import EventParser
+from orchestrator_openai import OpenAIProvider
 
 FOLDER = os.environ.get("ORCHESTRATOR_RECORDINGS")
 FAMILY = ("openai", "mistral", "grok", "qwen", "deepseek", "kimi", "other")
@@ -108,8 +116,10 @@ def parse(record: dict[str, Any]) -> tuple[list[ChatEvent], list[dict[str, Any]]
 
 @pytest.mark.parametrize("record", records("chat", "chat_stream"))
 def test_an_answer_is_read_as_its_bytes_say(record: dict[str, Any]) -> None:
-    if "event: error" in str(record["response_body"]):
-        pytest.skip("the recording is of an error inside a stream")
+    if str(record["response_body"]).startswith("event: error"):
+        with pytest.raises(ProviderRefused, match="did not match schema"):
+            parse(record)
+        return
     events, bodies, raw = parse(record)
     expected, usage = read(bodies)
     fold = Fold()
@@ -192,3 +202,29 @@ def test_a_list_of_models_is_read_whole(record: dict[str, Any]) -> None:
     if "data" not in answer:
         pytest.skip("the recording is of one model")
     assert [model.id for model in parse_models(json.dumps(answer).encode())] == [row["id"] for row in answer["data"]]
+
+
+@pytest.mark.parametrize("record", [r for r in records("chat", "chat_stream") if r.values[0]["provider"] == "openai"])
+def test_a_native_request_is_sent_as_it_was_recorded(record: dict[str, Any]) -> None:
+    recorded = record["request_body"]
+    if recorded is None:
+        pytest.skip("the recording has no request")
+    stream = bool(recorded.get("stream"))
+    request = ChatRequest(
+        model=recorded["model"],
+        messages=(),
+        deadline=Deadline.after(1),
+        stream=stream,
+        native=NativeRequest(OPENAI_CHAT, {**recorded, "model": "openai/" + recorded["model"]}),
+    )
+    report = AdjustmentReport(strict=True)
+    body = compile_chat(
+        request, OpenAIProvider.dialect, provider_id="openai", settings=ProviderSettings(), report=report
+    )
+    if stream:
+        recorded = {**recorded, "stream_options": {**recorded.get("stream_options", {}), "include_usage": True}}
+    else:
+        recorded = {name: value for name, value in recorded.items() if name != "stream"}
+    if "max_tokens" not in recorded or "max_tokens" in body:
+        assert body == recorded
+        assert not report.adjustments

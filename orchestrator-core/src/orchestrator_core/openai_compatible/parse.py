@@ -165,11 +165,11 @@ class AnswerParser:
 
     def _start(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
         self._started = True
-        created = body.get("created")
+        id_, model, created = body.get("id"), body.get("model"), body.get("created")
         events.append(
             Start(
-                id=body.get("id"),
-                model=body.get("model"),
+                id=id_ if type(id_) is str else None,
+                model=model if type(model) is str else None,
                 created=created if type(created) is int else None,
                 adjustments=self._adjustments,
             )
@@ -179,6 +179,8 @@ class AnswerParser:
         self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
     ) -> None:
         """Read a delta or a whole message: their fields are the same."""
+        if type(index) is not int:
+            raise TypeError("the index of a choice is no number")
         self._seen.add(index)
         for name in self._reasoning_fields:
             reasoning = message.get(name)
@@ -248,19 +250,18 @@ class AnswerParser:
             arguments = function.get("input") or ""
         elif type(arguments) is not str:  # an object where the protocol has text
             arguments = pydantic_core.to_json(arguments).decode()
-        name = function.get("name")
+        name = _string(function.get("name") or "")
         if position < 0:
-            call = _Call(wire_index, id_ or f"call_{uuid.uuid4().hex[:24]}")
+            call = _Call(wire_index, _string(id_) or f"call_{uuid.uuid4().hex[:24]}")
             call.named = bool(name)
             calls.append(call)
             return ToolCallDelta(
                 choice, self._call_metadata(wire), None, len(calls) - 1, call.id, name or None, arguments
             )
         call = calls[position]
-        if call.named or not name:
-            name = None  # some servers repeat it in every fragment
-        call.named = call.named or name is not None
-        return ToolCallDelta(choice, None, None, position, None, name, arguments)
+        new_name = None if call.named else name or None  # some servers repeat it in every fragment
+        call.named = call.named or bool(name)
+        return ToolCallDelta(choice, None, None, position, None, new_name, arguments)
 
     def _call_metadata(self, wire: Mapping[str, Json]) -> ProviderMetadata | None:
         """Keep what must come back with the call, such as Gemini's signatures in `extra_content`."""

@@ -1,0 +1,307 @@
+"""Chunks and bodies in the spellings of the family."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fake_upstreams.openai_server import chunk, completion
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator_core.openai_compatible import Dialect
+from orchestrator_core.openai_compatible.parse import AnswerParser
+from orchestrator_core.orchestration.fold import Fold
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    ChatResponse,
+    Finish,
+    NativeOnly,
+    ProviderBadResponse,
+    ProviderError,
+    ProviderFailed,
+    ProviderUnavailable,
+    ReasoningDelta,
+    ReasoningPart,
+    RefusalDelta,
+    Start,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+
+
+def parse(*chunks: Any, dialect: Dialect | None = None, native: bool = False) -> list[ChatEvent]:
+    parser = AnswerParser(dialect or Dialect(), "tested", native=native)
+    return [event for c in chunks for event in parser.chunk(json.dumps(c).encode())]
+
+
+def parse_body(body: Any, dialect: Dialect | None = None) -> list[ChatEvent]:
+    return AnswerParser(dialect or Dialect(), "tested").body(json.dumps(body).encode())
+
+
+def folded(events: list[ChatEvent]) -> ChatResponse:
+    fold = Fold()
+    for event in events:
+        fold.add(event)
+    return fold.response()
+
+
+def fragment(index: int | None, id_: str | None, name: str | None, arguments: Any, **more: Any) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    call = {"index": index, "id": id_, "function": {k: v for k, v in function.items() if v is not None}, **more}
+    return chunk(tool_calls=[{k: v for k, v in call.items() if v is not None}])
+
+
+def calls(*chunks: Any) -> list[tuple[str, str, str]]:
+    response = folded(parse(*chunks))
+    return [(call.id, call.name, call.arguments) for call in response.message.tool_calls]
+
+
+def test_a_first_chunk_without_choices_starts() -> None:
+    events = parse({"id": "x", "choices": [], "prompt_filter_results": []}, native=True)
+    assert [type(event) for event in events] == [Start]
+    assert events[0].native is not None
+
+
+def test_a_chunk_with_nothing_in_it_is_carried_or_nothing() -> None:
+    assert [type(event) for event in parse(chunk(content="a"), chunk(content=""), native=True)][2:] == [NativeOnly]
+    assert len(parse(chunk(content="a"), chunk(content=""))) == 2
+
+
+def test_calls_in_fragments() -> None:
+    assert calls(
+        fragment(0, "a", "f", ""),
+        fragment(0, None, None, '{"x"'),
+        fragment(1, "b", "g", ""),
+        fragment(0, "", None, ": 1}"),
+        fragment(1, None, None, "{}"),
+    ) == [("a", "f", '{"x": 1}'), ("b", "g", "{}")]
+
+
+def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+    assert calls(fragment(0, "a", "f", "{}"), fragment(0, "b", "g", "{}")) == [("a", "f", "{}"), ("b", "g", "{}")]
+
+
+def test_calls_without_an_index_in_one_chunk() -> None:
+    both = chunk(tool_calls=[{"id": i, "function": {"name": "f", "arguments": "{}"}} for i in "ab"])
+    assert calls(both) == [("a", "f", "{}"), ("b", "f", "{}")]
+
+
+def test_a_name_that_comes_again_or_late() -> None:
+    assert calls(fragment(0, "a", "f", "{"), fragment(0, "a", "f", "}")) == [("a", "f", "{}")]
+    assert calls(fragment(0, "a", None, ""), fragment(0, None, "f", "{}")) == [("a", "f", "{}")]
+
+
+def test_a_call_without_an_id_gets_one() -> None:
+    first, second = parse_body(
+        completion(None, tool_calls=[{"function": {"name": "f", "arguments": {"x": 1}}}] * 2, finish="tool_calls")
+    )[1:3]
+    assert isinstance(first, ToolCallDelta)
+    assert isinstance(second, ToolCallDelta)
+    assert first.id
+    assert second.id
+    assert first.id != second.id
+    assert json.loads(first.arguments) == {"x": 1}
+    assert (first.index, second.index) == (0, 1)
+
+
+def test_the_form_before_tool_calls() -> None:
+    function = {"name": "f", "arguments": "{}"}
+    response = folded(parse(chunk(function_call=function), chunk(finish="function_call")))
+    assert [(call.name, call.arguments) for call in response.message.tool_calls] == [("f", "{}")]
+    assert response.choices[0].finish_reason == "tool_calls"
+
+
+def test_what_must_come_back_with_a_call_is_kept() -> None:
+    extra = {"google": {"thought_signature": "s"}}
+    response = folded(parse(fragment(0, "a", "f", "{}", type="function", extra_content=extra)))
+    assert response.message.tool_calls[0].provider_metadata == {"tested": {"extra_content": extra}}
+
+
+def test_custom_tools() -> None:
+    call = {"id": "a", "type": "custom", "custom": {"name": "run", "input": "ls"}}
+    response = folded(parse_body(completion(None, tool_calls=[call], finish="tool_calls")))
+    made = response.message.tool_calls[0]
+    assert (made.name, made.arguments) == ("run", "ls")
+    assert made.provider_metadata == {"tested": {"type": "custom"}}
+
+
+def test_content_as_a_list_with_thinking() -> None:
+    content = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True},
+        {"type": "thinking", "thinking": ", well"},
+        {"type": "text", "text": "Hi"},
+        " there",
+        {"type": "refusal", "refusal": "No."},
+        {"type": "reference", "reference_ids": [1]},
+    ]
+    assert parse(chunk(content=content))[1:] == [
+        ReasoningDelta(text="hm"),
+        ReasoningDelta(text=", well"),
+        TextDelta(text="Hi"),
+        TextDelta(text=" there"),
+        RefusalDelta(text="No."),
+    ]
+
+
+def test_reasoning_is_read_once_and_marked_where_it_must_come_back() -> None:
+    delta = chunk(reasoning_content="a", reasoning="a", content="b")
+    assert parse(delta)[1:] == [ReasoningDelta(text="a"), TextDelta(text="b")]
+    response = folded(parse(delta, dialect=Dialect(replay_reasoning="all")))
+    reasoning = response.message.parts[0]
+    assert isinstance(reasoning, ReasoningPart)
+    assert reasoning.provider_metadata == {"tested": {"field": "reasoning_content"}}
+
+
+def test_a_spoken_answer_is_its_transcript() -> None:
+    events = parse_body(completion(None, audio={"id": "a", "data": "AAAA", "transcript": "Hi"}))
+    assert TextDelta(text="Hi") in events
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("content_filter", "content_filter"),
+        ("function_call", "tool_calls"),
+        ("model_length", "length"),
+        ("next_years_word", "stop"),
+    ],
+)
+def test_reasons(word: str, reason: str) -> None:
+    assert parse(chunk(finish=word))[-1] == Finish(reason=reason, native_reason=word)  # type: ignore[arg-type]  # the parameter is one
+
+
+def test_a_demanded_call_ends_with_stop_and_is_a_call_all_the_same() -> None:
+    events = parse(fragment(0, "a", "f", "{}"), chunk(finish="stop"))
+    assert events[-1] == Finish(reason="tool_calls", native_reason="stop")
+
+
+def test_a_second_finish_of_a_choice_is_no_event() -> None:
+    events = parse(chunk(finish="stop"), chunk(finish="stop"))
+    assert [type(event) for event in events] == [Start, Finish]
+
+
+def test_a_whole_body_without_a_reason_is_complete() -> None:
+    assert Finish(reason="stop") in parse_body(completion(finish=None))
+
+
+@pytest.mark.parametrize(("word", "kind"), [("error", ProviderFailed), ("insufficient_system_resource", ProviderUnavailable)])
+def test_reasons_that_are_errors(word: str, kind: type[ProviderError]) -> None:
+    with pytest.raises(kind):
+        parse(chunk(content="a"), chunk(finish=word))
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}, Usage(9, 0, 0, 4, 0)),
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 50,
+                "total_tokens": 150,
+                "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30},
+                "completion_tokens_details": {"reasoning_tokens": 20},
+            },
+            Usage(10, 60, 30, 30, 20),
+        ),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "total_tokens": 35,
+                "completion_tokens_details": {"reasoning_tokens": 20},
+            },
+            Usage(10, 0, 0, 5, 20),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 8}, Usage(2, 8, 0, 5, 0)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "num_cached_tokens": 8}, Usage(2, 8, 0, 5, 0)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": 80}, Usage(0, 10, 0, 5, 0)),
+        ({"prompt_tokens": None, "completion_tokens": -5, "total_tokens": "x"}, Usage()),
+    ],
+)
+def test_usage_in_buckets(wire: dict[str, Any], expected: Usage) -> None:
+    assert parse({**chunk(), "choices": [], "usage": wire})[-1] == UsageReport(usage=expected)
+
+
+def test_usage_inside_a_choice() -> None:
+    last = chunk(finish="stop")
+    last["choices"][0]["usage"] = {"prompt_tokens": 8, "completion_tokens": 11, "total_tokens": 19, "cached_tokens": 8}
+    assert parse(last)[-1] == UsageReport(usage=Usage(0, 8, 0, 11, 0))
+
+
+def test_reasoning_outside_without_a_total_is_the_dialects_word() -> None:
+    wire = {"prompt_tokens": 1, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 20}}
+    events = parse({**chunk(), "choices": [], "usage": wire}, dialect=Dialect(reasoning_outside=True))
+    assert events[-1] == UsageReport(usage=Usage(1, 0, 0, 5, 20))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"choices": 7},
+        {"choices": [7]},
+        {"choices": [{"delta": 7}]},
+        {"choices": [{"delta": {"content": 7}}]},
+        {"choices": [{"delta": {"content": [7]}}]},
+        {"choices": [{"delta": {"content": [{"type": "text", "text": 7}]}}]},
+        {"choices": [{"delta": {"reasoning": 7}}]},
+        {"choices": [{"delta": {"refusal": ["no"]}}]},
+        {"choices": [{"delta": {"tool_calls": 7}}]},
+        {"choices": [{"delta": {"tool_calls": ["f"]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"function": 7}]}}]},
+        {"choices": [{"delta": {}, "finish_reason": ["stop"]}]},
+        {"choices": [{"index": "a", "delta": {}}]},
+        {"choices": [{"delta": {"tool_calls": [{"id": 7, "function": {"name": "f"}}]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"id": "a", "function": {"name": ["f"]}}]}}]},
+        {"choices": [], "usage": 7},
+        {"choices": [], "usage": {"prompt_tokens_details": 7}},
+        7,
+        [],
+        None,
+    ],
+)
+def test_a_wrong_shape_is_a_bad_answer(wrong: Any) -> None:
+    with pytest.raises(ProviderBadResponse):
+        parse(wrong)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"choices": []}, {"choices": None}, {"choices": {}}, {"choices": [{}]}])
+def test_a_whole_body_needs_choices(wrong: Any) -> None:
+    with pytest.raises(ProviderBadResponse):
+        parse_body(wrong)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["choices", "delta", "message", "content", "tool_calls", "function", "index", "id", "name", "arguments", "usage", "finish_reason", "error"]
+        ),
+        inner,
+        max_size=5,
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_no_json_whatever_raises_anything_unknown(value: Any) -> None:
+    for run in (parse, parse_body):
+        try:
+            run(value)
+        except ProviderError as error:
+            assert error.message  # noqa: PT017 - an error or none: both are right
+
+
+@given(st.text(max_size=60).filter(lambda text: text.isprintable()), st.integers(1, 7))
+def test_text_in_pieces_is_the_text(text: str, size: int) -> None:
+    pieces = [chunk(content=text[start : start + size]) for start in range(0, len(text), size)]
+    assert folded(parse(*pieces, chunk(finish="stop"))).message.text == text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from orchestrator_core.provider_api import GatewayError, InvalidRequest, Secret
+from orchestrator_core.resilience.limits import RequestLimits
 from orchestrator_core.security.principal import ANONYMOUS, Principal
 from orchestrator_core.server.errors import Surface
 
@@ -24,6 +25,7 @@ class RequestContext:
     Attributes:
         gateway: The gateway.
         settings: The operator's settings.
+        limits: The limits of requests.
         surface: Whose conventions hold.
         request_id: The id of the request.
         principal: Who asks.
@@ -37,6 +39,7 @@ class RequestContext:
 
     gateway: Gateway
     settings: Settings
+    limits: RequestLimits
     surface: Surface
     request_id: str
     principal: Principal = ANONYMOUS
@@ -69,6 +72,16 @@ def principal(request: web.Request) -> Principal:
 def request_id(request: web.Request) -> str:
     """Return the id of the request."""
     return request[CONTEXT].request_id
+
+
+def admit_session(request: web.Request, session_id: str) -> None:
+    """Count a turn of a session.
+
+    Raises:
+        RateLimited: The limit of the session is reached.
+    """
+    context = request[CONTEXT]
+    context.limits.admit_session(context.principal.tenant, session_id)
 
 
 def surface(request: web.Request) -> Surface:

@@ -27,6 +27,7 @@ from orchestrator_core.provider_api import (
     ShuttingDown,
     Unauthenticated,
 )
+from orchestrator_core.resilience.limits import RequestLimits
 from orchestrator_core.security.authentication import Authenticator
 from orchestrator_core.security.cors import CorsPolicy
 from orchestrator_core.security.events import report
@@ -52,20 +53,27 @@ _logger = structlog.get_logger(__name__)
 class Middleware:
     """The layer around all handlers."""
 
-    def __init__(self, gateway: Gateway, lifecycle: Lifecycle, endpoints: Mapping[AbstractRoute, Endpoint]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        endpoints: Mapping[AbstractRoute, Endpoint],
+    ) -> None:
         """Make the layer.
 
         Args:
             gateway: What handlers are given.
+            settings: The operator's settings.
             lifecycle: What counts the requests under way.
             endpoints: The endpoint of each route, filled as routes are added.
         """
-        settings = gateway.config.settings
         self._gateway = gateway
         self._settings = settings
         self._lifecycle = lifecycle
         self._endpoints = endpoints
         self._authenticator = Authenticator.from_settings(settings)
+        self._limits = RequestLimits(settings)
         self._cors = CorsPolicy.from_settings(settings)
         self._patterns = SuspiciousPatterns(settings.suspicious_patterns)
         self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
@@ -73,7 +81,9 @@ class Middleware:
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, whatever comes of it."""
         begun = time.monotonic()
-        context = RequestContext(self._gateway, self._settings, surface_of(request.path), _request_id(request))
+        context = RequestContext(
+            self._gateway, self._settings, self._limits, surface_of(request.path), _request_id(request)
+        )
         request[CONTEXT] = context
         task = self._lifecycle.enter()
         status = CLIENT_CLOSED
@@ -136,8 +146,8 @@ class Middleware:
         response = render(
             error, context.surface, context.request_id, {"Allow": allowed} if allowed is not None else None
         )
-        if isinstance(error, PayloadTooLarge | RequestTimeout):
-            # The rest of the body is not worth reading.
+        if isinstance(error, PayloadTooLarge | RequestTimeout | ShuttingDown):
+            # The rest of the body is not worth reading, or the next request has to go elsewhere.
             response.force_close()
         return response
 
@@ -148,7 +158,11 @@ class Middleware:
         if endpoint is None:
             return  # nothing is there: the router says so
         if endpoint.authenticated or (endpoint.authenticated_in_production and self._settings.production):
-            context.principal = self._authenticator.authenticate(_credential(request, context.surface))
+            who = self._authenticator.authenticate(_credential(request, context.surface))
+            context.principal = who
+            # Nobody in particular is told apart by the address.
+            client = who.id if self._authenticator.asks else f"{who.id} {request.remote}"
+            self._limits.admit_client(client, who.requests_per_minute)
         context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))

@@ -95,10 +95,9 @@ class ConnectorModels(BaseModel):
 
 async def chat(request: web.Request) -> web.StreamResponse:
     """Answer a conversation."""
-    provider = _provider(request)
     body = openai_body(await read_json(request))
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
-    answer = await gateway(request).chat(principal(request), _selection(request, provider, call.model), call)
+    answer = await gateway(request).chat(principal(request), _selection(request, call.model), call)
     if call.stream:
         return await stream(request, answer, include_usage=True, headers={})
     response, headers = await whole(answer)
@@ -107,7 +106,6 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
     """Give the vectors of texts."""
-    provider = _provider(request)
     body = await read_json(request)
     body.pop("encoding_format", None)  # a connector always gives numbers
     call = read_embeddings(
@@ -116,7 +114,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         strict=strict(request),
         request_id=request_id(request),
     )
-    answer = await gateway(request).embed(principal(request), _selection(request, provider, call.model), call)
+    answer = await gateway(request).embed(principal(request), _selection(request, call.model), call)
     return json_response(embeddings_answer(answer.response, model=answer.model), answer_headers(answer, answer.cost))
 
 
@@ -132,10 +130,11 @@ def _provider(request: web.Request) -> Provider:
     return provider
 
 
-def _selection(request: web.Request, provider: Provider, model: str) -> Selection:
+def _selection(request: web.Request, model: str) -> Selection:
     """Select the connector's provider alone; `provider/model` names the model too where the provider is this one."""
+    provider, registry = _provider(request), gateway(request).registry
     name, _, rest = model.partition("/")
-    if rest and name in (provider.id, *provider.info.aliases):
+    if rest and name in registry and registry.get(name) is provider:
         model = rest
     return Selection(provider=provider.id, model=model or None, fallbacks=(), credential=provider_key(request))
 

@@ -14,7 +14,6 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     InvalidRequest,
     Json,
-    ModelInfo,
     NotFound,
     PermissionDenied,
     ProviderError,
@@ -79,7 +78,9 @@ async def create_embeddings(request: web.Request) -> web.StreamResponse:
         body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request)
     )
     form = encoding(body)
-    answer = await gateway(request).embed(principal(request), _selection(request, call.model), call)
+    # Vectors of another model would be of another space: nobody else may answer.
+    selection = replace(_selection(request, call.model), fallbacks=())
+    answer = await gateway(request).embed(principal(request), selection, call)
     headers = answer_headers(answer, answer.cost)
     native = answer.response.native
     if native is not None and native.dialect == OPENAI_EMBEDDINGS:
@@ -131,21 +132,21 @@ def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
     """Return the models that the caller may use, by id; the provider's own names follow the aliases."""
     registry, caller = gateway(request).registry, principal(request)
     usable = [provider for provider in registry.usable if caller.may_use(provider.id)]
-    models = {
-        alias: {"id": alias, "object": "model", "created": 0, "owned_by": target.partition("/")[0], "alias_of": target}
-        for alias, target in settings(request).aliases.items()
-        if any(target.partition("/")[0] in (provider.id, *provider.info.aliases) for provider in usable)
-    }
+    models: dict[str, Mapping[str, Json]] = {}
+    for alias, target in settings(request).aliases.items():
+        name = target.partition("/")[0]
+        if name in registry and registry.get(name) in usable:
+            models[alias] = {**_row(alias, registry.get(name).id), "alias_of": target}
     for provider in usable:
         for model in provider.models:
-            row = _model(provider.id, model)
-            models[row["id"]] = row
+            name = f"{provider.id}/{model.id}"
+            facts = model.model_dump(mode="json", exclude_none=True, exclude={"id"})
+            models[name] = {**facts, **_row(name, provider.id)}
     return models
 
 
-def _model(provider: str, model: ModelInfo) -> dict[str, Json]:
-    facts = model.model_dump(mode="json", exclude_none=True, exclude={"id"})
-    return {"id": f"{provider}/{model.id}", "object": "model", "created": 0, "owned_by": provider, **facts}
+def _row(name: str, provider: str) -> dict[str, Json]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider}
 
 
 _ERRORS = (

@@ -41,7 +41,7 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.server.body import read_model
-from orchestrator_core.server.context import gateway, principal, provider_key, request_id, strict
+from orchestrator_core.server.context import admit_session, gateway, principal, provider_key, request_id, strict
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.idempotency import idempotency_key
@@ -97,35 +97,38 @@ async def _write(writer: EventWriter, kind: str, data: dict[str, Any]) -> None:
 
 def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:
     """Return the name and the data of an event; None for kinds that the client does not see."""
+    found: tuple[str, dict[str, Any]] | None = None
     match event:
-        case TextDelta(text=text):
-            return ("text", {"text": text, "choice": event.choice}) if text else None
-        case ReasoningDelta(text=text):
-            return ("reasoning", {"text": text, "choice": event.choice}) if text else None
-        case RefusalDelta(text=text):
-            return ("refusal", {"text": text, "choice": event.choice}) if text else None
-        case ToolCallDelta():
-            call = {"index": event.index, "id": event.id, "name": event.name, "arguments": event.arguments}
-            return "tool_call", {**call, "choice": event.choice}
+        case TextDelta(text=text) if text:
+            found = "text", {"text": text}
+        case ReasoningDelta(text=text) if text:
+            found = "reasoning", {"text": text}
+        case RefusalDelta(text=text) if text:
+            found = "refusal", {"text": text}
+        case ToolCallDelta(index=index, id=known, name=name, arguments=arguments):
+            found = "tool_call", {"index": index, "id": known, "name": name, "arguments": arguments}
         case WholePart(part=ImagePart() as part):
-            shown = part.model_dump(mode="json", exclude={"provider_metadata"}, exclude_none=True)
-            return "media", {"part": shown, "choice": event.choice}
+            found = "media", {"part": part.model_dump(exclude={"provider_metadata"}, exclude_none=True)}
         case UsageReport(usage=usage) if usage is not None:
-            return "usage", asdict(usage)
-        case Finish():
-            return "finish", {"reason": event.reason, "choice": event.choice}
-    return None
+            found = "usage", asdict(usage)
+        case Finish(reason=reason):
+            found = "finish", {"reason": reason}
+    if found is not None and event.choice:
+        found[1]["choice"] = event.choice
+    return found
 
 
 def _turn(request: web.Request, body: OrchestrateBody, *, streams: bool) -> TurnRequest:
     agent = body.agent_config or AgentConfig()
     served = gateway(request)
-    session = body.session_id
+    session = None if body.session_id is None else checked_session_id(body.session_id)
+    if session is not None:
+        admit_session(request, session)
     return TurnRequest(
         selection=_selection(request, served, agent),
         messages=_messages(body),
         template=_template(request, served, agent, streams=streams),
-        session_id=None if session is None else checked_session_id(session),
+        session_id=session,
         user_id=body.user_id,
         metadata=body.metadata or {},
         idempotency_key=idempotency_key(request),
@@ -315,7 +318,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         stream_example=(
             'event: start\ndata: {"type": "start", "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293", '
             '"agent_used": "mistral", "model_used": "mistral-small-latest"}\n\n'
-            'event: text\ndata: {"type": "text", "text": "Ada", "choice": 0}\n\n'
+            'event: text\ndata: {"type": "text", "text": "Ada"}\n\n'
             f"event: done\ndata: {json.dumps({'type': 'done', **_ANSWER})}\n\n"
         ),
         streams=True,

@@ -1,0 +1,42 @@
+"""The aiohttp application."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.web_urldispatcher import AbstractRoute
+
+from orchestrator_core.config import Config
+from orchestrator_core.orchestration import Gateway
+from orchestrator_core.server.endpoint import Endpoint, Handler
+from orchestrator_core.server.endpoints import ENDPOINTS
+from orchestrator_core.server.idempotency import idempotent
+from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
+from orchestrator_core.server.middleware import Middleware
+
+
+def make_app(gateway: Gateway, config: Config) -> web.Application:
+    """Make the application that serves a gateway.
+
+    Args:
+        gateway: A gateway, started by the time that requests come.
+        config: Its configuration.
+    """
+    routes: dict[AbstractRoute, Endpoint] = {}
+    lifecycle = Lifecycle()
+    layer = Middleware(gateway, config.settings, lifecycle, routes)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await layer.handle(request, handler)
+
+    app = web.Application(middlewares=[middleware])
+    app[LIFECYCLE] = lifecycle
+    app.on_response_prepare.append(layer.prepare)
+    for endpoint in ENDPOINTS:
+        handler = idempotent(endpoint.handler) if endpoint.idempotent else endpoint.handler
+        if endpoint.method == "GET":
+            route: AbstractRoute = app.router.add_get(endpoint.path, handler, allow_head=False)
+        else:
+            route = app.router.add_route(endpoint.method, endpoint.path, handler)
+        routes[route] = endpoint
+    return app

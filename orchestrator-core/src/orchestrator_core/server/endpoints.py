@@ -1,0 +1,20 @@
+"""All endpoints of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator_core.server import documentation
+from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.routes import connectors, health, openai, orchestrate, sessions, status
+
+ENDPOINTS: Sequence[Endpoint] = (
+    *orchestrate.ENDPOINTS,
+    *sessions.ENDPOINTS,
+    *status.ENDPOINTS,
+    *openai.ENDPOINTS,
+    *connectors.ENDPOINTS,
+    *health.ENDPOINTS,
+    *documentation.ENDPOINTS,
+)
+"""In the order of the documentation."""

@@ -1,0 +1,73 @@
+"""The forms of errors, for the documentation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator_core.server.errors import Surface
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    param: str | None = None
+    provider: str | None = None
+
+
+class ConnectorError(BaseModel):
+    """An error of a connector."""
+
+    success: Literal[False]
+    error: str
+    error_type: str
+    request_id: str
+
+
+class OpenAIErrorDetail(BaseModel):
+    """What OpenAI's API says of an error."""
+
+    message: str
+    type: str | None
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(BaseModel):
+    """An error as OpenAI's API has it."""
+
+    error: OpenAIErrorDetail
+
+
+class AnthropicErrorDetail(BaseModel):
+    """What Anthropic's API says of an error."""
+
+    type: str
+    message: str
+
+
+class AnthropicError(BaseModel):
+    """An error as Anthropic's API has it."""
+
+    type: Literal["error"]
+    error: AnthropicErrorDetail
+    request_id: str
+
+
+ERROR_MODELS: dict[Surface, type[BaseModel]] = {
+    Surface.API: Problem,
+    Surface.PLAIN: Problem,
+    Surface.CONNECTOR: ConnectorError,
+    Surface.OPENAI: OpenAIError,
+    Surface.ANTHROPIC: AnthropicError,
+}
+"""The form on each surface."""

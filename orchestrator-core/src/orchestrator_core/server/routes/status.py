@@ -1,0 +1,198 @@
+"""Providers and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from orchestrator_core.provider_api import Capability, StorageError
+from orchestrator_core.server.context import gateway, principal
+from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.errors import Surface
+
+_TEXT_FORMATS = {
+    "text/plain": {"type": "string"},
+    "application/openmetrics-text": {"type": "string"},
+}
+
+
+class ProviderRow(BaseModel):
+    """A provider; one whose plugin failed has no models and says why in `error`."""
+
+    name: str
+    models: list[str]
+    is_healthy: bool
+    capabilities: list[Capability]
+    title: str | None = None
+    configured: bool = False
+    default_model: str | None = None
+    error: str | None = None
+
+
+class ProvidersBody(BaseModel):
+    """The providers."""
+
+    providers: list[ProviderRow]
+
+
+class SystemMetrics(BaseModel):
+    """The process."""
+
+    uptime: str
+    requests_total: int
+    errors_rate: float = Field(description="The share of requests that failed, from 0 to 1.")
+
+
+class ProviderMetrics(BaseModel):
+    """Calls to one provider."""
+
+    requests: int
+    avg_latency: float = Field(description="Seconds.")
+    success_rate: float = Field(description="From 0 to 1.")
+
+
+class SessionTotals(BaseModel):
+    """The caller's sessions."""
+
+    active: int
+    total_created: int
+    avg_duration: str = Field(description="Hours, minutes and seconds.")
+
+
+class MetricsBody(BaseModel):
+    """The figures of this process and of the caller's sessions."""
+
+    system: SystemMetrics
+    providers: dict[str, ProviderMetrics]
+    sessions: SessionTotals
+
+
+async def providers(request: web.Request) -> web.Response:
+    """List the providers, those whose plugin failed among them."""
+    registry = gateway(request).registry
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "models": [model.id for model in found.models],
+            "is_healthy": found.configured and found.healthy,
+            "capabilities": list(found.info.capabilities),
+            "title": found.info.title,
+            "configured": found.configured,
+            "default_model": found.default_model("chat"),
+            "error": found.health_detail if found.configured else "No usable key is configured.",
+        }
+        for name, found in registry.providers.items()
+    ]
+    rows += [
+        {
+            "name": failed.name,
+            "models": [],
+            "is_healthy": False,
+            "capabilities": [],
+            "title": None,
+            "configured": False,
+            "default_model": None,
+            "error": failed.reason,
+        }
+        for failed in registry.quarantined
+        if failed.name not in registry.providers
+    ]
+    return web.json_response({"providers": sorted(rows, key=lambda row: str(row["name"]))})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Give the figures, as JSON, or in a text format where `Accept` asks for one."""
+    accept = request.headers.get("Accept", "")
+    if "application/openmetrics-text" in accept or ("text/plain" in accept and "json" not in accept):
+        return await metrics_text(request)
+    served = gateway(request)
+    totals = await served.store.totals(principal(request).tenant)
+    return web.json_response(
+        {
+            "system": {
+                "uptime": _days(served.metrics.uptime),
+                "requests_total": served.metrics.requests_total,
+                "errors_rate": served.metrics.errors_rate,
+            },
+            "providers": {name: dict(found) for name, found in served.metrics.provider_summary().items()},
+            "sessions": {
+                "active": totals.active,
+                "total_created": totals.total_created,
+                "avg_duration": _clock(totals.average_duration),
+            },
+        }
+    )
+
+
+async def metrics_text(request: web.Request) -> web.Response:
+    """Give the metrics in the format of Prometheus, or of OpenMetrics."""
+    openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
+    body, content_type = gateway(request).metrics.render(openmetrics=openmetrics)
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _days(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    return f"{minutes // 1440}d {minutes // 60 % 24}h {minutes % 60}m"
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+ENDPOINTS: Sequence[Endpoint] = (
+    Endpoint(
+        method="GET",
+        path="/api/providers",
+        handler=providers,
+        summary="List the providers",
+        tag="Providers",
+        surface=Surface.API,
+        response=ProvidersBody,
+        response_example={
+            "providers": [
+                {
+                    "name": "mistral",
+                    "models": ["mistral-small-latest", "mistral-embed"],
+                    "is_healthy": True,
+                    "capabilities": ["chat", "function_calling"],
+                    "title": "Mistral AI",
+                    "configured": True,
+                    "default_model": "mistral-small-latest",
+                    "error": None,
+                }
+            ]
+        },
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/metrics",
+        handler=metrics,
+        summary="Figures of this process",
+        tag="Monitoring",
+        surface=Surface.API,
+        response=MetricsBody,
+        media_types=_TEXT_FORMATS,
+        errors=(StorageError,),
+        response_example={
+            "system": {"uptime": "5d 12h 34m", "requests_total": 1200, "errors_rate": 0.01},
+            "providers": {"mistral": {"requests": 900, "avg_latency": 0.82, "success_rate": 0.998}},
+            "sessions": {"active": 4, "total_created": 31, "avg_duration": "00:23:45"},
+        },
+    ),
+    Endpoint(
+        method="GET",
+        path="/metrics",
+        handler=metrics_text,
+        summary="Metrics for Prometheus",
+        tag="Monitoring",
+        surface=Surface.PLAIN,
+        media_types=_TEXT_FORMATS,
+        authenticated=False,
+        authenticated_in_production=True,
+    ),
+)

@@ -231,7 +231,7 @@ async def test_calls_above_the_bound_are_refused_at_once_and_places_come_free(up
         began = time.monotonic()
         with pytest.raises(Overloaded) as refused:
             await client.request("GET", upstream.base_url(), deadline=Deadline.after(5))
-        assert time.monotonic() - began < 0.02
+        assert time.monotonic() - began < 0.1
         assert refused.value.retry_after == 1
         hanging[0].cancel()
         await asyncio.wait({hanging[0]})

@@ -59,7 +59,7 @@ class Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's signature; the text may hold what was sent
     ) -> web.StreamResponse:
         """Answer what never reached the application: no HTTP, or too long a line or header."""
         if request.writer.output_size > 0:

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.web_urldispatcher import AbstractRoute
 
+from orchestrator_core.config import Settings
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.provider_api import (
     GatewayError,
@@ -201,6 +202,7 @@ class Middleware:
         endpoint = self._endpoints.get(request.match_info.route)
         # Probes come every few seconds and say nothing while they are well.
         log = _logger.debug if endpoint and endpoint.probe and status < 400 else _logger.info
+        failure = {"error": context.error.code} if context.error else {}
         log(
             "Request",
             method=request.method,
@@ -209,7 +211,7 @@ class Middleware:
             seconds=round(seconds, 4),
             principal=context.principal.id,
             remote=request.remote,
-            error=context.error.code if context.error else None,
+            **failure,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
@@ -103,7 +102,8 @@ def _schemas() -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], Mode], di
             models[endpoint.response, "serialization"] = None
     for model in ERROR_MODELS.values():
         models[model, "serialization"] = None
-    references, definitions = models_json_schema(list(models), ref_template="#/components/schemas/{model}")
+    found, definitions = models_json_schema(list(models), ref_template="#/components/schemas/{model}")
+    references = {(model, mode): found[model, mode] for model, mode in models}
     return dict(sorted(definitions["$defs"].items())), references
 
 
@@ -221,7 +221,6 @@ def _errors(endpoint: Endpoint) -> Iterator[GatewayError]:
                 yield member(summary, status=401)
 
 
-@cache
 def _family(kind: type[GatewayError]) -> tuple[type[GatewayError], ...]:
     """Return an error and everything that is one."""
     return (kind, *(member for child in kind.__subclasses__() for member in _family(child)))

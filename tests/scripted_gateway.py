@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -89,11 +90,11 @@ _migrated: list[bytes] = []
 async def _store(path: Path) -> SqliteStore:
     store = SqliteStore(path, max_idle=timedelta(minutes=180))
     if _migrated:
-        path.write_bytes(_migrated[0])
+        await asyncio.to_thread(path.write_bytes, _migrated[0])
     else:
         await store.open()
         await store.close()
-        _migrated.append(path.read_bytes())
+        _migrated.append(await asyncio.to_thread(path.read_bytes))
         store = SqliteStore(path, max_idle=timedelta(minutes=180))
     return store
 

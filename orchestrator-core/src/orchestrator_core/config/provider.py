@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator_core.config.errors import ConfigError
 from orchestrator_core.config.messages import explain, nearest
-from orchestrator_core.config.redaction import MIN_LENGTH, REDACTOR
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.config.sources import Environ, parse
 from orchestrator_core.provider_api import ProviderInfo, ProviderSettings, Secret
 
@@ -127,16 +128,16 @@ def _read_keys(
 
 def secrets(name: str, text: str, problems: list[str]) -> Iterator[Secret]:
     """Yield the secrets of a value that is separated by commas; each is masked in all logs from now on."""
-    # The longest first: masking a part of another secret first would leave the rest of that one.
-    for value in sorted(filter(None, (part.strip() for part in text.split(","))), key=len, reverse=True):
-        if len(value) >= MIN_LENGTH and _encodable(value):
-            REDACTOR.add(Secret(value))
-    for part in text.split(","):
-        value = part.strip()
-        if value and not _encodable(value):
-            problems.append(f"{name}: it is not UTF-8.")
-        elif value:
-            yield Secret(value)
+    values = [value for part in text.split(",") if (value := part.strip())]
+    if not all(map(_encodable, values)):
+        problems.append(f"{name}: it is not UTF-8.")
+        return
+    # With its form in JSON and `repr`, where a quote or a backslash is escaped. The longest first: masking a part of
+    # another secret first would leave the rest of that one.
+    forms = {form for value in values for form in (value, json.dumps(value, ensure_ascii=False)[1:-1])}
+    for form in sorted(forms, key=len, reverse=True):
+        REDACTOR.add(Secret(form))
+    yield from map(Secret, values)
 
 
 def read_secret_file(name: str, path: Path, problems: list[str]) -> str:

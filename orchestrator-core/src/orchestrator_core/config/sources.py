@@ -126,7 +126,7 @@ def split(text: str) -> tuple[str, ...]:
 
 def unquote(text: str) -> str:
     """Take matching quotes from around a value: `docker run --env-file` leaves them there."""
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'" and text[0] not in text[1:-1]:
         return text[1:-1].strip()
     return text
 

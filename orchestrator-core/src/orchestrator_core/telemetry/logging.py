@@ -89,17 +89,16 @@ def _formatter(settings: Settings, stream: TextIO) -> logging.Formatter:
     as_console = settings.log_format == "console" or (
         settings.log_format == "auto" and settings.environment == "development"
     )
-    renderer: Processor
+    last: list[Processor]
     if as_console:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        last: list[Processor] = [renderer]
+        plain = structlog.dev.plain_traceback  # the other one shows local variables
+        last = [_redact, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        # Tracebacks become text first, so that they are redacted before JSON escapes them.
+        last = [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer(default=str)]
     return RedactingFormatter(
         foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact, *last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
 
 

@@ -29,4 +29,6 @@ def redact_value(value: Any, depth: int = 0) -> Any:
             return {redact_value(key, depth + 1): redact_value(item, depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [redact_value(item, depth + 1) for item in value]
-    return value
+    text = str(value)
+    masked = REDACTOR.redact(text)
+    return value if masked == text else masked

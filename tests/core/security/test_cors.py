@@ -1,0 +1,119 @@
+"""Which pages may call."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator_core.config import Settings
+from orchestrator_core.security.cors import CorsPolicy, origin_problems
+
+LISTED = "https://app.example.com"
+
+
+def policy(environment: str) -> CorsPolicy:
+    return CorsPolicy.from_settings(
+        Settings.model_validate({"environment": environment, "cors_allowed_origins": (LISTED,)})
+    )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost",
+        "http://localhost:3000",
+        "https://localhost:8443",
+        "http://127.0.0.1:5173",
+        "http://[::1]:8080",
+        LISTED,
+    ],
+)
+def test_development_takes_this_machine_and_what_is_listed(origin: str) -> None:
+    assert policy("development").allows(origin)
+    assert policy("production").allows(origin) == (origin == LISTED)
+    assert policy("staging").allows(origin) == (origin == LISTED)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost.evil.example",
+        "http://evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost@evil.example",
+        "http://evil.example/localhost",
+        "http://localhost:port",
+        "http://localhost:99999",
+        "http://localhost/path",
+        "http://[::1",
+        "ftp://localhost",
+        "file://",
+        "null",
+        "",
+        "*",
+        f"{LISTED}.evil.example",
+        f"{LISTED}:8443",
+        "http://app.example.com",
+    ],
+)
+@pytest.mark.parametrize("environment", ["development", "staging", "production"])
+def test_no_other_origin_is_taken(environment: str, origin: str) -> None:
+    found = policy(environment)
+    assert not found.allows(origin)
+    assert found.headers(origin) == {"Vary": "Origin"}
+    assert found.preflight(origin) == {"Vary": "Origin"}
+
+
+def test_an_answer_names_the_origin_and_what_may_be_read() -> None:
+    headers = policy("production").headers(LISTED)
+    assert headers["Access-Control-Allow-Origin"] == LISTED
+    assert headers["Vary"] == "Origin"
+    assert "X-Session-Id" in headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Credentials" not in headers
+
+
+def test_a_preflight_allows_what_the_api_uses() -> None:
+    headers = policy("production").preflight(LISTED, "x-stainless-os, X-Stainless-Lang, x-evil, x-stainless-\r\nA: b")
+    assert {"GET", "POST", "PATCH", "DELETE"} <= set(headers["Access-Control-Allow-Methods"].split(", "))
+    allowed = set(headers["Access-Control-Allow-Headers"].split(", "))
+    assert {"Authorization", "X-API-Key", "X-Session-Id", "Idempotency-Key", "anthropic-version"} <= allowed
+    assert {"x-stainless-os", "x-stainless-lang"} <= allowed
+    assert "x-evil" not in allowed
+    assert not any("\r" in name or "\n" in name for name in allowed)
+
+
+def test_a_request_without_an_origin_gets_no_permission() -> None:
+    assert policy("development").headers(None) == {"Vary": "Origin"}
+
+
+def test_the_policy_is_described_in_a_line() -> None:
+    assert policy("development").describe() == f"CORS: any origin of this machine, {LISTED}"
+    assert policy("production").describe() == f"CORS: {LISTED}"
+    assert CorsPolicy(frozenset()).describe() == "CORS: no origin"
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ("*", "wildcard"),
+        ("https://*.example.com", "wildcard"),
+        ("null", "null"),
+        ("http://app.example.com", "plain http"),
+        ("https://app.example.com/", "slash"),
+        ("https://app.example.com/path", "path"),
+        ("https://app.example.com?q", "path"),
+        ("https://user@app.example.com", "user name"),
+        ("app.example.com", "no origin"),
+        ("https://", "no origin"),
+        ("https://app.example.com:port", "no origin"),
+        ("https://[::1", "no origin"),
+    ],
+)
+def test_what_is_wrong_with_an_origin_is_said_without_it(origin: str, expected: str) -> None:
+    found = list(origin_problems(origin))
+    assert any(expected in problem for problem in found)
+    assert not any("example.com" in problem for problem in found)
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "https://app.example.com:8443", "https://[::1]:8443"])
+def test_a_good_origin_has_no_problem(origin: str) -> None:
+    assert list(origin_problems(origin)) == []

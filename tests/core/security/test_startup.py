@@ -1,0 +1,227 @@
+"""What stops a start, what is only said, and what is printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orchestrator_core.config import load
+from orchestrator_core.provider_api import (
+    KeyFormat,
+    KeyVerdict,
+    ProviderInfo,
+    ProviderSettings,
+    Secret,
+    check_key,
+)
+from orchestrator_core.security.startup import StartupReport, check
+
+CLIENT = "b7e23ec29af22b0b4e41da31e868d57226121c84a9f3e6d5"
+GOOD = "sk-" + "aB3dE6gH" * 6
+FORMATS = (KeyFormat("sk-[A-Za-z0-9]{40,}", "`sk-` and 40 characters or more", "sk-"),)
+SAFE = {
+    "ENVIRONMENT": "production",
+    "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+    "OPENAI_API_KEY": GOOD,
+    "ORCHESTRATOR_CLIENT_KEY": CLIENT,
+}
+
+
+@dataclass
+class Provider:
+    info: ProviderInfo
+    settings: ProviderSettings
+    verdicts: Sequence[KeyVerdict]
+    id: str = "openai"
+
+    @property
+    def configured(self) -> bool:
+        return any(verdict.valid for verdict in self.verdicts) or not self.info.requires_key
+
+
+@dataclass
+class Registry:
+    providers: dict[str, Provider] = field(default_factory=dict)
+
+
+OPENAI = ProviderInfo(
+    name="openai", title="OpenAI", capabilities=(), key_formats=FORMATS, foreign_keys=("^sk-ant-",), aliases=("gpt",)
+)
+ECHO = ProviderInfo(name="echo", title="Echo", capabilities=(), requires_key=False, embedded_default=True)
+SERVER = ProviderInfo(name="openai-compatible", title="Any", capabilities=(), requires_key=False, named_servers=True)
+
+
+def start(environ: dict[str, str], directory: Path, infos: Sequence[ProviderInfo] = (OPENAI, ECHO)) -> StartupReport:
+    config = load(environ, directory)
+    registry = Registry()
+    for info in infos:
+        found = config.provider(info, ProviderSettings)
+        verdicts = [check_key(key, info.key_formats, foreign=info.foreign_keys) for key in found.keys]
+        registry.providers[info.name] = Provider(info, found.settings, verdicts, info.name)
+    return check(config, registry)
+
+
+def test_production_starts_with_exactly_four_settings(tmp_path: Path) -> None:
+    report = start(SAFE, tmp_path)
+    assert report.problems == []
+    assert report.warnings == []
+    assert report.lines == [f"openai: sk-****{GOOD[-4:]} valid", "CORS: https://app.example.com"]
+
+
+def test_it_starts_with_the_four_settings_in_dotenv_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in SAFE.items()))
+    (tmp_path / ".env").chmod(0o644)
+    report = start({}, tmp_path)
+    assert report.problems == []
+    assert report.warnings == [".env: every user of this machine can read it; use `chmod 600`."]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"OPENAI_API_KEY": ""}, "No provider is usable. Set OPENAI_API_KEY"),
+        ({"OPENAI_API_KEY": "sk-short"}, "OPENAI_API_KEY: the key is malformed: expected `sk-`"),
+        ({"OPENAI_API_KEY": "your_openai_api_key_here"}, "OPENAI_API_KEY: the key is placeholder"),
+        ({"OPENAI_API_KEY": "sk-ant-api03-" + "x1" * 50}, "OPENAI_API_KEY: the key is foreign"),
+        ({"OPENAI_API_KEY": f"{GOOD},sk-short"}, "OPENAI_API_KEY: key 2 is malformed"),
+        ({"ORCHESTRATOR_CLIENT_KEY": ""}, "ORCHESTRATOR_CLIENT_KEY: production needs a client key"),
+        ({"ORCHESTRATOR_CLIENT_KEY": CLIENT[:31]}, "the client key is weak: expected 32 characters or more"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "abcdefghi" * 9}, "the client key is weak: expected 32 characters or more"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "a" * 64}, "the client key is weak"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "your-client-key-goes-exactly-here-0123"}, "the client key is weak"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "changeme-changeme-0123456789-abcdef"}, "the client key is weak"),
+        ({"CORS_ALLOWED_ORIGINS": "*"}, "CORS_ALLOWED_ORIGINS: origin 1 has a wildcard"),
+        ({"CORS_ALLOWED_ORIGINS": "https://a.example,null"}, "CORS_ALLOWED_ORIGINS: origin 2 is null"),
+        ({"CORS_ALLOWED_ORIGINS": "http://a.example"}, "CORS_ALLOWED_ORIGINS: origin 1 is plain http"),
+        ({"CORS_ALLOWED_ORIGINS": "http://localhost:3000"}, "CORS_ALLOWED_ORIGINS: origin 1 is plain http"),
+        ({"CORS_ALLOWED_ORIGINS": "https://a.example/"}, "CORS_ALLOWED_ORIGINS: origin 1 ends with a slash"),
+        ({"OPENAI_BASE_URL": "http://api.example/v1"}, "openai: its base URL is neither https nor on this machine"),
+        ({"OPENAI_BASE_URL": "ftp://api.example"}, "openai: its base URL is neither"),
+        ({"OPENAI_BASE_URL": "http://[::1"}, "openai: its base URL is neither"),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1.evil.example"}, "openai: its base URL is neither"),
+        ({"LOG_LEVEL": "DEBUG"}, "LOG_LEVEL: DEBUG"),
+    ],
+)
+def test_each_unsafe_setting_stops_production_and_is_a_warning_elsewhere(
+    tmp_path: Path, change: dict[str, str], expected: str
+) -> None:
+    report = start({**SAFE, **change}, tmp_path)
+    assert any(expected in problem for problem in report.problems), report
+    for environment in ("staging", "development"):
+        assert start({**SAFE, **change, "ENVIRONMENT": environment}, tmp_path).problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORCHESTRATOR_DATABASE_URL", "postgresql://u:password-1@db/x"),
+        ("ORCHESTRATOR_REDIS_URL", "redis://u:password-1@db/0"),
+        ("ORCHESTRATOR_BLOCKED_COUNTRIES", "XX"),
+    ],
+)
+@pytest.mark.parametrize("environment", ["development", "staging", "production"])
+def test_what_this_version_cannot_do_stops_every_start(tmp_path: Path, environment: str, name: str, value: str) -> None:
+    (only,) = start({**SAFE, "ENVIRONMENT": environment, name: value}, tmp_path).problems
+    assert only.startswith(f"{name}: ")
+    assert "password-1" not in only
+
+
+def test_all_reasons_are_named_at_once_and_no_value(tmp_path: Path) -> None:
+    values = {
+        "ENVIRONMENT": "production",
+        "OPENAI_API_KEY": "canary-key-of-openai",
+        "ORCHESTRATOR_CLIENT_KEY": "canary-client",
+        "CORS_ALLOWED_ORIGINS": "http://canary.example/path,*",
+        "OPENAI_BASE_URL": "http://canary.example",
+        "ORCHESTRATOR_REDIS_URL": "redis://canary",
+        "LOG_LEVEL": "DEBUG",
+    }
+    report = start(values, tmp_path)
+    assert "canary" not in "\n".join([*report.problems, *report.warnings])
+    assert len(report.problems) == 9
+
+
+@pytest.mark.parametrize("value", ["sk-short", "sk-ant-api03-" + "x1" * 50])
+def test_the_key_check_can_be_turned_to_warnings(tmp_path: Path, value: str) -> None:
+    environ = {**SAFE, "OPENAI_API_KEY": f"{GOOD},{value}", "ORCHESTRATOR_KEY_CHECK": "warn"}
+    report = start(environ, tmp_path)
+    assert report.problems == []
+    assert any(warning.startswith("OPENAI_API_KEY: key 2") for warning in report.warnings)
+
+
+def test_a_stand_in_is_no_provider_for_production_and_a_named_server_without_a_key_is(tmp_path: Path) -> None:
+    environ = {**SAFE, "OPENAI_API_KEY": "", "OPENAI_COMPATIBLE_BASE_URL": "http://127.0.0.1:11434/v1"}
+    assert any("No provider is usable" in problem for problem in start(environ, tmp_path).problems)
+    assert start(environ, tmp_path, (OPENAI, ECHO, SERVER)).problems == []
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.example/v1", "http://127.0.0.1:1", "http://localhost/v1", "http://[::1]/"]
+)
+def test_upstreams_by_https_or_on_this_machine_are_safe(tmp_path: Path, url: str) -> None:
+    assert start({**SAFE, "OPENAI_BASE_URL": url}, tmp_path).problems == []
+
+
+@pytest.mark.parametrize(("mode", "problems", "warnings"), [(0o600, 0, 0), (0o644, 0, 1), (0o666, 1, 1)])
+def test_files_with_keys_that_others_may_change_stop_production(
+    tmp_path: Path, mode: int, problems: int, warnings: int
+) -> None:
+    path = tmp_path / "key"
+    path.write_text(GOOD)
+    path.chmod(mode)
+    report = start({**SAFE, "OPENAI_API_KEY": "", "OPENAI_API_KEY_FILE": "key"}, tmp_path)
+    assert (len(report.problems), len(report.warnings)) == (problems, warnings)
+
+
+def test_listening_to_the_network_without_a_client_key_is_a_loud_warning(tmp_path: Path) -> None:
+    environ = {"ENVIRONMENT": "staging", "OPENAI_API_KEY": GOOD}
+    assert any(warning.startswith("ANYBODY") for warning in start(environ, tmp_path).warnings)
+    for harmless in ({"SERVER_HOST": "127.0.0.1"}, {"SERVER_HOST": "::1"}, {"ORCHESTRATOR_CLIENT_KEY": CLIENT}):
+        assert start({**environ, **harmless}, tmp_path).warnings == []
+
+
+def test_names_of_providers_that_are_not_served_are_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "orchestrator.toml").write_text(
+        'default_provider = "opnai"\nfallbacks = ["gpt/x", "fast", "mistral/m"]\n'
+        '[aliases]\nfast = "openia/x"\n[provider.opena]\n'
+    )
+    report = start({**SAFE}, tmp_path)
+    assert report.problems == []
+    assert [warning.partition(":")[0] for warning in report.warnings] == [
+        "default_provider",
+        "fallbacks",
+        "aliases",
+        "provider",
+    ]
+    assert "Did you mean openai?" in report.warnings[0]
+
+
+def test_a_start_prints_a_line_for_each_key(tmp_path: Path) -> None:
+    report = start({"OPENAI_API_KEY": f"{GOOD},sk-short"}, tmp_path)
+    assert report.lines == [
+        f"openai: sk-****{GOOD[-4:]} valid",
+        "openai: **** not valid: expected `sk-` and 40 characters or more",
+        "CORS: any origin of this machine",
+    ]
+    assert start({}, tmp_path).lines == ["Without a key: openai", "CORS: any origin of this machine"]
+
+
+@pytest.mark.parametrize("key", ["a" * 4000, "ab" * 2000, "abcdefghi" * 400])
+def test_judging_a_client_key_takes_little_time(tmp_path: Path, key: str) -> None:
+    begun = time.perf_counter()
+    report = start({**SAFE, "ORCHESTRATOR_CLIENT_KEY": key}, tmp_path)
+    assert time.perf_counter() - begun < 2
+    assert len(report.problems) == 1
+
+
+def test_secrets_do_not_show_in_the_report(tmp_path: Path) -> None:
+    report = start({**SAFE, "OPENAI_API_KEY": f"{GOOD},sk-canary-canary"}, tmp_path)
+    shown = repr(report)
+    assert GOOD not in shown
+    assert CLIENT not in shown
+    assert "canary-can" not in shown
+    assert Secret(GOOD).redact(shown) == shown

@@ -1,0 +1,279 @@
+"""What log lines look like, and that no secret is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from canary.leaks import find_leaks
+from orchestrator_core.config import Settings, load
+from orchestrator_core.provider_api import Secret
+from orchestrator_core.telemetry.logging import configure, request_context
+from orchestrator_core.telemetry.redaction import REDACTOR
+
+KEY = "sk-canary-0123456789abcdef"
+FORMATS = ["console", "json"]
+
+
+@dataclass
+class Holder:
+    """Shows its content, as a careless class does."""
+
+    content: Any
+
+
+class NestedError(Exception):
+    """An error with a cause."""
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, shown = list(root.handlers), root.level, warnings.showwarning
+    yield
+    logging.captureWarnings(False)
+    warnings.showwarning = shown
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def start(form: str, level: str = "DEBUG") -> io.StringIO:
+    output = io.StringIO()
+    configure(Settings.model_validate({"log_format": form, "log_level": level}), output)
+    return output
+
+
+def fail(value: str) -> None:
+    secret_local = value
+    try:
+        raise ValueError(secret_local)
+    except ValueError as error:
+        raise NestedError({"nested": secret_local}) from error
+
+
+def in_exception(log: Callable[..., None], value: str) -> None:
+    try:
+        fail(value)
+    except NestedError:
+        log("failed", exc_info=True)
+
+
+def in_a_task(value: str) -> None:
+    loop = asyncio.new_event_loop()
+    loop.call_exception_handler({"message": f"failed with {value}", "exception": ValueError(value), "context": value})
+    loop.close()
+
+
+def in_a_warning(value: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"beware of {value}", UserWarning, stacklevel=1)
+
+
+def in_a_group(value: str) -> None:
+    try:
+        raise ExceptionGroup(value, [ValueError(value), KeyError(value)])
+    except ExceptionGroup:
+        logging.getLogger("x").exception("failed")
+
+
+def with_stack(value: str) -> None:
+    logging.getLogger("x").error("%s", value, stack_info=True)
+
+
+def with_note(value: str) -> None:
+    error = ValueError("noted")
+    error.add_note(f"the key was {value}")
+    logging.getLogger("x").error("failed", exc_info=error)
+
+
+std = logging.getLogger("third.party")
+own = structlog.get_logger("orchestrator_core.test")
+
+POSITIONS: dict[str, Callable[[str], Any]] = {
+    "message": lambda value: std.error(f"key {value}"),
+    "argument": lambda value: std.error("key %s", value),
+    "argument as repr": lambda value: std.error("key %r", [value]),
+    "argument as mapping": lambda value: std.error("key %(key)s", {"key": value}),
+    "extra": lambda value: std.error("x", extra={"credential": value, "nested": {"a": [value]}}),
+    "exception": lambda value: in_exception(std.error, value),
+    "structlog exception": lambda value: in_exception(own.error, value),
+    "exception group": in_a_group,
+    "note of an exception": with_note,
+    "stack": with_stack,
+    "event": lambda value: own.error(f"key {value}"),
+    "value": lambda value: own.error("x", credential=value),
+    "key of a mapping": lambda value: own.error("x", found={value: 1}),
+    "nested": lambda value: own.error("x", found={"a": [{"b": (value, {value})}]}),
+    "nested very deeply": lambda value: own.error("x", found=[[[[[[[[[[value]]]]]]]]]]),
+    "bytes": lambda value: own.error("x", body=value.encode()),
+    "bytes in a list": lambda value: own.error("x", body=[value.encode()]),
+    "header": lambda value: own.error("x", headers={"authorization": f"Bearer {value}"}),
+    "repr of a dataclass": lambda value: own.error("x", holder=Holder(value)),
+    "repr of a dataclass with bytes": lambda value: std.error("%s", Holder([value.encode()])),
+    "exception as a value": lambda value: own.error("x", error=ValueError(value)),
+    "URL": lambda value: own.error("x", url=f"https://x.example/?key={value}&a=b"),
+    "JSON in text": lambda value: own.error("x", body=json.dumps({"key": value})),
+    "asyncio": in_a_task,
+    "warning": in_a_warning,
+    "bound": lambda value: own.bind(credential=value).error("x"),
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_secret_shows_in_no_position_and_the_search_would_find_it(position: str, form: str) -> None:
+    unregistered = "sk-unregistered-0123456789"
+    output = start(form)
+    REDACTOR.add(Secret(KEY))
+    POSITIONS[position](KEY)
+    assert output.getvalue().strip(), "nothing was logged"
+    assert find_leaks(output.getvalue(), [KEY]) == []
+    POSITIONS[position](unregistered)
+    assert find_leaks(output.getvalue(), [unregistered]), "the test cannot see this position"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("position", ["message", "argument", "extra", "exception", "value", "nested", "JSON in text"])
+def test_a_client_key_that_json_escapes_is_masked_too(position: str, form: str, tmp_path: Path) -> None:
+    key = "canary\\of/a+client-0123"
+    output = start(form)
+    load({"ORCHESTRATOR_CLIENT_KEY": key}, tmp_path)
+    POSITIONS[position](key)
+    assert output.getvalue()
+    assert "canary" not in output.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_secret_object_shows_nothing_even_when_it_is_not_registered(form: str) -> None:
+    output = start(form)
+    own.error("x", credential=Secret(KEY), nested=[Secret(KEY)], holder=Holder(Secret(KEY)))
+    std.error("%s %r", Secret(KEY), Secret(KEY))
+    assert output.getvalue()
+    assert find_leaks(output.getvalue(), [KEY]) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_callers_key_is_masked_while_its_request_lives(form: str) -> None:
+    output = start(form)
+    with REDACTOR.hold(Secret(KEY)):
+        std.error("key %s", KEY)
+    assert find_leaks(output.getvalue(), [KEY]) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_line_that_cannot_be_formatted_is_reported_without_its_arguments(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = start(form)
+    std.error("%d", KEY)
+    assert "a line of third.party at test_log_lines.py" in output.getvalue()
+    assert find_leaks(output.getvalue() + capsys.readouterr().err, [KEY]) == []
+
+
+def test_a_reader_that_left_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    configure(Settings(), Gone())
+    std.error("key %s", KEY)
+    assert capsys.readouterr().err == ""
+
+
+def test_json_lines_have_the_same_fields_whoever_logs() -> None:
+    output = start("json")
+    with request_context("req_1"):
+        own.warning("own", provider="openai")
+        std.warning("other", extra={"provider": "openai"})
+    first, second = (json.loads(line) for line in output.getvalue().splitlines())
+    assert set(first) == set(second) == {"event", "level", "logger", "timestamp", "request_id", "provider"}
+    assert (first["level"], first["logger"], first["request_id"]) == ("WARNING", "orchestrator_core.test", "req_1")
+    assert (second["event"], second["logger"]) == ("other", "third.party")
+    assert first["timestamp"].endswith("Z")
+
+
+def test_json_takes_one_line_whatever_is_logged() -> None:
+    output = start("json")
+    own.error("two\nlines", value="\r\n\x00\x1b[31m", exc_info=ValueError("a\nb"))
+    (line,) = output.getvalue().splitlines()
+    assert json.loads(line)["event"] == "two\nlines"
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+@pytest.mark.parametrize("form", FORMATS)
+def test_levels_are_written_in_upper_case(form: str, level: str) -> None:
+    output = start(form)
+    getattr(own, level.lower())("hello")
+    getattr(std, level.lower())("hello")
+    assert all(level in line for line in output.getvalue().splitlines())
+    assert len(output.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_below_the_level_is_left_out(form: str) -> None:
+    output = start(form, "ERROR")
+    own.warning("no")
+    std.warning("no")
+    own.error("yes")
+    std.error("yes")
+    assert len(output.getvalue().splitlines()) == 2
+
+
+def test_a_request_id_ends_with_its_request() -> None:
+    output = start("json")
+    with request_context("req_1"), request_context("req_2"):
+        own.info("inner")
+    own.info("outer")
+    inner, outer = (json.loads(line) for line in output.getvalue().splitlines())
+    assert inner["request_id"] == "req_2"
+    assert "request_id" not in outer
+
+
+async def test_tasks_of_a_request_have_its_id() -> None:
+    output = start("json")
+
+    async def work(name: str) -> None:
+        with request_context(name):
+            await asyncio.gather(*(asyncio.create_task(say(name)) for _ in range(3)))
+
+    async def say(name: str) -> None:
+        await asyncio.sleep(0)
+        own.info(name)
+
+    await asyncio.gather(work("req_1"), work("req_2"))
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert len(lines) == 6
+    assert all(line["request_id"] == line["event"] for line in lines)
+
+
+@pytest.mark.parametrize(("environment", "is_json"), [("development", False), ("staging", True), ("production", True)])
+def test_the_form_follows_the_environment(environment: str, is_json: bool) -> None:
+    output = io.StringIO()
+    configure(Settings.model_validate({"environment": environment}), output)
+    own.info("hello")
+    assert output.getvalue().startswith("{") == is_json
+
+
+def test_a_second_configuration_replaces_the_first() -> None:
+    first, second = start("json"), start("json")
+    own.info("hello")
+    std.info("hello")
+    assert first.getvalue() == ""
+    assert len(second.getvalue().splitlines()) == 2
+
+
+def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Settings())
+    own.info("hello")
+    assert "hello" in capsys.readouterr().err

@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from fake_upstreams.openai_server import OpenAIServer
 
+from fake_upstreams.openai_server import OpenAIServer
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider
 from orchestrator_core.provider_api import (
     Capability,

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from fake_upstreams.openai_server import chunk, completion
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_upstreams.openai_server import chunk, completion
 from orchestrator_core.openai_compatible import Dialect
 from orchestrator_core.openai_compatible.parse import AnswerParser
 from orchestrator_core.orchestration.fold import Fold
@@ -191,7 +191,9 @@ def test_a_whole_body_without_a_reason_is_complete() -> None:
     assert Finish(reason="stop") in parse_body(completion(finish=None))
 
 
-@pytest.mark.parametrize(("word", "kind"), [("error", ProviderFailed), ("insufficient_system_resource", ProviderUnavailable)])
+@pytest.mark.parametrize(
+    ("word", "kind"), [("error", ProviderFailed), ("insufficient_system_resource", ProviderUnavailable)]
+)
 def test_reasons_that_are_errors(word: str, kind: type[ProviderError]) -> None:
     with pytest.raises(kind):
         parse(chunk(content="a"), chunk(finish=word))
@@ -280,13 +282,29 @@ def test_a_whole_body_needs_choices(wrong: Any) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["choices", "delta", "message", "content", "tool_calls", "function", "index", "id", "name", "arguments", "usage", "finish_reason", "error"]
-        ),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "delta",
+                    "message",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "index",
+                    "id",
+                    "name",
+                    "arguments",
+                    "usage",
+                    "finish_reason",
+                    "error",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=20,
 )

@@ -8,15 +8,16 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+
 from fake_upstreams.behaviours import WELL
 from fake_upstreams.behaviours import events as streams
 from fake_upstreams.misbehaving import MisbehavingUpstream
 from fake_upstreams.openai_calls import ask, events_of, folded
 from fake_upstreams.openai_server import OpenAIServer, chunk, completion, usage_chunk
-
-from orchestrator_core.openai_compatible import Dialect
+from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
+    ChatEvent,
     ChatRequest,
     ContentBlocked,
     ContextTooLong,
@@ -46,6 +47,12 @@ CHUNKS = [
     chunk(finish="stop"),
     usage_chunk(),
 ]
+
+
+async def note_events(provider: OpenAICompatibleProvider, seen: list[ChatEvent]) -> None:
+    """Keep the events of a stream that come before its error."""
+    async for event in provider.chat(request=ask(stream=True)):
+        seen.append(event)  # noqa: PERF401 - a comprehension would lose them with the error
 
 
 def native(**body: Any) -> NativeRequest:
@@ -148,14 +155,14 @@ async def test_a_refused_request_raises_before_any_event(server: OpenAIServer, m
     error = {"message": "bad temperature", "type": "invalid_request_error", "param": "temperature", "code": "invalid"}
     for stream in (False, True):
         server.answers({"error": error}, 400)
-        with pytest.raises(ProviderRefused, match="^bad temperature$") as caught:
+        with pytest.raises(ProviderRefused, match=r"^bad temperature$") as caught:
             await events_of(make_provider(), ask(stream=stream))
         assert (caught.value.param, caught.value.upstream_code) == ("temperature", "invalid")
 
 
 async def test_a_retired_model_is_answered_with_its_successor(server: OpenAIServer, make_provider: Any) -> None:
     server.answers({"error": {"message": "The model does not exist.", "code": "model_not_found"}}, 404)
-    with pytest.raises(ProviderRefused, match="does not exist.*use gpt-new") as caught:
+    with pytest.raises(ProviderRefused, match=r"does not exist.*use gpt-new") as caught:
         await events_of(make_provider(), ask(model="gpt-old"))
     assert caught.value.status == 404
 
@@ -227,12 +234,11 @@ async def test_a_faulty_whole_answer(make_provider: Any, behaviour: str, kind: t
     ],
 )
 async def test_a_faulty_stream(make_provider: Any, behaviour: str, kind: type[GatewayError], text: bool) -> None:
-    seen = []
+    seen: list[ChatEvent] = []
     async with MisbehavingUpstream() as upstream:
         provider = make_provider(base_url=upstream.base_url(behaviour))
         with pytest.raises(GatewayError) as caught:
-            async for event in provider.chat(request=ask(stream=True)):
-                seen.append(event)  # noqa: PERF401 - a comprehension would lose them with the error
+            await note_events(provider, seen)
     assert isinstance(caught.value, kind)
     assert any(isinstance(event, TextDelta) for event in seen) is text
     assert bool(seen) is text

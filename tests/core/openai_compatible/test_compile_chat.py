@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fake_upstreams.openai_calls import ask
 
+from fake_upstreams.openai_calls import ask
 from orchestrator_core.openai_compatible import Dialect, Refused
 from orchestrator_core.openai_compatible.compile import compile_chat
 from orchestrator_core.provider_api import (
@@ -41,7 +41,9 @@ def message(role: Role, *parts: Part) -> Message:
 
 
 def call(id_: str, name: str = "find", **metadata: Json) -> ToolCallPart:
-    return ToolCallPart(id=id_, name=name, arguments='{"q": 1}', provider_metadata={"tested": metadata} if metadata else None)
+    return ToolCallPart(
+        id=id_, name=name, arguments='{"q": 1}', provider_metadata={"tested": metadata} if metadata else None
+    )
 
 
 def result(id_: str, content: Any = "found", **fields: Any) -> Message:
@@ -173,7 +175,11 @@ def test_content_of_users() -> None:
 
 
 def test_media_that_the_vendor_does_not_take_are_reported() -> None:
-    parts = (TextPart(text="See"), ImagePart(url="https://example.org/a.png"), FilePart(data="A", media_type="audio/wav"))
+    parts = (
+        TextPart(text="See"),
+        ImagePart(url="https://example.org/a.png"),
+        FilePart(data="A", media_type="audio/wav"),
+    )
     wire, adjustments = messages(message("user", *parts), dialect=Dialect(media=()))
     assert wire == [{"role": "user", "content": [{"type": "text", "text": "See"}]}]
     assert adjustments == [("image", "dropped"), ("audio", "dropped")]

@@ -91,7 +91,11 @@ def read(bodies: list[dict[str, Any]]) -> tuple[list[Expected], dict[str, Any] |
             choice.refusal += message.get("refusal") or ""
             for call in message.get("tool_calls") or []:
                 function, index = call["function"], call.get("index")
-                same = [c for c in choice.calls if index is not None and c[0] == index and call.get("id") in (None, "", c[1])]
+                same = [
+                    c
+                    for c in choice.calls
+                    if index is not None and c[0] == index and call.get("id") in (None, "", c[1])
+                ]
                 if same:
                     same[-1][3] += function.get("arguments") or ""
                 else:
@@ -138,7 +142,9 @@ def test_an_answer_is_read_as_its_bytes_say(record: dict[str, Any]) -> None:
         assert "".join(part.text for part in parts if isinstance(part, RefusalPart)) == wanted.refusal
         calls = choice.message.tool_calls
         assert [(call.name, call.arguments) for call in calls] == [(call[2], call[3]) for call in wanted.calls]
-        assert [call.id for call, w in zip(calls, wanted.calls, strict=True) if w[1]] == [w[1] for w in wanted.calls if w[1]]
+        assert [call.id for call, w in zip(calls, wanted.calls, strict=True) if w[1]] == [
+            w[1] for w in wanted.calls if w[1]
+        ]
         assert all(call.id for call in calls)
         assert choice.native_finish_reason == wanted.finish
         word = REASONS.get(wanted.finish or "", wanted.finish)

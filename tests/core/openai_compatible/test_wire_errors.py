@@ -35,7 +35,12 @@ def mapped(status: int, body: Any, **headers: str) -> ProviderError:
         ({"object": "error", "message": "m", "type": "t", "param": None, "code": "1500"}, "m", None, "1500"),
         ({"object": "error", "message": {"detail": [{"loc": ["body", "n"], "msg": "m"}]}}, "n: m", "n", None),
         ({"detail": "m"}, "m", None, None),
-        ({"detail": [{"loc": ["body", "messages", 0], "msg": "m", "input": "sk-1"}]}, "messages.0: m", "messages.0", None),
+        (
+            {"detail": [{"loc": ["body", "messages", 0], "msg": "m", "input": "sk-1"}]},
+            "messages.0: m",
+            "messages.0",
+            None,
+        ),
         ({"code": "InvalidParameter", "message": "m", "request_id": "r"}, "m", None, "InvalidParameter"),
         ([{"error": {"message": "m", "code": 400, "status": "INVALID_ARGUMENT"}}], "m", None, "400"),
         (b"m\n", "m", None, None),
@@ -107,7 +112,11 @@ def test_other_limits_are_no_context(message: str) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, ProviderQuotaExhausted),
+        (
+            429,
+            {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}},
+            ProviderQuotaExhausted,
+        ),
         (402, {"error": {"message": "Insufficient Balance"}}, ProviderQuotaExhausted),
         (403, {"code": "denied", "error": "Your team has used all available credits."}, ProviderQuotaExhausted),
         (400, {"error": {"message": "Access denied", "code": "Arrearage"}}, ProviderQuotaExhausted),

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator_core import openai_compatible
-from orchestrator_core.openai_compatible import Dialect, Refused
+from orchestrator_core.openai_compatible import LIMITS, Dialect, Refused
 from orchestrator_core.provider_api import ProviderContext, ProviderInfo, ProviderSettings
 
 
@@ -17,7 +17,7 @@ class CompatibleSettings(ProviderSettings):
 
     Attributes:
         base_url: Where the API is, up to and without `/chat/completions`.
-        token_parameter: The name of the limit on the answer's length; None where the server takes both.
+        token_parameter: The name of the limit on the answer's length, or `either` where the server takes both.
         unsupported_parameters: Fields that the server refuses: they are left out, and reported.
         accepted_parameters: The only fields that the server takes, where it refuses unknown ones.
         reasoning_field: Where reasoning stands in an answer; by default `reasoning_content`, then `reasoning`.
@@ -29,7 +29,7 @@ class CompatibleSettings(ProviderSettings):
     """
 
     base_url: str = Field(pattern=r"^https?://[^\s/]+")
-    token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = Field(default="max_tokens")
+    token_parameter: Literal["max_tokens", "max_completion_tokens", "either"] = Field(default="max_tokens")
     unsupported_parameters: tuple[str, ...] = ()
     accepted_parameters: tuple[str, ...] | None = None
     reasoning_field: str | None = None
@@ -44,7 +44,7 @@ class CompatibleSettings(ProviderSettings):
         standard = Dialect()
         return Dialect(
             base_url=self.base_url,
-            limits=(self.token_parameter,) if self.token_parameter else openai_compatible.LIMITS,
+            limits=tuple(name for name in LIMITS if self.token_parameter in (name, "either")),
             refused=(
                 Refused(
                     parameters=dict.fromkeys(self.unsupported_parameters),

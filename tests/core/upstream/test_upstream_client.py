@@ -187,6 +187,18 @@ async def test_a_connection_is_used_again_after_a_whole_answer(
     assert upstream.connections == 1
 
 
+async def test_a_connection_is_used_again_by_a_reader_that_leaves_at_the_last_event(
+    client: PooledClient, upstream: MisbehavingUpstream
+) -> None:
+    for _ in range(3):
+        async with client.stream("POST", upstream.base_url(), deadline=Deadline.after(5), body=STREAMED) as answer:
+            async for event in answer.events():
+                if event.data == b"[DONE]":
+                    break
+    assert upstream.requests["ok"] == 3
+    assert upstream.connections == 1
+
+
 async def test_leaving_a_stream_early_ends_the_upstream_call(
     client: PooledClient, upstream: MisbehavingUpstream
 ) -> None:

@@ -114,7 +114,7 @@ class PooledClient:
     ) -> AsyncIterator[Answer]:
         """Send a request and wait up to `wait` seconds for the headers of its answer.
 
-        Leaving the context closes the connection, unless the answer was read to its end: then it is kept for the next.
+        Leaving the context closes the connection, unless the answer is at its end: then it is kept for the next call.
         """
         first_event_at = asyncio.get_running_loop().time() + wait
         with self._gate.admit():
@@ -122,7 +122,9 @@ class PooledClient:
             response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
             try:
                 _check(response)
-                yield Answer(response, self._limits, deadline, first_event_at=first_event_at, masked=masked)
+                answer = Answer(response, self._limits, deadline, first_event_at=first_event_at, masked=masked)
+                yield answer
+                await answer.settle()
             finally:
                 response.close()
 

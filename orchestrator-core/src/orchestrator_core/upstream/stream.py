@@ -21,6 +21,9 @@ from orchestrator_core.upstream.sse import EventParser
 LOOK_AFTER = 1.0
 """Seconds of silence after which to look whether the connection still is one."""
 
+SETTLE_TIME = 0.02
+"""Seconds for which the end of an answer is waited for, once its reader is done."""
+
 
 class Answer:
     """The answer of one call, whose headers have come; it implements `UpstreamStream`.
@@ -121,6 +124,19 @@ class Answer:
             raise after_headers(error) from None
         body = b"".join(chunks)
         return body if self._masked is None else self._masked.redact_bytes(body)
+
+    async def settle(self) -> None:
+        """Let the end of an answer arrive that its reader has read as far as it cares.
+
+        A stream is left at its last event (`[DONE]`), and the few bytes that end the body come a moment later: a
+        connection that is closed before them could not be used again, and each call would begin with a handshake.
+        """
+        try:
+            async with asyncio.timeout(SETTLE_TIME):
+                while await self._content.readany():
+                    pass
+        except (TimeoutError, aiohttp.ClientError):
+            return
 
     async def _receive(self, until: float) -> bytes:
         """Wait for bytes; none is the end of the answer.

@@ -47,11 +47,16 @@ def migrated() -> bytes:
         return path.read_bytes()
 
 
+def copy_to(path: Path) -> None:
+    """Make a database file of the newest schema."""
+    path.touch(0o600)
+    path.write_bytes(migrated())
+
+
 def sqlite_store(path: Path, **options: Any) -> SqliteStore:
     """Return a store on a file, which is made with its schema where there is none. It is not opened."""
     if not path.exists():
-        path.touch(0o600)
-        path.write_bytes(migrated())
+        copy_to(path)
     return SqliteStore(path, **{"max_idle": MAX_IDLE, **options})
 
 

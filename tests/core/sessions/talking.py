@@ -1,0 +1,56 @@
+"""A process that has conversations until it is killed, and tells on its output what was acknowledged to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from orchestrator_core.provider_api import GatewayError, text_message
+from orchestrator_core.sessions.models import NewTurn, TurnOutcome
+from orchestrator_core.sessions.sqlite import SqliteStore
+
+TENANT = "acme"
+WORKERS = 8
+
+
+def tell(*words: object) -> None:
+    os.write(1, (" ".join(str(word) for word in words) + "\n").encode())
+
+
+async def talk(store: SqliteStore, prefix: str) -> None:
+    session, number = None, 0
+    while True:
+        number += 1
+        text = f"{prefix}.{number}"
+        turn = NewTurn(messages=[text_message("user", text)], session_id=session, idempotency_key=text)
+        started = await store.begin_turn(TENANT, turn)
+        session = started.session.id
+        tell("begun", session, text)
+        answer = text_message("assistant", f"re:{text}" + "." * 500)
+        await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="complete", message=answer))
+        tell("ended", session, text)
+
+
+async def main() -> None:
+    path, cycle, limit = sys.argv[1:]
+    if int(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    store = SqliteStore(Path(path), max_idle=timedelta(hours=1))
+    await store.open()
+    tell("open")
+    try:
+        await asyncio.gather(*(talk(store, f"{cycle}/{worker}") for worker in range(WORKERS)))
+    except GatewayError as error:
+        tell("error", error.code)
+        page = await store.list_sessions(TENANT, limit=100)
+        for session in page.items:
+            await store.history(TENANT, session.id, limit=100)
+        tell("read", len(page.items))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

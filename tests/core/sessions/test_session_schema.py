@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+
+from orchestrator_core.config import ConfigError, Settings
+from orchestrator_core.provider_api import StorageError
+from orchestrator_core.sessions import open_store, schema, statements
+from orchestrator_core.sessions.migrate import configuration
+from orchestrator_core.sessions.sqlite import SqliteStore
+from stores import MAX_IDLE, copy_to
+
+SQL = {name: text for name, text in vars(statements).items() if name.isupper() and not name.startswith("_")}
+WHOLE_TABLE = {"INTERRUPT_TURNS", "FREE_CLAIMS"}
+"""Run once at the start, for all tenants."""
+
+
+def layout(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+
+
+def test_the_known_revisions_are_those_of_alembic() -> None:
+    scripts = ScriptDirectory.from_config(configuration("sqlite://"))
+    assert scripts.get_heads() == [schema.HEAD]
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == schema.REVISIONS
+
+
+def test_migrations_go_up_down_and_up_again(path: Path) -> None:
+    config = configuration(f"sqlite:///{path}")
+    command.upgrade(config, "head")
+    first = layout(path)
+    command.downgrade(config, "base")
+    assert all("alembic_version" in sql for sql in layout(path))
+    command.upgrade(config, "head")
+    assert layout(path) == first
+
+
+def test_a_migration_that_fails_leaves_nothing(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE messages (x)")
+    with pytest.raises(Exception, match="messages"):
+        command.upgrade(configuration(f"sqlite:///{path}"), "head")
+    assert layout(path) == {"CREATE TABLE messages (x)"}
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_every_statement_fits_the_schema_and_uses_an_index(path: Path, name: str) -> None:
+    copy_to(path)
+    with closing(sqlite3.connect(path)) as connection:
+        sql = SQL[name]
+        numbers = [int(number) for number in re.findall(r"\?(\d+)", sql)]
+        count = max(numbers, default=sql.count("?"))
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * count)]
+    if name not in WHOLE_TABLE:
+        assert not [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step]
+        assert "tenant" in sql
+
+
+async def test_a_fresh_file_is_made_and_migrated(path: Path) -> None:
+    store = SqliteStore(path, max_idle=MAX_IDLE)
+    await store.open()
+    await store.create_session("t")
+    await store.close()
+    assert schema.current_revision(path) == schema.HEAD
+
+
+async def test_an_unknown_revision_asks_for_an_upgrade(path: Path) -> None:
+    copy_to(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StorageError, match="Upgrade the gateway"):
+        await schema.prepare(path)
+
+
+async def test_a_file_of_another_program_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StorageError, match="another program"):
+        await schema.prepare(path)
+    assert layout(path) == {"CREATE TABLE theirs (x)"}
+
+
+async def test_a_path_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere" / "x.db", tmp_path):
+        with pytest.raises(StorageError):
+            await SqliteStore(path, max_idle=MAX_IDLE, busy_timeout=0.1).open()
+
+
+async def test_a_failed_migration_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema.sys, "executable", "/bin/false")
+    with pytest.raises(StorageError, match="could not be migrated"):
+        await schema.prepare(path)
+
+
+async def test_a_migration_has_a_deadline(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "MIGRATE_WITHIN", 0.01)
+    with pytest.raises(StorageError, match="within"):
+        await schema.prepare(path)
+
+
+def test_the_settings_name_a_file(path: Path) -> None:
+    store = open_store(Settings(database_url=f"sqlite:///{path}"))
+    assert isinstance(store, SqliteStore)
+    assert store._path == path
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite://", "sqlite:///file"),
+        ("sqlite:///", "in memory"),
+        ("sqlite:///x.db?mode=ro", "no parameters"),
+        ("postgresql://u:hunter2@h/db", "PostgreSQL is not supported by this version: use sqlite:///file"),
+        ("postgresql+asyncpg://u:hunter2@h/db", "PostgreSQL is not supported"),
+        ("mysql://h/db", "expected sqlite:///file"),
+    ],
+)
+def test_other_urls_are_refused_without_their_values(url: str, said: str) -> None:
+    settings = SimpleNamespace(database_url=url, session_max_duration_minutes=1)
+    with pytest.raises(ConfigError, match=said) as caught:
+        open_store(settings)
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from orchestrator_core.provider_api import NotFound, StorageBusy, StorageError
+from orchestrator_core.sessions.connection import connect_reader, connect_writer
+from orchestrator_core.sessions.reader import Reader
+from orchestrator_core.sessions.writer import BATCH, Writer
+
+Log = list[str]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "lines.db"
+    file.touch()
+    return file
+
+
+@pytest.fixture
+def log() -> Log:
+    return []
+
+
+@pytest.fixture
+async def writer(path: Path, log: Log) -> AsyncIterator[Writer]:
+    def connect() -> sqlite3.Connection:
+        connection = connect_writer(path)
+        connection.execute("CREATE TABLE lines (text TEXT UNIQUE)")
+        connection.set_trace_callback(log.append)
+        return connection
+
+    writer = Writer("test-writer", connect, capacity=200, budget=1.0)
+    await writer.start()
+    yield writer
+    await writer.stop()
+
+
+def add(text: str) -> Callable[[sqlite3.Connection], str]:
+    def job(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO lines VALUES (?)", (text,))
+        return text
+
+    return job
+
+
+def lines(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    try:
+        return [text for (text,) in connection.execute("SELECT text FROM lines ORDER BY rowid")]
+    finally:
+        connection.close()
+
+
+class Gate:
+    """A job that keeps the thread until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, _connection: sqlite3.Connection) -> None:
+        self.entered.set()
+        assert self.open.wait(5)
+
+    async def close(self, writer: Writer) -> asyncio.Task[None]:
+        task = asyncio.create_task(writer.run(self))
+        await asyncio.to_thread(self.entered.wait, 5)
+        return task
+
+
+async def test_what_waits_is_committed_at_once(writer: Writer, path: Path, log: Log) -> None:
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(add(str(n)))) for n in range(BATCH + 10)]
+    await asyncio.sleep(0)
+    log.clear()
+    gate.open.set()
+
+    assert await asyncio.gather(*waiting) == [str(n) for n in range(BATCH + 10)]
+    await held
+    assert log.count("COMMIT") == 3
+    assert lines(path) == [str(n) for n in range(BATCH + 10)]
+
+
+async def test_an_idle_writer_waits_for_nobody(writer: Writer, log: Log) -> None:
+    for number in range(3):
+        await writer.run(add(str(number)))
+    assert log.count("COMMIT") == 3
+
+
+async def test_nobody_is_told_before_the_commit(writer: Writer, path: Path) -> None:
+    for number in range(20):
+        await writer.run(add(str(number)))
+        assert len(lines(path)) == number + 1
+
+
+async def test_a_job_that_fails_takes_only_itself_along(writer: Writer, path: Path) -> None:
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO lines VALUES ('half')")
+        raise NotFound("nothing there")
+
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(job)) for job in (add("a"), broken, add("a"), add("b"))]
+    await asyncio.sleep(0)
+    gate.open.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    await held
+    assert outcomes[0] == "a"
+    assert isinstance(outcomes[1], NotFound)
+    assert type(outcomes[2]) is StorageError
+    assert isinstance(outcomes[2].__cause__, sqlite3.IntegrityError)
+    assert outcomes[3] == "b"
+    assert lines(path) == ["a", "b"]
+
+
+async def test_a_job_that_loses_the_transaction_does_not_take_the_others_along(writer: Writer, path: Path) -> None:
+    def lose(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO lines VALUES ('half')")
+        connection.execute("INSERT OR ROLLBACK INTO lines VALUES ('half')")
+
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(job)) for job in (add("a"), lose, add("b"))]
+    await asyncio.sleep(0)
+    gate.open.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    await held
+    assert (outcomes[0], outcomes[2]) == ("a", "b")
+    assert isinstance(outcomes[1], StorageError)
+    assert lines(path) == ["a", "b"]
+
+
+async def test_a_full_queue_refuses_at_once(writer: Writer) -> None:
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(add(str(n)))) for n in range(199)]
+    await asyncio.sleep(0)
+    before = time.monotonic()
+    with pytest.raises(StorageBusy) as caught:
+        await writer.run(add("too many"))
+    assert time.monotonic() - before < 0.05
+    assert caught.value.retry_after is not None
+    gate.open.set()
+    await asyncio.gather(held, *waiting)
+    assert await writer.run(add("again")) == "again"
+
+
+async def test_a_caller_that_left_before_its_job_began_leaves_nothing(writer: Writer, path: Path) -> None:
+    gate, undone = Gate(), []
+    held = await gate.close(writer)
+    task = asyncio.create_task(writer.run(add("dropped"), undo=undone.append))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.open.set()
+    await held
+    await writer.run(add("next"))
+    assert lines(path) == ["next"]
+    assert undone == []
+
+
+async def test_a_caller_that_left_while_its_job_ran_has_it_undone(writer: Writer, path: Path) -> None:
+    gate = Gate()
+
+    def job(connection: sqlite3.Connection) -> str:
+        gate(connection)
+        return add("mine")(connection)
+
+    def undo(text: str) -> Callable[[sqlite3.Connection], object]:
+        return partial(sqlite3.Connection.execute, sql="DELETE FROM lines") if not text else remove
+
+    def remove(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM lines WHERE text = 'mine'")
+
+    task = asyncio.create_task(writer.run(job, undo=undo))
+    await asyncio.to_thread(gate.entered.wait, 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.open.set()
+    await writer.run(add("next"))
+    await writer.run(add("last"))
+    assert lines(path) == ["next", "last"]
+
+
+async def test_a_caller_waits_a_bounded_time_for_a_stuck_disk(path: Path) -> None:
+    writer = Writer("test-writer", lambda: connect_writer(path), budget=0.05)
+    await writer.start()
+    gate = Gate()
+    with pytest.raises(StorageBusy):
+        await writer.run(gate)
+    gate.open.set()
+    await writer.stop()
+
+
+async def test_what_was_begun_is_done_before_the_end(writer: Writer, path: Path) -> None:
+    waiting = [asyncio.create_task(writer.run(add(str(n)))) for n in range(50)]
+    await asyncio.sleep(0)
+    await writer.stop()
+    await asyncio.gather(*waiting)
+    assert len(lines(path)) == 50
+    with pytest.raises(StorageError, match="closed"):
+        await writer.run(add("late"))
+
+
+async def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
+    writer = Writer("test-writer", partial(connect_writer, tmp_path / "nowhere" / "x.db"))
+    with pytest.raises(StorageError, match="cannot be opened"):
+        await writer.start()
+
+
+async def test_readers_cannot_write(writer: Writer, path: Path) -> None:
+    reader = Reader("test-reader", partial(connect_reader, path), threads=2)
+    await reader.start()
+    with pytest.raises(StorageError):
+        await reader.run(add("x"))
+    await reader.stop()
+    assert lines(path) == []
+
+
+async def test_the_loop_runs_on_while_the_disk_works(writer: Writer) -> None:
+    gate = Gate()
+    held = await gate.close(writer)
+    before = time.monotonic()
+    await asyncio.sleep(0.01)
+    assert time.monotonic() - before < 0.5
+    gate.open.set()
+    await held

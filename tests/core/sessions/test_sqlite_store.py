@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator_core.provider_api import (
+    Adjustment,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+    text_message,
+)
+from orchestrator_core.sessions.models import NewSummary, NewTurn, StoredReply
+from orchestrator_core.sessions.sqlite import SqliteStore
+from stores import TENANT, answered, ask, sqlite_store, talk, texts
+
+KEY = "sk-canary-4f9d1c0b7a"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the database as another process would."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+async def test_conversations_survive_a_restart(path: Path) -> None:
+    first = sqlite_store(path)
+    await first.open()
+    session = (await talk(first, "hello")).session
+    pending = await ask(first, "unanswered", session.id, idempotency_key="k")
+    await first.claim(TENANT, "claimed", "print")
+    await first.close()
+
+    second = sqlite_store(path)
+    await second.open()
+    page = await second.history(TENANT, session.id, limit=10)
+    assert [(message.message.text, message.turn_state) for message in page.items] == [
+        ("hello", "complete"),
+        ("re: hello", "complete"),
+        ("unanswered", "interrupted"),
+    ]
+    assert await second.claim(TENANT, "claimed", "print") is None
+    again = await ask(second, "unanswered", session.id, idempotency_key="k")
+    assert again.turn_id == pending.turn_id
+    await second.close()
+
+
+async def test_files_are_for_their_owner_alone(store: SqliteStore, path: Path) -> None:
+    await talk(store, "hello")
+    files = list(path.parent.iterdir())
+    assert {file.name for file in files} == {f"store.db{end}" for end in ("", "-wal", "-shm", ".lock")}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+async def test_every_write_is_synced(store: SqliteStore) -> None:
+    def pragmas(connection: sqlite3.Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "temp_store")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    assert await store._writer.run(pragmas) == ["wal", 2, 1, 1, 2]
+
+
+async def test_a_second_process_is_refused(store: SqliteStore, path: Path) -> None:
+    second = sqlite_store(path, busy_timeout=0.1)
+    with pytest.raises(StorageError, match="Another process"):
+        await second.open()
+    await talk(store, "the first serves on")
+
+
+async def test_a_successor_waits_for_its_predecessor(store: SqliteStore, path: Path) -> None:
+    second = sqlite_store(path, busy_timeout=5.0)
+    opening = asyncio.create_task(second.open())
+    await asyncio.sleep(0.1)
+    await store.close()
+    await opening
+    await second.close()
+
+
+async def test_a_locked_database_is_waited_for_and_recovers(store: SqliteStore, path: Path) -> None:
+    session = (await talk(store, "hello")).session.id
+    with locked(path):
+        before = time.monotonic()
+        outcomes = await asyncio.gather(ask(store, "a"), ask(store, "b"), store.ping(), return_exceptions=True)
+        assert 0.9 < time.monotonic() - before < 1.9
+        assert all(isinstance(outcome, StorageBusy) and outcome.retry_after for outcome in outcomes)
+        assert await texts(store, session) == ["hello", "re: hello"]
+    await talk(store, "again", session)
+    assert (await store.totals(TENANT)).total_created == 1
+
+
+async def test_a_lock_shorter_than_the_budget_is_not_noticed(store: SqliteStore, path: Path) -> None:
+    with locked(path):
+        task = asyncio.create_task(talk(store, "patient"))
+        await asyncio.sleep(0.3)
+        assert not task.done()
+    assert (await task).session.message_count == 1
+
+
+async def test_a_full_disk_is_told_and_reads_go_on(store: SqliteStore) -> None:
+    def limit(connection: sqlite3.Connection, pages: int = 1) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    session = (await talk(store, "hello")).session.id
+    await store._writer.run(limit)
+    outcomes = await asyncio.gather(*(ask(store, "x" * 50_000) for _ in range(5)), store.ping(), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StorageFull] * 6
+    assert await texts(store, session) == ["hello", "re: hello"]
+    assert (await store.totals(TENANT)).total_created == 1
+
+    await store._writer.run(lambda connection: limit(connection, 1_000_000))
+    await store.ping()
+    await talk(store, "again", session)
+
+
+async def test_callers_that_leave_at_any_point_leave_no_pending_turn(store: SqliteStore) -> None:
+    for delay in [0.0, 0.0002, 0.0005, 0.001, 0.002] * 6:
+        session = (await store.create_session(TENANT)).id
+        task = asyncio.create_task(ask(store, "left", session, idempotency_key=f"k{session}"))
+        claim = asyncio.create_task(store.claim(TENANT, session, "print"))
+        await asyncio.sleep(delay)
+        outcome = []
+        for left in (task, claim):
+            left.cancel()
+            outcome.append(await asyncio.gather(left, return_exceptions=True))
+        await store.ping()
+        if isinstance(outcome[0][0], asyncio.CancelledError):
+            assert (await talk(store, "next", session)).session.status == "active"
+        if isinstance(outcome[1][0], asyncio.CancelledError):
+            assert await store.claim(TENANT, session, "print") is None
+
+
+async def test_deleted_text_is_in_no_file(store: SqliteStore, path: Path) -> None:
+    word, other = "quetzalcoatlus", "archaeopteryx"
+    kept = (await talk(store, other)).session.id
+    await store.claim(TENANT, "k", "print")
+    started = await ask(store, word * 3, idempotency_key="k", metadata={"m": word}, user_id=word)
+    session = started.session.id
+    await store.finish_turn(TENANT, started.turn_id, answered(word * 2000))
+    await store.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=word.encode()))
+    await store.add_summary(TENANT, session, NewSummary(text=word, upto_sequence=2))
+    assert word.encode() in contents(path)
+
+    await store.delete_session(TENANT, session)
+    await store.ping()
+    await store._writer.run(lambda connection: connection.execute("PRAGMA user_version").fetchone())
+    assert word.encode() not in contents(path)
+    assert other.encode() in contents(path)
+    assert await texts(store, kept) == [other, f"re: {other}"]
+
+
+def contents(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in path.parent.iterdir())
+
+
+async def test_a_known_secret_never_reaches_a_file(path: Path) -> None:
+    store = sqlite_store(path, redact=lambda text: text.replace(KEY, "****"))
+    await store.open()
+    await store.claim(TENANT, KEY, "print")
+    started = await store.begin_turn(
+        TENANT,
+        NewTurn(
+            messages=[text_message("user", f'my key is "{KEY}"')],
+            user_id=KEY,
+            metadata={KEY: KEY},
+            idempotency_key=KEY,
+        ),
+    )
+    session = started.session.id
+    dropped = (Adjustment("x", "dropped", KEY),)
+    await store.finish_turn(TENANT, started.turn_id, answered(f"you said {KEY}", adjustments=dropped))
+    await store.settle(TENANT, KEY, StoredReply(status=200, content_type="text/plain", body=KEY.encode()))
+    await store.add_summary(TENANT, session, NewSummary(text=KEY, upto_sequence=2))
+    await store.update_session(TENANT, session, metadata={"k": KEY})
+
+    assert KEY.encode() not in contents(path)
+    assert await texts(store, session) == ['my key is "****"', "you said ****"]
+    assert (await store.get_session(TENANT, session)).user_id == "****"
+    assert len((await store.list_sessions(TENANT, limit=5, user_id=KEY)).items) == 1
+    await store.close()
+    assert KEY.encode() not in contents(path)
+
+
+async def test_a_closed_store_says_so(path: Path) -> None:
+    store = sqlite_store(path)
+    with pytest.raises(StorageError, match="closed"):
+        await store.ping()
+    await store.open()
+    await store.close()
+    await store.close()
+    with pytest.raises(StorageError, match="closed"):
+        await store.get_session(TENANT, "sess_x")
+
+
+@pytest.fixture
+def damaged(path: Path) -> Path:
+    path.write_bytes(b"no database " * 1000)
+    return path
+
+
+async def test_a_damaged_file_is_told(damaged: Path) -> None:
+    store = sqlite_store(damaged)
+    with pytest.raises(StorageError, match="not a database"):
+        await store.open()
+    healthy = sqlite_store(damaged.with_name("another.db"))
+    await healthy.open()
+    await healthy.close()

@@ -15,8 +15,6 @@ from pydantic import BaseModel
 
 PROCESS = "the environment"
 DOTENV = ".env"
-MAX_FILE_BYTES = 2**20
-"""Bytes; no configuration file is larger."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,15 @@ async def wrong_credentials(probe: Probe, http: aiohttp.ClientSession, canaries:
 
 
 async def everything_readable(probe: Probe, http: aiohttp.ClientSession) -> None:
-    for path in ("/api/health", "/health", "/health/ready", "/api/providers", "/api/metrics", "/metrics", "/openapi.json"):
+    for path in (
+        "/api/health",
+        "/health",
+        "/health/ready",
+        "/api/providers",
+        "/api/metrics",
+        "/metrics",
+        "/openapi.json",
+    ):
         await probe.ask(http, "GET", path)
     for provider in ("openai", "friend", "echo"):
         await probe.ask(http, "GET", f"/api/v1/{provider}/models")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
+
+import structlog
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
@@ -36,6 +38,8 @@ from orchestrator_core.telemetry.cost import price
 from orchestrator_core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 
 class Gateway:
@@ -131,7 +135,7 @@ class Gateway:
         async with AsyncExitStack() as stack:
             if request.session_id is not None:
                 await stack.enter_async_context(self._locks.hold(request.session_id))
-            started = await self._begin(principal, request)
+            started = await self._begin(principal, request, stack)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
             call = Call(request.template, targets, request.selection.credential)
@@ -150,8 +154,11 @@ class Gateway:
                 started, answer, finish, begun=begun, held=stack.pop_all(), stopping=lambda: self.stopping
             )
 
-    async def _begin(self, principal: Principal, request: TurnRequest) -> StartedTurn:
-        """Store the beginning of a turn; a caller who leaves meanwhile leaves no pending turn behind."""
+    async def _begin(self, principal: Principal, request: TurnRequest, held: AsyncExitStack) -> StartedTurn:
+        """Store the beginning of a turn.
+
+        A caller who leaves meanwhile leaves no pending turn behind, and the session is held until it is ended.
+        """
         turn = NewTurn(
             messages=request.messages,
             session_id=request.session_id,
@@ -163,15 +170,21 @@ class Gateway:
         try:
             return await asyncio.shield(beginning)
         except asyncio.CancelledError:
-            self._own(self._abandon(principal, beginning))
+            self._own(self._abandon(principal, beginning, held.pop_all()))
             raise
 
-    async def _abandon(self, principal: Principal, beginning: asyncio.Task[StartedTurn]) -> None:
-        with suppress(GatewayError):
-            started = await beginning
-            if started.finished is None:
-                outcome = TurnOutcome(state="client_closed", error_code="cancelled")
-                await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+    async def _abandon(
+        self, principal: Principal, beginning: asyncio.Task[StartedTurn], held: AsyncExitStack
+    ) -> None:
+        """Wait for a beginning that nobody wants any more, and end it."""
+        async with held:
+            try:
+                started = await beginning
+                if started.finished is None:
+                    outcome = TurnOutcome(state="client_closed", error_code="cancelled")
+                    await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+            except GatewayError as error:
+                log.warning("turn was not stored", error=error.code)
 
     async def _remember(self, principal: Principal, request: TurnRequest, started: StartedTurn) -> StartedTurn:
         """Wait for a summary that is overdue, and read the context anew."""

@@ -322,9 +322,10 @@ class StorageFull(StorageError):
 
 
 class Overloaded(GatewayError):
-    """The gateway has more in flight than it was sized for."""
+    """The gateway has more in flight, in all or at one provider, than it was sized for."""
 
     code, status = "overloaded", 503
+    fallback = True
 
 
 class ShuttingDown(GatewayError):

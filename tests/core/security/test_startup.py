@@ -85,8 +85,8 @@ def test_it_starts_with_the_four_settings_in_dotenv_too(tmp_path: Path) -> None:
     [
         ({"OPENAI_API_KEY": ""}, "No provider is usable. Set OPENAI_API_KEY"),
         ({"OPENAI_API_KEY": "sk-short"}, "OPENAI_API_KEY: the key is malformed: expected `sk-`"),
-        ({"OPENAI_API_KEY": "your_openai_api_key_here"}, "OPENAI_API_KEY: the key is placeholder"),
-        ({"OPENAI_API_KEY": "sk-ant-api03-" + "x1" * 50}, "OPENAI_API_KEY: the key is foreign"),
+        ({"OPENAI_API_KEY": "your_openai_api_key_here"}, "OPENAI_API_KEY: the key is a placeholder"),
+        ({"OPENAI_API_KEY": "sk-ant-api03-" + "x1" * 50}, "OPENAI_API_KEY: the key is not this provider's"),
         ({"OPENAI_API_KEY": f"{GOOD},sk-short"}, "OPENAI_API_KEY: key 2 is malformed"),
         ({"ORCHESTRATOR_CLIENT_KEY": ""}, "ORCHESTRATOR_CLIENT_KEY: production needs a client key"),
         ({"ORCHESTRATOR_CLIENT_KEY": CLIENT[:31]}, "the client key is weak: expected 32 characters or more"),
@@ -175,6 +175,7 @@ def test_files_with_keys_that_others_may_change_stop_production(
     path.chmod(mode)
     report = start({**SAFE, "OPENAI_API_KEY": "", "OPENAI_API_KEY_FILE": "key"}, tmp_path)
     assert (len(report.problems), len(report.warnings)) == (problems, warnings)
+    assert start({"OPENAI_API_KEY_FILE": "key"}, tmp_path).warnings == []
 
 
 def test_listening_to_the_network_without_a_client_key_is_a_loud_warning(tmp_path: Path) -> None:

@@ -210,6 +210,15 @@ def test_json_takes_one_line_whatever_is_logged() -> None:
     assert json.loads(line)["event"] == "two\nlines"
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_a_client_sent_cannot_pass_for_a_line_of_the_log(form: str) -> None:
+    output = start(form)
+    own.warning("a\nb\x1b[31m", path="c\r\nd\x1b[31m", found=["e\nf"])
+    std.warning("a\nb %s", "c\nd")
+    assert len(output.getvalue().splitlines()) == 2
+    assert "\x1b" not in output.getvalue()
+
+
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 @pytest.mark.parametrize("form", FORMATS)
 def test_levels_are_written_in_upper_case(form: str, level: str) -> None:

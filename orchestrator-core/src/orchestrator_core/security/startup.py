@@ -30,6 +30,7 @@ _STRONG = KeyFormat(
     f"{MIN_CLIENT_KEY} characters or more, {MIN_VARIETY} of them different",
 )
 _EXAMPLE = r"(?i)^(?:your[_-]|change[_-]?me|example|placeholder|dummy|test[_-])|[_-]here$|\.\.\."
+_JUDGED = {"placeholder": "a placeholder", "malformed": "malformed", "foreign": "not this provider's"}
 _MAKE_ONE = "Make one with `openssl rand -hex 32`."
 
 
@@ -97,7 +98,9 @@ def check(config: Config, registry: StartingRegistry) -> StartupReport:
     providers = list(registry.providers.values())
     keys = list(_key_problems(providers))
     unsafe = [*_client_problems(settings), *_exposure_problems(settings, providers)]
-    warnings = [*_file_warnings(config.secret_files), *_unknown_names(config, providers)]
+    warnings = list(_unknown_names(config, providers))
+    if settings.environment != "development":
+        warnings += _file_warnings(config.secret_files)
     problems = list(_unsupported(settings))
     if settings.production:
         problems += [*unsafe, *_no_provider(providers), *_writable(config.secret_files)]
@@ -128,7 +131,7 @@ def _key_problems(providers: Sequence[StartingProvider]) -> Iterator[str]:
             if not verdict.valid:
                 which = f"key {number} " if len(provider.verdicts) > 1 else "the key "
                 reason = verdict.reason or "it has not the form of this provider's keys"
-                yield f"{key_names(provider.info, provider.id)[0]}: {which}is {verdict.status}: {reason}."
+                yield f"{key_names(provider.info, provider.id)[0]}: {which}is {_JUDGED[verdict.status]}: {reason}."
 
 
 def _client_problems(settings: Settings) -> Iterator[str]:

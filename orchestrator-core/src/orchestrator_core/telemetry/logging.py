@@ -21,8 +21,7 @@ from orchestrator_core.telemetry.redaction import REDACTOR, redact_value
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-# They log every request at INFO, and what they say is said better elsewhere.
-_QUIET = ("aiohttp.access", "httpx", "httpcore", "asyncio.sslproto", "alembic")
+_CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
 
 
 @contextlib.contextmanager
@@ -74,8 +73,6 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.log_level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -92,7 +89,7 @@ def _formatter(settings: Settings, stream: TextIO) -> logging.Formatter:
     last: list[Processor]
     if as_console:
         plain = structlog.dev.plain_traceback  # the other one shows local variables
-        last = [_redact, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+        last = [_redact, _one_line, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     else:
         # Tracebacks become text first, so that they are redacted before JSON escapes them.
         last = [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer(default=str)]
@@ -126,3 +123,9 @@ def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: value if key == "exc_info" else redact_value(value) for key, value in event.items()}
+
+
+def _one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters, so that what a client sent cannot pass for a line of the log."""
+    event["event"] = str(event.get("event", "")).translate(_CONTROL)
+    return event

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from alembic import command
@@ -95,7 +96,7 @@ async def test_a_path_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_failed_migration_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StorageError, match="could not be migrated"):
         await schema.prepare(path)
 
@@ -125,7 +126,13 @@ def test_the_settings_name_a_file(path: Path) -> None:
     ],
 )
 def test_other_urls_are_refused_without_their_values(url: str, said: str) -> None:
-    settings = SimpleNamespace(database_url=url, session_max_duration_minutes=1)
+    settings = Settings.model_construct(database_url=url, session_max_duration_minutes=1)
     with pytest.raises(ConfigError, match=said) as caught:
         open_store(settings)
     assert "hunter2" not in str(caught.value)
+
+
+def test_serving_imports_neither_sqlalchemy_nor_alembic() -> None:
+    program = "import sys, orchestrator_core.sessions.sqlite; print({'sqlalchemy', 'alembic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -157,7 +157,8 @@ async def test_a_full_queue_refuses_at_once(writer: Writer) -> None:
 
 
 async def test_a_caller_that_left_before_its_job_began_leaves_nothing(writer: Writer, path: Path) -> None:
-    gate, undone = Gate(), []
+    gate = Gate()
+    undone: list[str] = []
     held = await gate.close(writer)
     task = asyncio.create_task(writer.run(add("dropped"), undo=undone.append))
     await asyncio.sleep(0)
@@ -179,10 +180,7 @@ async def test_a_caller_that_left_while_its_job_ran_has_it_undone(writer: Writer
         return add("mine")(connection)
 
     def undo(text: str) -> Callable[[sqlite3.Connection], object]:
-        return partial(sqlite3.Connection.execute, sql="DELETE FROM lines") if not text else remove
-
-    def remove(connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM lines WHERE text = 'mine'")
+        return lambda connection: connection.execute("DELETE FROM lines WHERE text = ?", (text,))
 
     task = asyncio.create_task(writer.run(job, undo=undo))
     await asyncio.to_thread(gate.entered.wait, 5)

@@ -67,6 +67,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled_by_kill(path: Path) -> No
     chance = random.Random(seed)
     copy_to(path)
     told: list[list[str]] = []
+    ended: list[tuple[str, str]] = []
     for cycle in range(CYCLES):
         told += run_and_kill(path, cycle, chance)
         begun = [(line[1], line[2]) for line in told if line[0] == "begun"]

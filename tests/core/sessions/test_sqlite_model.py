@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +49,12 @@ class Talk:
 
     def context(self) -> list[str]:
         return [text for turn in self.turns if turn.state != "failed" and not turn.covered for text in turn.said()]
+
+
+def unsummarized(session: str, connection: sqlite3.Connection) -> int:
+    sql = "SELECT unsummarized FROM sessions WHERE tenant = ? AND id = ?"
+    count: int = connection.execute(sql, (TENANT, session)).fetchone()[0]
+    return count
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -182,14 +190,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert read.message_count == sum(turn.state != "failed" for turn in talk.turns)
             assert read.status == ("closed" if talk.closed else "active")
             assert read.summary == talk.summary
-            (row,) = self.run(
-                self.store._reader.run(
-                    lambda connection, place=(TENANT, session): connection.execute(
-                        "SELECT unsummarized FROM sessions WHERE tenant = ? AND id = ?", place
-                    ).fetchone()
-                )
-            )
-            assert row == len(talk.context())
+            assert self.run(self.store._reader.run(partial(unsummarized, session))) == len(talk.context())
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

@@ -30,7 +30,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         sqlite3.Error: The file cannot be used.
     """
     connection = _connect(path, "rw")
-    connection.execute("PRAGMA journal_mode=WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError("its file system has no shared memory, as network file systems do not")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA secure_delete=ON")

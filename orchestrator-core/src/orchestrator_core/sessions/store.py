@@ -65,7 +65,12 @@ class SessionStore(Protocol):
         metadata: Mapping[str, Json] | None = None,
         status: SessionStatus | None = None,
     ) -> Session:
-        """Replace the metadata, or close the session; what is None stays."""
+        """Replace the metadata, or close the session; what is None stays.
+
+        Raises:
+            NotFound: No such session.
+            InvalidRequest: A status other than `closed`.
+        """
         ...
 
     async def delete_session(self, tenant: str, session_id: str) -> None:
@@ -76,19 +81,34 @@ class SessionStore(Protocol):
         """Store a turn's messages and its pending row, in one transaction, and read its context.
 
         A turn that came before with the same idempotency key: where it ended with an answer, that is returned in
-        `finished`; where it failed or was interrupted as the last turn of its session, it is taken up again without
-        doubling its messages; where it is under way, `RequestInFlight`.
+        `finished`; where it failed, was interrupted or left by its client as the last turn of its session, it is taken
+        up again without doubling its messages, and a partial answer is replaced; where it is under way,
+        `RequestInFlight`. A partial answer is given in `finished` where the conversation went on after it. Keys mean
+        the same turn for 24 hours.
+
+        A pending turn that nobody ended for long blocks its session no more. A caller that is cancelled leaves no
+        pending turn behind.
 
         Raises:
             NotFound: No such session.
             SessionBusy: Another turn of the session is pending.
             SessionEnded: The session is expired or closed.
             RequestInFlight: The turn of this idempotency key is pending.
+            IdempotencyMismatch: The idempotency key was used for another session or other messages.
+            Conflict: The turn of this idempotency key had no answer, and the conversation went on.
         """
         ...
 
     async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
-        """Store how a turn ended, with its answer and its usage, in one transaction."""
+        """Store how a turn ended, with its answer and its usage, in one transaction.
+
+        A turn that has ended stays as it ended, and that is returned. A failed turn has no answer. What several tries
+        of a turn used is added up.
+
+        Raises:
+            NotFound: No such turn; its session may have been deleted.
+            ValueError: The outcome is `pending`.
+        """
         ...
 
     async def history(self, tenant: str, session_id: str, *, limit: int, offset: int = 0) -> Page[StoredMessage]:
@@ -100,7 +120,7 @@ class SessionStore(Protocol):
         ...
 
     async def add_summary(self, tenant: str, session_id: str, summary: NewSummary) -> bool:
-        """Store a summary if `replaces` still is the newest one; return whether it was stored."""
+        """Store a summary if `replaces` still is the newest one and it covers more; return whether it was stored."""
         ...
 
     async def metrics(self, tenant: str, session_id: str) -> SessionMetrics:

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from orchestrator_core.provider_api import GatewayError, StorageError
-from orchestrator_core.sessions.connection import RETRY_AFTER, busy, storage_error
+from orchestrator_core.sessions.connection import RETRY_AFTER, busy, is_locked, storage_error
 
 T = TypeVar("T")
 
@@ -52,7 +52,8 @@ class Job(Generic[T]):
     def fail(self, error: Exception) -> None:
         """End the job with an error."""
         if isinstance(error, sqlite3.Error):
-            logger.error("database error: %s: %s", getattr(error, "sqlite_errorname", "unknown"), error)
+            if not is_locked(error):
+                logger.error("database error: %s: %s", getattr(error, "sqlite_errorname", "unknown"), error)
             self.error = storage_error(error)
             self.error.__cause__ = error
         else:

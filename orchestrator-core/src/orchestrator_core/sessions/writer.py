@@ -52,9 +52,11 @@ class Writer(Worker):
         """End the jobs that cannot be done, and return those to try again."""
         if is_locked(error):
             now = time.monotonic()
-            for job in jobs:
-                if job.expires <= now:
-                    job.fail(error)
+            late = [job for job in jobs if job.expires <= now]
+            if late:
+                logger.warning("another process locks the database: %d calls gave up", len(late))
+            for job in late:
+                job.fail(error)
             return [job for job in jobs if job.expires > now]
         if len(jobs) == 1:
             jobs[0].fail(error)

@@ -49,3 +49,11 @@ def test_an_unknown_price_is_none_and_never_zero(price_id: str | None, model: st
 def test_the_tables_are_loaded_where_a_price_is_asked_and_not_before() -> None:
     code = "import sys, orchestrator_core.telemetry.cost; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_tables_can_be_loaded_ahead() -> None:
+    code = (
+        "import sys; from orchestrator_core.telemetry.cost import load_tables; load_tables(); "
+        "sys.exit('genai_prices' not in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -43,3 +43,11 @@ def price(info: ProviderInfo, model: str, usage: Usage) -> Price | None:
     except LookupError:
         return None
     return Price(float(found.total_price), f"genai-prices {genai_prices.__version__}")
+
+
+def load_tables() -> None:
+    """Load the price tables, in a thread at start, so that the first price does not hold the event loop."""
+    price(_WARM_UP, "none", Usage())
+
+
+_WARM_UP = ProviderInfo(name="none", title="None", capabilities=(), price_id="openai")

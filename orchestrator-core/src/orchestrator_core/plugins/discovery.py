@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator_core.config import Config, ConfigError
-from orchestrator_core.plugins.loading import FoundPlugin, find_plugins
+from orchestrator_core.plugins.loading import FoundPlugin, Isolated, describe, find_plugins
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.registry import QuarantinedPlugin, Registry, names_of
 from orchestrator_core.provider_api import Auth, ProviderContext, ProviderInfo, UpstreamClient
@@ -18,6 +18,10 @@ MakeClient = Callable[[Auth], UpstreamClient]
 
 class PluginClash(ConfigError):  # noqa: N818 - the name of the condition, as ConfigError's list says it
     """Two distributions claim one name."""
+
+
+class UnusableInstance(Exception):  # noqa: N818 - the name of the condition
+    """An instance could not be made; the text says why."""
 
 
 async def discover(config: Config, make_client: MakeClient) -> Registry:
@@ -39,12 +43,13 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
     """Make the registry from plugins that were found; raises as `discover` does."""
     problems: list[str] = []
     wanted = list(_wanted(config, found, problems))
-    quarantined = [_quarantined(plugin, plugin.fault) for plugin in found if plugin.fault is not None]
+    quarantined = [_quarantined(plugin, plugin.fault) for plugin in wanted if plugin.fault is not None]
     clashes = list(_clashes([plugin for plugin in wanted if plugin.fault is None]))
     if clashes:
         raise PluginClash(clashes)
     providers: list[Provider] = []
     packages: dict[str, str] = {}
+    origins: dict[str, tuple[str, str]] = {}
     for plugin in wanted:
         if plugin.cls is None:
             continue
@@ -53,11 +58,12 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
                 provider = _make(config, make_client, plugin, name)
             except ConfigError as error:
                 problems += error.problems
-            except Exception as error:  # noqa: BLE001 - a constructor is the plugin's code and may raise anything
-                quarantined.append(_quarantined(plugin, f"making it raised {type(error).__name__}"))
+            except UnusableInstance as error:
+                quarantined.append(_quarantined(plugin, str(error), name))
             else:
                 providers.append(provider)
                 packages[provider.id] = plugin.package
+                origins[provider.id] = (plugin.distribution, plugin.version)
     problems += _unserved(config, wanted)
     problems += [
         f"{name!r} is the name of two providers: rename the server in [servers]."
@@ -66,18 +72,29 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
     ]
     if problems:
         raise ConfigError(problems)
-    return Registry(providers, quarantined, packages)
+    return Registry(providers, quarantined, packages, origins)
 
 
 def _make(config: Config, make_client: MakeClient, plugin: FoundPlugin, name: str | None) -> Provider:
     assert plugin.cls is not None  # noqa: S101 - the caller has checked it
-    configured = config.provider(plugin.cls.info, plugin.cls.settings_model, name)
+    cls = plugin.cls
+    try:
+        configured = config.provider(cls.info, cls.settings_model, name)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise UnusableInstance(f"reading its settings raised {describe(error)}. Update or remove it") from error
     context = ProviderContext(
-        provider_id=name or plugin.cls.info.name,
+        provider_id=name or cls.info.name,
         settings=configured.settings,
-        client=make_client(plugin.cls.info.auth),
+        client=make_client(cls.info.auth),
     )
-    return Provider(plugin.cls(context), configured.keys)
+    made = Isolated(lambda: Provider(cls(context), configured.keys), "making it").run(
+        config.settings.plugin_load_timeout
+    )
+    if made.result is None:
+        raise UnusableInstance(made.fault or "making it gave nothing")
+    return made.result
 
 
 def _instances(
@@ -104,14 +121,14 @@ def _unserved(config: Config, plugins: Sequence[FoundPlugin]) -> Iterator[str]:
         if entry.plugin is not None and entry.plugin not in serving:
             yield f"servers.{name}.plugin: no installed plugin of that name serves named servers."
         elif not serving:
-            yield f"servers.{name}: no installed plugin serves named servers; install orchestrator-openai-compatible."
+            yield f"servers.{name}: no installed plugin serves named servers. Install one that does."
 
 
 def _wanted(config: Config, found: Sequence[FoundPlugin], problems: list[str]) -> Iterator[FoundPlugin]:
     """Yield the plugins that the allow-list and the block-list leave."""
     allowed, blocked = config.settings.providers, set(config.settings.disabled_providers)
     servers = config.settings.servers
-    names = {name for plugin in found for name in _names(plugin)} | set(servers)
+    names = {name for plugin in found for name in (*_names(plugin), plugin.distribution)} | set(servers)
     for setting, listed in (("providers", allowed or ()), ("disabled_providers", blocked)):
         for name in listed:
             if name not in names:
@@ -119,7 +136,7 @@ def _wanted(config: Config, found: Sequence[FoundPlugin], problems: list[str]) -
                 hint = f" Did you mean {near[0]!r}?" if near else " Install its package."
                 problems.append(f"{setting}: no installed plugin is called {name[:50]!r}.{hint}")
     for plugin in found:
-        own = _names(plugin)
+        own = {*_names(plugin), plugin.distribution}
         serves_allowed = (
             plugin.cls is not None and plugin.cls.info.named_servers and allowed and set(allowed) & set(servers)
         )
@@ -145,7 +162,8 @@ def _clashes(plugins: Sequence[FoundPlugin]) -> Iterator[str]:
     for name, distributions in sorted(claims.items()):
         if len(distributions) > 1:
             both = " and ".join(sorted(distributions))
-            yield f"The name {name!r} is claimed by {both}: uninstall one of them."
+            cure = "uninstall one, or name its distribution in ORCHESTRATOR_DISABLED_PROVIDERS"
+            yield f"The name {name!r} is claimed by {both}: {cure}."
 
 
 def _counted(providers: Sequence[Provider]) -> dict[str, int]:
@@ -156,7 +174,8 @@ def _counted(providers: Sequence[Provider]) -> dict[str, int]:
     return counts
 
 
-def _quarantined(plugin: FoundPlugin, reason: str | None) -> QuarantinedPlugin:
+def _quarantined(plugin: FoundPlugin, reason: str | None, server: str | None = None) -> QuarantinedPlugin:
+    name = server or (plugin.cls.info.name if plugin.cls else plugin.name)
     return QuarantinedPlugin(
-        name=plugin.name, distribution=plugin.distribution, version=plugin.version, reason=reason or "unknown"
+        name=name, distribution=plugin.distribution, version=plugin.version, reason=reason or "unknown"
     )

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, get_args
 
-from importlib_metadata import EntryPoint, entry_points
+from pydantic import ValidationError
 
-from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.config.messages import nearest
+from orchestrator_core.config.redaction import MIN_LENGTH, REDACTOR
 from orchestrator_core.plugins.manager import check_hooks
 from orchestrator_core.provider_api import (
     CONTRACT_VERSION,
     ENTRY_POINT_GROUP,
+    Capability,
     ProviderHooks,
     ProviderInfo,
     ProviderSettings,
+    Secret,
 )
+
+if TYPE_CHECKING:
+    from importlib_metadata import EntryPoint
+
+T = TypeVar("T")
+
+MAX_ERROR: Final = 200
+"""Characters of what a plugin raised that are shown."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_SENSITIVE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,70 +67,118 @@ def find_plugins(timeout: float) -> Sequence[FoundPlugin]:
     Args:
         timeout: Seconds that an import may take.
     """
-    points = sorted(_unique(), key=lambda point: (point.name, point.value))
-    loads = [_Load(point) for point in points]
-    for load in loads:  # one after the other: imports hold locks, and a slow one would slow the rest
-        load.run(timeout)
-    return [load.found(timeout) for load in loads]
+    points = sorted(_entry_points(), key=lambda found: (found[0].name, found[0].value))
+    # One after the other: imports hold locks, and a slow one would slow the rest.
+    return [_load(point, distribution, version, timeout) for point, distribution, version in points]
 
 
-def _unique() -> Iterator[EntryPoint]:
-    """Yield the entry points; a distribution that is found twice on the path counts once."""
-    seen: set[tuple[str, str, str]] = set()
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        key = (point.name, point.value, point.dist.name if point.dist else "")
-        if key not in seen:
-            seen.add(key)
-            yield point
+def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
+    """Yield the entry points with name and version of their distributions.
+
+    Of a distribution that is on the path twice the first counts, as it does for imports. One without readable
+    metadata, such as the rest of a broken installation, is passed over.
+    """
+    from importlib_metadata import distributions  # noqa: PLC0415 - it costs 20 ms, and only discovery needs it
+
+    seen: set[str] = set()
+    for distribution in distributions():
+        with suppress(Exception):
+            name, version = distribution.metadata["Name"], distribution.version
+            points = list(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
+            normalized = re.sub(r"[-_.]+", "-", name).lower()
+            if normalized not in seen:
+                seen.add(normalized)
+                yield from ((point, name, version) for point in points)
 
 
-class _Load:
-    """The import of one plugin."""
+def _load(point: EntryPoint, distribution: str, version: str, timeout: float) -> FoundPlugin:
+    loaded: Isolated[object] = Isolated(point.load, "importing it").run(timeout)
+    looked = Isolated(lambda: class_fault(loaded.result), "looking at its class")
+    fault = loaded.fault or looked.run(timeout).fault or looked.result
+    if fault is None and isinstance(loaded.result, type):
+        return FoundPlugin(point.name, distribution, version, cls=loaded.result)
+    return FoundPlugin(point.name, distribution, version, fault=fault)
 
-    def __init__(self, point: EntryPoint) -> None:
-        self._point = point
-        self._loaded: object = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._load, name=f"load {point.name}", daemon=True)
 
-    def run(self, timeout: float) -> None:
+class Isolated(Generic[T]):
+    """A plugin's code on a thread of its own; one that hangs is left behind, since nothing can end it.
+
+    Attributes:
+        result: What the code gave; None where it did not end well.
+        fault: Why it did not, in words for an operator; None where it did.
+    """
+
+    def __init__(self, work: Callable[[], T], doing: str) -> None:
+        """Prepare a run.
+
+        Args:
+            work: What to run.
+            doing: What that is, for messages: `importing it`.
+        """
+        self.result: T | None = None
+        self.fault: str | None = None
+        self._work = work
+        self._doing = doing
+        self._thread = threading.Thread(target=self._run, name=f"plugin: {doing}", daemon=True)
+
+    def run(self, timeout: float) -> Self:
+        """Run it, and wait at most `timeout` seconds."""
         self._thread.start()
         self._thread.join(timeout)
-
-    def found(self, timeout: float) -> FoundPlugin:
-        point = self._point
-        name, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
         if self._thread.is_alive():
-            fault: str | None = f"importing it took longer than {timeout:g} s"
-        elif self._error is not None:
-            kind = type(self._error).__name__
-            text = REDACTOR.redact(str(self._error))[:200]
-            fault = f"importing it raised {kind}: {text}" if text else f"importing it raised {kind}"
-        else:
-            fault = class_fault(self._loaded)
-        if fault is not None:
-            return FoundPlugin(point.name, name, version, fault=fault)
-        assert isinstance(self._loaded, type)  # noqa: S101 - class_fault has checked it
-        return FoundPlugin(point.name, name, version, cls=self._loaded)
+            self.fault = (
+                f"{self._doing} took longer than {timeout:g} s: a plugin must not wait there. Update or remove it; "
+                "a slow machine may need a larger ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT"
+            )
+        return self
 
-    def _load(self) -> None:
+    def _run(self) -> None:
         try:
-            self._loaded = self._point.load()
+            self.result = self._work()
         except BaseException as error:  # noqa: BLE001 - a module may raise anything, SystemExit among it
-            self._error = error
+            self.fault = f"{self._doing} raised {describe(error)}. Update or remove it"
+
+
+def describe(error: BaseException) -> str:
+    """Return the kind of an error and what it says, without any secret."""
+    kind = type(error).__name__
+    text = "" if isinstance(error, ValidationError) else _masked(" ".join(str(error).split()))[:MAX_ERROR]
+    return f"{kind}: {text}" if text else kind
+
+
+def _masked(text: str) -> str:
+    # Which variables hold a plugin's keys is only known when it has been imported.
+    held = [value.split(",") for name, value in os.environ.items() if _SENSITIVE.search(name.upper())]
+    for value in sorted({part.strip() for parts in held for part in parts}, key=len, reverse=True):
+        if len(value) >= MIN_LENGTH:
+            text = Secret(value).redact(text)
+    return REDACTOR.redact(text)
 
 
 def class_fault(cls: object) -> str | None:
     """Return what keeps a loaded object from being a provider, in words for its author, or None."""
     if not isinstance(cls, type) or not issubclass(cls, ProviderHooks):
-        return "its entry point names something that is no subclass of ProviderHooks"
+        return "its entry point names something that is no subclass of ProviderHooks: name the provider class"
     info = getattr(cls, "info", None)
     if not isinstance(info, ProviderInfo):
-        return f"{cls.__name__}.info is no ProviderInfo"
+        return f"{cls.__name__} has no info: set the class attribute `info` to a ProviderInfo"
     settings_model = getattr(cls, "settings_model", None)
     if not isinstance(settings_model, type) or not issubclass(settings_model, ProviderSettings):
         return f"{cls.__name__}.settings_model is no subclass of ProviderSettings"
-    return contract_fault(info.contract_version) or check_hooks(cls)
+    return contract_fault(info.contract_version) or _card_fault(info) or check_hooks(cls)
+
+
+def _card_fault(info: ProviderInfo) -> str | None:
+    for name in (info.name, *info.aliases):
+        if not _NAME.fullmatch(name):
+            return (
+                f"{name[:80]!r} cannot be a provider's name: it may have lower-case letters, digits, '-', '_' and '.'"
+            )
+    known: tuple[str, ...] = get_args(Capability)
+    for capability in info.capabilities:
+        if capability not in known:
+            return f"it declares {capability[:80]!r}, which is no capability.{nearest(capability, known)}"
+    return None
 
 
 def contract_fault(version: str) -> str | None:
@@ -123,7 +189,7 @@ def contract_fault(version: str) -> str | None:
         return f"its contract version {version[:20]!r} is not of the form major.minor"
     ours_major, ours_minor = map(int, CONTRACT_VERSION.split("."))
     if major != ours_major:
-        return f"it is written for version {version} of the contract, and this core has {CONTRACT_VERSION}"
+        return f"it is written for version {version} of the contract, this core for {CONTRACT_VERSION}: update one"
     if minor > ours_minor:
         return f"it needs version {version} of the contract, and this core has {CONTRACT_VERSION}: upgrade core"
     return None

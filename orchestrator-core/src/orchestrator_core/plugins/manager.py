@@ -6,6 +6,7 @@ import inspect
 
 import pluggy
 
+from orchestrator_core.config.messages import nearest
 from orchestrator_core.plugins.defaults import DefaultHooks
 from orchestrator_core.provider_api import HOOKS, PROJECT, ProviderHooks
 
@@ -18,8 +19,9 @@ def make_manager(instance: ProviderHooks) -> pluggy.PluginManager:
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(ProviderHooks)
-    manager.register(DefaultHooks(instance.info), "core")
+    # Of two implementations that are `trylast`, pluggy calls the one last that was registered last.
     manager.register(instance, instance.context.provider_id)
+    manager.register(DefaultHooks(instance.info), "core")
     manager.check_pending()
     return manager
 
@@ -34,10 +36,12 @@ def check_hooks(cls: type[ProviderHooks]) -> str | None:
         if not hasattr(method, f"{PROJECT}_impl"):
             continue
         if name not in HOOKS:
-            return f"{name} is marked with @hookimpl and is no hook: the hooks are {', '.join(HOOKS)}"
-        parameters = list(inspect.signature(method).parameters)
-        if parameters != ["self", "request"]:
-            return f"the hook {name} must take exactly one argument, named request"
+            hint = nearest(name, HOOKS)
+            return f"{name} is marked with @hookimpl and is no hook: the hooks are {', '.join(HOOKS)}.{hint}"
+        parameters = list(inspect.signature(method).parameters.values())
+        ordinary = all(item.kind is item.POSITIONAL_OR_KEYWORD and item.default is item.empty for item in parameters)
+        if [item.name for item in parameters] != ["self", "request"] or not ordinary:
+            return f"the hook {name} must take exactly one argument, named request, without a default"
     return None
 
 

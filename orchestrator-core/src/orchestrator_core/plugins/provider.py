@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
 import structlog
@@ -29,6 +31,7 @@ from orchestrator_core.provider_api import (
     ProviderSettings,
     ProviderTimeout,
     Secret,
+    Start,
     SummarizeRequest,
     Summary,
 )
@@ -107,7 +110,10 @@ class Provider:
         Raises:
             PluginError: The plugin failed.
         """
-        return self._checked("validate_key", self._call("validate_key", KeyRequest(credential=credential)), KeyVerdict)
+        found = self._call("validate_key", KeyRequest(credential=credential))
+        verdict = self._checked("validate_key", found, KeyVerdict)
+        reason = None if verdict.reason is None else credential.redact(verdict.reason)
+        return replace(verdict, masked=credential.redact(verdict.masked), reason=reason)
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answer a conversation.
@@ -121,11 +127,14 @@ class Provider:
         if events is None:
             raise NotSupported(f"The provider {self.id!r} has no chat.")
         if not isinstance(events, AsyncGenerator):
+            _discard(events)
             raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
+        expected: type[ChatEvent] = Start
         try:
             async for event in events:
-                if not isinstance(event, ChatEvent):
-                    raise self._broken("chat", f"it yielded {type(event).__name__}, not a ChatEvent")
+                if not isinstance(event, expected):
+                    raise self._broken("chat", f"it yielded {type(event).__name__} where {expected.__name__} was due")
+                expected = ChatEvent
                 yield event
         except (GatewayError, asyncio.CancelledError, GeneratorExit):
             raise
@@ -151,8 +160,12 @@ class Provider:
         """Look whether the provider answers, and remember what was found. Never raises but for cancellation."""
         try:
             report = await self._await("health", request, request.deadline, HealthReport)
+            if not all(isinstance(model, ModelInfo) for model in report.models):
+                raise self._broken("health", "it listed something that is no ModelInfo")
         except GatewayError as error:
             report = HealthReport(healthy=False, detail=error.message)
+        if report.detail is not None:
+            report = replace(report, detail=REDACTOR.redact(report.detail))
         self.healthy, self.health_detail = report.healthy, report.detail
         if report.models:
             self._listed = report.models
@@ -183,19 +196,21 @@ class Provider:
             raise NotSupported(f"The provider {self.id!r} has no {hook}.", param="model")
         if not isinstance(awaitable, Awaitable):
             raise self._broken(hook, f"it returned {type(awaitable).__name__}, not an awaitable")
+        limit = asyncio.timeout(deadline.remaining())
         try:
-            async with asyncio.timeout(deadline.remaining()):
+            async with limit:
                 result = await awaitable
         except (GatewayError, asyncio.CancelledError):
             raise
-        except TimeoutError:
-            raise ProviderTimeout("The provider did not answer in time.", provider=self.id) from None
         except BaseException as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise ProviderTimeout("The provider did not answer in time.", provider=self.id) from None
             raise self._raised(hook, error) from error
         return self._checked(hook, result, kind)
 
     def _checked(self, hook: str, result: object, kind: type[T]) -> T:
         if not isinstance(result, kind):
+            _discard(result)
             raise self._broken(hook, f"it gave {type(result).__name__}, not {kind.__name__}")
         return result
 
@@ -203,17 +218,30 @@ class Provider:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await events.aclose()
-        except TimeoutError:
-            log.warning("plugin does not close its call", provider=self.id, hook="chat")
-        except (GatewayError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
-        except BaseException as error:
-            raise self._raised("chat", error) from error
+        except BaseException as error:  # noqa: BLE001 - how a call that is over fails to close changes nothing of it
+            kind = type(error).__name__
+            log.warning("plugin does not close its call", provider=self.id, hook="chat", error=kind)
 
     def _raised(self, hook: str, error: BaseException) -> PluginError:
         log.error("plugin failed", provider=self.id, hook=hook, exc_info=error)
-        return PluginError(f"The plugin of {self.id!r} failed in its hook {hook}.", provider=self.id)
+        return PluginError(
+            f"The plugin of {self.id!r} failed in its hook {hook} ({type(error).__name__}). "
+            "The gateway's log says more; update the plugin, or choose another provider.",
+            provider=self.id,
+        )
 
     def _broken(self, hook: str, what: str) -> PluginError:
         log.error("plugin broke the contract", provider=self.id, hook=hook, fault=REDACTOR.redact(what))
-        return PluginError(f"The plugin of {self.id!r} broke the contract in its hook {hook}.", provider=self.id)
+        return PluginError(
+            f"The plugin of {self.id!r} broke the contract in its hook {hook}: {REDACTOR.redact(what)}. "
+            "Update the plugin, or choose another provider.",
+            provider=self.id,
+        )
+
+
+def _discard(result: object) -> None:
+    """Close a coroutine that nobody awaits; Python would warn of it later, far from its cause."""
+    if inspect.iscoroutine(result):
+        result.close()

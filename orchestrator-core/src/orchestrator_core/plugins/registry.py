@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.watchdog import Watchdog
-from orchestrator_core.provider_api import NotFound
+from orchestrator_core.provider_api import NotFound, PluginError
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ class Registry:
         providers: Sequence[Provider],
         quarantined: Sequence[QuarantinedPlugin] = (),
         packages: Mapping[str, str] | None = None,
+        origins: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         """Make a registry.
 
@@ -51,12 +52,14 @@ class Registry:
             providers: The providers; names and aliases must be unique.
             quarantined: What is installed and not used.
             packages: The import package of each provider's plugin, by provider id, for the watchdog.
+            origins: Name and version of the distribution that each provider comes from.
         """
         self.providers: Mapping[str, Provider] = {
             provider.id: provider for provider in sorted(providers, key=lambda provider: provider.id)
         }
         self.quarantined: list[QuarantinedPlugin] = list(quarantined)
         self._names = {name: provider for provider in self.providers.values() for name in names_of(provider)}
+        self._origins = origins or {}
         self._watchdog = Watchdog(packages or {}, self.quarantine)
 
     @property
@@ -74,9 +77,16 @@ class Registry:
 
         Raises:
             NotFound: There is none; the message names those that are here.
+            PluginError: Its plugin is installed and cannot be used.
         """
         provider = self._names.get(name)
         if provider is None:
+            for broken in self.quarantined:
+                if broken.name == name:
+                    raise PluginError(
+                        f"The plugin of {name!r} ({broken.distribution}) cannot be used: {broken.reason}.",
+                        provider=name,
+                    )
             known = ", ".join(self.providers) or "none"
             raise NotFound(
                 f"There is no provider {name[:100]!r} here. Providers: {known}.",
@@ -92,7 +102,10 @@ class Registry:
             provider.quarantined = reason
             provider.healthy, provider.health_detail = False, reason
             log.error("plugin quarantined", provider=provider_id, reason=reason)
-            self.quarantined.append(QuarantinedPlugin(name=provider_id, distribution=None, version=None, reason=reason))
+            distribution, version = self._origins.get(provider_id, (None, None))
+            self.quarantined.append(
+                QuarantinedPlugin(name=provider_id, distribution=distribution, version=version, reason=reason)
+            )
 
     async def start(self) -> None:
         """Begin to watch for plugins that block the event loop."""

@@ -11,18 +11,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
 import structlog
 
-from orchestrator_core.provider_api import HOOKS
+from orchestrator_core.provider_api import HOOKS, ProviderHooks
 
 BEAT: Final = 0.25
 """Seconds between two beats of the loop."""
 
 LIMIT: Final = 0.6
 """Seconds without a beat after which the loop counts as blocked: it is named within a second."""
+
+LOOK_AGAIN: Final = 0.05
+"""Seconds until the second look, which must find the same: a process that was suspended is late only once."""
+
+_CORE: Final = "orchestrator_core"
+_OPEN_TO_PLUGINS: Final = (f"{_CORE}.openai_compatible", f"{_CORE}.provider_api")
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +55,7 @@ class Watchdog:
         """Begin to watch the running loop. Without plugins there is nothing to watch."""
         if self._packages and self._thread is None:
             loop = asyncio.get_running_loop()
+            self._stopped.clear()
             self._beat(loop)
             self._thread = threading.Thread(
                 target=self._watch, args=(loop, threading.get_ident()), name="plugin-watchdog", daemon=True
@@ -55,10 +63,13 @@ class Watchdog:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop watching; call it on the loop."""
         self._stopped.set()
         if self._timer is not None:
             self._timer.cancel()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beaten = time.monotonic()
@@ -66,39 +77,53 @@ class Watchdog:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread_id: int) -> None:
         reported = 0.0
-        while not self._stopped.wait(BEAT / 2):
+        suspect: tuple[str, str] | None = None
+        while not self._stopped.wait(LOOK_AGAIN if suspect else BEAT / 2):
             beaten = self._beaten
             blocked = time.monotonic() - beaten
-            if blocked < LIMIT or reported == beaten or loop.is_closed():
-                continue
-            found = self._culprit(sys._current_frames().get(thread_id))  # noqa: SLF001 - the only way to another stack
-            if found is None:
-                continue
-            provider_id, hook = found
-            reported = beaten
-            log.error("plugin blocks the event loop", provider=provider_id, hook=hook, seconds=round(blocked, 2))
-            reason = f"its hook {hook} blocked the event loop; mend it, then restart the gateway"
+            found = None
+            if blocked > LIMIT and reported != beaten:
+                found = self._culprit(sys._current_frames().get(thread_id))  # noqa: SLF001 - the only way to another stack
+            if found is not None and found == suspect:
+                reported, suspect = beaten, None
+                self._report(loop, found, blocked)
+            else:
+                suspect = found
+
+    def _report(self, loop: asyncio.AbstractEventLoop, culprit: tuple[str, str], blocked: float) -> None:
+        provider_id, hook = culprit
+        log.error("plugin blocks the event loop", provider=provider_id, hook=hook, seconds=round(blocked, 2))
+        reason = f"its hook {hook} blocked the event loop; mend it, then restart the gateway"
+        with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(self._quarantine, provider_id, reason)
 
     def _culprit(self, frame: FrameType | None) -> tuple[str, str] | None:
-        """Return the provider whose code is innermost on a stack, and its hook."""
+        """Return the provider whose code is innermost on a stack, and its hook; None where it is core's own code."""
         provider_id: str | None = None
         while frame is not None:
             module = str(frame.f_globals.get("__name__", ""))
-            if provider_id is None:
-                provider_id = self._owner(module, frame)
-            if provider_id is not None and frame.f_code.co_name in HOOKS and self._owner(module, frame):
-                return provider_id, frame.f_code.co_name
+            if _is_core(module) and provider_id is None:
+                return None
+            owner = self._owner(module, frame)
+            provider_id = provider_id or owner
+            if owner is not None and frame.f_code.co_name in HOOKS:
+                return provider_id or owner, frame.f_code.co_name
             frame = frame.f_back
         return (provider_id, "unknown") if provider_id is not None else None
 
     def _owner(self, module: str, frame: FrameType) -> str | None:
-        """Return the provider that a frame belongs to; of several instances, the one whose method runs."""
-        owners = [
-            provider_id
-            for provider_id, package in self._packages.items()
-            if module == package or module.startswith(f"{package}.")
-        ]
-        context = getattr(frame.f_locals.get("self"), "context", None)
-        named = getattr(context, "provider_id", None)
-        return named if named in owners else next(iter(owners), None)
+        """Return the provider that a frame belongs to; of several instances, the one whose method runs.
+
+        A method that a provider inherits belongs to it as well, wherever it is written.
+        """
+        running = frame.f_locals.get("self")
+        if isinstance(running, ProviderHooks) and running.context.provider_id in self._packages:
+            return running.context.provider_id
+        owners = (
+            name for name, package in self._packages.items() if module == package or module.startswith(f"{package}.")
+        )
+        return next(owners, None)
+
+
+def _is_core(module: str) -> bool:
+    return module.startswith(f"{_CORE}.") and not module.startswith(_OPEN_TO_PLUGINS)

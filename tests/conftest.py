@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import signal
 import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-READY_WITHIN = 30.0
-COMMAND = Path(sys.executable).with_name("orchestrator")
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "COVERAGE_PROCESS_START",
-    "COVERAGE_PROCESS_CONFIG",
-    "PYTHONDONTWRITEBYTECODE",
+from processes import (
+    COMMAND,
+    GatewayProcess,
+    RunCommand,
+    StartGateway,
+    find_free_port,
+    inherited_environment,
+    wait_until_ready,
 )
-"""What a process takes from the environment of the tests. No keys, no settings."""
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +57,7 @@ def _is_loopback(host: str) -> bool:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    return _free_port()
-
-
-RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+    return find_free_port()
 
 
 @pytest.fixture
@@ -84,7 +73,7 @@ def orchestrator(tmp_path: Path) -> RunCommand:
             [COMMAND, *arguments],
             input=said or "",
             cwd=tmp_path,
-            env={**_inherited(), **environ},
+            env={**inherited_environment(), **environ},
             capture_output=True,
             text=True,
             check=False,
@@ -94,45 +83,6 @@ def orchestrator(tmp_path: Path) -> RunCommand:
         return done
 
     return run
-
-
-def _inherited() -> dict[str, str]:
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-
-
-@dataclass
-class GatewayProcess:
-    """A running `orchestrator serve`.
-
-    Attributes:
-        url: Where it listens, without a slash at the end.
-        process: The process.
-        directory: Its working directory, with its database.
-        log: What it printed.
-    """
-
-    url: str
-    process: subprocess.Popen[bytes]
-    directory: Path
-    log: Path
-
-    def output(self) -> str:
-        """Return what it printed so far."""
-        return self.log.read_text(errors="replace")
-
-    def stop(self, sign: signal.Signals = signal.SIGTERM, within: float = 15.0) -> int:
-        """End it and return its exit code; kill it where it does not end in time."""
-        if self.process.poll() is None:
-            self.process.send_signal(sign)
-        try:
-            return self.process.wait(timeout=within)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"the gateway did not stop within {within} s:\n{self.output()}") from None
-
-
-StartGateway = Callable[..., GatewayProcess]
 
 
 @pytest.fixture
@@ -151,50 +101,22 @@ def gateway_process(tmp_path: Path) -> Iterator[StartGateway]:
         directory: Path | None = None,
     ) -> GatewayProcess:
         folder = directory or tmp_path
-        chosen = port or _free_port()
+        chosen = port or find_free_port()
         log = folder / f"gateway-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [
-                    str(Path(sys.executable).with_name("orchestrator")),
-                    "serve",
-                    "--port",
-                    str(chosen),
-                    *arguments,
-                ],
+                [COMMAND, "serve", "--port", str(chosen), *arguments],
                 cwd=folder,
-                env={**_inherited(), **(environ or {})},
+                env={**inherited_environment(), **(environ or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         gateway = GatewayProcess(f"http://127.0.0.1:{chosen}", process, folder, log)
         started.append(gateway)
-        _wait_until_ready(gateway)
+        wait_until_ready(gateway)
         return gateway
 
     yield start
     for gateway in started:
         if gateway.process.poll() is None:
             gateway.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _wait_until_ready(gateway: GatewayProcess) -> None:
-    end = time.monotonic() + READY_WITHIN
-    while time.monotonic() < end:
-        if gateway.process.poll() is not None:
-            pytest.fail(f"the gateway ended with {gateway.process.returncode}:\n{gateway.output()}")
-        try:
-            with urllib.request.urlopen(f"{gateway.url}/health/ready", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.05)
-    gateway.process.kill()
-    gateway.process.wait()
-    pytest.fail(f"the gateway was not ready within {READY_WITHIN} s:\n{gateway.output()}")

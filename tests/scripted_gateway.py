@@ -1,13 +1,11 @@
-"""A gateway on a real socket whose providers do what a test tells them to."""
+"""A gateway on a real socket, inside the test: its providers do what the test tells them to."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,12 @@ from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.config import load
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Provider, Registry
-from orchestrator_core.provider_api import ProviderContext
+from orchestrator_core.provider_api import ProviderContext, ProviderHooks
 from orchestrator_core.server.app import make_app
-from orchestrator_core.sessions.sqlite import SqliteStore
+from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
+from stores import sqlite_store
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Served:
     Attributes:
         url: Where.
         gateway: The gateway.
-        plugins: The providers' plugins, by id.
+        plugins: The scripted plugins, by id.
     """
 
     url: str
@@ -83,48 +82,32 @@ class Served:
             return Reply(response.status, response.headers, await response.read())
 
 
-_migrated: list[bytes] = []
-"""A database with its schema. Migrations take a second, in a process of their own, so they run once."""
-
-
-async def _store(path: Path) -> SqliteStore:
-    store = SqliteStore(path, max_idle=timedelta(minutes=180))
-    if _migrated:
-        await asyncio.to_thread(path.write_bytes, _migrated[0])
-    else:
-        await store.open()
-        await store.close()
-        _migrated.append(await asyncio.to_thread(path.read_bytes))
-        store = SqliteStore(path, max_idle=timedelta(minutes=180))
-    return store
-
-
 @asynccontextmanager
 async def served(
-    directory: Path, plugins: Sequence[type[ScriptedProvider]], environ: Mapping[str, str] | None = None
+    directory: Path, plugins: Sequence[type[ProviderHooks]], environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Served]:
-    """Serve scripted providers, on a store in `directory`."""
+    """Serve these plugins, configured by `environ`, on a store in `directory`."""
     config = load(environ=environ or {}, directory=directory)
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
     await clients.start()
-    made = {
-        plugin.info.name: plugin(
-            ProviderContext(
-                provider_id=plugin.info.name, settings=plugin.settings_model(), client=clients.client(plugin.info.auth)
-            )
-        )
-        for plugin in plugins
-    }
-    registry = Registry([Provider(plugin) for plugin in made.values()])
-    store = await _store(directory / "orchestrator.db")
+    providers, scripted = [], {}
+    for plugin in plugins:
+        own = config.provider(plugin.info, plugin.settings_model)
+        name, client = plugin.info.name, clients.client(plugin.info.auth)
+        instance = plugin(ProviderContext(provider_id=name, settings=own.settings, client=client))
+        providers.append(Provider(instance, own.keys))
+        if isinstance(instance, ScriptedProvider):
+            scripted[name] = instance
+    registry = Registry(providers)
+    store = sqlite_store(directory / "orchestrator.db")
     gateway = Gateway(config, registry, store, Metrics())
     await gateway.start()
-    runner = web.AppRunner(make_app(gateway, config), handler_cancellation=True)
+    runner = GatewayRunner(make_app(gateway, config))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession() as client:
-            yield Served(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, made, client)
+            yield Served(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, scripted, client)
     finally:
         await runner.cleanup()
         await gateway.close()

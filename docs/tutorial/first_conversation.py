@@ -68,8 +68,8 @@ def main() -> None:
             )
 
     step("Done. What to try next")
-    say("pip install orchestrator-openai, export OPENAI_API_KEY=sk-..., orchestrator serve")
-    say(f"Then open {url.replace(str(port), '8000')}/docs, or point any OpenAI SDK at /v1.")
+    say("pip install ./orchestrator-core ./plugins/openai && export OPENAI_API_KEY=... && orchestrator serve")
+    say("Then open http://127.0.0.1:8000/docs, or point any OpenAI SDK at http://127.0.0.1:8000/v1.")
     say("Read on in docs/tutorial/first-conversation.md.")
 
 
@@ -81,7 +81,7 @@ def gateway(folder: Path, port: int) -> Iterator[None]:
         sys.exit("Install the gateway first: pip install orchestrator-core orchestrator-echo")
     log = folder / "gateway.log"
     # A small environment of its own: the demo must not use the keys or the settings of whoever runs it.
-    environment = {"PATH": os.environ.get("PATH", ""), "ENVIRONMENT": "development"}
+    environment = {"PATH": os.environ.get("PATH", ""), "ENVIRONMENT": "development", "ECHO_DELAY": "0.05"}
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command, no shell
             [str(command), "serve", "--port", str(port), "--providers", "echo"],
@@ -127,7 +127,7 @@ def ask(url: str, session_id: str, question: str) -> None:
 
 def stream(url: str, question: str) -> None:
     """Print an answer piece by piece, as its server-sent events arrive."""
-    body = {"model": "echo/echo", "messages": [{"role": "user", "content": question}], "stream": True}
+    body = {"model": "echo/echo-1", "messages": [{"role": "user", "content": question}], "stream": True}
     print("    ", end="")
     with send(f"{url}/v1/chat/completions", body) as response:
         for line in response:

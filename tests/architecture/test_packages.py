@@ -66,13 +66,6 @@ def test_every_package_of_core_stands_in_the_import_rules() -> None:
     assert packages == ranked | {"openai_compatible"}
 
 
-def test_a_version_stands_once() -> None:
-    version = re.escape(project(CORE)["project"]["version"])
-    sources = [path for folder in (CORE, *PLUGINS) for path in (folder / "src").rglob("*.py")]
-    repeated = [path for path in sources if re.search(rf"[\"']{version}[\"']", path.read_text(encoding="utf-8"))]
-    assert repeated == []
-
-
 def test_all_distributions_have_the_same_version() -> None:
     assert len({project(path)["project"]["version"] for path in (CORE, *PLUGINS)}) == 1
 

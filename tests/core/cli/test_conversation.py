@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from conftest import RunCommand
+from processes import RunCommand
 
 
 def test_each_line_is_a_turn_and_the_conversation_can_be_continued(orchestrator: RunCommand) -> None:

@@ -6,12 +6,12 @@ import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from conftest import RunCommand
+from fake_packages import install_plugin
+from processes import RunCommand
 
 GOOD = "sk-proj-" + "a1B2" * 20
 BAD = "sk-tooshort-zzzz9"
@@ -69,18 +69,6 @@ def test_plugins_lists_what_is_installed_without_any_key(orchestrator: RunComman
     assert {"chat", "embed", "health"} <= set(found["openai"]["hooks"])
 
 
-def install(directory: Path, distribution: str, name: str, code: str) -> str:
-    """Put a plugin onto a path of its own, as its installation would; return the path."""
-    module = distribution.replace("-", "_")
-    site = directory / distribution
-    metadata = site / f"{module}-1.2.3.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n")
-    (metadata / "entry_points.txt").write_text(f"[orchestrator.providers]\n{name} = {module}:Provider\n")
-    (site / f"{module}.py").write_text(code)
-    return str(site)
-
-
 WORKING = """
 from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
 
@@ -90,7 +78,7 @@ class Provider(ProviderHooks):
 
 
 def test_a_broken_plugin_is_listed_with_the_reason(orchestrator: RunCommand, tmp_path: Path) -> None:
-    site = install(tmp_path, "orchestrator-broken", "broken", "raise RuntimeError('no licence')")
+    site = install_plugin(tmp_path, "orchestrator-broken", "broken", "raise RuntimeError('no licence')")
     done = orchestrator("plugins", PYTHONPATH=site)
     found = rows(done)
     assert done.returncode == 1
@@ -101,7 +89,7 @@ def test_a_broken_plugin_is_listed_with_the_reason(orchestrator: RunCommand, tmp
 
 
 def test_two_plugins_of_one_name_are_listed_with_both_distributions(orchestrator: RunCommand, tmp_path: Path) -> None:
-    site = install(tmp_path, "orchestrator-pirate", "echo", WORKING)
+    site = install_plugin(tmp_path, "orchestrator-pirate", "echo", WORKING)
     done = orchestrator("plugins", PYTHONPATH=site)
     assert done.returncode == 1
     clashing = [row for row in json.loads(done.stdout) if row["name"] == "echo"]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from orchestrator_core.cli.output import show
 
-ROWS = [
+ROWS: Sequence[Mapping[str, Any]] = [
     {"name": "a", "usable": True, "models": ["m", "n"], "hidden": 1},
     {"name": "[b]", "usable": None, "models": [], "hidden": 2},
 ]

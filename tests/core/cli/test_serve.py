@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
 from orchestrator_core.cli.group import cli
-
-if TYPE_CHECKING:
-    from conftest import RunCommand, StartGateway
+from processes import RunCommand, StartGateway
 
 
 def test_more_than_one_worker_is_refused_with_the_reason() -> None:

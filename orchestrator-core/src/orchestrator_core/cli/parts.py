@@ -10,6 +10,7 @@ from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Registry, discover
 from orchestrator_core.sessions import open_store
 from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 
 
@@ -52,7 +53,7 @@ async def open_gateway(config: Config) -> AsyncGenerator[Gateway, None]:
         StorageError: The conversation store cannot be opened, for instance because a server has it.
     """
     async with discovered(config) as registry:
-        gateway = Gateway(config, registry, open_store(config.settings), Metrics())
+        gateway = Gateway(config, registry, open_store(config.settings, redact=REDACTOR.redact), Metrics())
         await gateway.start()
         try:
             yield gateway

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,7 +18,9 @@ from orchestrator_core.cli.options import config_option, read_config
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes. SQLite allows one.")
 @config_option
 def serve(host: str | None, port: int | None, providers: str | None, workers: int, config_file: Path | None) -> None:
-    """Run the gateway until it is told to stop (SIGTERM, SIGINT, Ctrl+C).
+    """Run the gateway.
+
+    It runs until SIGTERM, SIGINT or Ctrl+C, and takes new keys at SIGHUP.
 
     \b
     Examples:
@@ -39,4 +42,5 @@ def serve(host: str | None, port: int | None, providers: str | None, workers: in
         "SERVER_PORT": None if port is None else str(port),
         "ORCHESTRATOR_PROVIDERS": providers,
     }
-    sys.exit(run(read_config(config_file, overrides)))
+    read = partial(read_config, config_file, overrides)
+    sys.exit(run(read(), reload=read))

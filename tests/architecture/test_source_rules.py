@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,10 +59,23 @@ def compared(node: ast.AST) -> Iterator[ast.expr]:
         yield from node.args
 
 
+def examples(module: ast.Module) -> set[ast.AST]:
+    """Return the nodes of what only documents: values of constants and arguments that are called examples."""
+    roots: list[ast.AST] = []
+    for node in ast.walk(module):
+        named = [node.arg] if isinstance(node, ast.keyword) else []
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            named = [target.id for target in targets if isinstance(target, ast.Name)]
+        if any(name and "example" in name.lower() for name in named):
+            roots.append(node)
+    return {child for root in roots for child in ast.walk(root)}
+
+
 def branches_on_providers(module: ast.Module) -> list[int]:
     return [
         constant.lineno
-        for node in ast.walk(module)
+        for node in set(ast.walk(module)) - examples(module)
         for expression in compared(node)
         for constant in ast.walk(expression)
         if isinstance(constant, ast.Constant) and str(constant.value).lower() in PROVIDERS
@@ -152,3 +166,15 @@ def test_no_handler_catches_everything_in_silence(path: Path) -> None:
         and all(isinstance(child, ast.Pass) for child in node.body)
     ]
     assert silent == []
+
+
+def test_a_version_stands_once() -> None:
+    version = tomllib.loads((ROOT / "orchestrator-core" / "pyproject.toml").read_text())["project"]["version"]
+    repeated = [
+        relative(path)
+        for path in SOURCES
+        for module in [tree(path)]
+        for node in set(ast.walk(module)) - examples(module)
+        if isinstance(node, ast.Constant) and node.value == version
+    ]
+    assert repeated == []

@@ -244,6 +244,47 @@ def test_reasoning_outside_without_a_total_is_the_dialects_word() -> None:
     assert events[-1] == UsageReport(usage=Usage(1, 0, 0, 5, 20))
 
 
+def carried(*chunks: Any) -> list[Any]:
+    """The bytes for clients of OpenAI, one for each chunk."""
+    return [json.loads(event.native.data) for event in parse(*chunks, native=True) if event.native]
+
+
+def test_a_client_of_openai_gets_an_index_and_an_id_for_every_call() -> None:
+    first, second, third = carried(
+        fragment(None, "a", "f", "{}"), fragment(None, None, "g", "{", x=1), fragment(None, "c", "h", {"y": 1})
+    )
+    calls = [body["choices"][0]["delta"]["tool_calls"][0] for body in (first, second, third)]
+    assert [call["index"] for call in calls] == [0, 0, 1]
+    assert calls[2]["function"]["arguments"] == '{"y":1}'
+    assert calls[1]["x"] == 1
+    assert carried(fragment(0, None, "f", "{}"))[0]["choices"][0]["delta"]["tool_calls"][0]["id"]
+
+
+def test_a_client_of_openai_gets_content_as_text() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thinking, {"type": "text", "text": "Hi"}]
+    delta = carried({**chunk(content=parts), "p": "xx"})[0]["choices"][0]["delta"]
+    assert delta == {"content": "Hi", "reasoning_content": "hm"}
+    assert carried(chunk(content=[thinking]))[0]["choices"][0]["delta"]["content"] is None
+
+
+def test_a_client_of_openai_gets_openai_counts() -> None:
+    last = chunk(finish="stop")
+    last["choices"][0]["usage"] = {"prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 13, "cached_tokens": 8}
+    assert carried(last)[0]["usage"] == {
+        **last["choices"][0]["usage"],
+        "prompt_tokens_details": {"cached_tokens": 8},
+    }
+    outside = {
+        "prompt_tokens": 1,
+        "completion_tokens": 5,
+        "total_tokens": 26,
+        "completion_tokens_details": {"reasoning_tokens": 20},
+    }
+    usage = carried({**chunk(), "choices": [], "usage": outside})[0]["usage"]
+    assert (usage["completion_tokens"], usage["total_tokens"]) == (25, 26)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

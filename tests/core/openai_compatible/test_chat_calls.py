@@ -14,7 +14,7 @@ from fake_upstreams.behaviours import events as streams
 from fake_upstreams.misbehaving import MisbehavingUpstream
 from fake_upstreams.openai_calls import ask, events_of, folded
 from fake_upstreams.openai_server import OpenAIServer, chunk, completion, usage_chunk
-from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider
+from orchestrator_core.openai_compatible import OpenAICompatibleProvider
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ChatEvent,
@@ -127,12 +127,6 @@ async def test_a_native_whole_answer_travels_with_the_start(server: OpenAIServer
     events = await events_of(make_provider(), ask(native=native()))
     assert events[0].native is not None
     assert json.loads(events[0].native.data) == answer
-
-
-async def test_answers_that_only_the_vendor_spells_so_are_not_native(server: OpenAIServer, make_provider: Any) -> None:
-    server.answers(completion())
-    events = await events_of(make_provider(Dialect(native_answer=False)), ask(native=native()))
-    assert all(event.native is None for event in events)
 
 
 async def test_several_choices_stream_side_by_side(server: OpenAIServer, make_provider: Any) -> None:

@@ -78,7 +78,7 @@ def test_nothing_is_sent_that_was_not_set() -> None:
 
 
 def test_every_parameter_arrives() -> None:
-    plain = {
+    plain: dict[str, Any] = {
         "temperature": 0.5,
         "top_p": 0.9,
         "max_tokens": 10,
@@ -285,7 +285,7 @@ def test_own_metadata_of_a_call_goes_back_and_anothers_does_not() -> None:
 
 
 def test_defaults_hold_where_the_caller_sets_none() -> None:
-    settings = {"default_temperature": 0.3, "default_max_tokens": 99}
+    settings: dict[str, Any] = {"default_temperature": 0.3, "default_max_tokens": 99}
     body, _ = compiled(ask(), **settings)
     assert (body["temperature"], body["max_tokens"]) == (0.3, 99)
     body, _ = compiled(ask(temperature=0.0, max_tokens=1), **settings)

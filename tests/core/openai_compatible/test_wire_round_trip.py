@@ -15,6 +15,7 @@ from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import (
     AdjustmentReport,
     Message,
+    Part,
     ProviderSettings,
     ReasoningPart,
     TextPart,
@@ -41,8 +42,8 @@ CALLS = st.lists(
 def turns(draw: st.DrawFn) -> list[Message]:
     """A well-formed piece of conversation."""
     calls = draw(CALLS)
-    parts = [*([TextPart(text=draw(TEXT))] if draw(st.booleans()) or not calls else []), *calls]
-    thought = [ReasoningPart(text=draw(TEXT))] if draw(st.booleans()) else []
+    parts: list[Part] = [*([TextPart(text=draw(TEXT))] if draw(st.booleans()) or not calls else []), *calls]
+    thought: list[Part] = [ReasoningPart(text=draw(TEXT))] if draw(st.booleans()) else []
     results = [
         Message(role="tool", parts=(ToolResultPart(tool_call_id=call.id, content=draw(TEXT)),))
         for call in draw(st.permutations(calls))

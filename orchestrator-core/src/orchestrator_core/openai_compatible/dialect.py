@@ -54,7 +54,6 @@ class Dialect:
         reasoning_outside: Whether `completion_tokens` excludes reasoning where no total decides it.
         native_request: Whether an OpenAI client's body is sent on, with the differences applied; else the
             canonical request is compiled.
-        native_answer: Whether an OpenAI client can read the vendor's answers as they are.
         embeddings: Whether there is `/embeddings`.
         embedding_batch: The most inputs of one call.
         headers: Further headers, none of them secret.
@@ -77,7 +76,6 @@ class Dialect:
     replay_reasoning: Literal["none", "tool_turn", "all"] = "none"
     reasoning_outside: bool = False
     native_request: bool = True
-    native_answer: bool = True
     embeddings: bool = True
     embedding_batch: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

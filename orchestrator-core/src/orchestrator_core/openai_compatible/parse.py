@@ -2,18 +2,22 @@
 
 This is the hot path of every streamed token: plain dictionaries, no models, no validation beyond what would
 otherwise corrupt an answer. A wrong shape surfaces as `ProviderBadResponse`.
+
+Events carry the upstream's bytes for clients of the same protocol. Where a vendor's spelling would mislead such a
+client (tokens counted elsewhere, calls without an index or id, content as a list), just that is spelt OpenAI's way, and
+all else is kept.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 
 import pydantic_core
 
 from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.errors import error_in_answer
-from orchestrator_core.openai_compatible.usage import read_usage
+from orchestrator_core.openai_compatible.tool_calls import ToolCalls
+from orchestrator_core.openai_compatible.usage import as_openai_counts, read_usage
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     Adjustment,
@@ -31,7 +35,6 @@ from orchestrator_core.provider_api import (
     RefusalDelta,
     Start,
     TextDelta,
-    ToolCallDelta,
     UsageReport,
 )
 
@@ -43,17 +46,7 @@ _REASONS: Mapping[str, FinishReason] = {
     "function_call": "tool_calls",
     "model_length": "length",  # Mistral: the context window is full
 }
-_KNOWN_CALL_FIELDS = frozenset({"index", "id", "type", "function", "custom"})
 _WRONG_SHAPE = "The provider's answer does not have the shape of its protocol."
-
-
-class _Call:
-    """A tool call under way: what the wire calls it, and what was said of it so far."""
-
-    __slots__ = ("id", "named", "wire_index")
-
-    def __init__(self, wire_index: int | None, id_: str) -> None:
-        self.wire_index, self.id, self.named = wire_index, id_, False
 
 
 class AnswerParser:
@@ -85,7 +78,8 @@ class AnswerParser:
         self._replayed: ProviderMetadata | None = (
             None if dialect.replay_reasoning == "none" else {provider_id: {"field": self._reasoning_fields[0]}}
         )
-        self._calls: dict[int, list[_Call]] = {}
+        self._calls = ToolCalls(provider_id)
+        self._respelt = False
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._started = False
@@ -122,11 +116,14 @@ class AnswerParser:
                 self._part(choice.get("index") or 0, choice, choice.get("delta") or {}, events)
                 usage = usage or choice.get("usage")  # Moonshot puts it here
             if usage:
-                events.append(UsageReport(usage=read_usage(usage, reasoning_outside=self._dialect.reasoning_outside)))
+                self._usage(usage, body, events)
         # Asking for each field's type first would cost more than reading the whole chunk.
         except (AttributeError, TypeError, KeyError) as error:
             raise ProviderBadResponse(_WRONG_SHAPE) from error
         if self._native:
+            if self._respelt or self._calls.respelt:
+                data = pydantic_core.to_json(body)
+                self._respelt = self._calls.respelt = False
             if events:
                 events[0].native = NativeEvent(OPENAI_CHAT, data)
             else:
@@ -156,11 +153,12 @@ class AnswerParser:
                     self._finish(index, None, events)
             usage = body.get("usage") or choices[0].get("usage")
             if usage:
-                events.append(UsageReport(usage=read_usage(usage, reasoning_outside=self._dialect.reasoning_outside)))
+                self._usage(usage, body, events)
         except (AttributeError, TypeError, KeyError) as error:  # as above
             raise ProviderBadResponse(_WRONG_SHAPE) from error
         if self._native:
-            events[0].native = NativeEvent(OPENAI_CHAT, data)
+            respelt = self._respelt or self._calls.respelt
+            events[0].native = NativeEvent(OPENAI_CHAT, pydantic_core.to_json(body) if respelt else data)
         return events
 
     def _start(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
@@ -175,9 +173,14 @@ class AnswerParser:
             )
         )
 
-    def _part(
-        self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
-    ) -> None:
+    def _usage(self, wire: Mapping[str, Json], body: dict[str, Json], events: list[ChatEvent]) -> None:
+        usage = read_usage(wire, reasoning_outside=self._dialect.reasoning_outside)
+        events.append(UsageReport(usage=usage))
+        counts = as_openai_counts(wire, usage)
+        if counts is not None or not body.get("usage"):
+            body["usage"], self._respelt = counts or wire, True
+
+    def _part(self, index: int, choice: Mapping[str, Json], message: dict[str, Json], events: list[ChatEvent]) -> None:
         """Read a delta or a whole message: their fields are the same."""
         if type(index) is not int:
             raise TypeError("the index of a choice is no number")
@@ -192,7 +195,7 @@ class AnswerParser:
             if type(content) is str:
                 events.append(TextDelta(index, text=content))
             else:
-                self._content_parts(index, content, events)
+                self._content_parts(index, message, events)
         if message.get("refusal"):
             events.append(RefusalDelta(index, text=_string(message["refusal"])))
         if message.get("audio"):  # spoken answers; the sound itself goes to native clients only
@@ -201,24 +204,28 @@ class AnswerParser:
                 events.append(TextDelta(index, text=_string(transcript)))
         if message.get("tool_calls"):
             whole = "message" in choice
-            events += [self._call(index, call, whole=whole) for call in message["tool_calls"]]
+            events += [self._calls.read(index, call, whole=whole) for call in message["tool_calls"]]
         elif message.get("function_call"):  # the form before tool_calls, still spoken by old servers
-            events.append(self._call(index, {"index": 0, "function": message["function_call"]}, whole=False))
+            call = {"index": 0, "id": "", "function": message["function_call"]}
+            events.append(self._calls.read(index, call, whole=False))
         reason = choice.get("finish_reason")
         if reason and index not in self._finished:
             self._finish(index, reason, events)
 
-    def _content_parts(self, index: int, parts: Json, events: list[ChatEvent]) -> None:
+    def _content_parts(self, index: int, message: dict[str, Json], events: list[ChatEvent]) -> None:
         """Read content that is a list: Mistral's `thinking` and `text` parts, or plain strings."""
+        parts = message["content"]
         if not isinstance(parts, list):
             raise TypeError("content is neither text nor parts")
+        texts: list[str] = []
+        thoughts: list[str] = []
         for part in parts:
-            if isinstance(part, str):
-                events.append(TextDelta(index, text=part))
-                continue
-            kind = part.get("type")
-            if kind == "text" and part.get("text"):
-                events.append(TextDelta(index, text=_string(part["text"])))
+            kind = "text" if isinstance(part, str) else part.get("type")
+            if kind == "text":
+                text = _string(part if isinstance(part, str) else part.get("text") or "")
+                if text:
+                    texts.append(text)
+                    events.append(TextDelta(index, text=text))
             elif kind == "refusal" and part.get("refusal"):
                 events.append(RefusalDelta(index, text=_string(part["refusal"])))
             elif kind == "thinking":
@@ -226,49 +233,12 @@ class AnswerParser:
                 if not isinstance(thinking, str):
                     thinking = "".join(piece.get("text") or "" for piece in thinking)
                 if thinking:
+                    thoughts.append(thinking)
                     events.append(ReasoningDelta(index, self._replayed, text=thinking))
-
-    def _call(self, choice: int, wire: Mapping[str, Json], *, whole: bool) -> ToolCallDelta:
-        """Read a tool call or a fragment of one.
-
-        Vendors differ in every field: no index (xAI in whole bodies), one index for all calls (Mistral), an
-        empty id in later fragments (DashScope), no id at all. A fragment continues the last call with its index,
-        unless it names another id.
-        """
-        calls = self._calls.setdefault(choice, [])
-        wire_index, id_ = wire.get("index"), wire.get("id") or ""
-        position = -1
-        if not whole:
-            for place in range(len(calls) - 1, -1, -1):
-                known = calls[place]
-                if known.wire_index == wire_index and (not id_ or known.id == id_):
-                    position = place
-                    break
-        function = wire.get("function") or wire.get("custom") or {}
-        arguments = function.get("arguments")
-        if arguments is None:
-            arguments = function.get("input") or ""
-        elif type(arguments) is not str:  # an object where the protocol has text
-            arguments = pydantic_core.to_json(arguments).decode()
-        name = _string(function.get("name") or "")
-        if position < 0:
-            call = _Call(wire_index, _string(id_) or f"call_{uuid.uuid4().hex[:24]}")
-            call.named = bool(name)
-            calls.append(call)
-            return ToolCallDelta(
-                choice, self._call_metadata(wire), None, len(calls) - 1, call.id, name or None, arguments
-            )
-        call = calls[position]
-        new_name = None if call.named else name or None  # some servers repeat it in every fragment
-        call.named = call.named or bool(name)
-        return ToolCallDelta(choice, None, None, position, None, new_name, arguments)
-
-    def _call_metadata(self, wire: Mapping[str, Json]) -> ProviderMetadata | None:
-        """Keep what must come back with the call, such as Gemini's signatures in `extra_content`."""
-        kept = {name: wire[name] for name in wire.keys() - _KNOWN_CALL_FIELDS}
-        if wire.get("type") == "custom":
-            kept["type"] = "custom"
-        return {self._provider_id: kept} if kept else None
+        message["content"] = "".join(texts) or None
+        if thoughts:
+            message["reasoning_content"] = "".join(thoughts)
+        self._respelt = True
 
     def _finish(self, index: int, reason: str | None, events: list[ChatEvent]) -> None:
         if reason in ("error", "insufficient_system_resource"):  # the latter is DeepSeek's

@@ -75,7 +75,7 @@ class OpenAICompatibleProvider(ProviderHooks):
         parser = AnswerParser(
             self.dialect,
             self.context.provider_id,
-            native=request.native is not None and request.native.dialect == OPENAI_CHAT and self.dialect.native_answer,
+            native=request.native is not None and request.native.dialect == OPENAI_CHAT,
             adjustments=tuple(report.adjustments),
             choices=request.n or 1,
         )
@@ -122,7 +122,7 @@ class OpenAICompatibleProvider(ProviderHooks):
                 )
                 check_answer(response.status, response.headers, response.body, self.context.clock())
                 parts.append(parse_embeddings(response.body, len(request.input[number * size :][:size])))
-                if native and self.dialect.native_answer and len(bodies) == 1:
+                if native and len(bodies) == 1:
                     parts[0].native = NativeEvent(OPENAI_EMBEDDINGS, response.body)
         except ProviderRefused as error:
             self._hint(error, request.model)

@@ -38,6 +38,25 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> 
     return Usage(prompt - cached - written, cached, written, completion, reasoning)
 
 
+def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] | None:
+    """Return a `usage` object as clients of OpenAI read it, or None where it already is one.
+
+    Args:
+        wire: The vendor's object; what else it holds is kept.
+        usage: What it means.
+    """
+    details = wire.get("prompt_tokens_details") or {}
+    cached, output = usage.cached_input_tokens, usage.total_output
+    if _count(details, "cached_tokens") == cached and _count(wire, "completion_tokens") == output:
+        return None
+    return {
+        **wire,
+        "completion_tokens": output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {**details, "cached_tokens": cached},
+    }
+
+
 def _count(wire: Mapping[str, Json], name: str) -> int:
     value = wire.get(name)
     return value if type(value) is int and value > 0 else 0

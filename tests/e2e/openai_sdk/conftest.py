@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
+
+from orchestrator_core.provider_api import ChatEvent, ChatRequest, EmbeddingRequest, EmbeddingResponse, hookimpl
+from orchestrator_openai import OpenAIProvider
+from scripted_gateway import served
 
 UPSTREAM_KEY = "sk-proj-" + "Ab1" * 20
 
@@ -65,15 +70,41 @@ async def direct(upstream: Upstream) -> AsyncIterator[AsyncOpenAI]:
         yield client
 
 
-@pytest.fixture
-def gateway_url(upstream: Upstream, gateway_process: Callable[..., Any]) -> str:
-    environ = {
+def environment(upstream: Upstream) -> Mapping[str, str]:
+    """What a gateway in front of the upstream is configured with."""
+    return {
         "OPENAI_API_KEY": UPSTREAM_KEY,
         "OPENAI_BASE_URL": upstream.url,
         "ORCHESTRATOR_ALIASES": '{"fast": "openai/gpt-4o-mini"}',
         "MONITORING_ENABLED": "false",
     }
-    url: str = gateway_process(environ=environ).url
+
+
+class TranslatedOpenAI(OpenAIProvider):
+    """OpenAI behind the canonical form: no byte of a request or an answer passes through."""
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        async with aclosing(super().chat(replace(request, native=None))) as events:
+            async for event in events:
+                yield event
+
+    @hookimpl
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        return await super().embed(replace(request, native=None))
+
+
+@pytest.fixture(params=[OpenAIProvider, TranslatedOpenAI], ids=["native", "translated"])
+async def gateway_url(request: pytest.FixtureRequest, upstream: Upstream, tmp_path: Path) -> AsyncIterator[str]:
+    """A gateway that passes through, and one that translates: applications see no difference."""
+    async with served(tmp_path, [request.param], environment(upstream)) as gateway:
+        yield gateway.url
+
+
+@pytest.fixture
+def process_url(upstream: Upstream, gateway_process: Callable[..., Any]) -> str:
+    """A gateway as its users run it."""
+    url: str = gateway_process(environ=environment(upstream)).url
     return url
 
 

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import openai
+import pytest
 from openai import AsyncOpenAI
+
+
+@pytest.fixture
+def gateway_url(process_url: str) -> str:
+    return process_url
+
 
 Recordings = Callable[[str], Sequence[dict[str, Any]]]
 STAND_IN = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}

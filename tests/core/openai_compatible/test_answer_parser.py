@@ -271,10 +271,9 @@ def test_a_client_of_openai_gets_content_as_text() -> None:
 def test_a_client_of_openai_gets_openai_counts() -> None:
     last = chunk(finish="stop")
     last["choices"][0]["usage"] = {"prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 13, "cached_tokens": 8}
-    assert carried(last)[0]["usage"] == {
-        **last["choices"][0]["usage"],
-        "prompt_tokens_details": {"cached_tokens": 8},
-    }
+    spelt = carried(last)[0]
+    assert spelt["usage"] == {**last["choices"][0]["usage"], "prompt_tokens_details": {"cached_tokens": 8}}
+    assert "usage" not in spelt["choices"][0]
     outside = {
         "prompt_tokens": 1,
         "completion_tokens": 5,

@@ -126,12 +126,13 @@ def assert_only_respelt(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert usage["prompt_tokens"] + usage["completion_tokens"] == usage["total_tokens"]
         assert usage["completion_tokens"] >= reasoning
     for choice, original in zip(ours["choices"], theirs["choices"], strict=True):
+        moved: dict[str, Any] = {"delta": None, "message": None, "usage": None}
         message = choice.get("delta") or choice.get("message") or {}
         assert message.get("content") is None or isinstance(message["content"], str)
         for call in message.get("tool_calls") or []:
             assert call["id"]
             assert "message" in choice or isinstance(call["index"], int)
-        assert {**choice, "delta": 0, "message": 0} == {**original, "delta": 0, "message": 0}
+        assert {**original, **moved} == {**choice, **moved}
     kept = ours.keys() - {"usage", "choices"}
     assert {name: ours[name] for name in kept} == {name: theirs[name] for name in kept}
     assert theirs.keys() - {"usage", "choices"} == kept

@@ -114,7 +114,8 @@ class AnswerParser:
             usage = body.get("usage")
             for choice in body.get("choices") or ():
                 self._part(choice.get("index") or 0, choice, choice.get("delta") or {}, events)
-                usage = usage or choice.get("usage")  # Moonshot puts it here
+                if choice.get("usage"):  # Moonshot puts it here, where no client of OpenAI looks for it
+                    usage = usage or choice.pop("usage")
             if usage:
                 self._usage(usage, body, events)
         # Asking for each field's type first would cost more than reading the whole chunk.

@@ -175,11 +175,12 @@ async def test_a_callers_own_key_is_used_alone_and_nowhere_else(start: Any) -> N
     bench.one.scripts.append([ProviderAuthFailed("401")])
     own = Secret("the-callers-own-key")
 
-    with pytest.raises(ProviderAuthFailed):
+    with pytest.raises(ProviderAuthFailed) as caught:
         await bench.gateway.chat(
             ANONYMOUS, Selection(provider="one", fallbacks=("two",), credential=own), request(bench)
         )
 
+    assert caught.value.status == 401
     assert asked(bench) == (1, 0)
     assert bench.one.requests[0].credential == own
 

@@ -34,7 +34,7 @@ from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
 from orchestrator_core.sessions.store import SessionStore
-from orchestrator_core.telemetry.cost import price
+from orchestrator_core.telemetry.cost import load_tables, price
 from orchestrator_core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -74,6 +74,9 @@ class Gateway:
             StorageError: The store cannot be opened.
         """
         await asyncio.gather(self.store.open(), self.registry.start())
+        if any(provider.info.price_id for provider in self.registry.usable):
+            # In a thread, and waited for by nobody: reading the tables takes a quarter of a second.
+            self._own(asyncio.to_thread(load_tables))
 
     async def close(self) -> None:
         """Finish what must be stored, then close everything."""

@@ -19,6 +19,7 @@ from orchestrator_core.provider_api import (
     Deadline,
     EmbeddingRequest,
     GatewayError,
+    ProviderAuthFailed,
     ProviderNotConfigured,
     ProviderQuotaExhausted,
     ProviderRateLimited,
@@ -121,7 +122,9 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], keys: 
         return opened
     except GatewayError as error:
         code = error.code
-        if isinstance(error, ProviderQuotaExhausted) and credential is not None and call.credential is None:
+        if call.credential is not None and isinstance(error, ProviderAuthFailed):
+            error.status = 401  # the key is the caller's own, and so is the mistake
+        elif credential is not None and isinstance(error, ProviderQuotaExhausted):
             keys.exhausted(credential)
         raise
     finally:

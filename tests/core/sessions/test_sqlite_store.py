@@ -153,11 +153,22 @@ async def test_deleted_text_is_in_no_file(store: SqliteStore, path: Path) -> Non
     assert word.encode() in contents(path)
 
     await store.delete_session(TENANT, session)
-    await store.ping()
-    await store._writer.run(lambda connection: connection.execute("PRAGMA user_version").fetchone())
     assert word.encode() not in contents(path)
     assert other.encode() in contents(path)
     assert await texts(store, kept) == [other, f"re: {other}"]
+
+
+async def test_deleted_text_goes_when_a_foreign_reader_has_ended(store: SqliteStore, path: Path) -> None:
+    word = b"quetzalcoatlus"
+    session = (await talk(store, word.decode())).session.id
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as foreign:
+        foreign.execute("BEGIN")
+        foreign.execute("SELECT * FROM messages").fetchall()
+        await store.delete_session(TENANT, session)
+        assert word in contents(path)
+    await asyncio.sleep(1.0)
+    await store.ping()
+    assert word not in contents(path)
 
 
 def contents(path: Path) -> bytes:

@@ -193,7 +193,6 @@ class Worker:
             while batch := self._take():
                 self._work(connection, [job for job in batch if not job.abandoned])
                 self._call(self._settle, batch)
-                self._rest(connection)
         self._call(_succeed, ended)
 
     def _take(self) -> list[Job[Any]]:
@@ -215,9 +214,6 @@ class Worker:
     def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
         """Do a batch of jobs: each has its result or its error afterwards."""
         raise NotImplementedError
-
-    def _rest(self, connection: sqlite3.Connection) -> None:
-        """Do what can be done after a batch, when its callers have been told."""
 
     def _settle(self, batch: Sequence[Job[Any]]) -> None:
         self._load -= len(batch)

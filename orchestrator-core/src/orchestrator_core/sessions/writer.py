@@ -14,6 +14,8 @@ from orchestrator_core.sessions.worker import Job, Worker
 BATCH = 128
 """The most jobs of one transaction."""
 
+_SCRUB_AGAIN = 1.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,10 +32,11 @@ class Writer(Worker):
         """Make a writer; `start` it. The arguments are those of `Worker`."""
         super().__init__(name, connect, batch=BATCH, capacity=capacity, budget=budget)
         self._scrub = False
+        self._scrub_after = 0.0
 
     def scrub(self) -> None:
-        """From within a job: rid the log of what the job deletes, when it is committed."""
-        self._scrub = True
+        """From within a job: rid the log of what the job deletes, when it is committed and before it is told."""
+        self._scrub, self._scrub_after = True, 0.0
 
     def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
         waiting = list(jobs)
@@ -44,6 +47,7 @@ class Writer(Worker):
                 _rollback(connection)
                 waiting = self._after_failure(connection, waiting, error)
             else:
+                self._truncate_log(connection)
                 return
 
     def _after_failure(
@@ -66,15 +70,18 @@ class Writer(Worker):
                 self._work(connection, [job])
         return []
 
-    def _rest(self, connection: sqlite3.Connection) -> None:
-        if not self._scrub or not self._queue.empty():
+    def _truncate_log(self, connection: sqlite3.Connection) -> None:
+        """Rid the log of deleted text; a reader of another process may delay it."""
+        now = time.monotonic()
+        if not self._scrub or now < self._scrub_after:
             return
         try:
             blocked, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
             logger.warning("deleted text stays in the write-ahead log for now: %s", error)
-        else:
-            self._scrub = bool(blocked)
+            blocked = True
+        self._scrub = bool(blocked)
+        self._scrub_after = now + _SCRUB_AGAIN
 
 
 def _commit(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:

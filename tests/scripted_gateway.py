@@ -93,8 +93,8 @@ async def served(
     providers, scripted = [], {}
     for plugin in plugins:
         own = config.provider(plugin.info, plugin.settings_model)
-        name, client = plugin.info.name, clients.client(plugin.info.auth)
-        instance = plugin(ProviderContext(provider_id=name, settings=own.settings, client=client))
+        name, upstream = plugin.info.name, clients.client(plugin.info.auth)
+        instance = plugin(ProviderContext(provider_id=name, settings=own.settings, client=upstream))
         providers.append(Provider(instance, own.keys))
         if isinstance(instance, ScriptedProvider):
             scripted[name] = instance

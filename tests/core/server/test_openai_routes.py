@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fake_providers.scripted import ScriptedProvider, answer
+from fake_providers.scripted import ScriptedProvider, Step, answer
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     Adjustment,
@@ -158,7 +158,7 @@ async def test_an_error_before_the_first_content_has_a_status(gateway: Served) -
 
 
 async def test_an_error_after_it_is_the_last_event(gateway: Served) -> None:
-    script = [Start(), TextDelta(text="a"), ProviderFailed("Broken.")]
+    script: list[Step] = [Start(), TextDelta(text="a"), ProviderFailed("Broken.")]
     gateway.plugins["scripted"].scripts.append(script)
     reply = await gateway.post(PATH, ask(stream=True))
     assert reply.status == 200

@@ -105,7 +105,7 @@ async def test_a_stream_with_and_without_usage(upstream: Any, client: AsyncOpenA
     usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}
     upstream.play(events(delta(role="assistant", content="Sun"), delta(content="ny."), delta("stop"), usage))
     for options, reported in (({}, []), ({"stream_options": {"include_usage": True}}, [7])):
-        stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True, **options)
+        stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True, extra_body=options)
         chunks = [chunk async for chunk in stream]
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Sunny."
         assert [c.usage.total_tokens for c in chunks if c.usage] == reported
@@ -189,23 +189,25 @@ async def test_errors(upstream: Any, client: AsyncOpenAI) -> None:
     upstream.play({"error": {"message": "Slow down.", "type": "requests", "code": "rate_limit_exceeded"}}, 429)
     with pytest.raises(openai.RateLimitError):
         await client.chat.completions.create(model=MODEL, messages=QUESTION)
+    wrong: list[Any] = [{"role": "user", "content": 5}]
     with pytest.raises(openai.BadRequestError) as local:
-        await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": 5}])  # type: ignore[typeddict-item]  # wrong on purpose
+        await client.chat.completions.create(model=MODEL, messages=wrong)
     assert local.value.param == "messages.0.content"
 
 
 async def test_a_stream_that_breaks_off_is_an_error(upstream: Any, client: AsyncOpenAI) -> None:
     upstream.play(events(delta(role="assistant", content="Sun"), done=False))
     stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True)
-    seen: list[str] = []
+    seen = ""
 
     async def read() -> None:
+        nonlocal seen
         async for chunk in stream:
-            seen.append(chunk.choices[0].delta.content or "")
+            seen += chunk.choices[0].delta.content or ""
 
     with pytest.raises(openai.APIError) as caught:
         await read()
-    assert "".join(seen) == "Sun"
+    assert seen == "Sun"
     assert caught.value.code == "provider_bad_response"
 
 

@@ -21,6 +21,7 @@ from orchestrator_core.provider_api import (
     ModelInfo,
     NativeEvent,
     NativeOnly,
+    ProviderAuthFailed,
     ProviderContext,
     ProviderFailed,
     ProviderInfo,
@@ -173,6 +174,23 @@ async def test_the_configured_chain_answers(gateway: Served) -> None:
     assert reply.headers["x-orchestrator-provider"] == "second"
     assert reply.headers["x-orchestrator-attempts"] == "2"
     assert reply.json["choices"][0]["message"]["content"] == "pong"
+
+
+async def test_a_key_of_the_caller_stays_with_its_provider(gateway: Served) -> None:
+    refusal: list[Step] = [ProviderAuthFailed("Refused.")]
+    gateway.plugins["scripted"].scripts.extend([refusal, refusal])
+    reply = await gateway.post(PATH, ask(), X_Provider_Key="own-key")
+    assert reply.status == 401
+    assert reply.json["error"]["code"] == "provider_auth_failed"
+    assert not gateway.plugins["second"].requests
+    assert (await gateway.post(PATH, ask())).headers["x-orchestrator-provider"] == "second"
+
+
+async def test_nobody_else_gives_vectors(gateway: Served) -> None:
+    gateway.plugins["scripted"].scripts.extend([[ProviderFailed("Broken.")]] * 2)
+    reply = await gateway.post("/v1/embeddings", {"model": "scripted/e", "input": "a"})
+    assert reply.status == 502
+    assert not gateway.plugins["second"].requests
 
 
 @pytest.mark.parametrize(

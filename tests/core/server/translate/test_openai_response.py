@@ -173,6 +173,10 @@ def test_tool_calls_begin_with_id_and_name_and_have_arguments() -> None:
     ]
 
 
+def test_half_a_surrogate_pair_breaks_nothing() -> None:
+    assert deltas([Start(), TextDelta(text="\ud83d"), Finish()])[1] == {"content": "?"}
+
+
 def test_alternatives_have_a_role_each() -> None:
     events = [Start(), TextDelta(1, text="b"), TextDelta(0, text="a"), Finish(0), Finish(1)]
     roles = [c["choices"][0]["index"] for c in chunks(events) if "role" in c["choices"][0]["delta"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from orchestrator_core.orchestration import Answer, EmbeddingAnswer, Fold, TurnA
 from orchestrator_core.provider_api import ChatResponse, Json
 from orchestrator_core.server.context import request_id
 from orchestrator_core.server.sse import EventWriter
+from orchestrator_core.server.translate.openai_response import encode
 from orchestrator_core.server.translate.openai_stream import ChunkWriter
 
 OpenAnswer: TypeAlias = Answer | TurnAnswer
@@ -92,8 +92,7 @@ async def stream(
 
 def json_response(body: Json, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
-    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return raw_response(data, headers)
+    return raw_response(encode(body), headers)
 
 
 def raw_response(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -7,6 +7,7 @@ and `files`, for media that a model made.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 
@@ -44,6 +45,11 @@ def completion(response: ChatResponse, *, model: str, request_id: str) -> dict[s
     if response.usage is not None:
         body["usage"] = usage(response.usage)
     return body
+
+
+def encode(body: Json) -> bytes:
+    """Write JSON in UTF-8. Halves of surrogate pairs, which a model may be cut off in, have no place there."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def message_object(message: Message) -> dict[str, Json]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -24,7 +23,7 @@ from orchestrator_core.provider_api import (
     UsageReport,
     WholePart,
 )
-from orchestrator_core.server.translate.openai_response import media, reasoning_detail, usage
+from orchestrator_core.server.translate.openai_response import encode, media, reasoning_detail, usage
 
 DONE = b"[DONE]"
 """The data of the event that ends a stream."""
@@ -68,7 +67,7 @@ class ChunkWriter:
     def end(self) -> Iterator[bytes]:
         """Yield what ends a stream that is complete: the usage where it was asked for, and the last mark."""
         if self._include_usage and self._usage is not None and not self._native:
-            yield _dump({**self._frame, "choices": [], "usage": usage(self._usage)})
+            yield encode({**self._frame, "choices": [], "usage": usage(self._usage)})
         yield DONE
 
     def _translate(self, event: ChatEvent) -> Iterator[bytes]:
@@ -143,7 +142,7 @@ class ChunkWriter:
         chunk = {**self._frame, "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None
-        return _dump(chunk)
+        return encode(chunk)
 
 
 class _ChoiceState:
@@ -173,7 +172,3 @@ def _only_usage(event: ChatEvent, native: NativeEvent) -> bool:
         return False
     chunk = jiter.from_json(native.data)
     return isinstance(chunk, dict) and not chunk.get("choices")
-
-
-def _dump(value: Json) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -6,13 +6,15 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import httpx
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.secret import Secret
+
+if TYPE_CHECKING:
+    import httpx  # its types only: importing it costs 100 ms, and its command line more
 
 
 class ProviderSettings(BaseModel):

@@ -7,9 +7,9 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import aiohttp
-import httpx
 
 from orchestrator_core.provider_api import (
     Auth,
@@ -24,9 +24,11 @@ from orchestrator_core.provider_api import (
     UpstreamStream,
 )
 from orchestrator_core.upstream.failures import before_headers
-from orchestrator_core.upstream.httpx_adapter import make_response, read_request
 from orchestrator_core.upstream.limits import RETRY_AFTER, CallGate, UpstreamLimits
 from orchestrator_core.upstream.stream import Answer
+
+if TYPE_CHECKING:
+    import httpx
 
 KEEP_ALIVE = 30.0
 """Seconds for which an idle connection is kept: shorter than the load balancers of the vendors keep theirs."""
@@ -88,6 +90,9 @@ class PooledClient:
         self, request: httpx.Request, *, deadline: Deadline, credential: Secret | None = None
     ) -> httpx.Response:
         """Send any request, see `UpstreamClient.send`."""
+        # Whoever has a request of httpx has imported it; all others need not pay for it.
+        from orchestrator_core.upstream.httpx_adapter import make_response, read_request  # noqa: PLC0415
+
         headers, body = await read_request(request)
         answer = await self.request(
             request.method, str(request.url), deadline=deadline, credential=credential, headers=headers, body=body

@@ -113,11 +113,14 @@ def validate(model: type[M], value: Mapping[str, Json]) -> M:
     except ValidationError as problem:
         found = problem.errors(include_url=False, include_context=True, include_input=False)
     # Outside the except block, so that the error, which holds the input, is not kept as the context of ours.
-    problems = {_path(value, error["loc"]): _message(error) for error in reversed(found)}
-    named = [f"{path}: {message}" for path, message in reversed(problems.items())]
-    more = len(named) - _SHOWN_PROBLEMS
-    text = "; ".join(named[:_SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
-    raise InvalidRequest(f"{text}."[:1000], param=next(reversed(problems)))
+    problems: dict[str, str] = {}
+    for error in found:
+        problems.setdefault(_path(value, error["loc"]), _message(error))
+    # Of a union, the member that the value nearly is says most; the others only say that it is not theirs.
+    paths = [path for path in problems if not any(other.startswith(f"{path}.") for other in problems)]
+    text = "; ".join(f"{path}: {problems[path]}" for path in paths[:_SHOWN_PROBLEMS])
+    more = len(paths) - _SHOWN_PROBLEMS
+    raise InvalidRequest(f"{text}{f'; and {more} more' if more > 0 else ''}."[:1000], param=paths[0])
 
 
 def _message(error: Any) -> str:

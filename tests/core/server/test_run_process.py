@@ -1,0 +1,156 @@
+"""The process: from the start to the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEY = "sk-proj-" + "Ab1" * 20
+OTHER = "sk-proj-" + "Cd2" * 20
+SAFE = {
+    "ENVIRONMENT": "production",
+    "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+    "OPENAI_API_KEY": KEY,
+    "ORCHESTRATOR_CLIENT_KEY": "9f2c4b7a1d3e5f60718293a4b5c6d7e8",
+    "SERVER_HOST": "127.0.0.1",
+    "MONITORING_ENABLED": "false",
+}
+
+
+def serve(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a gateway that is expected to end by itself."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("orchestrator")), "serve", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environ},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def get(url: str, **headers: str) -> tuple[int, Any]:
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.loads(refused.read())
+
+
+def test_the_report_at_the_start(gateway_process: Callable[..., Any]) -> None:
+    gateway = gateway_process(environ={"OPENAI_API_KEY": KEY, "MONITORING_ENABLED": "false"})
+    lines = gateway.output().splitlines()
+    key, cors, address = (
+        next(index for index, line in enumerate(lines) if begin in line)
+        for begin in (f"openai: sk-proj-****{KEY[-4:]} valid", "CORS: ", f"Listening on {gateway.url}")
+    )
+    assert key < cors < address
+    assert KEY not in gateway.output()
+    assert gateway.stop() == 0
+
+
+def test_production_starts_with_what_it_needs_and_asks(gateway_process: Callable[..., Any]) -> None:
+    gateway = gateway_process(environ=SAFE)
+    assert get(f"{gateway.url}/api/health")[0] == 200
+    assert get(f"{gateway.url}/api/providers")[0] == 401
+    known = {"Authorization": f"Bearer {SAFE['ORCHESTRATOR_CLIENT_KEY']}"}
+    assert get(f"{gateway.url}/api/providers", **known)[0] == 200
+    assert gateway.stop() == 0
+
+
+def test_production_names_every_reason_and_no_value(tmp_path: Path) -> None:
+    refused = serve(
+        tmp_path,
+        {
+            "ENVIRONMENT": "production",
+            "CORS_ALLOWED_ORIGINS": "http://plain.example.com",
+            "ORCHESTRATOR_CLIENT_KEY": "too-short-a-key",
+            "OPENAI_API_KEY": "your-key-here",
+        },
+    )
+    assert refused.returncode == 78
+    printed = refused.stdout + refused.stderr
+    for name in ("CORS_ALLOWED_ORIGINS", "ORCHESTRATOR_CLIENT_KEY", "OPENAI_API_KEY"):
+        assert name in refused.stderr
+    for value in ("plain.example.com", "too-short-a-key", "your-key-here"):
+        assert value not in refused.stderr, value
+    assert "too-short-a-key" not in printed
+    assert not (tmp_path / "orchestrator.db").exists()
+
+
+def test_an_address_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = serve(tmp_path, {}, "--port", str(port))
+    assert refused.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_is_clean(gateway_process: Callable[..., Any], sign: signal.Signals) -> None:
+    gateway = gateway_process(environ={"MONITORING_ENABLED": "true", "METRICS_COLLECTION_INTERVAL": "1"})
+    begun = time.monotonic()
+    assert gateway.stop(sign) == 0
+    assert time.monotonic() - begun < 3
+    assert "Traceback" not in gateway.output()
+    assert "never retrieved" not in gateway.output()
+
+
+def test_requests_under_way_are_finished(gateway_process: Callable[..., Any]) -> None:
+    gateway = gateway_process(environ={"ORCHESTRATOR_SHUTDOWN_GRACE": "5", "MONITORING_ENABLED": "false"})
+    host, port = gateway.url.removeprefix("http://").split(":")
+    body = b'{"message": "hello"}'
+    head = f"POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(head.encode() + b"Connection: close\r\n\r\n" + body[:5])
+        time.sleep(0.3)
+        stopped: list[int] = []
+        stopper = threading.Thread(target=lambda: stopped.append(gateway.stop()))
+        stopper.start()
+        time.sleep(0.3)
+        assert get(f"{gateway.url}/health/ready")[0] == 503
+        assert get(f"{gateway.url}/health/live")[0] == 200
+        assert get(f"{gateway.url}/api/sessions")[1]["code"] == "shutting_down"
+        slow.sendall(body[5:])
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))
+    stopper.join()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"hello" in answer
+    assert stopped == [0]
+
+
+def test_new_keys_are_taken_without_a_restart(gateway_process: Callable[..., Any], tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.touch(0o600)
+    dotenv.write_text("OPENAI_API_KEY=your-key-here\n")
+    gateway = gateway_process(environ={"MONITORING_ENABLED": "false"})
+    assert get(f"{gateway.url}/health")[1]["openai_configured"] is False
+    dotenv.write_text(f"OPENAI_API_KEY={OTHER}\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 5
+    while not get(f"{gateway.url}/health")[1]["openai_configured"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    dotenv.write_text("SERVER_PORT=nonsense\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    while "Keys not reloaded" not in gateway.output():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert get(f"{gateway.url}/health")[1]["openai_configured"] is True
+    assert OTHER not in gateway.output()
+    assert gateway.stop() == 0

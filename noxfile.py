@@ -60,9 +60,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check the types of every source, strictly, and of the file that plays a user of the contract."""
     install(session, "typing")
-    for path in DISTRIBUTIONS:
-        session.run("mypy", f"{path}/src")
-    session.run("mypy", "tests/typing", "docs/tutorial", "noxfile.py")
+    session.run("mypy", *(f"{path}/src" for path in DISTRIBUTIONS), "tests/typing", "docs/tutorial")
 
 
 @nox.session

@@ -296,3 +296,41 @@ async def test_stopping_finishes_what_must_be_stored(start: Any) -> None:
 
     stored = await history(bench, opened.session_id)
     assert {m.turn_state for m in stored} == {"interrupted"}
+
+
+async def test_an_end_that_cannot_be_stored_is_stored_later(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator_core.orchestration.gateway.FINISH_DELAYS", (0.01, 0.01, 0.01))
+    bench = await start()
+    store, finish = bench.gateway.store, bench.gateway.store.finish_turn
+    left = 2
+
+    async def full(*args: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise StorageFull("no room")
+        return await finish(*args)
+
+    monkeypatch.setattr(store, "finish_turn", full)
+    opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "ping"))
+    with pytest.raises(StorageFull):
+        await opened.result()
+    while bench.gateway._tasks:
+        await asyncio.sleep(0.01)
+
+    assert [(m.message.text, m.turn_state) for m in await history(bench, opened.session_id)] == [
+        ("ping", "complete"),
+        ("pong", "complete"),
+    ]
+
+
+async def test_a_new_summary_is_told_once(start: Any) -> None:
+    bench = await start(SESSION_SUMMARIZATION_THRESHOLD=2)
+    results = [await say(bench, "question one about the weather in Paris")]
+    for text in ("two", "three", "four", "five"):
+        results.append(await say(bench, f"question {text} about the weather in Paris", results[0].session.id))
+
+    told = [result.was_summarized for result in results]
+    page = await bench.gateway.store.get_session(ANONYMOUS.tenant, results[0].session.id)
+    assert page.summary is not None
+    assert 1 <= sum(told) <= len([r for r in bench.one.requests if r.messages[0].text.startswith("Condense")])

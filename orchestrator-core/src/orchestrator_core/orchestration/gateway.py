@@ -29,6 +29,7 @@ from orchestrator_core.provider_api import (
     EmbeddingRequest,
     EmbeddingResponse,
     GatewayError,
+    StorageError,
 )
 from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
@@ -38,6 +39,9 @@ from orchestrator_core.telemetry.cost import load_tables, price
 from orchestrator_core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+
+FINISH_DELAYS = (0.5, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before each further try to store the end of a turn."""
 
 log = structlog.get_logger(__name__)
 
@@ -207,12 +211,30 @@ class Gateway:
         self, principal: Principal, call: Call[ChatRequest], started: StartedTurn, outcome: TurnOutcome
     ) -> FinishedTurn:
         """Store the end of a turn, and have the session summarised where that is due."""
-        finished = await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+        try:
+            finished = await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+        except StorageError:
+            self._own(self._finish_later(principal, started, outcome))
+            raise
         if self._memory.due(finished.unsummarized) and not self.stopping:
             # Without the caller's own key: that serves the caller's request only, and the request is over.
             selection = Selection(provider=call.target.provider.id, model=call.target.model)
             self._memory.schedule(principal, started.session.id, selection)
         return finished
+
+    async def _finish_later(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> None:
+        """Try to store an end until the store is back: a turn that stays pending would block its session."""
+        for delay in FINISH_DELAYS:
+            if self.stopping:
+                break
+            await asyncio.sleep(delay)
+            try:
+                await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+            except StorageError as error:
+                log.warning("turn was not stored", session_id=started.session.id, error=error.code)
+            else:
+                return
+        log.error("turn stays pending until the next start", session_id=started.session.id)
 
     def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something that must be finished even if the caller is cancelled."""

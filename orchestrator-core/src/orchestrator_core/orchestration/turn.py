@@ -199,6 +199,7 @@ class TurnAnswer:
             attempts=tuple(self._answer.attempts),
             adjustments=tuple(self._answer.adjustments),
             error_code=error_code,
+            summary_id=self._started.summary.id if self._started.summary else None,
             duration=time.monotonic() - self._begun,
         )
         async with self._held:

@@ -16,11 +16,11 @@ from orchestrator_core.provider_api import Auth, ProviderContext, ProviderInfo, 
 MakeClient = Callable[[Auth], UpstreamClient]
 
 
-class PluginClash(ConfigError):  # noqa: N818 - the name of the condition, as ConfigError's list says it
+class PluginClash(ConfigError):
     """Two distributions claim one name."""
 
 
-class UnusableInstance(Exception):  # noqa: N818 - the name of the condition
+class UnusableInstance(Exception):
     """An instance could not be made; the text says why."""
 
 

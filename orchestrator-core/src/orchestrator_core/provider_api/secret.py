@@ -75,7 +75,7 @@ class Secret:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
         """Let pydantic models hold secrets: instances only, and never in what they serialise to."""
 
-        def refuse(value: Any) -> NoReturn:
+        def refuse(_: Any) -> NoReturn:
             raise TypeError("a secret cannot be serialised")
 
         return core_schema.is_instance_schema(

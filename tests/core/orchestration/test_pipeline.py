@@ -250,3 +250,13 @@ async def test_every_try_is_counted(start: Any) -> None:
     summary = bench.gateway.metrics.provider_summary()
     assert (summary["one"]["requests"], summary["one"]["success_rate"]) == (1, 0.0)
     assert (summary["two"]["requests"], summary["two"]["success_rate"]) == (1, 1.0)
+
+
+async def test_the_configured_chain_is_not_for_embeddings(start: Any) -> None:
+    bench = await start(ORCHESTRATOR_FALLBACKS="two")
+    bench.one.scripts.extend([[ProviderFailed("no")]] * 2)
+    embedding = EmbeddingRequest(model="", input=["a"], deadline=bench.gateway.deadline(5))
+
+    with pytest.raises(ProviderFailed):
+        await bench.gateway.embed(ANONYMOUS, Selection(provider="one"), embedding)
+    assert asked(bench) == (2, 0)

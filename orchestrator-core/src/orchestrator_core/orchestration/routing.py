@@ -46,12 +46,17 @@ class Router:
             raise PermissionDenied(f"This credential may not use the provider {first.provider.id!r}.")
         targets = [first]
         if selection.credential is None:
-            chain = self._settings.fallbacks if selection.fallbacks is None else selection.fallbacks
-            for text in chain:
+            for text in self._chain(selection, operation):
                 target = self._parse(text, operation, asked=selection.fallbacks is not None)
                 if target and principal.may_use(target.provider.id) and target not in targets:
                     targets.append(target)
         return targets
+
+    def _chain(self, selection: Selection, operation: Operation) -> Sequence[str]:
+        if selection.fallbacks is not None:
+            return selection.fallbacks
+        # Vectors of another model are of another space: nobody else may answer unless the caller says so.
+        return self._settings.fallbacks if operation == "chat" else ()
 
     def parse_model(self, text: str) -> tuple[str, str | None]:
         """Read `provider/model`, an alias, or a provider's name as (provider, model).

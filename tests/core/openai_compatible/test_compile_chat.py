@@ -366,3 +366,9 @@ def test_a_request_in_another_dialect_is_compiled() -> None:
     assert "system" not in compiled(request)[0]
     mine = ask(native=NativeRequest(OPENAI_CHAT, {"x": 1}))
     assert "x" not in compiled(mine, Dialect(native_request=False))[0]
+
+
+def test_a_vendors_own_tools_stay_beside_the_functions() -> None:
+    body, _ = compiled(ask(tools=[Tool(name="add")], extra={"tools": [{"type": "web_search"}]}))
+
+    assert body["tools"] == [{"type": "function", "function": {"name": "add"}}, {"type": "web_search"}]

@@ -86,7 +86,11 @@ def _canonical(request: ChatRequest, dialect: Dialect, provider_id: str, report:
     if request.stop is not None:
         body["stop"] = list(request.stop)
     if request.tools:
-        body["tools"] = [_tool(tool, provider_id) for tool in request.tools]
+        others = body.get("tools")  # tools of the vendor's own, which core does not know
+        body["tools"] = [
+            *(_tool(tool, provider_id) for tool in request.tools),
+            *(others if isinstance(others, list) else ()),
+        ]
     if request.tool_choice is not None:
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.response_format is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pydantic_core
@@ -13,14 +14,14 @@ from orchestrator_core.provider_api import (
     FilePart,
     FinishReason,
     ImagePart,
-    Json,
     Message,
     NamedTool,
     TextPart,
     ToolResultPart,
 )
+from orchestrator_echo.schema import instance
 
-_CALL = re.compile(r"\bcall (?P<name>[\w-]+)\s*(?P<arguments>\{.*?\})?", re.DOTALL)
+_CALL = re.compile(r"\bcall (?P<name>[\w-]+)\s*")
 _SUMMARY = "Summary of the conversation"
 
 
@@ -40,7 +41,9 @@ def plan_calls(request: ChatRequest) -> list[PlannedCall]:
     if not names or request.tool_choice == "none" or last is None or last.role != "user":
         return []
     wanted = [
-        (match["name"], match["arguments"] or "{}") for match in _CALL.finditer(last.text) if match["name"] in names
+        (match["name"], _arguments(last.text, match.end()))
+        for match in _CALL.finditer(last.text)
+        if match["name"] in names
     ]
     if isinstance(request.tool_choice, NamedTool):
         wanted = [call for call in wanted if call[0] == request.tool_choice.name] or [(request.tool_choice.name, "{}")]
@@ -85,25 +88,13 @@ def count_words(messages: Sequence[Message]) -> int:
     return sum(len(text.split()) for message in messages for text in _texts(message))
 
 
-def instance(schema: Mapping[str, Json], text: str) -> Json:
-    """Return a small value that follows a JSON Schema, with `text` wherever any text will do."""
-    if "const" in schema:
-        return schema["const"]
-    for word in ("enum", "examples"):
-        if schema.get(word):
-            return schema[word][0]
-    for word in ("anyOf", "oneOf", "allOf"):
-        if schema.get(word):
-            return instance(schema[word][0], text)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object":
-        return {name: instance(value, text) for name, value in schema.get("properties", {}).items()}
-    if kind == "array":
-        return [instance(schema.get("items", {}), text) for _ in range(schema.get("minItems", 1))]
-    if kind in ("integer", "number"):
-        return schema.get("minimum", 0)
-    return {"boolean": True, "null": None}.get(kind, text)
+def _arguments(text: str, start: int) -> str:
+    """Return the JSON object that stands at `start`, as it is written there; `{}` where there is none."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except ValueError:
+        return "{}"
+    return text[start:end] if isinstance(value, dict) else "{}"
 
 
 def _said(messages: Sequence[Message]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from orchestrator_core.provider_api import Message
 
-SHARE = 0.5
+SHARE = 0.75
 """The most characters of a summary, as a share of its source's."""
 
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")

@@ -13,7 +13,9 @@ from pathlib import Path
 from aiohttp import web
 
 from orchestrator_core.provider_api import InternalError, NotFound
+from orchestrator_core.security.authentication import Authenticator
 from orchestrator_core.security.headers import DOCUMENTATION_POLICY
+from orchestrator_core.server.context import settings
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 
@@ -55,17 +57,18 @@ async def asset(request: web.Request) -> web.Response:
     return await _file((_assets() if "/" in name else OWN) / name)
 
 
-async def openapi(_: web.Request) -> web.Response:
+async def openapi(request: web.Request) -> web.Response:
     """Serve the OpenAPI document."""
-    return web.Response(body=await asyncio.to_thread(_document), content_type="application/json")
+    asks = Authenticator.from_settings(settings(request)).asks
+    return web.Response(body=await asyncio.to_thread(_document, asks), content_type="application/json")
 
 
 @cache
-def _document() -> bytes:
+def _document(asks: bool) -> bytes:
     # Imported here, since the document describes this module too.
     from orchestrator_core.server.openapi import document  # noqa: PLC0415 - as above
 
-    return json.dumps(document(), ensure_ascii=False).encode()
+    return json.dumps(document(asks=asks), ensure_ascii=False).encode()
 
 
 async def _file(path: Path) -> web.Response:

@@ -71,13 +71,17 @@ _STRICT = Parameter(
 _RETRY_AFTER = {"description": "Seconds after which to come again.", "schema": {"type": "integer", "minimum": 1}}
 
 
-def document() -> dict[str, Any]:
-    """Return the document; it is the same for every configuration of one version."""
+def document(*, asks: bool = True) -> dict[str, Any]:
+    """Return the document; it is always the same for one version.
+
+    Args:
+        asks: Whether the gateway asks for the client's credential, as it does in production.
+    """
     schemas, references = _schemas()
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
         path = _PATTERN.sub(r"{\1}", endpoint.path)
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, references)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, references, asks=asks)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -114,7 +118,7 @@ def _operation(endpoint: Endpoint, references: Mapping[tuple[type[BaseModel], Mo
         "tags": [endpoint.tag],
         "parameters": [_parameter(parameter) for parameter in _parameters(endpoint)],
         "responses": {str(endpoint.status): _success(endpoint, references)},
-        "security": _security(endpoint),
+        "security": _security(endpoint, asks=asks),
     }
     if endpoint.description:
         operation["description"] = endpoint.description
@@ -234,10 +238,10 @@ def _takes_nothing(model: type[BaseModel]) -> bool:
     return True
 
 
-def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
+def _security(endpoint: Endpoint, *, asks: bool) -> list[dict[str, list[str]]]:
     asked: list[dict[str, list[str]]] = [{"clientKey": []}]
     if endpoint.surface in (Surface.OPENAI, Surface.ANTHROPIC):
         asked.append({"clientKeyHeader": []})
-    if endpoint.authenticated:
+    if endpoint.authenticated and asks:
         return asked
-    return [{}, *asked] if endpoint.authenticated_in_production else []
+    return [{}, *asked] if endpoint.authenticated or endpoint.authenticated_in_production else []

@@ -111,7 +111,9 @@ def _schemas() -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], Mode], di
     return dict(sorted(definitions["$defs"].items())), references
 
 
-def _operation(endpoint: Endpoint, references: Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]) -> dict[str, Any]:
+def _operation(
+    endpoint: Endpoint, references: Mapping[tuple[type[BaseModel], Mode], dict[str, Any]], *, asks: bool
+) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}",
         "summary": endpoint.summary,

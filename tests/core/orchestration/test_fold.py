@@ -154,3 +154,11 @@ def test_no_text_is_lost_or_moved_between_choices(pieces: list[tuple[int, type[T
             wanted = "".join(text for index, made, text in pieces if (index, made) == (choice.index, kind))
             found = "".join(part.text for part in choice.message.parts if isinstance(part, part_type))
             assert found == wanted
+
+
+def test_what_an_event_notes_of_a_whole_part_stays_with_the_part() -> None:
+    image = ImagePart(data="eA==", provider_metadata={"acme": {"id": 1}})
+    response = fold(Start(), WholePart(provider_metadata={"acme": {"signature": "s"}}, part=image), Finish()).response()
+
+    assert response.message.parts[0].provider_metadata == {"acme": {"id": 1, "signature": "s"}}
+    assert image.provider_metadata == {"acme": {"id": 1}}

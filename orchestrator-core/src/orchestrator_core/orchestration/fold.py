@@ -151,7 +151,10 @@ class _ChoiceFold:
 
     def add_part(self, event: WholePart) -> None:
         if event.part is not None:
-            self._append(WholePart, None).whole = event.part
+            segment = self._append(WholePart, None)
+            segment.note(event.part.provider_metadata)
+            segment.note(event.provider_metadata)
+            segment.whole = event.part.model_copy(update={"provider_metadata": segment.metadata})
             self.last = None
 
     def finish(self, event: Finish) -> None:

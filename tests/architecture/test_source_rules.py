@@ -178,3 +178,13 @@ def test_a_version_stands_once() -> None:
         if isinstance(node, ast.Constant) and node.value == version
     ]
     assert repeated == []
+
+
+def test_only_the_command_draws_tables() -> None:
+    drawing = {
+        relative(path)
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rich"
+    }
+    assert drawing == {"orchestrator-core/src/orchestrator_core/cli/output.py"}

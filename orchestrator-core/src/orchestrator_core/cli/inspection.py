@@ -50,7 +50,7 @@ async def plugin_rows(config: Config) -> Sequence[Mapping[str, Any]]:
     claims = Counter(name for plugin in found for name in _names(plugin))
     reasons: dict[str, str] = {}
     try:
-        async with discovered(config) as registry:
+        async with discovered(config, found) as registry:
             reasons = {plugin.name: plugin.reason for plugin in registry.quarantined}
     except ConfigError:
         pass  # it keeps the gateway from starting, and is said then; here it must not keep the list from being shown

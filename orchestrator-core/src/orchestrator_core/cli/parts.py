@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Registry, discover
+from orchestrator_core.plugins.discovery import assemble
+from orchestrator_core.plugins.loading import FoundPlugin
 from orchestrator_core.sessions import open_store
+from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 
 
 @asynccontextmanager
-async def discovered(config: Config) -> AsyncGenerator[Registry, None]:
+async def discovered(config: Config, found: Sequence[FoundPlugin] | None = None) -> AsyncGenerator[Registry, None]:
     """Discover the providers; their connections are closed at the end.
+
+    Args:
+        config: The configuration.
+        found: The plugins, where they have been loaded before.
 
     Raises:
         ConfigError: Names clash, or a provider's settings cannot be used.
     """
+    logging.configure(config.settings)  # to standard error: standard output is for the answer
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
     await clients.start()
     try:
-        yield await discover(config, clients.client)
+        if found is None:
+            yield await discover(config, clients.client)
+        else:
+            yield assemble(config, clients.client, found)
     finally:
         await clients.close()
 

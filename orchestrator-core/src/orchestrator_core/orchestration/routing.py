@@ -66,7 +66,7 @@ class Router:
         """
         text = self._settings.aliases.get(text, text)
         name, slash, model = text.partition("/")
-        if name in self._registry:
+        if self._registry.installed(name):
             return name, model or None
         if not slash and self._settings.default_provider:
             return self._settings.default_provider, text

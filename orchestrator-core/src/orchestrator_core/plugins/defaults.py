@@ -78,8 +78,8 @@ class DefaultHooks:
 
 def transcript(messages: Sequence[Message]) -> str:
     """Return a conversation as text, for a model that is to read it and not to take part in it."""
-    lines = (f"{message.role}: {_said(part)}" for message in messages for part in message.parts)
-    return "\n".join(line for line in lines if not line.endswith(": "))
+    parts = ((message.role, _said(part)) for message in messages for part in message.parts)
+    return "\n".join(f"{role}: {said}" for role, said in parts if said)
 
 
 def _said(part: Part) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import structlog
 
 from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.config.messages import nearest
+from orchestrator_core.config.settings import ServerEntry
 from orchestrator_core.plugins.loading import FoundPlugin, Isolated, describe, find_plugins
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.registry import QuarantinedPlugin, Registry, names_of
 from orchestrator_core.provider_api import Auth, ProviderContext, ProviderInfo, UpstreamClient
 
 MakeClient = Callable[[Auth], UpstreamClient]
+
+log = structlog.get_logger(__name__)
 
 
 class PluginClash(ConfigError):
@@ -36,13 +41,23 @@ async def discover(config: Config, make_client: MakeClient) -> Registry:
         ConfigError: A setting of a provider is wrong, or a list names a plugin that is not installed.
     """
     found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
-    return assemble(config, make_client, found)
+    registry = assemble(config, make_client, found)
+    for plugin in registry.quarantined:
+        log.error(
+            "plugin quarantined",
+            provider=plugin.name,
+            distribution=plugin.distribution,
+            version=plugin.version,
+            reason=plugin.reason,
+        )
+    return registry
 
 
 def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugin]) -> Registry:
     """Make the registry from plugins that were found; raises as `discover` does."""
     problems: list[str] = []
-    wanted = list(_wanted(config, found, problems))
+    servers = _servers(config, found)
+    wanted = list(_wanted(config, found, servers, problems))
     quarantined = [_quarantined(plugin, plugin.fault) for plugin in wanted if plugin.fault is not None]
     clashes = list(_clashes([plugin for plugin in wanted if plugin.fault is None]))
     if clashes:
@@ -53,7 +68,7 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
     for plugin in wanted:
         if plugin.cls is None:
             continue
-        for name in _instances(config, plugin, wanted, problems):
+        for name in _instances(servers, plugin, wanted, problems):
             try:
                 provider = _make(config, make_client, plugin, name)
             except ConfigError as error:
@@ -64,7 +79,12 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
                 providers.append(provider)
                 packages[provider.id] = plugin.package
                 origins[provider.id] = (plugin.distribution, plugin.version)
-    problems += _unserved(config, wanted)
+    for name, entry in servers.items():
+        unserved = _unserved(name, entry, wanted)
+        if isinstance(unserved, QuarantinedPlugin):
+            quarantined.append(unserved)
+        elif unserved is not None:
+            problems.append(unserved)
     problems += [
         f"{name!r} is the name of two providers: rename the server in [servers]."
         for name, count in _counted(providers).items()
@@ -98,53 +118,81 @@ def _make(config: Config, make_client: MakeClient, plugin: FoundPlugin, name: st
 
 
 def _instances(
-    config: Config, plugin: FoundPlugin, plugins: Sequence[FoundPlugin], problems: list[str]
+    servers: Mapping[str, ServerEntry], plugin: FoundPlugin, plugins: Sequence[FoundPlugin], problems: list[str]
 ) -> Iterator[str | None]:
     """Yield the names of the instances of a plugin; None is its own name."""
     assert plugin.cls is not None  # noqa: S101 - the caller has checked it
     if not plugin.cls.info.named_servers:
         yield None
         return
-    serving = [other for other in plugins if other.cls is not None and other.cls.info.named_servers]
-    for name, entry in config.settings.servers.items():
+    serving = _serving(plugins)
+    for name, entry in servers.items():
         if entry.plugin == plugin.cls.info.name or (entry.plugin is None and len(serving) == 1):
             yield name
-        elif entry.plugin is None and plugin is serving[0]:
-            names = ", ".join(other.name for other in serving)
-            problems.append(f"servers.{name}.plugin: say which plugin is to serve it: {names}.")
+        elif entry.plugin is None and plugin.cls.info.name == serving[0]:
+            problems.append(f"servers.{name}.plugin: say which plugin is to serve it: {', '.join(serving)}.")
 
 
-def _unserved(config: Config, plugins: Sequence[FoundPlugin]) -> Iterator[str]:
-    """Yield a problem for each named server that no plugin serves."""
-    serving = [plugin.cls.info.name for plugin in plugins if plugin.cls is not None and plugin.cls.info.named_servers]
+def _unserved(name: str, entry: ServerEntry, plugins: Sequence[FoundPlugin]) -> str | QuarantinedPlugin | None:
+    """Return why no plugin serves a named server: a problem, or, where its plugin is broken, another that is."""
+    serving = _serving(plugins)
+    if serving if entry.plugin is None else entry.plugin in serving:
+        return None
+    broken = [plugin for plugin in plugins if plugin.fault is not None]
+    if entry.plugin is None and broken:
+        reason = "no plugin that serves named servers could be loaded; see the other quarantined plugins"
+        return QuarantinedPlugin(name=name, distribution=None, version=None, reason=reason)
+    for plugin in broken:
+        if plugin.name == entry.plugin:
+            return _quarantined(plugin, plugin.fault, name)
+    if entry.plugin is None:
+        return f"servers.{name}: no installed plugin serves named servers. Install one that does."
+    return f"servers.{name}.plugin: no installed plugin of that name serves named servers."
+
+
+def _serving(plugins: Sequence[FoundPlugin]) -> Sequence[str]:
+    """Return the names of the plugins that serve named servers."""
+    return [plugin.cls.info.name for plugin in plugins if plugin.cls is not None and plugin.cls.info.named_servers]
+
+
+def _servers(config: Config, found: Sequence[FoundPlugin]) -> Mapping[str, ServerEntry]:
+    """Return the named servers that the allow-list and the block-list leave, by their own name or their plugin's."""
+    sole = serving[0] if len(serving := _serving(found)) == 1 else None
+    named = {name: _own(plugin) for plugin in found for name in _names(plugin)}
+    left = {}
     for name, entry in config.settings.servers.items():
-        if entry.plugin is not None and entry.plugin not in serving:
-            yield f"servers.{name}.plugin: no installed plugin of that name serves named servers."
-        elif not serving:
-            yield f"servers.{name}: no installed plugin serves named servers. Install one that does."
+        plugin = entry.plugin or sole
+        if _listed(config, {name, *named.get(plugin or "", ())}):
+            left[name] = entry
+    return left
 
 
-def _wanted(config: Config, found: Sequence[FoundPlugin], problems: list[str]) -> Iterator[FoundPlugin]:
+def _wanted(
+    config: Config, found: Sequence[FoundPlugin], servers: Mapping[str, ServerEntry], problems: list[str]
+) -> Iterator[FoundPlugin]:
     """Yield the plugins that the allow-list and the block-list leave."""
-    allowed, blocked = config.settings.providers, set(config.settings.disabled_providers)
-    servers = config.settings.servers
-    names = {name for plugin in found for name in (*_names(plugin), plugin.distribution)} | set(servers)
+    allowed, blocked = config.settings.providers, config.settings.disabled_providers
+    names = {name for plugin in found for name in _own(plugin)} | set(config.settings.servers)
     for setting, listed in (("providers", allowed or ()), ("disabled_providers", blocked)):
         for name in listed:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else " Install its package."
+                hint = nearest(name, names) or " Install its package."
                 problems.append(f"{setting}: no installed plugin is called {name[:50]!r}.{hint}")
     for plugin in found:
-        own = {*_names(plugin), plugin.distribution}
-        serves_allowed = (
-            plugin.cls is not None and plugin.cls.info.named_servers and allowed and set(allowed) & set(servers)
-        )
-        if allowed is not None and not own & set(allowed) and not serves_allowed:
-            continue
-        if own & blocked:
-            continue
-        yield plugin
+        serves = bool(servers) and plugin.cls is not None and plugin.cls.info.named_servers
+        if _listed(config, _own(plugin)) or (serves and not _own(plugin) & set(blocked)):
+            yield plugin
+
+
+def _listed(config: Config, own: set[str]) -> bool:
+    """Return whether the allow-list and the block-list leave what has these names."""
+    allowed, blocked = config.settings.providers, config.settings.disabled_providers
+    return (allowed is None or not own.isdisjoint(allowed)) and own.isdisjoint(blocked)
+
+
+def _own(plugin: FoundPlugin) -> set[str]:
+    """Return all names by which an operator may list a plugin."""
+    return {*_names(plugin), plugin.distribution}
 
 
 def _names(plugin: FoundPlugin) -> set[str]:

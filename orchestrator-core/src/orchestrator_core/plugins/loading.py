@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, get_args
+from importlib.metadata import EntryPoint, distribution, distributions
+from typing import Final, Generic, Self, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -25,14 +26,12 @@ from orchestrator_core.provider_api import (
     Secret,
 )
 
-if TYPE_CHECKING:
-    from importlib_metadata import EntryPoint
-
 T = TypeVar("T")
 
 MAX_ERROR: Final = 200
 """Characters of what a plugin raised that are shown."""
 
+_VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SENSITIVE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 
@@ -69,7 +68,7 @@ def find_plugins(timeout: float) -> Sequence[FoundPlugin]:
     """
     points = sorted(_entry_points(), key=lambda found: (found[0].name, found[0].value))
     # One after the other: imports hold locks, and a slow one would slow the rest.
-    return [_load(point, distribution, version, timeout) for point, distribution, version in points]
+    return [_load(point, title, version, timeout) for point, title, version in points]
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
@@ -78,26 +77,26 @@ def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
     Of a distribution that is on the path twice the first counts, as it does for imports. One without readable
     metadata, such as the rest of a broken installation, is passed over.
     """
-    from importlib_metadata import distributions  # noqa: PLC0415 - it costs 20 ms, and only discovery needs it
-
-    seen: set[str] = set()
-    for distribution in distributions():
+    names: set[str] = set()
+    for installed in distributions():
         with suppress(Exception):
-            name, version = distribution.metadata["Name"], distribution.version
-            points = list(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
-            normalized = re.sub(r"[-_.]+", "-", name).lower()
-            if normalized not in seen:
-                seen.add(normalized)
-                yield from ((point, name, version) for point in points)
+            # Parsing everybody's metadata would take longer than all else here.
+            if installed.entry_points.select(group=ENTRY_POINT_GROUP):
+                names.add(re.sub(r"[-_.]+", "-", installed.metadata["Name"]).lower())
+    for name in names:
+        with suppress(Exception):
+            first = distribution(name)
+            title, version = first.metadata["Name"], first.version
+            yield from [(point, title, version) for point in first.entry_points.select(group=ENTRY_POINT_GROUP)]
 
 
-def _load(point: EntryPoint, distribution: str, version: str, timeout: float) -> FoundPlugin:
+def _load(point: EntryPoint, title: str, version: str, timeout: float) -> FoundPlugin:
     loaded: Isolated[object] = Isolated(point.load, "importing it").run(timeout)
     looked = Isolated(lambda: class_fault(loaded.result), "looking at its class")
     fault = loaded.fault or looked.run(timeout).fault or looked.result
     if fault is None and isinstance(loaded.result, type):
-        return FoundPlugin(point.name, distribution, version, cls=loaded.result)
-    return FoundPlugin(point.name, distribution, version, fault=fault)
+        return FoundPlugin(point.name, title, version, cls=loaded.result)
+    return FoundPlugin(point.name, title, version, fault=fault)
 
 
 class Isolated(Generic[T]):
@@ -142,7 +141,10 @@ class Isolated(Generic[T]):
 def describe(error: BaseException) -> str:
     """Return the kind of an error and what it says, without any secret."""
     kind = type(error).__name__
-    text = "" if isinstance(error, ValidationError) else _masked(" ".join(str(error).split()))[:MAX_ERROR]
+    text = ""
+    with suppress(Exception):  # an exception of a plugin may fail to say what it is
+        if not isinstance(error, ValidationError):  # which would show its input
+            text = _masked(" ".join(str(error).split()))[:MAX_ERROR]
     return f"{kind}: {text}" if text else kind
 
 
@@ -183,10 +185,10 @@ def _card_fault(info: ProviderInfo) -> str | None:
 
 def contract_fault(version: str) -> str | None:
     """Return why a plugin of this contract version cannot be used here, or None."""
-    try:
-        major, minor = map(int, version.split("."))
-    except ValueError:
+    stated = _VERSION.fullmatch(version)
+    if stated is None:
         return f"its contract version {version[:20]!r} is not of the form major.minor"
+    major, minor = map(int, stated.groups())
     ours_major, ours_minor = map(int, CONTRACT_VERSION.split("."))
     if major != ours_major:
         return f"it is written for version {version} of the contract, this core for {CONTRACT_VERSION}: update one"

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
 import structlog
 
 from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.plugins.checks import (
+    embedding_flaw,
+    event_flaw,
+    flaw,
+    report_flaw,
+    summary_flaw,
+    verdict_flaw,
+)
 from orchestrator_core.plugins.manager import implemented_hooks, make_manager
 from orchestrator_core.provider_api import (
     ChatEvent,
@@ -111,7 +119,7 @@ class Provider:
             PluginError: The plugin failed.
         """
         found = self._call("validate_key", KeyRequest(credential=credential))
-        verdict = self._checked("validate_key", found, KeyVerdict)
+        verdict = self._checked("validate_key", found, KeyVerdict, verdict_flaw)
         reason = None if verdict.reason is None else credential.redact(verdict.reason)
         return replace(verdict, masked=credential.redact(verdict.masked), reason=reason)
 
@@ -124,22 +132,28 @@ class Provider:
             GatewayError: Anything else the plugin raised.
         """
         events = self._call("chat", request)
-        if events is None:
+        if events is None and "chat" not in self.hooks:
             raise NotSupported(f"The provider {self.id!r} has no chat.")
         if not isinstance(events, AsyncGenerator):
             _discard(events)
             raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
         expected: type[ChatEvent] = Start
         try:
-            async for event in events:
+            while True:
+                try:
+                    event = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except BaseException as error:
+                    if _passes(error):
+                        raise
+                    raise self._raised("chat", error) from error
                 if not isinstance(event, expected):
                     raise self._broken("chat", f"it yielded {type(event).__name__} where {expected.__name__} was due")
+                if what := event_flaw(event):
+                    raise self._broken("chat", what)
                 expected = ChatEvent
                 yield event
-        except (GatewayError, asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as error:
-            raise self._raised("chat", error) from error
         finally:
             await self._close(events)
 
@@ -151,17 +165,18 @@ class Provider:
             PluginError: The plugin broke the contract.
             GatewayError: Anything else the plugin raised.
         """
-        response = await self._await("embed", request, request.deadline, EmbeddingResponse)
-        if len(response.vectors) != len(request.input):
-            raise self._broken("embed", "it returned another number of vectors than there were inputs")
-        return response
+        return await self._await(
+            "embed",
+            request,
+            request.deadline,
+            EmbeddingResponse,
+            lambda response: embedding_flaw(response, len(request.input)),
+        )
 
     async def health(self, request: HealthRequest) -> HealthReport:
         """Look whether the provider answers, and remember what was found. Never raises but for cancellation."""
         try:
-            report = await self._await("health", request, request.deadline, HealthReport)
-            if not all(isinstance(model, ModelInfo) for model in report.models):
-                raise self._broken("health", "it listed something that is no ModelInfo")
+            report = await self._await("health", request, request.deadline, HealthReport, report_flaw)
         except GatewayError as error:
             report = HealthReport(healthy=False, detail=error.message)
         if report.detail is not None:
@@ -178,21 +193,23 @@ class Provider:
             PluginError: The plugin broke the contract.
             GatewayError: Anything else the plugin raised.
         """
-        return await self._await("summarize", request, request.deadline, Summary)
+        return await self._await("summarize", request, request.deadline, Summary, summary_flaw)
 
     def _call(self, hook: str, request: object) -> Any:
         if self.quarantined is not None:
             raise PluginError(f"The plugin of {self.id!r} is quarantined: {self.quarantined}.", provider=self.id)
         try:
             return getattr(self._hook, hook)(request=request)
-        except (GatewayError, asyncio.CancelledError):
-            raise
         except BaseException as error:
+            if _passes(error):
+                raise
             raise self._raised(hook, error) from error
 
-    async def _await(self, hook: str, request: object, deadline: Deadline, kind: type[T]) -> T:
+    async def _await(
+        self, hook: str, request: object, deadline: Deadline, kind: type[T], check: Callable[[T], str | None]
+    ) -> T:
         awaitable = self._call(hook, request)
-        if awaitable is None:
+        if awaitable is None and hook not in self.hooks:
             raise NotSupported(f"The provider {self.id!r} has no {hook}.", param="model")
         if not isinstance(awaitable, Awaitable):
             raise self._broken(hook, f"it returned {type(awaitable).__name__}, not an awaitable")
@@ -200,27 +217,29 @@ class Provider:
         try:
             async with limit:
                 result = await awaitable
-        except (GatewayError, asyncio.CancelledError):
-            raise
         except BaseException as error:
             if isinstance(error, TimeoutError) and limit.expired():
                 raise ProviderTimeout("The provider did not answer in time.", provider=self.id) from None
+            if _passes(error):
+                raise
             raise self._raised(hook, error) from error
-        return self._checked(hook, result, kind)
+        return self._checked(hook, result, kind, check)
 
-    def _checked(self, hook: str, result: object, kind: type[T]) -> T:
-        if not isinstance(result, kind):
-            _discard(result)
-            raise self._broken(hook, f"it gave {type(result).__name__}, not {kind.__name__}")
-        return result
+    def _checked(self, hook: str, result: object, kind: type[T], check: Callable[[T], str | None]) -> T:
+        what = flaw(result, kind, check)
+        if what is None and isinstance(result, kind):
+            return result
+        _discard(result)
+        raise self._broken(hook, what or "it gave nothing")
 
     async def _close(self, events: AsyncGenerator[ChatEvent, None]) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await events.aclose()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - how a call that is over fails to close changes nothing of it
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _passes(error):
+                raise
+            # How a call that is over fails to close changes nothing of it.
             kind = type(error).__name__
             log.warning("plugin does not close its call", provider=self.id, hook="chat", error=kind)
 
@@ -239,6 +258,18 @@ class Provider:
             "Update the plugin, or choose another provider.",
             provider=self.id,
         )
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether core is to see an error as it is: one of the tree, or the cancellation of the running task.
+
+    A plugin may let a cancellation out that is its own, such as that of a task which it started. Core would take it
+    for the caller's leaving.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GatewayError)
 
 
 def _discard(result: object) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.watchdog import Watchdog
 from orchestrator_core.provider_api import NotFound, PluginError
@@ -72,6 +73,10 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
+    def installed(self, name: str) -> bool:
+        """Return whether `get` knows a name, be it to say why its plugin cannot be used."""
+        return name in self._names or any(broken.name == name for broken in self.quarantined)
+
     def get(self, name: str) -> Provider:
         """Return a provider by its name or alias.
 
@@ -83,10 +88,8 @@ class Registry:
         if provider is None:
             for broken in self.quarantined:
                 if broken.name == name:
-                    raise PluginError(
-                        f"The plugin of {name!r} ({broken.distribution}) cannot be used: {broken.reason}.",
-                        provider=name,
-                    )
+                    origin = f" ({broken.distribution} {broken.version})" if broken.distribution else ""
+                    raise PluginError(f"The plugin of {name!r}{origin} is quarantined: {broken.reason}.", provider=name)
             known = ", ".join(self.providers) or "none"
             raise NotFound(
                 f"There is no provider {name[:100]!r} here. Providers: {known}.",
@@ -106,6 +109,25 @@ class Registry:
             self.quarantined.append(
                 QuarantinedPlugin(name=provider_id, distribution=distribution, version=version, reason=reason)
             )
+
+    def take_keys(self, config: Config) -> None:
+        """Give every provider the keys of a configuration that was read anew.
+
+        Raises:
+            ConfigError: Keys of some providers cannot be used; those keep the old ones.
+        """
+        problems: list[str] = []
+        for provider in self.providers.values():
+            if provider.quarantined is None:
+                name = None if provider.id == provider.info.name else provider.id
+                try:
+                    provider.use_keys(config.provider(provider.info, type(provider.settings), name).keys)
+                except ConfigError as error:
+                    problems += error.problems
+                except PluginError as error:
+                    problems.append(error.message)
+        if problems:
+            raise ConfigError(problems)
 
     async def start(self) -> None:
         """Begin to watch for plugins that block the event loop."""

@@ -98,27 +98,31 @@ class Watchdog:
             loop.call_soon_threadsafe(self._quarantine, provider_id, reason)
 
     def _culprit(self, frame: FrameType | None) -> tuple[str, str] | None:
-        """Return the provider whose code is innermost on a stack, and its hook; None where it is core's own code."""
-        provider_id: str | None = None
+        """Return the provider whose code is innermost on a stack, and its hook; None where it is core's own code.
+
+        Modules may serve several providers: the instance whose hook runs is who is to blame.
+        """
+        package: str | None = None
         while frame is not None:
             module = str(frame.f_globals.get("__name__", ""))
-            if _is_core(module) and provider_id is None:
+            if _is_core(module) and package is None:
                 return None
-            owner = self._owner(module, frame)
-            provider_id = provider_id or owner
-            if owner is not None and frame.f_code.co_name in HOOKS:
-                return provider_id or owner, frame.f_code.co_name
+            instance = self._instance(frame)
+            if instance is not None and frame.f_code.co_name in HOOKS:
+                return instance, frame.f_code.co_name
+            package = package or instance or self._owner(module)
             frame = frame.f_back
-        return (provider_id, "unknown") if provider_id is not None else None
+        return (package, "unknown") if package is not None else None
 
-    def _owner(self, module: str, frame: FrameType) -> str | None:
-        """Return the provider that a frame belongs to; of several instances, the one whose method runs.
-
-        A method that a provider inherits belongs to it as well, wherever it is written.
-        """
+    def _instance(self, frame: FrameType) -> str | None:
+        """Return the provider whose method a frame is, wherever the method is written."""
         running = frame.f_locals.get("self")
-        if isinstance(running, ProviderHooks) and running.context.provider_id in self._packages:
-            return running.context.provider_id
+        if not issubclass(type(running), ProviderHooks):  # isinstance would run code of objects that pose as another
+            return None
+        provider_id = getattr(getattr(running, "context", None), "provider_id", None)
+        return provider_id if provider_id in self._packages else None
+
+    def _owner(self, module: str) -> str | None:
         owners = (
             name for name, package in self._packages.items() if module == package or module.startswith(f"{package}.")
         )

@@ -124,9 +124,7 @@ async def _take_keys(registry: Registry, hangup: asyncio.Event, reload: Callable
         hangup.clear()
         try:
             fresh = await asyncio.to_thread(reload)
-            for provider in registry.providers.values():
-                name = None if provider.id == provider.info.name else provider.id
-                provider.use_keys(fresh.provider(provider.info, type(provider.settings), name).keys)
+            registry.take_keys(fresh)
         except ConfigError as error:
             _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
         else:

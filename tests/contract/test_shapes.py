@@ -331,9 +331,8 @@ async def test_media_of_a_user_and_of_a_result_reach_both_wires(claude: Any, gem
 
 async def test_tools_reach_both_wires(claude: Any, gemini: Any) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False}
-    tool = Tool(
-        name="weather", parameters=schema, provider_metadata={"claude": {"cache_control": {"type": "ephemeral"}}}
-    )
+    mark = {"cache_control": {"type": "ephemeral"}}
+    tool = Tool(name="weather", parameters=schema, provider_metadata={"claude": mark})
     for provider in (claude, gemini):
         await answer(provider, _short(provider), tools=[tool], tool_choice="required", parallel_tool_calls=False)
     ours, theirs = claude.upstream.bodies[0], gemini.upstream.bodies[0]

@@ -105,3 +105,20 @@ def test_the_depth_counts_only_outside_of_strings() -> None:
     assert parse(b'["' + b"]" * 70 + b'", ' + nested(MAX_DEPTH - 1) + b"]")
     with pytest.raises(InvalidRequest, match="deeper than 64"):
         parse(b'["' + b"]" * 70 + b'", ' + nested(MAX_DEPTH) + b"]")
+
+
+def test_a_body_of_nothing_but_brackets_is_refused_before_it_is_built() -> None:
+    with pytest.raises(InvalidRequest, match="arrays and objects"):
+        parse(b'{"a": [' + b"[]," * 200_000 + b"[]]}")
+
+
+def test_brackets_in_texts_are_no_brackets() -> None:
+    text = "[]{}" * 200_000
+
+    assert parse(json.dumps({"a": text, "b": ["\\", '"[']}).encode())["a"] == text
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1E+400", "1.5e309", "123e307", "9" * 400 + ".0"])
+def test_a_number_beyond_all_bounds_is_refused_with_its_path(number: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"too large at \$\.a\.1"):
+        parse(f'{{"a": [0, {number}]}}'.encode())

@@ -19,6 +19,7 @@ REQUEST_HEADERS: Final = (
     "Idempotency-Key",
     "Last-Event-ID",
     "X-API-Key",
+    "X-Orchestrator-Strict",
     "X-Provider-Key",
     "X-Request-Id",
     "X-Session-Id",
@@ -27,7 +28,17 @@ REQUEST_HEADERS: Final = (
 )
 """The headers that the API reads. The OpenAI SDK's own (`x-stainless-*`) are allowed by prefix."""
 
-EXPOSED_HEADERS: Final = ("Idempotency-Replayed", "Retry-After", "X-Request-Id", "X-Session-Id")
+EXPOSED_HEADERS: Final = (
+    "Idempotency-Replayed",
+    "Retry-After",
+    "X-Orchestrator-Attempts",
+    "X-Orchestrator-Cost",
+    "X-Orchestrator-Dropped",
+    "X-Orchestrator-Model",
+    "X-Orchestrator-Provider",
+    "X-Request-Id",
+    "X-Session-Id",
+)
 """The response headers that a page may read."""
 
 MAX_AGE: Final = 600

@@ -112,12 +112,12 @@ def read_provider_key(request: web.Request) -> Secret | None:
 
 
 def strict(request: web.Request) -> bool:
-    """Return whether the caller refuses an answer for which a parameter was left out (`X-Strict: true`).
+    """Return whether the caller refuses an answer for which a parameter was left out (`X-Orchestrator-Strict: true`).
 
     Raises:
         InvalidRequest: The header holds something else than `true` or `false`.
     """
-    value = request.headers.get("X-Strict", "false").strip().lower()
+    value = request.headers.get("X-Orchestrator-Strict", "false").strip().lower()
     if value not in ("true", "false"):
-        raise InvalidRequest("The header X-Strict takes true or false.", param="X-Strict")
+        raise InvalidRequest("The header X-Orchestrator-Strict takes true or false.", param="X-Orchestrator-Strict")
     return value == "true"

@@ -75,7 +75,7 @@ def _fingerprint(request: web.Request, body: bytes) -> str:
         request.rel_url.raw_path,
         request.headers.get("Accept", ""),
         request.headers.get("X-Session-Id", ""),
-        request.headers.get("X-Strict", ""),
+        request.headers.get("X-Orchestrator-Strict", ""),
     ):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     digest.update(body)

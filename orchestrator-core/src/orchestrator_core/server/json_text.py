@@ -13,12 +13,16 @@ from orchestrator_core.provider_api import InvalidRequest, Json
 MAX_DEPTH = 64
 """How deep arrays and objects may nest."""
 
+MAX_CONTAINERS = 100_000
+"""How many arrays and objects one body may have: each costs a hundred times its two bytes."""
+
 _INFINITE = (float("inf"), float("-inf"))
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _BRACKETS_AND_QUOTES = b'[]{}"'
 _ALL_ELSE = bytes(set(range(256)) - set(_BRACKETS_AND_QUOTES))
 _QUOTED = re.compile(rb'"[^"]*+"?')
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_HUGE = re.compile(rb"[0-9.][eE]\+?[0-9]{3}|[0-9]{300}")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _TOKENS_SEARCHED = 100_000
 
@@ -39,7 +43,8 @@ def parse(data: bytes) -> Json:
         value: Json = jiter.from_json(data, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as problem:
         raise InvalidRequest(f"The body is not valid JSON: {str(problem)[:300]}.") from None
-    _check_finite(value)
+    if _HUGE.search(data):
+        _check_finite(value)
     return value
 
 
@@ -47,6 +52,8 @@ def _check_depth(data: bytes) -> None:
     """Refuse deep nesting without building it: a few passes over the text, each of them in C."""
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = _QUOTED.sub(b"", unescaped.translate(None, _ALL_ELSE)).translate(_AS_SQUARE)
+    if len(brackets) > 2 * MAX_CONTAINERS:
+        raise _refusal(f"it has more than {MAX_CONTAINERS} arrays and objects", "in all")
     for _ in range(MAX_DEPTH):
         if b"[]" not in brackets:
             break

@@ -16,6 +16,7 @@ from aiohttp.web_urldispatcher import AbstractRoute
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.provider_api import (
+    MASK,
     GatewayError,
     InternalError,
     InvalidRequest,
@@ -42,11 +43,14 @@ from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
 
 SERVER_NAME = "orchestrator"
+_CREDENTIAL_HEADERS = (hdrs.AUTHORIZATION, "X-API-Key", "X-Provider-Key")
 CLIENT_CLOSED = 499
 """The status in logs and metrics where the client left before the answer (nginx's word)."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,127}")
 _SHOWN_PATH = 300
+_LONG_TOKEN = re.compile(r"(?!sess_[0-9a-f]{32}\b)[A-Za-z0-9._~%-]{24,}")
+"""What may be a credential that somebody put into a path. The ids of sessions are none."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -216,12 +220,17 @@ class Middleware:
 
 
 def _request_id(request: web.Request) -> str:
+    """Return the client's id of the request, unless it is none, or somebody's credential."""
     given = request.headers.get("X-Request-Id")
-    return given if given and _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+    if given and _REQUEST_ID.fullmatch(given) and REDACTOR.redact(given) == given:
+        credentials = [request.headers.get(name, "") for name in _CREDENTIAL_HEADERS]
+        if not any(given in credential for credential in credentials):
+            return given
+    return f"req_{secrets.token_hex(16)}"
 
 
 def _path(request: web.Request) -> str:
-    return request.rel_url.raw_path[:_SHOWN_PATH]
+    return _LONG_TOKEN.sub(MASK, request.rel_url.raw_path[:_SHOWN_PATH])
 
 
 def _credential(request: web.Request, surface: Surface) -> str | None:

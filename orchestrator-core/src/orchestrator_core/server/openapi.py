@@ -63,7 +63,7 @@ _PROVIDER_KEY = Parameter(
 )
 _API_KEY = Parameter(name="X-API-Key", place="header", description="The same as X-Provider-Key.", schema=_KEY_SCHEMA)
 _STRICT = Parameter(
-    name="X-Strict",
+    name="X-Orchestrator-Strict",
     place="header",
     description="Refuse the request instead of leaving out what the provider cannot do.",
     schema={"type": "string", "enum": ["true", "false"]},

@@ -62,14 +62,6 @@ class EventWriter:
         frame = b"data: " + data + b"\n\n"
         await self._send(frame if event is None else b"event: " + event.encode() + b"\n" + frame)
 
-    async def comment(self) -> None:
-        """Send a comment, which keeps proxies from closing a silent stream.
-
-        Raises:
-            asyncio.CancelledError: The client left or does not read.
-        """
-        await self._send(b": keep-alive\n\n")
-
     async def fail(self, error: GatewayError) -> web.StreamResponse:
         """Send an error as the last event, in the convention of the surface, and end the response.
 

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.provider_api import Usage
 
 SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -191,6 +192,7 @@ class Metrics:
 
     def _label(self, model: str) -> str:
         if model not in self._models:
+            model = REDACTOR.redact(model)  # a caller may put a key where a model's name belongs
             if len(self._models) >= MAX_MODELS:
                 return OTHER
             self._models.add(model)

@@ -154,3 +154,12 @@ def test_new_keys_are_taken_without_a_restart(gateway_process: Callable[..., Any
     assert get(f"{gateway.url}/health")[1]["openai_configured"] is True
     assert OTHER not in gateway.output()
     assert gateway.stop() == 0
+
+
+def test_reasons_of_the_providers_settings_and_of_the_gateway_come_together(tmp_path: Path) -> None:
+    refused = serve(tmp_path, {"ENVIRONMENT": "production", "OPENAI_DEFAULT_TEMPERATURE": "warm", "LOG_LEVEL": "DEBUG"})
+
+    assert refused.returncode == 78
+    for name in ("OPENAI_DEFAULT_TEMPERATURE", "LOG_LEVEL", "ORCHESTRATOR_CLIENT_KEY"):
+        assert name in refused.stderr + refused.stdout
+    assert "warm" not in refused.stderr + refused.stdout

@@ -87,23 +87,25 @@ class StartupReport:
     warnings: Sequence[str]
 
 
-def check(config: Config, registry: StartingRegistry) -> StartupReport:
+def check(config: Config, registry: StartingRegistry | None) -> StartupReport:
     """Look at everything that makes a gateway unsafe.
 
     Args:
         config: The configuration.
-        registry: The providers, with their keys judged.
+        registry: The providers, with their keys judged; None where they could not be made, so that everything else
+            is still said.
     """
     settings = config.settings
-    providers = list(registry.providers.values())
+    providers = list(registry.providers.values()) if registry else []
     keys = list(_key_problems(providers))
     unsafe = [*_client_problems(settings), *_exposure_problems(settings, providers)]
-    warnings = list(_unknown_names(config, providers))
+    warnings = list(_unknown_names(config, providers)) if registry else []
     if settings.environment != "development":
         warnings += _file_warnings(config.secret_files)
     problems = list(_unsupported(settings))
     if settings.production:
-        problems += [*unsafe, *_no_provider(providers), *_writable(config.secret_files)]
+        problems += [*unsafe, *_writable(config.secret_files)]
+        problems += _no_provider(providers) if registry else ()
         (problems if settings.key_check == "strict" else warnings).extend(keys)
     else:
         warnings += [*keys, *unsafe, *_open_to_the_network(settings)]

@@ -98,7 +98,10 @@ async def started(config: Config) -> AsyncGenerator[Gateway, None]:
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
     await clients.start()
     try:
-        registry = await discover(config, clients.client)
+        try:
+            registry = await discover(config, clients.client)
+        except ConfigError as error:
+            raise ConfigError([*error.problems, *check(config, None).problems]) from None
         found = check(config, registry)
         for line in found.lines:
             _say(line)

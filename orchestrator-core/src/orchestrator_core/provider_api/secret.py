@@ -42,8 +42,12 @@ class Secret:
 
     def redact_bytes(self, data: bytes) -> bytes:
         """Return the bytes with every occurrence of this credential masked."""
-        value = self._value.encode()
+        value = self._bytes()
         return data.replace(value, MASK.encode()) if value in data else data
+
+    def _bytes(self) -> bytes:
+        # The environment may hold bytes that are no UTF-8; they come as lone surrogates.
+        return self._value.encode(errors="surrogateescape")
 
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
@@ -57,7 +61,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(self._bytes(), other._bytes())
 
     def __hash__(self) -> int:
         return hash(self._value)

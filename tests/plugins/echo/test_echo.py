@@ -262,16 +262,17 @@ def test_texts_that_share_words_are_closer() -> None:
     assert closeness("the red house", "the red roof") > closeness("the red house", "quarterly tax report")
 
 
+async def unasked(messages: Sequence[Message], *, max_tokens: int | None = None) -> ChatResponse:
+    raise AssertionError("the echo summarises without a model")
+
+
 async def test_a_summary_keeps_names_and_numbers_and_what_was_known_before() -> None:
     messages = [
         user("My name is Ada and I was born in 1815. well then let us talk about this and that."),
         user("ok go on"),
     ]
     request = SummarizeRequest(
-        messages=messages,
-        chat=None,
-        deadline=Deadline.after(1),
-        previous="She lives in London.",
+        messages=messages, chat=unasked, deadline=Deadline.after(1), previous="She lives in London."
     )
 
     summary = await echo().summarize(request)

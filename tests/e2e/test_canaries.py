@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from fake_upstreams.echoing import PLACES, EchoingUpstream, echoing_upstream
 
 OPENAI_SHAPE = "sk-proj-CANARY{:04d}" + "z" * 40

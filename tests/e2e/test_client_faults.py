@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from fake_upstreams.misbehaving import MisbehavingUpstream
 
 
@@ -74,7 +75,8 @@ async def test_clients_that_never_read_do_not_slow_others(gateway_process: Any) 
         gateway = gateway_process(environ=environ(upstream, "huge"))
         host, port = gateway.url.removeprefix("http://").split(":")
         payload = json.dumps(CHAT).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+        lines = ("POST /v1/chat/completions HTTP/1.1", "Host: x", "Content-Type: application/json")
+        head = "\r\n".join((*lines, f"Content-Length: {len(payload)}", "", ""))
         deaf = []
         for _ in range(20):
             client = socket.create_connection((host, int(port)))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fake_providers.scripted import ScriptedProvider
 
+from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.config import load
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Provider, Registry
@@ -31,7 +31,7 @@ StartBench = Callable[..., Awaitable[Bench]]
 
 
 def scripted(name: str) -> ScriptedProvider:
-    return ScriptedProvider(ProviderContext(name, ProviderSettings(), cast(UpstreamClient, None)))
+    return ScriptedProvider(ProviderContext(name, ProviderSettings(), cast("UpstreamClient", None)))
 
 
 @pytest.fixture(scope="session")

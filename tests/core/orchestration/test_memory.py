@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fake_providers.scripted import answer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_providers.scripted import answer
 from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.orchestration.context import SUMMARY_HEADING, cut_for_summary
 from orchestrator_core.orchestration.turn import TurnResult
@@ -127,8 +128,6 @@ async def test_another_provider_may_be_the_one_that_summarises(start: Any) -> No
 
 
 def stored(roles: list[str]) -> list[StoredMessage]:
-    from datetime import UTC, datetime
-
     return [
         StoredMessage(
             id=f"msg_{index}",

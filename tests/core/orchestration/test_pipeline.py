@@ -7,9 +7,11 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from fake_providers.scripted import answer
 
+from fake_providers.scripted import answer
 from orchestrator_core.orchestration import Selection
+from orchestrator_core.orchestration.routing import Router
+from orchestrator_core.plugins import QuarantinedPlugin, Registry
 from orchestrator_core.provider_api import (
     ChatRequest,
     EmbeddingRequest,
@@ -260,3 +262,16 @@ async def test_the_configured_chain_is_not_for_embeddings(start: Any) -> None:
     with pytest.raises(ProviderFailed):
         await bench.gateway.embed(ANONYMOUS, Selection(provider="one"), embedding)
     assert asked(bench) == (2, 0)
+
+
+async def test_a_model_of_a_quarantined_plugin_says_so(start: Any) -> None:
+    bench = await start()
+    broken = QuarantinedPlugin(
+        name="broken", distribution="orchestrator-broken", version="1", reason="it does not load"
+    )
+    registry = Registry(list(bench.gateway.registry.providers.values()), [broken])
+
+    with pytest.raises(PluginError, match="does not load"):
+        Router(bench.gateway.config.settings, registry).parse_model("broken/model")
+    with pytest.raises(NotFound, match="provider/model"):
+        Router(bench.gateway.config.settings, registry).parse_model("nobody/model")

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from fake_providers.scripted import answer
 
+from fake_providers.scripted import answer
 from orchestrator_core.orchestration import Selection, TurnRequest, TurnResult
 from orchestrator_core.provider_api import (
     ChatRequest,

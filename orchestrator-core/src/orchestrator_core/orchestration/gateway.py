@@ -180,9 +180,7 @@ class Gateway:
             self._own(self._abandon(principal, beginning, held.pop_all()))
             raise
 
-    async def _abandon(
-        self, principal: Principal, beginning: asyncio.Task[StartedTurn], held: AsyncExitStack
-    ) -> None:
+    async def _abandon(self, principal: Principal, beginning: asyncio.Task[StartedTurn], held: AsyncExitStack) -> None:
         """Wait for a beginning that nobody wants any more, and end it."""
         async with held:
             try:

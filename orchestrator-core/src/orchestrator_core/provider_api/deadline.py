@@ -24,9 +24,7 @@ class Deadline:
     idle: float = 30.0
 
     @classmethod
-    def after(
-        cls, seconds: float, *, connect: float = 5.0, first_event: float = 120.0, idle: float = 30.0
-    ) -> Deadline:
+    def after(cls, seconds: float, *, connect: float = 5.0, first_event: float = 120.0, idle: float = 30.0) -> Deadline:
         """Return a deadline that ends `seconds` from now."""
         return cls(time.monotonic() + seconds, connect, first_event, idle)
 

@@ -62,9 +62,7 @@ def mask_key(credential: Secret, formats: Sequence[KeyFormat] = ()) -> str:
     return f"{max(prefixes, key=len, default='')}{MASK}{value[-4:]}"
 
 
-def check_key(
-    credential: Secret, formats: Sequence[KeyFormat], *, foreign: Sequence[str] = ()
-) -> KeyVerdict:
+def check_key(credential: Secret, formats: Sequence[KeyFormat], *, foreign: Sequence[str] = ()) -> KeyVerdict:
     """Check the form of a key.
 
     Args:

@@ -16,6 +16,7 @@ from orchestrator_core.provider_api import (
     ImagePart,
     Message,
     NamedTool,
+    Part,
     TextPart,
     ToolResultPart,
 )
@@ -85,14 +86,14 @@ def limit(text: str, request: ChatRequest) -> tuple[list[str], FinishReason]:
 
 def count_words(messages: Sequence[Message]) -> int:
     """Return the words of a conversation, which are the echo's tokens."""
-    return sum(len(text.split()) for message in messages for text in _texts(message))
+    return sum(len(text.split()) for message in messages for part in message.parts for text in _texts(part))
 
 
 def _arguments(text: str, start: int) -> str:
     """Return the JSON object that stands at `start`, as it is written there; `{}` where there is none."""
     try:
         value, end = json.JSONDecoder().raw_decode(text, start)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "{}"
     return text[start:end] if isinstance(value, dict) else "{}"
 
@@ -112,25 +113,22 @@ _MEDIA = {"image": ImagePart, "file": FilePart}
 
 def _results(messages: Sequence[Message]) -> list[str]:
     """Return a line for each result of a tool that came last."""
-    lines: list[str] = []
-    for message in reversed(messages):
-        if message.role != "tool":
-            break
-        lines += [
-            f"The tool {part.name or part.tool_call_id} returned: {' '.join(_texts(message))}"
-            for part in message.parts
-            if isinstance(part, ToolResultPart)
-        ]
-    return lines[::-1]
+    last = len(messages)
+    while last and messages[last - 1].role == "tool":
+        last -= 1
+    return [
+        f"The tool {part.name or part.tool_call_id} returned: {' '.join(_texts(part))}"
+        for message in messages[last:]
+        for part in message.parts
+        if isinstance(part, ToolResultPart)
+    ]
 
 
-def _texts(message: Message) -> Iterator[str]:
-    for part in message.parts:
-        if isinstance(part, TextPart):
-            yield part.text
-        elif isinstance(part, ToolResultPart):
-            content = part.content
-            if isinstance(content, str):
-                yield content
-            else:
-                yield from (piece.text for piece in content if isinstance(piece, TextPart))
+def _texts(part: Part) -> Iterator[str]:
+    if isinstance(part, TextPart):
+        yield part.text
+    elif isinstance(part, ToolResultPart):
+        if isinstance(part.content, str):
+            yield part.content
+        else:
+            yield from (piece.text for piece in part.content if isinstance(piece, TextPart))

@@ -20,6 +20,7 @@ from orchestrator_core.provider_api import (
     KeyRequest,
     KeyVerdict,
     ModelInfo,
+    ProviderBadResponse,
     ProviderHooks,
     ProviderInfo,
     ProviderSettings,
@@ -106,7 +107,7 @@ class EchoProvider(ProviderHooks):
     @hookimpl
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Hash words into vectors."""
-        dimensions = request.dimensions or DIMENSIONS
+        dimensions = DIMENSIONS if request.dimensions is None else request.dimensions
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise InvalidRequest(f"dimensions must be between 1 and {MAX_DIMENSIONS}.", param="dimensions")
         report = AdjustmentReport(strict=request.strict)
@@ -129,6 +130,10 @@ class EchoProvider(ProviderHooks):
     async def summarize(self, request: SummarizeRequest) -> Summary:
         """Keep the sentences that look most like facts."""
         text = summarize(request.messages, request.previous)
+        if request.max_tokens is not None:
+            text = " ".join(text.split()[: request.max_tokens])
+        if not text:
+            raise ProviderBadResponse("There is nothing to summarise.")
         words = count_words(request.messages) + len((request.previous or "").split())
         return Summary(text=text, model="echo-1", usage=Usage(input_tokens=words, output_tokens=len(text.split())))
 

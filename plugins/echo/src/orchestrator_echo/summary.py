@@ -18,15 +18,16 @@ def summarize(messages: Sequence[Message], previous: str | None) -> str:
     """Return a summary that is shorter than its source: earlier facts first, then sentences with names or numbers.
 
     The newest facts of the messages take precedence where there is no room for all; a fact that was in `previous`
-    is kept as long as half of the room suffices for it.
+    is kept as long as half of the room suffices for it. Empty where next to nothing was said.
     """
-    said = [message.text for message in messages if message.role == "user"]
+    users = [message.text for message in messages if message.role == "user"]
+    said = users if any(text.strip() for text in users) else [message.text for message in messages]
     source = len(previous or "") + sum(len(message.text) for message in messages)
     room = int(source * SHARE)
     kept = _fit(_sentences([previous]) if previous else [], room // 2)
     facts = [sentence for sentence in _sentences(said) if _FACT.search(sentence)] or _sentences(said)
     kept += _fit([fact for fact in dict.fromkeys(facts) if fact not in kept], room - sum(map(len, kept)) - len(kept))
-    return " ".join(kept) or " ".join(said)[:room]
+    return " ".join(kept) or " ".join(said).strip()[:room].strip()
 
 
 def _sentences(texts: Sequence[str]) -> list[str]:

@@ -271,7 +271,10 @@ async def test_a_model_of_a_quarantined_plugin_says_so(start: Any) -> None:
     )
     registry = Registry(list(bench.gateway.registry.providers.values()), [broken])
 
+    router = Router(bench.gateway.config.settings, registry)
+
+    provider, model = router.parse_model("broken/model")
     with pytest.raises(PluginError, match="does not load"):
-        Router(bench.gateway.config.settings, registry).parse_model("broken/model")
+        router.targets(ANONYMOUS, Selection(provider=provider, model=model), "chat")
     with pytest.raises(NotFound, match="provider/model"):
-        Router(bench.gateway.config.settings, registry).parse_model("nobody/model")
+        router.parse_model("nobody/model")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +63,6 @@ class Router:
 
         Raises:
             NotFound: The name resolves to nothing. Names are never guessed.
-            PluginError: The provider's plugin is quarantined.
         """
         text = self._settings.aliases.get(text, text)
         name, slash, model = text.partition("/")
@@ -72,8 +70,6 @@ class Router:
             return name, model or None
         if not slash and self._settings.default_provider:
             return self._settings.default_provider, text
-        with suppress(NotFound):
-            self._registry.get(name)  # a plugin that is there and broken says so
         known = ", ".join(sorted(self._registry.providers)) or "none"
         raise NotFound(
             f"The model {text[:100]!r} names no provider: write provider/model. Providers here: {known}.",

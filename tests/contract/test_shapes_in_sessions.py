@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fake_providers.shaped_answers import (
     ANTHROPIC_CONTENT,
     GEMINI_PARTS,
@@ -14,7 +16,7 @@ from fake_providers.shaped_answers import (
     gemini_stream,
 )
 from fake_providers.shaped_wire import Wire
-from orchestrator_core.provider_api import ImagePart, Message, TextPart, ToolResultPart
+from orchestrator_core.provider_api import ImagePart, Message, ProviderBadResponse, TextPart, ToolResultPart
 from orchestrator_core.security.principal import ANONYMOUS
 
 TEXT = {"type": "text", "text": "fine"}
@@ -109,3 +111,38 @@ async def test_an_empty_answer_and_a_blocked_one_do_not_stop_a_conversation(conv
     assert (empty.finish_reason, empty.state) == ("stop", "complete")
     said = [{"text": "one"}, {"text": "two"}, {"text": "three"}]
     assert gemini.upstream.bodies[1]["contents"] == [{"role": "user", "parts": said}]
+
+
+async def test_an_answer_that_broke_off_is_continued_without_what_is_no_longer_whole(conversation: Any) -> None:
+    claude, gemini = conversation.claude, conversation.gemini
+    events = anthropic_stream([ANTHROPIC_CONTENT[0], ANTHROPIC_CONTENT[7]], "tool_use")
+    cut_at = next(place for place, event in enumerate(events) if "Paris" in str(event))
+    broken = [event for event in events[:cut_at] if event.get("delta", {}).get("type") != "signature_delta"]
+    claude.upstream.answers += [broken, anthropic_message([TEXT])]
+    gemini.upstream.answers.append(gemini_body([{"text": "ok"}]))
+    with pytest.raises(ProviderBadResponse):
+        await conversation.say(claude, "one")
+    sessions = await conversation.gateway.store.list_sessions(ANONYMOUS.tenant, limit=1)
+    conversation.session_id = sessions.items[0].id
+    again = await conversation.say(claude, "two")
+    await conversation.say(gemini, "three")
+
+    ours = claude.upstream.bodies[1]["messages"]
+    cut = {"unparsed": '{"ci'}
+    assert ours[1]["content"] == [{"type": "tool_use", "id": "toolu_01A", "name": "weather", "input": cut}]
+    assert [block["type"] for block in ours[2]["content"]] == ["tool_result", "text"]
+    assert ours[2]["content"][0]["is_error"]
+    assert {made.subject for made in again.adjustments} == {"reasoning", "tool_call"}
+    theirs = gemini.upstream.bodies[0]["contents"]
+    assert theirs[1]["parts"] == [{"functionCall": {"name": "weather", "args": cut}}]
+    assert [list(part) for part in theirs[2]["parts"]] == [["functionResponse"], ["text"]]
+
+
+async def test_null_and_empty_values_in_what_a_provider_noted_are_kept(conversation: Any) -> None:
+    claude = conversation.claude
+    block = {"type": "mcp_tool_use", "id": "m", "input": {}, "server_name": None, "list": [None, {"deep": None}]}
+    claude.upstream.answers += [anthropic_message([block, TEXT]), anthropic_message([TEXT])]
+    await conversation.say(claude, "one")
+    await conversation.say(claude, "two")
+
+    assert claude.upstream.bodies[1]["messages"][1]["content"] == [block, TEXT]

@@ -77,7 +77,7 @@ class Watchdog:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread_id: int) -> None:
         reported = 0.0
-        suspect: tuple[str, str] | None = None
+        suspect: tuple[str, str | None] | None = None
         while not self._stopped.wait(LOOK_AGAIN if suspect else BEAT / 2):
             beaten = self._beaten
             blocked = time.monotonic() - beaten
@@ -90,14 +90,15 @@ class Watchdog:
             else:
                 suspect = found
 
-    def _report(self, loop: asyncio.AbstractEventLoop, culprit: tuple[str, str], blocked: float) -> None:
+    def _report(self, loop: asyncio.AbstractEventLoop, culprit: tuple[str, str | None], blocked: float) -> None:
         provider_id, hook = culprit
         log.error("plugin blocks the event loop", provider=provider_id, hook=hook, seconds=round(blocked, 2))
-        reason = f"its hook {hook} blocked the event loop; mend it, then restart the gateway"
+        code = "code outside its hooks" if hook is None else f"hook {hook}"
+        reason = f"its {code} blocked the event loop; mend it, then restart the gateway"
         with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(self._quarantine, provider_id, reason)
 
-    def _culprit(self, frame: FrameType | None) -> tuple[str, str] | None:
+    def _culprit(self, frame: FrameType | None) -> tuple[str, str | None] | None:
         """Return the provider whose code is innermost on a stack, and its hook; None where it is core's own code.
 
         Modules may serve several providers: the instance whose hook runs is who is to blame.
@@ -112,7 +113,7 @@ class Watchdog:
                 return instance, frame.f_code.co_name
             package = package or instance or self._owner(module)
             frame = frame.f_back
-        return (package, "unknown") if package is not None else None
+        return (package, None) if package is not None else None
 
     def _instance(self, frame: FrameType) -> str | None:
         """Return the provider whose method a frame is, wherever the method is written."""

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fake_providers.instances import broken, found
+from orchestrator_core.config import ConfigError, load
+from orchestrator_core.plugins import PluginClash, Registry
+from orchestrator_core.plugins.discovery import assemble
+from orchestrator_core.plugins.loading import FoundPlugin
+from orchestrator_core.provider_api import Auth, PluginError, ProviderContext, ProviderHooks, UpstreamClient
+
+SERVERS = {
+    "ORCHESTRATOR_SERVERS": '{"ollama": {"base_url": "http://127.0.0.1:1/v1"}, "vllm": {"plugin": "compatible"}}'
+}
+
+
+def no_client(auth: Auth) -> UpstreamClient:
+    return cast("UpstreamClient", None)
+
+
+def assembled(tmp_path: Path, plugins: Sequence[FoundPlugin], environ: Mapping[str, str] | None = None) -> Registry:
+    return assemble(load(environ=environ or {}, directory=tmp_path), no_client, plugins)
+
+
+def problems(tmp_path: Path, plugins: Sequence[FoundPlugin], environ: Mapping[str, str] | None = None) -> Sequence[str]:
+    with pytest.raises(ConfigError) as raised:
+        assembled(tmp_path, plugins, environ)
+    return raised.value.problems
+
+
+def compatible(name: str = "compatible") -> FoundPlugin:
+    return found(name, named_servers=True)
+
+
+def test_every_installed_plugin_is_served(tmp_path: Path) -> None:
+    registry = assembled(tmp_path, [found("zeta"), found("alpha", aliases=("first",))])
+    assert list(registry.providers) == ["alpha", "zeta"]
+    assert registry.get("first").id == "alpha"
+
+
+@pytest.mark.parametrize("listed", ["alpha", "first", "dist-alpha"])
+def test_the_allow_list_takes_names_aliases_and_distributions(tmp_path: Path, listed: str) -> None:
+    plugins = [found("zeta"), found("alpha", aliases=("first",)), broken("rotten")]
+    registry = assembled(tmp_path, plugins, {"ORCHESTRATOR_PROVIDERS": listed})
+    assert list(registry.providers) == ["alpha"]
+    assert registry.quarantined == []
+    others = assembled(tmp_path, plugins, {"ORCHESTRATOR_DISABLED_PROVIDERS": listed})
+    assert list(others.providers) == ["zeta"]
+    assert [plugin.name for plugin in others.quarantined] == ["rotten"]
+
+
+def test_the_block_list_wins(tmp_path: Path) -> None:
+    lists = {"ORCHESTRATOR_PROVIDERS": "alpha,zeta", "ORCHESTRATOR_DISABLED_PROVIDERS": "zeta"}
+    assert list(assembled(tmp_path, [found("zeta"), found("alpha")], lists).providers) == ["alpha"]
+
+
+def test_unknown_names_of_both_lists_are_told_with_the_nearest(tmp_path: Path) -> None:
+    lists = {"ORCHESTRATOR_PROVIDERS": "mistrl", "ORCHESTRATOR_DISABLED_PROVIDERS": "qqqq"}
+    first, second = problems(tmp_path, [found("mistral")], lists)
+    assert "'mistrl'" in first
+    assert "Did you mean mistral?" in first
+    assert "'qqqq'" in second
+    assert "Install its package" in second
+
+
+def test_names_that_are_claimed_twice_refuse_the_start(tmp_path: Path) -> None:
+    with pytest.raises(PluginClash) as raised:
+        assembled(tmp_path, [found("one", aliases=("same",)), found("same"), found("two")])
+    (problem,) = raised.value.problems
+    assert "'same'" in problem
+    assert "dist-one and dist-same" in problem
+    assert "ORCHESTRATOR_DISABLED_PROVIDERS" in problem
+
+
+def test_a_broken_plugin_clashes_with_nobody(tmp_path: Path) -> None:
+    registry = assembled(tmp_path, [found("one"), broken("one")])
+    assert registry.get("one").id == "one"
+
+
+def test_the_only_serving_plugin_serves_every_named_server(tmp_path: Path) -> None:
+    registry = assembled(tmp_path, [compatible(), found("one")], SERVERS)
+    assert list(registry.providers) == ["ollama", "one", "vllm"]
+    assert registry.get("ollama").settings.base_url == "http://127.0.0.1:1/v1"
+    assert "compatible" not in registry
+
+
+def test_with_several_serving_plugins_each_server_must_say_which(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, [compatible(), compatible("other")], SERVERS)
+    assert problem == "servers.ollama.plugin: say which plugin is to serve it: compatible, other."
+
+
+def test_a_server_whose_plugin_is_not_installed_is_a_problem(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, [found("one")], SERVERS)) == 2
+
+
+def test_a_server_named_like_a_provider_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, [compatible(), found("one", aliases=("vllm",))], SERVERS)
+    assert "'vllm' is the name of two providers" in problem
+
+
+@pytest.mark.parametrize(
+    ("lists", "served"),
+    [
+        ({"ORCHESTRATOR_PROVIDERS": "ollama"}, ["ollama"]),
+        ({"ORCHESTRATOR_PROVIDERS": "compatible"}, ["ollama", "vllm"]),
+        ({"ORCHESTRATOR_PROVIDERS": "one"}, ["one"]),
+        ({"ORCHESTRATOR_PROVIDERS": "one,vllm"}, ["one", "vllm"]),
+        ({"ORCHESTRATOR_DISABLED_PROVIDERS": "ollama"}, ["one", "vllm"]),
+        ({"ORCHESTRATOR_DISABLED_PROVIDERS": "dist-compatible"}, ["one"]),
+    ],
+)
+def test_the_lists_hold_for_named_servers(tmp_path: Path, lists: Mapping[str, str], served: Sequence[str]) -> None:
+    registry = assembled(tmp_path, [compatible(), found("one")], {**SERVERS, **lists})
+    assert list(registry.providers) == served
+
+
+def test_servers_of_a_broken_plugin_are_set_aside_and_the_others_served(tmp_path: Path) -> None:
+    registry = assembled(tmp_path, [broken("compatible"), found("one")], SERVERS)
+    assert list(registry.providers) == ["one"]
+    with pytest.raises(PluginError, match="ValueError"):
+        registry.get("vllm")
+    with pytest.raises(PluginError, match="could be loaded"):
+        registry.get("ollama")
+
+
+def test_all_problems_of_settings_are_collected_without_their_values(tmp_path: Path) -> None:
+    environ = {"ONE_DEFAULT_TEMPERATURE": "hot-secret", "TWO_DEFAULT_MAX_TOKENS": "many-secret"}
+    first, second = problems(tmp_path, [found("one"), found("two"), found("three")], environ)
+    assert "ONE_DEFAULT_TEMPERATURE" in first
+    assert "TWO_DEFAULT_MAX_TOKENS" in second
+    assert "secret" not in first + second
+
+
+class Stillborn(ProviderHooks):
+    def __init__(self, context: ProviderContext) -> None:
+        raise SystemExit(3)
+
+
+class Forgetful(ProviderHooks):
+    def __init__(self, context: ProviderContext) -> None:
+        pass
+
+
+class Sleeping(ProviderHooks):
+    def __init__(self, context: ProviderContext) -> None:
+        time.sleep(1.5)
+
+
+@pytest.mark.parametrize(
+    ("base", "said"), [(Stillborn, "SystemExit"), (Forgetful, "AttributeError"), (Sleeping, "longer than 0.1 s")]
+)
+def test_an_instance_that_cannot_be_made_is_set_aside(tmp_path: Path, base: type[ProviderHooks], said: str) -> None:
+    environ = {"ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT": "0.1"}
+    registry = assembled(tmp_path, [found("bad", base=base), found("good")], environ)
+    assert list(registry.providers) == ["good"]
+    (set_aside,) = registry.quarantined
+    assert (set_aside.name, set_aside.distribution) == ("bad", "dist-bad")
+    assert said in set_aside.reason
+
+
+def test_settings_that_cannot_be_read_set_the_plugin_aside(tmp_path: Path) -> None:
+    plugins: list[Any] = [found("bad", env_prefixes=(3,)), found("good")]
+    registry = assembled(tmp_path, plugins, {"X_API_KEY": "k"})
+    assert [plugin.name for plugin in registry.quarantined] + list(registry.providers) == ["bad", "good"]

@@ -35,11 +35,15 @@ def provided(cls: type[ProviderHooks], name: str | None = None, keys: Sequence[s
 
 
 def found(
-    name: str, *, distribution: str | None = None, base: type[ProviderHooks] = ProviderHooks, **more: Any
+    name: str,
+    *,
+    base: type[ProviderHooks] = ProviderHooks,
+    settings_model: type[ProviderSettings] = ProviderSettings,
+    **more: Any,
 ) -> FoundPlugin:
     """Return a plugin that was loaded."""
-    cls = type("Plugin", (base,), {"info": card(name, **more), "settings_model": ProviderSettings})
-    return FoundPlugin(name, distribution or f"dist-{name}", "1.0", cls=cls)
+    cls = type("Plugin", (base,), {"info": card(name, **more), "settings_model": settings_model})
+    return FoundPlugin(name, f"dist-{name}", "1.0", cls=cls)
 
 
 def broken(name: str, fault: str = "importing it raised ValueError") -> FoundPlugin:

@@ -3,16 +3,24 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
+from pydantic import field_validator
 
 from fake_providers.instances import broken, found
 from orchestrator_core.config import ConfigError, load
 from orchestrator_core.plugins import PluginClash, Registry
 from orchestrator_core.plugins.discovery import assemble
 from orchestrator_core.plugins.loading import FoundPlugin
-from orchestrator_core.provider_api import Auth, PluginError, ProviderContext, ProviderHooks, UpstreamClient
+from orchestrator_core.provider_api import (
+    Auth,
+    PluginError,
+    ProviderContext,
+    ProviderHooks,
+    ProviderSettings,
+    UpstreamClient,
+)
 
 SERVERS = {
     "ORCHESTRATOR_SERVERS": '{"ollama": {"base_url": "http://127.0.0.1:1/v1"}, "vllm": {"plugin": "compatible"}}'
@@ -163,7 +171,17 @@ def test_an_instance_that_cannot_be_made_is_set_aside(tmp_path: Path, base: type
     assert said in set_aside.reason
 
 
+class Fussy(ProviderSettings):
+    @field_validator("base_url")
+    @classmethod
+    def look(cls, value: str) -> str:
+        raise KeyError(value)
+
+
 def test_settings_that_cannot_be_read_set_the_plugin_aside(tmp_path: Path) -> None:
-    plugins: list[Any] = [found("bad", env_prefixes=(3,)), found("good")]
-    registry = assembled(tmp_path, plugins, {"X_API_KEY": "k"})
-    assert [plugin.name for plugin in registry.quarantined] + list(registry.providers) == ["bad", "good"]
+    plugins = [found("bad", settings_model=Fussy), found("good")]
+    registry = assembled(tmp_path, plugins, {"BAD_BASE_URL": "http://127.0.0.1:1"})
+    (set_aside,) = registry.quarantined
+    assert set_aside.name == "bad"
+    assert "reading its settings raised KeyError" in set_aside.reason
+    assert list(registry.providers) == ["good"]

@@ -272,6 +272,22 @@ async def test_a_cancelled_task_of_the_plugin_is_its_own_affair() -> None:
         await acme(embed=embed).embed(embed_request())
 
 
+async def test_who_leaves_while_a_plugin_closes_is_not_held_up() -> None:
+    async def chat(self: Any, request: Any) -> AsyncGenerator[ChatEvent, None]:
+        try:
+            yield Start()
+        finally:
+            await asyncio.sleep(60)
+
+    events = acme(chat=chat).chat(chat_request())
+    await anext(events)
+    task = asyncio.create_task(events.aclose())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 1)
+
+
 async def test_closing_reaches_the_plugin() -> None:
     closed: list[str] = []
 

@@ -226,11 +226,14 @@ class Provider:
         return self._checked(hook, result, kind, check)
 
     def _checked(self, hook: str, result: object, kind: type[T], check: Callable[[T], str | None]) -> T:
-        what = flaw(result, kind, check)
-        if what is None and isinstance(result, kind):
-            return result
-        _discard(result)
-        raise self._broken(hook, what or "it gave nothing")
+        if isinstance(result, kind):
+            what = flaw(result, check)
+            if what is None:
+                return result
+        else:
+            _discard(result)
+            what = f"it gave {type(result).__name__}, not {kind.__name__}"
+        raise self._broken(hook, what)
 
     async def _close(self, events: AsyncGenerator[ChatEvent, None]) -> None:
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_packages import install_plugin
@@ -54,6 +54,9 @@ def test_what_keeps_a_class_from_being_a_provider_is_said(cls: object, said: str
 
 
 @given(st.integers(0, 999_999), st.integers(0, 999_999))
+@example(MAJOR, MINOR)
+@example(MAJOR, MINOR + 1)
+@example(MAJOR + 1, MINOR)
 def test_a_plugin_of_the_same_major_and_no_higher_minor_is_taken(major: int, minor: int) -> None:
     taken = contract_fault(f"{major}.{minor}") is None
     assert taken is (major == MAJOR and minor <= MINOR)
@@ -124,6 +127,8 @@ def on_path(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_of_a_distribution_that_is_there_twice_the_first_counts(tmp_path: Path, on_path: Any) -> None:
     first = install_plugin(tmp_path / "a", "orchestrator-acme-one", "acme", CODE.format(name="acme"))
     second = install_plugin(tmp_path / "b", "orchestrator-acme-one", "other", "raise RuntimeError")
+    metadata = tmp_path / "b/orchestrator-acme-one/orchestrator_acme_one-1.2.3.dist-info/METADATA"
+    metadata.write_text("Metadata-Version: 2.1\nName: Orchestrator_Acme.One\nVersion: 1.2.3\n")
     on_path(first, second)
     mine = [plugin for plugin in find_plugins(5) if plugin.distribution == "orchestrator-acme-one"]
     assert [(plugin.name, plugin.version, plugin.fault) for plugin in mine] == [("acme", "1.2.3", None)]

@@ -145,7 +145,7 @@ class Compiler:
         if isinstance(part, ImagePart | FilePart):
             self._report.downgraded(part.type, "an earlier answer can hold no media here")
             return {"type": "text", "text": f"[{part.type}]"}
-        self._report.dropped(part.type, "only the provider that made it can read it")
+        self._report.omitted(part.type, "only the provider that made it can read it")
         return None
 
     def _inner(self, result: ToolResultPart) -> list[Wire]:

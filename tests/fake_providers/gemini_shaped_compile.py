@@ -122,7 +122,7 @@ class Compiler:
             return {"text": part.text, "thought": True, **signed}
         if isinstance(part, OpaquePart) and "part" in mine:
             return dict(mine["part"])
-        self._report.dropped(part.type, "only the provider that made it can read it")
+        self._report.omitted(part.type, "only the provider that made it can read it")
         return None
 
     def _arguments(self, part: ToolCallPart) -> Wire:

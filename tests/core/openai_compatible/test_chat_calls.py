@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fake_upstreams.behaviours import WELL
+from fake_upstreams.behaviours import BEHAVIOURS, WELL
 from fake_upstreams.behaviours import events as streams
 from fake_upstreams.misbehaving import MisbehavingUpstream
 from fake_upstreams.openai_calls import ask, events_of, folded
@@ -285,7 +285,10 @@ async def test_the_words_of_errors_decide_in_streams_too(server: OpenAIServer, m
         assert "secret host" not in caught.value.message
 
 
-async def test_what_breaks_after_the_last_finish_costs_nothing(make_provider: Any) -> None:
+async def test_what_breaks_after_the_last_finish_costs_nothing(
+    make_provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BEHAVIOURS, "sse-finished-then-reset", BEHAVIOURS["ok"])  # taken back after the test
     streams("sse-finished-then-reset", WELL[:-1], end="reset")
     async with MisbehavingUpstream() as upstream:
         provider = make_provider(base_url=upstream.base_url("sse-finished-then-reset"))

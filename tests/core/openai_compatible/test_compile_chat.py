@@ -372,3 +372,17 @@ def test_a_vendors_own_tools_stay_beside_the_functions() -> None:
     body, _ = compiled(ask(tools=[Tool(name="add")], extra={"tools": [{"type": "web_search"}]}))
 
     assert body["tools"] == [{"type": "function", "function": {"name": "add"}}, {"type": "web_search"}]
+
+
+def test_what_a_conversation_leaves_behind_by_design_does_not_refuse_a_strict_caller() -> None:
+    foreign = {"another": {"signature": "s"}}
+    thought = message("assistant", ReasoningPart(text="hm", provider_metadata=foreign), TextPart(text="yes"))
+    opaque = message("assistant", OpaquePart(provider_metadata=foreign), TextPart(text="no"))
+
+    body, adjustments = compiled(ask([text_message("user", "?"), thought, opaque], strict=True))
+
+    assert [told["content"] for told in body["messages"]] == ["?", "yes", "no"]
+    assert [(adjustment.subject, adjustment.action) for adjustment in adjustments] == [
+        ("reasoning", "dropped"),
+        ("opaque", "dropped"),
+    ]

@@ -87,7 +87,9 @@ class MessageCompiler:
                     reasoning.append(part.text)
             elif isinstance(part, ToolCallPart):
                 calls.append(self._call(part))
-            elif isinstance(part, ImagePart | FilePart | OpaquePart):
+            elif isinstance(part, OpaquePart):
+                self._report.omitted(part.type, "only the provider that made it can read it")
+            elif isinstance(part, ImagePart | FilePart):
                 self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
         if not (any(texts) or refusals or calls or reasoning):
             self._report.mapped("message", "an empty assistant message says nothing and is left out")
@@ -106,7 +108,7 @@ class MessageCompiler:
     def _replays(self, part: ReasoningPart, *, working: bool) -> bool:
         metadata, mode = part.provider_metadata, self._dialect.replay_reasoning
         if metadata and self._provider_id not in metadata:
-            self._report.dropped("reasoning", "what another model thought is not given to this provider")
+            self._report.omitted("reasoning", "what another model thought is not given to this provider")
             return False
         return bool(part.text) and (mode == "all" or (mode == "tool_turn" and working))
 

@@ -57,6 +57,13 @@ class AdjustmentReport:
         """
         self._lose(Adjustment(subject, "dropped", reason))
 
+    def omitted(self, subject: str, reason: str) -> None:
+        """Note that a part of the history was left out which only another provider reads.
+
+        A conversation that moves between providers leaves such parts behind by design: a strict caller accepts it.
+        """
+        self._add(Adjustment(subject, "dropped", reason))
+
     def _lose(self, adjustment: Adjustment) -> None:
         if self._strict:
             raise UnsupportedParameter(

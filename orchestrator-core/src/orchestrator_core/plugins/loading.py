@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, distribution, distributions
 from typing import Final, Generic, Self, TypeVar, get_args
 
+from importlib_metadata import EntryPoint, distribution, distributions
 from pydantic import ValidationError
 
 from orchestrator_core.config.messages import nearest

@@ -251,6 +251,6 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 @cache
 def _user_agent() -> str:
     # Reading metadata costs milliseconds that a command without a call should not pay.
-    from importlib.metadata import version  # noqa: PLC0415
+    from importlib_metadata import version  # noqa: PLC0415
 
     return f"orchestrator/{version('orchestrator-core')}"

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from typing import Any, Literal
 
 from aiohttp import web
+from importlib_metadata import version
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator_core.orchestration import Gateway

@@ -276,5 +276,7 @@ async def test_a_model_of_a_quarantined_plugin_says_so(start: Any) -> None:
     provider, model = router.parse_model("broken/model")
     with pytest.raises(PluginError, match="does not load"):
         router.targets(ANONYMOUS, Selection(provider=provider, model=model), "chat")
+    fallback = Selection(provider=provider, model=model, fallbacks=("two",))
+    assert [target.provider.id for target in router.targets(ANONYMOUS, fallback, "chat")] == ["two"]
     with pytest.raises(NotFound, match="provider/model"):
         router.parse_model("nobody/model")

@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.plugins import Provider, Registry
-from orchestrator_core.provider_api import InvalidRequest, NotFound, PermissionDenied
+from orchestrator_core.provider_api import InvalidRequest, NotFound, PermissionDenied, PluginError
 from orchestrator_core.security.principal import Principal
 
 Operation = Literal["chat", "embeddings"]
@@ -40,16 +40,25 @@ class Router:
             NotFound: The provider is unknown, or a fallback is.
             InvalidRequest: No provider is named and none is the obvious one, or the provider has no default model.
             PermissionDenied: The caller may not use the provider.
+            PluginError: The provider's plugin does not load, and there is no fallback.
         """
-        first = self._target(self._primary(selection), selection.model, operation)
-        if not principal.may_use(first.provider.id):
-            raise PermissionDenied(f"This credential may not use the provider {first.provider.id!r}.")
-        targets = [first]
+        targets: list[Target] = []
+        broken: PluginError | None = None
+        try:
+            first = self._target(self._primary(selection), selection.model, operation)
+        except PluginError as error:
+            broken = error
+        else:
+            if not principal.may_use(first.provider.id):
+                raise PermissionDenied(f"This credential may not use the provider {first.provider.id!r}.")
+            targets.append(first)
         if selection.credential is None:
             for text in self._chain(selection, operation):
                 target = self._parse(text, operation, asked=selection.fallbacks is not None)
                 if target and principal.may_use(target.provider.id) and target not in targets:
                     targets.append(target)
+        if broken is not None and not targets:
+            raise broken
         return targets
 
     def _chain(self, selection: Selection, operation: Operation) -> Sequence[str]:

@@ -419,7 +419,7 @@ async def test_the_end_of_the_grace_period_is_told(gateway: Served) -> None:
             stream = await client.post(url, json={"message": "a", "stream": True})
             whole = asyncio.create_task(client.post(url, json={"message": "b"}))
             await stream.content.readuntil(b"half")
-            while len(gateway.plugins["scripted"].requests) < 2:  # noqa: ASYNC110 - the plugin has no event for it
+            while len(gateway.plugins["scripted"].requests) < 2:
                 await asyncio.sleep(0.01)
             gateway.gateway.stopping = True
             await app[LIFECYCLE].drain(0.1)

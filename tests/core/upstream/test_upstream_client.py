@@ -49,7 +49,7 @@ async def client_with(limits: UpstreamLimits, auth: Auth | None = None) -> Async
 
 async def until(condition: Callable[[], bool], *, within: float = 1.0) -> None:
     ends = time.monotonic() + within
-    while time.monotonic() < ends and not condition():  # noqa: ASYNC110 - what the upstream saw sets no event
+    while time.monotonic() < ends and not condition():
         await asyncio.sleep(0.01)
     assert condition()
 

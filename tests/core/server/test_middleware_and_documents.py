@@ -117,6 +117,41 @@ async def test_cors(environment: str, origin: str, allowed: bool, tmp_path: Path
     assert "Origin" in plain.headers["Vary"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/health", "/api/providers", "/v1/models", "/metrics", "/docs", "/openapi.json", "/api/sessions/x"]
+)
+async def test_head_is_get_without_the_body(production: Served, path: str) -> None:
+    for credential in ({}, {"Authorization": f"Bearer {CLIENT_KEY}"}):
+        get = await call(production, "GET", path, X_Request_Id="trace-0123456789", **credential)
+        head = await call(production, "HEAD", path, X_Request_Id="trace-0123456789", **credential)
+        assert head.status == get.status
+        volatile = {"Date"} if path != "/metrics" else {"Date", "Content-Length"}
+        assert {k: v for k, v in head.headers.items() if k not in volatile} == {
+            k: v for k, v in get.headers.items() if k not in volatile
+        }
+
+
+async def test_head_sends_no_body(gateway: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    writer.write(b"HEAD /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"Content-Length: 0" not in answer
+    assert answer.index(b"\r\n\r\n") == len(answer) - 4
+
+
+async def test_the_methods_of_a_path(gateway: Served) -> None:
+    for path, allowed in (
+        ("/api/providers", "GET, HEAD"),
+        ("/api/orchestrate", "POST"),
+        ("/api/sessions/x", "DELETE, GET, HEAD, PATCH"),
+    ):
+        refused = await call(gateway, "PUT", path)
+        assert (refused.status, refused.headers["Allow"]) == (405, allowed)
+    assert (await call(gateway, "HEAD", "/api/orchestrate")).status == 405
+
+
 async def test_in_development_nobody_is_asked(gateway: Served) -> None:
     for credential in ({}, {"Authorization": "Bearer anything"}, {"Authorization": "Basic eA=="}):
         assert (await call(gateway, "GET", "/api/sessions", **credential)).status == 200

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from orchestrator_core.config import Settings
 
-METHODS: Final = ("GET", "POST", "PATCH", "DELETE", "OPTIONS")
+METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
 """The methods that the API uses."""
 
 REQUEST_HEADERS: Final = (

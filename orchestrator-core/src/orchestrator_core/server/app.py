@@ -34,9 +34,7 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
     app.on_response_prepare.append(layer.prepare)
     for endpoint in ENDPOINTS:
         handler = idempotent(endpoint.handler) if endpoint.idempotent else endpoint.handler
-        if endpoint.method == "GET":
-            route: AbstractRoute = app.router.add_get(endpoint.path, handler, allow_head=False)
-        else:
-            route = app.router.add_route(endpoint.method, endpoint.path, handler)
-        routes[route] = endpoint
+        # RFC 9110, 9.3.2: HEAD is GET without the body, which aiohttp leaves out.
+        for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
+            routes[app.router.add_route(method, endpoint.path, handler)] = endpoint
     return app

@@ -84,10 +84,10 @@ def test_both_formats_can_be_parsed() -> None:
     metrics = Metrics()
     metrics.observe_call("openai", 'm"\\\n', "chat", 1.0, None, Usage(1))
     metrics.observe_security_event("rate_limited")
-    text, kind = metrics.render(openmetrics=False)
-    assert kind.startswith("text/plain; version=")
+    text, kind = metrics.render()
+    assert kind == "text/plain; version=0.0.4; charset=utf-8"
     assert list(parse_prometheus(text.decode()))
-    text, kind = metrics.render(openmetrics=True)
+    text, kind = metrics.render("application/openmetrics-text")
     assert kind.startswith("application/openmetrics-text; version=")
     # prometheus-client leaves the function untyped.
     assert list(parse_openmetrics(text.decode()))  # type: ignore[no-untyped-call]
@@ -97,3 +97,18 @@ def test_two_gateways_in_one_process_do_not_share_counts() -> None:
     first, second = Metrics(), Metrics()
     first.observe_request("api", 200, 0.1)
     assert second.requests_total == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("*/*", "text/plain; version=0.0.4"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4"),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", "text/plain; version=1.0.0"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1", "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text;version=0.0.1", "text/plain; version=0.0.4"),
+    ],
+)
+def test_the_version_that_is_asked_for(accept: str, content_type: str) -> None:
+    assert Metrics().render(accept)[1].startswith(f"{content_type}; charset=utf-8")

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.exposition import choose_encoder
 
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.provider_api import Usage
@@ -145,13 +143,15 @@ class Metrics:
         """Count a security event."""
         self._security.labels(event).inc()
 
-    def render(self, openmetrics: bool = False) -> tuple[bytes, str]:
-        """Return the text format and its content type: that of OpenMetrics, or of Prometheus."""
-        if openmetrics:
-            # prometheus-client leaves the function untyped.
-            text: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]
-            return text, OPENMETRICS_TYPE
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the metrics as text, and its content type.
+
+        Args:
+            accept: The header `Accept`: OpenMetrics or Prometheus' own format, and the version of it. Without a
+                known one it is the oldest, Prometheus' 0.0.4, which everybody reads.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
     def provider_summary(self) -> Mapping[str, Mapping[str, float]]:
         """Return requests, average latency in seconds and success rate, from 0 to 1, of every provider called."""

@@ -129,8 +129,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def metrics_text(request: web.Request) -> web.Response:
     """Give the metrics in the format of Prometheus, or of OpenMetrics."""
-    openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
-    body, content_type = gateway(request).metrics.render(openmetrics=openmetrics)
+    body, content_type = gateway(request).metrics.render(request.headers.get("Accept", ""))
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 

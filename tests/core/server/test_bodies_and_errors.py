@@ -326,3 +326,31 @@ def test_anthropics_words_for_errors() -> None:
         answer = render(error, Surface.ANTHROPIC, "req_1")
         assert answer.body is not None
         assert json.loads(bytes(answer.body))["error"]["type"] == kind  # type: ignore[arg-type]  # a response of ours has bytes
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ([], "message: List should have at least 1 item after validation, not 0."),
+        ("", "message: String should have at least 1 character."),
+        (5, "message: Input should be a valid string, or Input should be a valid list."),
+    ],
+)
+async def test_every_form_that_a_field_takes_is_named(gateway: Served, message: Any, said: str) -> None:
+    _, _, answer = await send(gateway, "POST", "/api/orchestrate", json.dumps({"message": message}), JSON)
+    assert (answer["param"], answer["detail"]) == ("message", said)
+
+
+@pytest.mark.parametrize("session", ["nonsense", "sess_" + "0" * 32])
+async def test_an_error_names_the_header_that_is_at_fault(gateway: Served, session: str) -> None:
+    body = json.dumps({"model": "scripted/m", "messages": [{"role": "user", "content": "a"}]})
+    headers = {**JSON, "X-Session-Id": session}
+    status, _, answer = await send(gateway, "POST", "/v1/chat/completions", body, headers)
+    assert (status, answer["error"]["param"]) == (404, "X-Session-Id")
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/"])
+async def test_the_root_of_openai_s_surface_has_its_convention(gateway: Served, path: str) -> None:
+    status, response, answer = await send(gateway, "GET", path)
+    assert status == 404
+    has_convention(Surface.OPENAI, response.content_type, answer, status)

@@ -113,14 +113,20 @@ def validate(model: type[M], value: Mapping[str, Json]) -> M:
     except ValidationError as problem:
         found = problem.errors(include_url=False, include_context=True, include_input=False)
     # Outside the except block, so that the error, which holds the input, is not kept as the context of ours.
-    problems: dict[str, str] = {}
+    problems: dict[str, list[Any]] = {}
     for error in found:
-        problems.setdefault(_path(value, error["loc"]), _message(error))
+        problems.setdefault(_path(value, error["loc"]), []).append(error)
     # Of a union, the member that the value nearly is says most; the others only say that it is not theirs.
     paths = [path for path in problems if not any(other.startswith(f"{path}.") for other in problems)]
-    text = "; ".join(f"{path}: {problems[path]}" for path in paths[:_SHOWN_PROBLEMS])
+    text = "; ".join(f"{path}: {_messages(problems[path])}" for path in paths[:_SHOWN_PROBLEMS])
     more = len(paths) - _SHOWN_PROBLEMS
     raise InvalidRequest(f"{text}{f'; and {more} more' if more > 0 else ''}."[:1000], param=paths[0])
+
+
+def _messages(errors: Sequence[Any]) -> str:
+    """Say what is wrong with one field: the members of a union say it each, those of another type without weight."""
+    near = [error for error in errors if not error["type"].endswith("_type")] or errors
+    return ", or ".join(dict.fromkeys(map(_message, near)))
 
 
 def _message(error: Any) -> str:

@@ -37,7 +37,7 @@ class Surface(Enum):
 
 def surface_of(path: str) -> Surface:
     """Return the surface that a path belongs to, whether or not anything is served there."""
-    if path.startswith("/v1/"):
+    if path == "/v1" or path.startswith("/v1/"):
         return Surface.ANTHROPIC if path == "/v1/messages" or path.startswith("/v1/messages/") else Surface.OPENAI
     if path.startswith("/api/"):
         return Surface.CONNECTOR if path == "/api/v1" or path.startswith("/api/v1/") else Surface.API

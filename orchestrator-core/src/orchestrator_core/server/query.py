@@ -40,14 +40,18 @@ def limit_parameter(default: int, maximum: int) -> Parameter:
     )
 
 
-def checked_session_id(text: str) -> str:
+def checked_session_id(text: str, param: str = "session_id") -> str:
     """Return a session's id if it can be one; no other text reaches the store.
+
+    Args:
+        text: The id.
+        param: Where the client wrote it.
 
     Raises:
         NotFound: It has not the form of an id: there is no such session.
     """
     if not _SESSION_ID.fullmatch(text):
-        raise NotFound("There is no session with this id.", param="session_id")
+        raise NotFound("There is no session with this id.", param=param)
     return text
 
 

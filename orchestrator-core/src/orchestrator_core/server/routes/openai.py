@@ -113,12 +113,17 @@ async def _open(request: web.Request, selection: Selection, call: ChatRequest, s
         session_id=session_id,
         idempotency_key=idempotency_key(request),
     )
-    return await gateway(request).turn(principal(request), turn)
+    try:
+        return await gateway(request).turn(principal(request), turn)
+    except (NotFound, SessionBusy, SessionEnded) as error:
+        # The store knows nothing of headers.
+        error.param = error.param or SESSION_HEADER
+        raise
 
 
 def _session_id(request: web.Request) -> str | None:
     session_id = request.headers.get(SESSION_HEADER)
-    return None if session_id is None else checked_session_id(session_id)
+    return None if session_id is None else checked_session_id(session_id, SESSION_HEADER)
 
 
 def _selection(request: web.Request, model: str) -> Selection:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import sqlite3
 import subprocess
@@ -136,3 +138,33 @@ def test_serving_imports_neither_sqlalchemy_nor_alembic() -> None:
     program = "import sys, orchestrator_core.sessions.sqlite; print({'sqlalchemy', 'alembic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+async def test_a_migration_that_a_signal_ended_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = path.with_name("dying")
+    dying.write_text("#!/bin/sh\nkill -TERM $$\n")
+    dying.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(dying))
+    with pytest.raises(StorageError, match="ended by SIGTERM"):
+        await schema.prepare(path)
+
+
+async def test_a_migration_is_out_of_reach_of_the_groups_signals_and_ends_with_its_parent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = path.with_name("seen")
+    slow = path.with_name("slow")
+    slow.write_text(f"#!/bin/sh\necho $$ > {seen}.new && mv {seen}.new {seen}\nexec sleep 60\n")
+    slow.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    preparing = asyncio.create_task(schema.prepare(path))
+    async with asyncio.timeout(5):
+        while not seen.exists():
+            await asyncio.sleep(0.01)
+    child = int(seen.read_text())
+    assert os.getpgid(child) == child != os.getpgid(0)
+    preparing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await preparing
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)

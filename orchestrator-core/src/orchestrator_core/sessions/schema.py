@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 import sys
 from contextlib import closing
@@ -77,6 +78,7 @@ async def _migrate(path: Path) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # what is sent to the gateway's process group is for the gateway to act upon
     )
     try:
         async with asyncio.timeout(MIGRATE_WITHIN):
@@ -87,9 +89,19 @@ async def _migrate(path: Path) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0:
-        said = stderr.decode("utf-8", "replace").strip()[-_SHOWN:]
+    if process.returncode:
+        said = stderr.decode("utf-8", "replace").strip()[-_SHOWN:] or _ending(process.returncode)
         raise StorageError(f"The database could not be migrated: {said}")
+
+
+def _ending(returncode: int) -> str:
+    if returncode > 0:
+        return f"the migration ended with status {returncode}."
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"the migration was ended by {name}. Start the gateway again."
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from fake_providers.instances import card, provided
 from fake_providers.scripted import ScriptedProvider
-from orchestrator_core.config import ConfigError, load
+from orchestrator_core.config import load
 from orchestrator_core.plugins import QuarantinedPlugin, Registry
 from orchestrator_core.provider_api import KeyRequest, KeyVerdict, NotFound, PluginError, ProviderHooks, hookimpl
 
@@ -88,28 +88,43 @@ def read(tmp_path: Path, **environ: str) -> Any:
     return load(environ=environ, directory=tmp_path)
 
 
+def take(registry: Registry, config: Any) -> Sequence[str]:
+    fresh = registry.fresh_keys(config)
+    for keys in fresh.providers.values():
+        keys.use()
+    return fresh.problems
+
+
 def test_new_keys_are_taken_by_every_provider_that_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry([provided(Moody, keys=["old-old-old"]), provided(Keyed), provided(ScriptedProvider)])
     environ: Mapping[str, str] = {"MOODY_API_KEY": "new-new-new", "KEYED_API_KEY": "n" * 24}
-    registry.take_keys(read(tmp_path, **environ))
+    assert not take(registry, read(tmp_path, **environ))
     assert registry.get("moody").verdicts[0].status == "valid"
     assert registry.get("keyed").configured
     monkeypatch.setattr(Moody, "well", False)
     before = registry.get("moody").keys
-    with pytest.raises(ConfigError) as raised:
-        registry.take_keys(read(tmp_path, SCRIPTED_API_KEY_FILE="nowhere"))
-    assert len(raised.value.problems) == 1, "moody has no key to look at now"
+    assert len(take(registry, read(tmp_path, SCRIPTED_API_KEY_FILE="nowhere"))) == 1, "moody has no key to look at now"
     assert not registry.get("keyed").configured
-    with pytest.raises(ConfigError) as raised:
-        registry.take_keys(read(tmp_path, **environ))
-    assert "'moody'" in raised.value.problems[0]
-    assert "new-new" not in raised.value.problems[0]
+    (problem,) = take(registry, read(tmp_path, **environ))
+    assert "'moody'" in problem
+    assert "new-new" not in problem
     assert registry.get("keyed").configured
     assert registry.get("moody").keys == [] != before
+
+
+def test_fresh_keys_are_judged_before_they_are_used(tmp_path: Path) -> None:
+    registry = Registry([provided(Keyed, keys=["k" * 24])])
+    fresh = registry.fresh_keys(read(tmp_path, KEYED_API_KEY="your-key-here")).providers["keyed"]
+    assert not fresh.configured
+    assert len(fresh.flaws) == 1
+    assert "your-key-here" not in fresh.flaws[0]
+    assert registry.get("keyed").configured
+    fresh.use()
+    assert not registry.get("keyed").configured
 
 
 def test_a_quarantined_provider_does_not_keep_the_others_from_new_keys(tmp_path: Path) -> None:
     registry = make()
     registry.quarantine("scripted", "it blocked")
-    registry.take_keys(read(tmp_path, KEYED_API_KEY="a" * 24, SCRIPTED_API_KEY="b" * 24))
+    take(registry, read(tmp_path, KEYED_API_KEY="a" * 24, SCRIPTED_API_KEY="b" * 24))
     assert registry.get("keyed").configured

@@ -163,3 +163,59 @@ def test_reasons_of_the_providers_settings_and_of_the_gateway_come_together(tmp_
     for name in ("OPENAI_DEFAULT_TEMPERATURE", "LOG_LEVEL", "ORCHESTRATOR_CLIENT_KEY"):
         assert name in refused.stderr + refused.stdout
     assert "warm" not in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize("key_check", ["strict", "warn"])
+def test_a_malformed_key_does_not_replace_a_good_one_where_the_check_is_strict(
+    gateway_process: Callable[..., Any], tmp_path: Path, key_check: str
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.touch(0o600)
+    dotenv.write_text(f"OPENAI_API_KEY={KEY}\n")
+    environ = {name: value for name, value in SAFE.items() if name != "OPENAI_API_KEY"}
+    gateway = gateway_process(environ={**environ, "ORCHESTRATOR_KEY_CHECK": key_check})
+    before = len(gateway.output())
+    dotenv.write_text("OPENAI_API_KEY=your-key-here\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 5
+    while '"Keys reloaded"' not in gateway.output()[before:]:
+        assert time.monotonic() < end, gateway.output()
+        time.sleep(0.05)
+    said = gateway.output()[before:].splitlines()
+    assert any(line.startswith("openai: ") and " not valid: " in line for line in said)
+    records = [json.loads(line) for line in said if line.startswith("{")]
+    (refused,) = [record for record in records if record.get("provider") == "openai"]
+    assert refused["level"] == ("ERROR" if key_check == "strict" else "WARNING")
+    assert refused["problems"]
+    assert get(f"{gateway.url}/health")[1]["openai_configured"] is (key_check == "strict")
+    assert "your-key-here" not in gateway.output()
+    assert gateway.stop() == 0
+
+
+def test_a_stop_for_the_whole_group_during_the_first_start(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("orchestrator")), "serve", "--port", "0"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MONITORING_ENABLED": "false"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        # The line before the store is opened; the migration then takes a while.
+        printed = next(line for line in process.stdout if line.startswith("CORS: "))
+        end = time.monotonic() + 5
+        while not (tmp_path / "orchestrator.db").exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(0.15)
+        os.killpg(process.pid, signal.SIGTERM)
+        printed += process.communicate(timeout=15)[0]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, printed
+    assert "Error" not in printed
+    assert "Listening" not in printed

@@ -86,9 +86,7 @@ class Provider:
         self.health_detail: str | None = None
         self._listed: Sequence[ModelInfo] = ()
         self._hook = make_manager(instance).hook
-        self.keys: Sequence[Secret] = ()
-        self.verdicts: Sequence[KeyVerdict] = ()
-        self.use_keys(keys)
+        self.use_keys(keys, [self.validate_key(key) for key in keys])
 
     @property
     def configured(self) -> bool:
@@ -107,10 +105,15 @@ class Provider:
             return self.info.default_embedding_model
         return self.settings.default_model or self.info.default_model
 
-    def use_keys(self, keys: Sequence[Secret]) -> None:
-        """Take the server's keys; placeholders are not used, others are even where their form is odd."""
-        self.verdicts = [self.validate_key(key) for key in keys]
-        self.keys = [key for key, verdict in zip(keys, self.verdicts, strict=True) if verdict.status != "placeholder"]
+    def use_keys(self, keys: Sequence[Secret], verdicts: Sequence[KeyVerdict]) -> None:
+        """Take the server's keys; placeholders are not used, others are even where their form is odd.
+
+        Args:
+            keys: The keys.
+            verdicts: What `validate_key` says of each.
+        """
+        self.verdicts = verdicts
+        self.keys = usable_keys(keys, verdicts)
 
     def validate_key(self, credential: Secret) -> KeyVerdict:
         """Say whether a credential has the form of this provider's keys.
@@ -261,6 +264,11 @@ class Provider:
             "Update the plugin, or choose another provider.",
             provider=self.id,
         )
+
+
+def usable_keys(keys: Sequence[Secret], verdicts: Sequence[KeyVerdict]) -> Sequence[Secret]:
+    """Return the keys that are no placeholders."""
+    return [key for key, verdict in zip(keys, verdicts, strict=True) if verdict.status != "placeholder"]
 
 
 def _passes(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.watchdog import Watchdog
 from orchestrator_core.provider_api import NotFound, PluginError
@@ -110,24 +111,23 @@ class Registry:
                 QuarantinedPlugin(name=provider_id, distribution=distribution, version=version, reason=reason)
             )
 
-    def take_keys(self, config: Config) -> None:
-        """Give every provider the keys of a configuration that was read anew.
-
-        Raises:
-            ConfigError: Keys of some providers cannot be used; those keep the old ones.
-        """
+    def fresh_keys(self, config: Config) -> FreshRegistry:
+        """Read and judge every provider's keys in a configuration that was read anew. None is used yet."""
+        fresh: dict[str, FreshKeys] = {}
         problems: list[str] = []
         for provider in self.providers.values():
             if provider.quarantined is None:
                 name = None if provider.id == provider.info.name else provider.id
                 try:
-                    provider.use_keys(config.provider(provider.info, type(provider.settings), name).keys)
+                    keys = config.provider(provider.info, type(provider.settings), name).keys
+                    verdicts = [provider.validate_key(key) for key in keys]
                 except ConfigError as error:
                     problems += error.problems
                 except PluginError as error:
                     problems.append(error.message)
-        if problems:
-            raise ConfigError(problems)
+                else:
+                    fresh[provider.id] = FreshKeys(provider, keys, verdicts)
+        return FreshRegistry(fresh, problems)
 
     async def start(self) -> None:
         """Begin to watch for plugins that block the event loop."""

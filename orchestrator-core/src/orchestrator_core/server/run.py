@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
 
 from orchestrator_core.config import Config, ConfigError, load
 from orchestrator_core.orchestration import Gateway
-from orchestrator_core.plugins import Registry, discover
+from orchestrator_core.plugins import discover
+from orchestrator_core.plugins.fresh_keys import FreshRegistry
 from orchestrator_core.security.startup import check
 from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
@@ -28,6 +30,8 @@ EXIT_STOPPED = 0
 EXIT_NO_ADDRESS = 1
 BACKLOG = 1024
 """Connections that the system may keep until they are accepted."""
+
+T = TypeVar("T")
 
 _logger = structlog.get_logger(__name__)
 
@@ -57,7 +61,11 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
-    async with started(config) as gateway:
+    async with AsyncExitStack() as stack:
+        gateway = await _unless(stop, stack.enter_async_context(started(config)))
+        if gateway is None:
+            _logger.info("Stopped while starting")
+            return EXIT_STOPPED
         app = make_app(gateway, config)
         runner = GatewayRunner(app)
         await runner.setup()
@@ -69,7 +77,7 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
                 _say(f"Cannot listen on {settings.host}:{settings.server_port}: {problem.strerror}.")
                 return EXIT_NO_ADDRESS
             _say(f"Listening on {_address(runner)}")
-            background = [asyncio.create_task(_take_keys(gateway.registry, hangup, reload))]
+            background = [asyncio.create_task(_take_keys(gateway, hangup, reload))]
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))
             try:
@@ -85,6 +93,18 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
             await runner.cleanup()
     _logger.info("Stopped")
     return EXIT_STOPPED
+
+
+async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:
+    """Await a start, or give it up and return None when a stop is asked for."""
+    start, stopped = asyncio.ensure_future(starting), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({start, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return start.result() if start.done() else None
+    finally:
+        for task in (start, stopped):
+            task.cancel()
+        await asyncio.gather(start, stopped, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -120,18 +140,34 @@ async def started(config: Config) -> AsyncGenerator[Gateway, None]:
         await clients.close()
 
 
-async def _take_keys(registry: Registry, hangup: asyncio.Event, reload: Callable[[], Config]) -> None:
+async def _take_keys(gateway: Gateway, hangup: asyncio.Event, reload: Callable[[], Config]) -> None:
     """Take new keys of the providers whenever the process is told to."""
     while True:
         await hangup.wait()
         hangup.clear()
         try:
-            fresh = await asyncio.to_thread(reload)
-            registry.take_keys(fresh)
+            fresh = gateway.registry.fresh_keys(await asyncio.to_thread(reload))
         except ConfigError as error:
             _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
         else:
-            _logger.info("Keys reloaded")
+            _use_keys(fresh, gateway.config)
+
+
+def _use_keys(fresh: FreshRegistry, config: Config) -> None:
+    """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
+    for line in check(config, fresh).lines:
+        _say(line)
+    if fresh.problems:
+        _logger.error("Keys not reloaded", problems=list(fresh.problems))
+    strict = config.settings.production and config.settings.key_check == "strict"
+    for name, keys in fresh.providers.items():
+        if keys.flaws and strict:
+            _logger.error("Keys not reloaded; the old ones stay", provider=name, problems=list(keys.flaws))
+            continue
+        if keys.flaws:
+            _logger.warning("Keys reloaded that are not well-formed", provider=name, problems=list(keys.flaws))
+        keys.use()
+    _logger.info("Keys reloaded")
 
 
 def _address(runner: web.AppRunner) -> str:

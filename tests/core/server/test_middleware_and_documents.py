@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,40 @@ async def test_production_asks_everywhere_but_at_its_probes(production: Served) 
     for path in ("/docs", "/redoc", "/openapi.json", "/metrics", "/api/metrics", "/api/providers", "/v1/models"):
         response = await call(production, "GET", path)
         assert response.status == 401, path
-        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert response.headers["WWW-Authenticate"].endswith("Bearer")
         assert (await call(production, "GET", path, Authorization=f"Bearer {CLIENT_KEY}")).status == 200, path
+
+
+BROWSED = ("/docs", "/redoc", "/openapi.json", "/docs/assets/redoc.js", "/docs/assets/redoc_ui/redoc.standalone.js")
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize("path", BROWSED)
+async def test_a_browser_can_open_the_documentation(production: Served, path: str) -> None:
+    asked = await call(production, "GET", path)
+    assert asked.status == 401
+    assert asked.headers["WWW-Authenticate"].startswith('Basic realm="')
+    for user in ("", "ada", "ünï"):
+        assert (await call(production, "GET", path, Authorization=basic(user, CLIENT_KEY))).status == 200
+    for wrong in (
+        basic("ada", CLIENT_KEY[:-1]),
+        basic(CLIENT_KEY, ""),
+        basic("ada", f"{CLIENT_KEY}é"),
+        "Basic",
+        "Basic !!!!",
+        "Basic " + b64encode(CLIENT_KEY.encode()).decode(),
+        "Basic " + b64encode(b"a:\xff").decode(),
+    ):
+        assert (await call(production, "GET", path, Authorization=wrong)).status == 401, wrong
+
+
+async def test_what_no_page_shows_takes_no_password(production: Served) -> None:
+    for path in ("/api/providers", "/v1/models", "/metrics"):
+        refused = await call(production, "GET", path, Authorization=basic("ada", CLIENT_KEY))
+        assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
 @pytest.mark.parametrize(
@@ -267,6 +300,27 @@ async def test_the_pages_need_no_network(gateway: Served) -> None:
             assert len(asset.body) > 100
     for script in OWN.glob("*.js"):
         assert "://" not in script.read_text()
+
+
+FETCHED = re.compile(
+    rb"""https?://[^\s"'`<>()\\]+\.(?:svg|png|ico|gif|jpe?g|webp|js|mjs|css|woff2?|ttf|wasm)(?=["'`\s)?#\\]|$)"""
+    rb"""|(?:url\(|@import\s+|(?:src|href)=)\s*["']?(?:https?:)?//[^\s"')>]+"""
+)
+"""Addresses of other hosts that a browser would load by itself."""
+
+
+async def test_nothing_that_is_served_asks_another_host(gateway: Served) -> None:
+    seen: set[str] = set()
+    waiting = ["/docs", "/redoc", "/openapi.json"]
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        reply = await gateway.get(path)
+        assert reply.status == 200, path
+        assert not FETCHED.findall(reply.body), path
+        found = re.findall(rb"/docs/assets/[\w./-]+\.(?:js|css|png)", reply.body)
+        waiting += {name.decode() for name in found} - seen
+    assert len(seen) >= 9, seen
 
 
 async def test_assets_are_those_of_the_pages_alone(gateway: Served) -> None:

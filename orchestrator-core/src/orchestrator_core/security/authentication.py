@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass
 
 from orchestrator_core.config import Settings
@@ -12,6 +13,20 @@ DEFAULT_PRINCIPAL = Principal(id="default", tenant="default")
 """Whoever has the client key of the configuration."""
 
 _HELP = "Send the gateway's client key as `Authorization: Bearer <key>`."
+
+
+def basic_password(credential: str) -> str | None:
+    """Return the password of HTTP Basic (RFC 7617), whoever the user is; None where it is malformed.
+
+    Args:
+        credential: What stands in `Authorization` after `Basic`.
+    """
+    try:
+        decoded = b64decode(credential.strip().encode(), validate=True).decode()
+    except ValueError:
+        return None
+    _, colon, password = decoded.partition(":")
+    return password if colon else None
 
 
 @dataclass(frozen=True, slots=True)

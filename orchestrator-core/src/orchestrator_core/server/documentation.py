@@ -24,6 +24,9 @@ _PACKAGE = "aiohttp_swagger3"
 """The distribution that carries the files of Swagger UI and ReDoc; nothing else of it is used, or imported."""
 
 _NAME = re.compile(r"(?:(?:swagger_ui|redoc_ui)/)?[a-z0-9][a-z0-9.-]{0,63}")
+_ELSEWHERE = (b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"/docs/assets/redoc_ui/favicon-32x32.png")
+"""ReDoc's one image on another host, and what stands in for it: no page asks anybody else for anything."""
+
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".html": "text/html"}
 
 
@@ -77,7 +80,7 @@ async def _file(path: Path) -> web.Response:
     except OSError:
         raise NotFound("There is no such file.") from None
     return web.Response(
-        body=body,
+        body=body.replace(*_ELSEWHERE),
         content_type=_KINDS[path.suffix],
         charset="utf-8" if _KINDS[path.suffix].startswith("text/") else None,
         headers={"Content-Security-Policy": DOCUMENTATION_POLICY},
@@ -95,6 +98,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         media_types={"application/json": {"type": "object"}},
         authenticated=False,
         authenticated_in_production=True,
+        browsed=True,
     ),
     Endpoint(
         method="GET",
@@ -106,6 +110,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         media_types={"text/html": {"type": "string"}},
         authenticated=False,
         authenticated_in_production=True,
+        browsed=True,
     ),
     Endpoint(
         method="GET",
@@ -117,6 +122,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         media_types={"text/html": {"type": "string"}},
         authenticated=False,
         authenticated_in_production=True,
+        browsed=True,
     ),
     Endpoint(
         method="GET",
@@ -130,5 +136,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         parameters=(Parameter(name="name", place="path", description="The file.", required=True),),
         authenticated=False,
         authenticated_in_production=True,
+        browsed=True,
     ),
 )

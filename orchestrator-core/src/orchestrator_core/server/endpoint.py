@@ -58,6 +58,7 @@ class Endpoint:
         streams: Whether it can answer with `text/event-stream`.
         authenticated: Whether it asks for the client's credential.
         authenticated_in_production: Whether it does so in production at least.
+        browsed: Whether people open it in a browser, which sends a credential as HTTP Basic alone.
         probe: Whether it tells how the process is: it is served to the last and not logged while all is well.
         idempotent: Whether it takes `Idempotency-Key`.
         takes_provider_key: Whether the caller may bring a provider key.
@@ -82,6 +83,7 @@ class Endpoint:
     streams: bool = False
     authenticated: bool = True
     authenticated_in_production: bool = False
+    browsed: bool = False
     probe: bool = False
     idempotent: bool = False
     takes_provider_key: bool = False

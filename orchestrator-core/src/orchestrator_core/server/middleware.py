@@ -30,7 +30,7 @@ from orchestrator_core.provider_api import (
     Unauthenticated,
 )
 from orchestrator_core.resilience.limits import RequestLimits
-from orchestrator_core.security.authentication import Authenticator
+from orchestrator_core.security.authentication import Authenticator, basic_password
 from orchestrator_core.security.cors import CorsPolicy
 from orchestrator_core.security.events import report
 from orchestrator_core.security.headers import security_headers
@@ -44,6 +44,9 @@ from orchestrator_core.telemetry.redaction import REDACTOR
 
 SERVER_NAME = "orchestrator"
 _CREDENTIAL_HEADERS = (hdrs.AUTHORIZATION, "X-API-Key", "X-Provider-Key")
+BROWSER_CHALLENGE = 'Basic realm="Orchestrator: any user name, the client key as password", charset="UTF-8", Bearer'
+"""Makes a browser ask for the client key (RFC 7617)."""
+
 CLIENT_CLOSED = 499
 """The status in logs and metrics where the client left before the answer (nginx's word)."""
 
@@ -119,7 +122,7 @@ class Middleware:
     async def _answer(
         self, request: web.Request, handler: Handler, context: RequestContext, stack: ExitStack
     ) -> web.StreamResponse:
-        allowed: str | None = None
+        headers: dict[str, str] = {}
         try:
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
@@ -129,7 +132,7 @@ class Middleware:
             error = problem
         except web.HTTPMethodNotAllowed as problem:
             error = MethodNotAllowed(f"{request.method} is not served here; see the header Allow.")
-            allowed = ", ".join(sorted(problem.allowed_methods))
+            headers["Allow"] = ", ".join(sorted(problem.allowed_methods))
         except web.HTTPNotFound:
             error = NotFound("There is nothing at this path. GET /openapi.json lists what there is.")
         except web.HTTPException as problem:
@@ -148,9 +151,10 @@ class Middleware:
         self._report(request, context, error)
         if context.prepared:
             return await self._break_off(request, context, error)
-        response = render(
-            error, context.surface, context.request_id, {"Allow": allowed} if allowed is not None else None
-        )
+        endpoint = self._endpoints.get(request.match_info.route)
+        if isinstance(error, Unauthenticated) and endpoint is not None and endpoint.browsed:
+            headers[hdrs.WWW_AUTHENTICATE] = BROWSER_CHALLENGE
+        response = render(error, context.surface, context.request_id, headers)
         if isinstance(error, PayloadTooLarge | RequestTimeout | ShuttingDown):
             # The rest of the body is not worth reading, or the next request has to go elsewhere.
             response.force_close()
@@ -163,7 +167,7 @@ class Middleware:
         if endpoint is None:
             return  # nothing is there: the router says so
         if endpoint.authenticated or (endpoint.authenticated_in_production and self._settings.production):
-            who = self._authenticator.authenticate(_credential(request, context.surface))
+            who = self._authenticator.authenticate(_credential(request, context.surface, endpoint))
             context.principal = who
             # Nobody in particular is told apart by the address.
             client = who.id if self._authenticator.asks else f"{who.id} {request.remote}"
@@ -233,10 +237,12 @@ def _path(request: web.Request) -> str:
     return _LONG_TOKEN.sub(MASK, request.rel_url.raw_path[:_SHOWN_PATH])
 
 
-def _credential(request: web.Request, surface: Surface) -> str | None:
+def _credential(request: web.Request, surface: Surface, endpoint: Endpoint) -> str | None:
     scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
+    if scheme.lower() == "basic" and endpoint.browsed:
+        return basic_password(value)
     # Anthropic's SDK sends its key so.
     return request.headers.get("X-API-Key") if surface in (Surface.OPENAI, Surface.ANTHROPIC) else None
 

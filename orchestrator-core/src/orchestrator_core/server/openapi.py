@@ -47,6 +47,11 @@ _SECURITY_SCHEMES = {
         "name": "x-api-key",
         "description": "The same key, as Anthropic's SDK sends it.",
     },
+    "clientKeyPassword": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The same key as the password of any user name, as a browser sends it.",
+    },
 }
 _IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
@@ -244,6 +249,8 @@ def _security(endpoint: Endpoint, *, asks: bool) -> list[dict[str, list[str]]]:
     asked: list[dict[str, list[str]]] = [{"clientKey": []}]
     if endpoint.surface in (Surface.OPENAI, Surface.ANTHROPIC):
         asked.append({"clientKeyHeader": []})
+    if endpoint.browsed:
+        asked.append({"clientKeyPassword": []})
     if endpoint.authenticated and asks:
         return asked
     return [{}, *asked] if endpoint.authenticated or endpoint.authenticated_in_production else []

@@ -61,7 +61,7 @@ def parse_embeddings(data: bytes, expected: int) -> EmbeddingResponse:
         ProviderError: It is an error object, or no list of so many vectors of one length.
     """
     try:
-        body = pydantic_core.from_json(data)
+        body = pydantic_core.from_json(data, allow_inf_nan=False)
     except ValueError:
         raise ProviderBadResponse("The provider's answer is no JSON, or was cut off.") from None
     if not isinstance(body, dict):

@@ -141,7 +141,7 @@ def error_for_answer(status: int, headers: Mapping[str, str], body: bytes, now: 
         now: Seconds since the epoch.
     """
     try:
-        wire = read_error(pydantic_core.from_json(body))
+        wire = read_error(pydantic_core.from_json(body, allow_inf_nan=False))
     except ValueError:
         text = body[: 4 * MAX_MESSAGE].decode("utf-8", "replace").strip()
         html = text.startswith("<") or "html" in headers.get("content-type", "")

@@ -19,7 +19,7 @@ def parse_models(data: bytes) -> list[ModelInfo]:
         ProviderBadResponse: It is neither.
     """
     try:
-        body = pydantic_core.from_json(data)
+        body = pydantic_core.from_json(data, allow_inf_nan=False)
     except ValueError:
         raise ProviderBadResponse("The provider's list of models is no JSON.") from None
     rows = body.get("data") if isinstance(body, dict) else body

@@ -254,7 +254,7 @@ class AnswerParser:
 
 def _object(data: bytes) -> dict[str, Json]:
     try:
-        body = pydantic_core.from_json(data)
+        body = pydantic_core.from_json(data, allow_inf_nan=False)
     except ValueError:
         raise ProviderBadResponse("The provider's answer is no JSON, or was cut off.") from None
     if type(body) is not dict:

@@ -104,7 +104,7 @@ def _no_stream(status: int, headers: Mapping[str, str], body: bytes, now: float)
     if not 200 <= status < 300:
         return error_for_answer(status, headers, body, now)
     try:
-        parsed = pydantic_core.from_json(body)
+        parsed = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError:
         parsed = None
     if isinstance(parsed, dict) and (parsed.get("error") or parsed.get("object") == "error"):

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from orchestrator_core.provider_api import Json, Usage
 
+_MOST = 2**53
+"""No answer has more tokens; a larger number is a fault, and does not fit into databases and floats."""
+
 
 def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> Usage:
     """Read a `usage` object.
@@ -59,4 +62,4 @@ def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] 
 
 def _count(wire: Mapping[str, Json], name: str) -> int:
     value = wire.get(name)
-    return value if type(value) is int and value > 0 else 0
+    return value if type(value) is int and 0 < value <= _MOST else 0

@@ -29,6 +29,7 @@ from orchestrator_core.provider_api import (
     errors,
     retry_after_seconds,
 )
+from orchestrator_core.provider_api.status_errors import MAX_RETRY_AFTER
 
 _LINE = re.compile(r"^    (?P<indent>[|` -]*)(?P<name>[A-Z]\w+) *(?P<rest>.*)$")
 _SAID = re.compile(r"(?P<statuses>\d{3}(?:, \d{3})*):? ?(?P<codes>[a-z_]+(?:, [a-z_]+)*)?(?P<note>.*)")
@@ -189,4 +190,14 @@ HEADER = (
 def test_retry_after_never_raises_and_is_never_absurd(headers: dict[str, str], now: Any) -> None:
     seconds = retry_after_seconds(headers, now)
 
-    assert seconds is None or 0 <= seconds <= errors.MAX_RETRY_AFTER
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_what_is_no_time_to_wait_is_none(seconds: float) -> None:
+    assert ProviderRateLimited("slow down", retry_after=seconds).retry_after is None
+
+
+@pytest.mark.parametrize("status", [0, 200, 302, 700])
+def test_an_error_has_the_status_of_an_error(status: int) -> None:
+    assert ProviderError("odd", status=status).status == ProviderError.status

@@ -36,6 +36,7 @@ NAMES = [
     "ContentBlocked",
     "ContextTooLong",
     "Deadline",
+    "DeadlineExceeded",
     "EmbeddingRequest",
     "EmbeddingResponse",
     "FilePart",

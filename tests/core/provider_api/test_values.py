@@ -52,11 +52,7 @@ def test_a_deadline_counts_down_and_stays_at_zero(clock: Clock) -> None:
     assert (limit.remaining(), limit.expired) == (0.0, True)
 
 
-def test_a_deadline_can_only_come_sooner(clock: Clock) -> None:
-    limit = Deadline.after(10, connect=1, first_event=2, idle=3)
-
-    assert limit.sooner(4) == Deadline(at=1004.0, connect=1, first_event=2, idle=3)
-    assert limit.sooner(40) == limit
+def test_a_deadline_of_the_past_has_expired() -> None:
     assert Deadline.after(-1).expired
 
 

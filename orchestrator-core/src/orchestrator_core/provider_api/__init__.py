@@ -13,11 +13,10 @@ from orchestrator_core.provider_api.context import (
 )
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.errors import (
-    MAX_MESSAGE,
-    REFUSALS,
     Conflict,
     ContentBlocked,
     ContextTooLong,
+    DeadlineExceeded,
     GatewayError,
     IdempotencyMismatch,
     InternalError,
@@ -54,8 +53,6 @@ from orchestrator_core.provider_api.errors import (
     Unauthenticated,
     UnsupportedMediaType,
     UnsupportedParameter,
-    error_for_status,
-    retry_after_seconds,
 )
 from orchestrator_core.provider_api.events import (
     ChatEvent,
@@ -127,6 +124,12 @@ from orchestrator_core.provider_api.responses import (
     Summary,
 )
 from orchestrator_core.provider_api.secret import MASK, Secret
+from orchestrator_core.provider_api.status_errors import (
+    MAX_MESSAGE,
+    REFUSALS,
+    error_for_status,
+    retry_after_seconds,
+)
 from orchestrator_core.provider_api.tools import NamedTool, ResponseFormat, Tool, ToolChoice
 from orchestrator_core.provider_api.usage import Usage
 
@@ -155,6 +158,7 @@ __all__ = [
     "ContentBlocked",
     "ContextTooLong",
     "Deadline",
+    "DeadlineExceeded",
     "EmbeddingRequest",
     "EmbeddingResponse",
     "FilePart",

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.secret import Secret
@@ -32,7 +32,7 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    base_url: str | None = None
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
     default_model: str | None = None
     default_temperature: float | None = None
     default_max_tokens: int | None = None

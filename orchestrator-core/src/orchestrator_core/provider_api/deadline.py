@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,3 @@ class Deadline:
     def expired(self) -> bool:
         """Whether nothing is left."""
         return time.monotonic() >= self.at
-
-    def sooner(self, seconds: float) -> Deadline:
-        """Return this deadline, ended `seconds` from now if that is earlier."""
-        return replace(self, at=min(self.at, time.monotonic() + seconds))

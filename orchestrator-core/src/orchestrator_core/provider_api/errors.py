@@ -36,26 +36,19 @@
     |-- StorageError                 503 storage_unavailable
     |   |-- StorageBusy              503 storage_busy
     |   `-- StorageFull              503 storage_full
+    |-- DeadlineExceeded             504 deadline_exceeded (before a provider was asked)
     |-- Overloaded                   503 overloaded (the gateway itself)
     |-- ShuttingDown                 503 shutting_down
     `-- InternalError                500 internal_error
 
-A provider maps its wire errors to this tree (`error_for_status` does most of it). A message is written for
-the client: it says what to do and holds no credential.
+A provider maps its wire errors to this tree; `status_errors.error_for_status` does most of it. A message is written
+for the client: it says what to do and holds no credential.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import ClassVar
-
-MAX_MESSAGE = 1000
-"""Characters of a provider's own message that are shown to a client."""
-
-MAX_RETRY_AFTER = 24 * 3600.0
-"""Seconds; a longer `Retry-After` is taken for nonsense."""
 
 
 class GatewayError(Exception):
@@ -98,10 +91,12 @@ class GatewayError(Exception):
         self.message = message
         if code is not None:
             self.code = code
-        if status is not None:
+        if status is not None and 400 <= status < 600:
             self.status = status
         self.param = param
-        self.retry_after = retry_after
+        # A plugin may have computed it from anything; what is no time is none.
+        usable = retry_after is not None and math.isfinite(retry_after) and retry_after >= 0
+        self.retry_after = retry_after if usable else None
         self.provider = provider
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
@@ -321,6 +316,12 @@ class StorageFull(StorageError):
     code = "storage_full"
 
 
+class DeadlineExceeded(GatewayError):
+    """The caller's own time limit ended before a provider was asked."""
+
+    code, status = "deadline_exceeded", 504
+
+
 class Overloaded(GatewayError):
     """The gateway has more in flight, in all or at one provider, than it was sized for."""
 
@@ -336,89 +337,3 @@ class ShuttingDown(GatewayError):
 
 class InternalError(GatewayError):
     """A fault of the gateway; the request id leads to the log."""
-
-
-REFUSALS = (400, 404, 409, 413, 422)
-"""Statuses with which a provider refuses the request itself; their messages are shown to the client."""
-
-
-def error_for_status(
-    status: int,
-    message: str,
-    *,
-    param: str | None = None,
-    retry_after: float | None = None,
-    upstream_type: str | None = None,
-    upstream_code: str | None = None,
-) -> ProviderError:
-    """Map the HTTP status of a provider's answer to the tree, where its body says nothing more exact.
-
-    Args:
-        status: The status of the answer, not a 2xx.
-        message: The provider's own message; it is shown for the statuses in `REFUSALS` and 429 only.
-        param: The field that the provider blames.
-        retry_after: Seconds, see `retry_after_seconds`.
-        upstream_type: The provider's own class of the error.
-        upstream_code: The provider's own code.
-    """
-    kind: type[ProviderError]
-    shown = message[:MAX_MESSAGE]
-    refined: int | None = None
-    if status in REFUSALS:
-        kind, refined = ProviderRefused, 400 if status == 409 else status
-    elif status in (401, 403):
-        kind, shown = ProviderAuthFailed, "The provider refused the credential. Check the provider's key."
-    elif status == 402:
-        kind, shown = ProviderQuotaExhausted, "The provider's account has no balance left."
-    elif status == 429:
-        kind = ProviderRateLimited
-    elif status == 408:
-        kind, shown = ProviderTimeout, "The provider timed out."
-    elif status in (503, 529):
-        kind, shown = ProviderUnavailable, f"The provider is not available (status {status})."
-    elif 300 <= status < 400:
-        kind, shown = ProviderRedirect, "The provider answered with a redirect, which is not followed."
-    elif status >= 500:
-        kind, shown = ProviderFailed, f"The provider failed (status {status})."
-    elif 400 <= status < 500:
-        kind, refined = ProviderRefused, 400
-    else:
-        kind, shown = ProviderBadResponse, f"The provider answered with the unexpected status {status}."
-    return kind(
-        shown or f"The provider answered with status {status}.",
-        status=refined,
-        param=param,
-        retry_after=retry_after,
-        upstream_status=status,
-        upstream_type=upstream_type,
-        upstream_code=upstream_code,
-    )
-
-
-def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Read how long a provider asks to wait.
-
-    Args:
-        headers: Response headers with lower-case names: `retry-after-ms`, or `retry-after` as seconds or an
-            HTTP date (RFC 9110, 10.2.3).
-        now: Seconds since the epoch, for dates.
-
-    Returns:
-        Seconds, or None where there is no such header or it is nonsense: no number, negative, or more than
-        `MAX_RETRY_AFTER`.
-    """
-    seconds: float
-    try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
-        elif "retry-after" in headers:
-            raw = headers["retry-after"].strip()
-            if raw and (raw[0].isdigit() or raw[0] in "+-."):
-                seconds = float(raw)
-            else:
-                seconds = max(0.0, parsedate_to_datetime(raw).timestamp() - now)
-        else:
-            return None
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return seconds if math.isfinite(seconds) and 0 <= seconds <= MAX_RETRY_AFTER else None

@@ -127,3 +127,13 @@ def test_bytes_of_the_environment_that_are_no_utf8_are_compared_and_redacted() -
     assert secret == Secret(os.fsdecode(b"key-\xff-canary"))
     assert secret != Secret("key")
     assert secret.redact_bytes(b"a key-\xff-canary b") == b"a " + MASK.encode() + b" b"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["Qw9+Er7/x=", r"Qw9+Er7\/x=", r"Qw9\u002BEr7/x\u003D", r"Qw9\u002bEr7\u002Fx\u003d", r"Qw9\u002BEr7\/x="],
+)
+def test_a_credential_is_masked_however_json_writes_it(written: str) -> None:
+    data = b'{"said": "' + written.encode() + b'", "other": "a\\u002Bb\\/c"}'
+
+    assert Secret("Qw9+Er7/x=").redact_bytes(data) == b'{"said": "****", "other": "a\\u002Bb\\/c"}'

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Any, NoReturn
 
 from pydantic_core import core_schema
 
 MASK = "****"
+
+
+def _spellings(byte: int) -> bytes:
+    """Return a pattern of the ways in which JSON may write a character of a credential."""
+    plain = re.escape(bytes([byte]))
+    if chr(byte).isalnum():
+        return plain
+    slash = rb"|\\/" if byte == ord("/") else b""
+    return rb"(?:%b|\\u00(?i:%02x)%b)" % (plain, byte, slash)
 
 
 class Secret:
@@ -41,9 +51,14 @@ class Secret:
         return text.replace(self._value, MASK) if self._value in text else text
 
     def redact_bytes(self, data: bytes) -> bytes:
-        """Return the bytes with every occurrence of this credential masked."""
+        """Return the bytes with every occurrence of this credential masked, also where it is escaped as in JSON."""
         value = self._bytes()
-        return data.replace(value, MASK.encode()) if value in data else data
+        if value in data:
+            data = data.replace(value, MASK.encode())
+        if b"\\u00" in data or b"\\/" in data:
+            # Some writers of JSON escape more than they must: `/` as `\/` (PHP), `+` as `\u002B` (.NET).
+            data = re.sub(b"".join(_spellings(byte) for byte in value), MASK.encode(), data)
+        return data
 
     def _bytes(self) -> bytes:
         # The environment may hold bytes that are no UTF-8; they come as lone surrogates.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, get_args
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar, get_args
+
+from pydantic_core import to_json
 
 from orchestrator_core.provider_api import (
+    Adjustment,
     ChatEvent,
     EmbeddingResponse,
     FilePart,
@@ -19,6 +22,7 @@ from orchestrator_core.provider_api import (
     OpaquePart,
     ReasoningDelta,
     RefusalDelta,
+    Start,
     Summary,
     TextDelta,
     ToolCallDelta,
@@ -28,6 +32,9 @@ from orchestrator_core.provider_api import (
 )
 
 T = TypeVar("T")
+
+MOST: Final = 2**53
+"""No answer has more tokens."""
 
 _REASONS = frozenset(get_args(FinishReason))
 _STATUSES = frozenset(get_args(KeyStatus))
@@ -47,11 +54,23 @@ def flaw(result: T, check: Callable[[T], str | None]) -> str | None:
 
 
 def event_flaw(event: ChatEvent) -> str | None:
-    """Return what is wrong with an event. It is called for every token, so the texts come first."""
-    if isinstance(event, TextDelta | ReasoningDelta | RefusalDelta):
-        sound = isinstance(event.text, str)
+    """Return what is wrong with an event, for its author, or None."""
+    try:
+        return None if _is_sound(event) else _mistyped(event)
+    except Exception:  # noqa: BLE001 - the fields may be anything
+        return _mistyped(event)
+
+
+def _is_sound(event: ChatEvent) -> bool:
+    """Say whether the fields are what they must be. It is called for every token, so the texts come first."""
+    if isinstance(event, TextDelta | ReasoningDelta):
+        sound = _text(event.text) and (event.block is None or isinstance(event.block, int | str))
+    elif isinstance(event, RefusalDelta):
+        sound = _text(event.text)
     elif isinstance(event, ToolCallDelta):
-        sound = _are(int, event.index) and _are(str, event.arguments) and _texts(event.id, event.name)
+        sound = _are(int, event.index) and _text(event.arguments) and _texts(event.id, event.name)
+    elif isinstance(event, Start):
+        sound = _texts(event.id, event.model) and _are(Adjustment, *event.adjustments) and _numbers(event.created)
     elif isinstance(event, UsageReport):
         sound = _usage(event.usage)
     elif isinstance(event, Finish):
@@ -60,7 +79,11 @@ def event_flaw(event: ChatEvent) -> str | None:
         sound = isinstance(event.part, ImagePart | FilePart | OpaquePart)
     else:
         sound = True
-    return None if sound and isinstance(event.choice, int) else _mistyped(event)
+    if event.provider_metadata is not None:
+        sound = sound and _metadata(event.provider_metadata)
+    if event.native is not None:
+        sound = sound and isinstance(event.native.data, bytes)
+    return sound and isinstance(event.choice, int)
 
 
 def verdict_flaw(verdict: KeyVerdict) -> str | None:
@@ -91,12 +114,37 @@ def _mistyped(result: object) -> str:
     return f"a field of its {type(result).__name__} is empty or of the wrong type"
 
 
-def _usage(value: object) -> bool:
-    return value is None or _are(Usage, value)
+def _usage(value: Usage | None) -> bool:
+    if value is None:
+        return True
+    counts = (value.input_tokens, value.cached_input_tokens, value.cache_write_tokens)
+    return _are(Usage, value) and _numbers(*counts, value.output_tokens, value.reasoning_tokens)
+
+
+def _numbers(*values: object) -> bool:
+    """Return whether these are numbers that a database and a float can hold, or None."""
+    return all(value is None or (isinstance(value, int) and 0 <= value <= MOST) for value in values)
+
+
+def _metadata(value: object) -> bool:
+    """Return whether this is what providers keep: an object of objects that can be written as JSON."""
+    if not isinstance(value, Mapping) or not all(isinstance(kept, Mapping) for kept in value.values()):
+        return False
+    to_json(value)
+    return True
 
 
 def _texts(*values: object) -> bool:
-    return all(value is None or _are(str, value) for value in values)
+    return all(value is None or _text(value) for value in values)
+
+
+def _text(value: object) -> bool:
+    """Return whether this is text that can be written: a lone surrogate cannot."""
+    if not isinstance(value, str):
+        return False
+    if not value.isascii():
+        value.encode()
+    return True
 
 
 def _are(kind: type, *values: object) -> bool:

@@ -185,3 +185,24 @@ def test_settings_that_cannot_be_read_set_the_plugin_aside(tmp_path: Path) -> No
     assert set_aside.name == "bad"
     assert "reading its settings raised KeyError" in set_aside.reason
     assert list(registry.providers) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("written", "setting"),
+    [
+        ('default_provider = "ehco"', "default_provider"),
+        ('summary_provider = "ehco"', "summary_provider"),
+        ("[provider.ehco]\ndelay = 1.0", "provider"),
+    ],
+)
+def test_a_provider_that_is_not_installed_is_named_with_the_nearest(tmp_path: Path, written: str, setting: str) -> None:
+    (tmp_path / "orchestrator.toml").write_text(written)
+    told = problems(tmp_path, [found("echo")])
+    assert [problem.partition(":")[0] for problem in told] == [setting]
+    assert "Did you mean echo?" in told[0]
+
+
+def test_a_base_url_is_a_url(tmp_path: Path) -> None:
+    told = problems(tmp_path, [found("echo")], {"ECHO_BASE_URL": "ftp://somewhere.example"})
+    assert told[0].startswith("ECHO_BASE_URL")
+    assert "somewhere" not in told[0]

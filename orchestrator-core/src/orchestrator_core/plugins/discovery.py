@@ -171,11 +171,19 @@ def _wanted(
     config: Config, found: Sequence[FoundPlugin], servers: Mapping[str, ServerEntry], problems: list[str]
 ) -> Iterator[FoundPlugin]:
     """Yield the plugins that the allow-list and the block-list leave."""
-    allowed, blocked = config.settings.providers, config.settings.disabled_providers
-    names = {name for plugin in found for name in _own(plugin)} | set(config.settings.servers)
-    for setting, listed in (("providers", allowed or ()), ("disabled_providers", blocked)):
+    settings = config.settings
+    blocked = settings.disabled_providers
+    names = {name for plugin in found for name in _own(plugin)} | set(settings.servers)
+    mentioned: Mapping[str, Sequence[str | None]] = {
+        "providers": settings.providers or (),
+        "disabled_providers": blocked,
+        "default_provider": [settings.default_provider],
+        "summary_provider": [settings.summary_provider],
+        "provider": config.provider_tables,
+    }
+    for setting, listed in mentioned.items():
         for name in listed:
-            if name not in names:
+            if name is not None and name not in names:
                 hint = nearest(name, names) or " Install its package."
                 problems.append(f"{setting}: no installed plugin is called {name[:50]!r}.{hint}")
     for plugin in found:

@@ -212,16 +212,13 @@ def _mode(path: Path) -> int:
 def _unknown_names(config: Config, providers: Sequence[StartingProvider]) -> Iterator[str]:
     settings = config.settings
     known = {name for provider in providers for name in (provider.id, provider.info.name, *provider.info.aliases)}
-    mentioned: Mapping[str, Sequence[str | None]] = {
-        "default_provider": [settings.default_provider],
-        "summary_provider": [settings.summary_provider],
+    mentioned: Mapping[str, Sequence[str]] = {
         "fallbacks": [target.partition("/")[0] for target in settings.fallbacks if target not in settings.aliases],
         "aliases": [target.partition("/")[0] for target in settings.aliases.values()],
-        "provider": list(config.provider_tables),
     }
     for setting, names in mentioned.items():
         for name in names:
-            if name is not None and name not in known:
+            if name not in known:
                 yield f"{setting}: no provider called {name} is served.{nearest(name, known)}"
 
 

@@ -14,6 +14,7 @@ from orchestrator_core.orchestration.routing import Router
 from orchestrator_core.plugins import QuarantinedPlugin, Registry
 from orchestrator_core.provider_api import (
     ChatRequest,
+    DeadlineExceeded,
     EmbeddingRequest,
     Finish,
     GatewayError,
@@ -280,3 +281,22 @@ async def test_a_model_of_a_quarantined_plugin_says_so(start: Any) -> None:
     assert [target.provider.id for target in router.targets(ANONYMOUS, fallback, "chat")] == ["two"]
     with pytest.raises(NotFound, match="provider/model"):
         router.parse_model("nobody/model")
+
+
+async def test_a_callers_key_is_forgotten_with_the_request(start: Any) -> None:
+    bench = await start()
+    for number in range(3):
+        bench.one.scripts.append([ProviderQuotaExhausted("no money")])
+        own = Selection(provider="one", credential=Secret(f"the-callers-key-{number}"))
+        with pytest.raises(ProviderQuotaExhausted):
+            await bench.gateway.chat(ANONYMOUS, own, request(bench))
+
+    assert bench.gateway._keys._exhausted == {}
+
+
+async def test_time_that_is_up_before_anybody_is_asked_is_nobodys_fault(start: Any) -> None:
+    bench = await start()
+
+    with pytest.raises(DeadlineExceeded):
+        await bench.gateway.chat(ANONYMOUS, FALLBACK, request(bench, timeout=1e-9))
+    assert asked(bench) == (0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 from typing import Any
 
@@ -13,12 +14,15 @@ from orchestrator_core.orchestration import Selection, TurnRequest, TurnResult
 from orchestrator_core.provider_api import (
     ChatRequest,
     Finish,
+    InvalidRequest,
     Message,
     NotFound,
     ProviderBadResponse,
     ProviderRefused,
     SessionBusy,
+    SessionEnded,
     Start,
+    StorageBusy,
     StorageFull,
     TextDelta,
     ToolCallDelta,
@@ -334,3 +338,106 @@ async def test_a_new_summary_is_told_once(start: Any) -> None:
     page = await bench.gateway.store.get_session(ANONYMOUS.tenant, results[0].session.id)
     assert page.summary is not None
     assert 1 <= sum(told) <= len([r for r in bench.one.requests if r.messages[0].text.startswith("Condense")])
+
+
+async def test_results_that_nobody_waits_for_are_refused_before_they_are_stored(start: Any) -> None:
+    bench = await start()
+    bench.one.scripts.append([Start(), ToolCallDelta(id="c1", name="add", arguments="{}"), Finish(reason="tool_calls")])
+    first = await say(bench, "add")
+
+    def result(call_id: str) -> Message:
+        return Message(role="tool", parts=(ToolResultPart(tool_call_id=call_id, content="2"),))
+
+    for session, call_id in ((None, "c1"), (first.session.id, "typo")):
+        with pytest.raises(InvalidRequest) as caught:
+            await say(bench, result(call_id), session)
+        assert caught.value.param == "tool_results.0.tool_call_id"
+    await say(bench, result("c1"), first.session.id)
+    with pytest.raises(InvalidRequest):
+        await say(bench, result("c1"), first.session.id)
+
+    assert len(bench.one.requests) == 2
+    assert len(await history(bench, first.session.id)) == 4
+
+
+async def test_a_session_that_is_not_there_comes_before_a_provider_that_is_not_named(start: Any) -> None:
+    bench = await start()
+    first = await say(bench, "one")
+    await bench.gateway.store.update_session(ANONYMOUS.tenant, first.session.id, status="closed")
+
+    for session, kind in ((first.session.id, SessionEnded), (first.session.id[:-1] + "x", NotFound)):
+        with pytest.raises(kind):
+            await say(bench, "two", session, selection=Selection())
+    with pytest.raises(InvalidRequest):
+        await say(bench, "two", selection=Selection())
+
+
+async def test_waiting_for_the_turn_before_counts_against_the_deadline(start: Any) -> None:
+    bench = await start()
+    first = await say(bench, "start")
+    bench.one.scripts.append([Start(), TextDelta(text="slow"), 30.0, Finish()])
+    opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "two", first.session.id))
+    began = time.monotonic()
+
+    with pytest.raises(SessionBusy):
+        await say(bench, "three", first.session.id, timeout=0.2)
+
+    assert time.monotonic() - began < 2
+    await opened.aclose()
+
+
+async def test_a_turn_that_is_abandoned_while_the_store_is_busy_blocks_nobody(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator_core.orchestration.gateway.FINISH_DELAYS", (0.05, 0.05))
+    bench = await start()
+    first = await say(bench, "one")
+    store, begin, finish = bench.gateway.store, bench.gateway.store.begin_turn, bench.gateway.store.finish_turn
+    busy = True
+
+    async def slow(*args: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await begin(*args)
+
+    async def once(*args: Any) -> Any:
+        nonlocal busy
+        if busy:
+            busy = False
+            raise StorageBusy("busy")
+        return await finish(*args)
+
+    monkeypatch.setattr(store, "begin_turn", slow)
+    monkeypatch.setattr(store, "finish_turn", once)
+    asking = asyncio.create_task(bench.gateway.turn(ANONYMOUS, turn(bench, "two", first.session.id)))
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    while bench.gateway._tasks:
+        await asyncio.sleep(0.01)
+
+    assert (await say(bench, "three", first.session.id)).message.text == "pong"
+
+
+async def test_leaving_twice_leaves_nothing_pending(start: Any) -> None:
+    bench = await start()
+    bench.one.scripts.append([Start(), TextDelta(text="half"), 30.0, Finish()])
+    opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "ping"))
+
+    async def consume() -> None:
+        try:
+            async with aclosing(opened.events()) as events:
+                async for _ in events:
+                    pass
+        finally:
+            await opened.aclose()
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (await say(bench, "again", opened.session_id)).message.text == "pong"

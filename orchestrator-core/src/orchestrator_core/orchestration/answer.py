@@ -43,7 +43,6 @@ class Answer:
         self._opened = opened
         self._on_end = on_end
         self._fold = Fold()
-        self._events: AsyncGenerator[ChatEvent, None] | None = None
         self._ended = False
 
     @property
@@ -62,6 +61,11 @@ class Answer:
         return self._fold.usage
 
     @property
+    def complete(self) -> bool:
+        """Whether every choice has its end."""
+        return self._fold.complete
+
+    @property
     def folded(self) -> ChatResponse:
         """The answer so far."""
         return self._fold.response()
@@ -78,7 +82,7 @@ class Answer:
                 async for event in events:
                     add(event)
                     yield event
-            if not self._fold.response().complete:
+            if not self._fold.complete:
                 raise ProviderBadResponse("The provider's answer broke off before its end.")
         finally:
             await self._end()
@@ -96,8 +100,10 @@ class Answer:
 
     async def aclose(self) -> None:
         """Give the answer up: close the upstream call. Does nothing after the end."""
-        await self._opened.aclose()
-        await self._end()
+        try:
+            await self._opened.aclose()
+        finally:
+            await self._end()
 
     async def _end(self) -> None:
         if not self._ended:

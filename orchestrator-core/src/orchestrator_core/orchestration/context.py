@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator_core.provider_api import Message, text_message
+from orchestrator_core.provider_api import Message, ToolCallPart, ToolResultPart, text_message
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage
 
 SUMMARY_HEADING = "Summary of the conversation so far, which you took part in:"
@@ -18,6 +18,18 @@ def build_context(system: Sequence[Message], started: StartedTurn) -> list[Messa
         messages.append(text_message("system", f"{SUMMARY_HEADING}\n{started.summary.text}"))
     messages.extend(stored.message for stored in started.messages)
     return messages
+
+
+def calls_waiting(started: StartedTurn) -> set[str]:
+    """Return the ids of the tool calls that have no result yet."""
+    waiting: set[str] = set()
+    for stored in started.messages:
+        for part in stored.message.parts:
+            if isinstance(part, ToolCallPart):
+                waiting.add(part.id)
+            elif isinstance(part, ToolResultPart):
+                waiting.discard(part.tool_call_id)
+    return waiting
 
 
 def cut_for_summary(messages: Sequence[StoredMessage], keep: int) -> int:

@@ -43,6 +43,12 @@ class Fold:
         """The newest report of what was used."""
         return self._usage
 
+    @property
+    def complete(self) -> bool:
+        """Whether every choice has its end."""
+        choices = self._choices.values()
+        return bool(choices) and all(fold.reason for fold in choices)
+
     def add(self, event: ChatEvent) -> None:
         """Take the next event. Kinds that are not known are passed over."""
         kind = type(event)
@@ -71,7 +77,7 @@ class Fold:
             usage=self._usage,
             adjustments=start.adjustments,
             native=start.native,
-            complete=bool(choices) and all(choice.finish_reason for choice in choices),
+            complete=self.complete,
         )
 
     def _choice(self, index: int) -> _ChoiceFold:

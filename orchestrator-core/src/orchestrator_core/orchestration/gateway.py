@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ import structlog
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
-from orchestrator_core.orchestration.context import build_context
+from orchestrator_core.orchestration.context import build_context, calls_waiting
 from orchestrator_core.orchestration.locks import SessionLocks
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
@@ -29,7 +29,12 @@ from orchestrator_core.provider_api import (
     EmbeddingRequest,
     EmbeddingResponse,
     GatewayError,
+    InternalError,
+    InvalidRequest,
+    SessionEnded,
+    StorageBusy,
     StorageError,
+    ToolResultPart,
 )
 from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
@@ -70,6 +75,7 @@ class Gateway:
         self._locks = SessionLocks(config.settings.session_wait)
         self._memory = Memory(config.settings, self.router, store, self.chat)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = asyncio.Event()
 
     async def start(self) -> None:
         """Open the store and the providers.
@@ -85,6 +91,7 @@ class Gateway:
     async def close(self) -> None:
         """Finish what must be stored, then close everything."""
         self.stopping = True
+        self._closing.set()
         await self._memory.close()
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -138,28 +145,64 @@ class Gateway:
             GatewayError: No provider answered, or the request cannot be routed.
         """
         begun = time.monotonic()
-        targets = self.router.targets(principal, request.selection, "chat")
+        targets = await self._targets(principal, request)
         async with AsyncExitStack() as stack:
             if request.session_id is not None:
-                await stack.enter_async_context(self._locks.hold(request.session_id))
+                left = request.template.deadline.remaining()
+                await stack.enter_async_context(self._locks.hold(request.session_id, left))
+            await self._check_results(principal, request)
             started = await self._begin(principal, request, stack)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
             call = Call(request.template, targets, request.selection.credential)
 
-            async def finish(outcome: TurnOutcome) -> FinishedTurn:
-                return await self._keep(self._finish(principal, call, started, outcome))
+            async def finish(outcome: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
+                # Owned: a caller who leaves, even twice, neither stops it nor frees the session before it is done.
+                return await asyncio.shield(self._own(self._finish(principal, call, started, outcome, held)))
 
             try:
                 started = await self._remember(principal, request, started)
                 call.request = replace(request.template, messages=build_context(request.template.messages, started))
                 answer = await self._open(call)
             except BaseException as error:
-                await finish(_failure(error, call, time.monotonic() - begun, stopping=self.stopping))
+                outcome = _failure(error, call, time.monotonic() - begun, stopping=self.stopping)
+                await finish(outcome, stack.pop_all())
                 raise
             return TurnAnswer(
                 started, answer, finish, begun=begun, held=stack.pop_all(), stopping=lambda: self.stopping
             )
+
+    async def _targets(self, principal: Principal, request: TurnRequest) -> Sequence[Target]:
+        """Route a turn; where that fails, a session that is not there or has ended is the better reason."""
+        try:
+            return self.router.targets(principal, request.selection, "chat")
+        except GatewayError:
+            if request.session_id is not None:
+                session = await self.store.get_session(principal.tenant, request.session_id)
+                if session.status != "active":
+                    raise SessionEnded(
+                        f"The session is {session.status}: begin a new one.", code=f"session_{session.status}"
+                    ) from None
+            raise
+
+    async def _check_results(self, principal: Principal, request: TurnRequest) -> None:
+        """Refuse results of tools that nobody called, before they are stored.
+
+        Raises:
+            InvalidRequest: A result names no call that waits for one.
+        """
+        results = [part for message in request.messages for part in message.parts if isinstance(part, ToolResultPart)]
+        if not results or request.idempotency_key is not None:
+            return  # a turn that is taken up again has its results stored already
+        waiting: set[str] = set()
+        if request.session_id is not None:
+            waiting = calls_waiting(await self.store.context(principal.tenant, request.session_id))
+        for index, result in enumerate(results):
+            if result.tool_call_id not in waiting:
+                raise InvalidRequest(
+                    f"No call with this id waits for a result. Waiting: {', '.join(sorted(waiting)) or 'none'}.",
+                    param=f"tool_results.{index}.tool_call_id",
+                )
 
     async def _begin(self, principal: Principal, request: TurnRequest, held: AsyncExitStack) -> StartedTurn:
         """Store the beginning of a turn.
@@ -175,7 +218,11 @@ class Gateway:
         )
         beginning = self._own(self.store.begin_turn(principal.tenant, turn))
         try:
-            return await asyncio.shield(beginning)
+            async with asyncio.timeout(request.template.deadline.remaining()):
+                return await asyncio.shield(beginning)
+        except TimeoutError:
+            self._own(self._abandon(principal, beginning, held.pop_all()))
+            raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0) from None
         except asyncio.CancelledError:
             self._own(self._abandon(principal, beginning, held.pop_all()))
             raise
@@ -185,11 +232,11 @@ class Gateway:
         async with held:
             try:
                 started = await beginning
-                if started.finished is None:
-                    outcome = TurnOutcome(state="client_closed", error_code="cancelled")
-                    await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
             except GatewayError as error:
                 log.warning("turn was not stored", error=error.code)
+                return
+            if started.finished is None:
+                await self._store_end(principal, started, TurnOutcome(state="client_closed", error_code="cancelled"))
 
     async def _remember(self, principal: Principal, request: TurnRequest, started: StartedTurn) -> StartedTurn:
         """Wait for a summary that is overdue, and read the context anew."""
@@ -206,32 +253,54 @@ class Gateway:
         )
 
     async def _finish(
-        self, principal: Principal, call: Call[ChatRequest], started: StartedTurn, outcome: TurnOutcome
+        self,
+        principal: Principal,
+        call: Call[ChatRequest],
+        started: StartedTurn,
+        outcome: TurnOutcome,
+        held: AsyncExitStack,
     ) -> FinishedTurn:
-        """Store the end of a turn, and have the session summarised where that is due."""
-        try:
-            finished = await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
-        except StorageError:
-            self._own(self._finish_later(principal, started, outcome))
-            raise
+        """Store the end of a turn, give free what it held, and have the session summarised where that is due."""
+        async with held:
+            finished = await self._store_end(principal, started, outcome)
         if self._memory.due(finished.unsummarized) and not self.stopping:
             # Without the caller's own key: that serves the caller's request only, and the request is over.
             selection = Selection(provider=call.target.provider.id, model=call.target.model)
             self._memory.schedule(principal, started.session.id, selection)
         return finished
 
-    async def _finish_later(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> None:
+    async def _store_end(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> FinishedTurn:
+        """Store the end of a turn; one that cannot be stored now is tried again later.
+
+        Raises:
+            StorageError: It could not be stored yet.
+            InternalError: The outcome itself cannot be stored; that the turn was interrupted is.
+        """
+        try:
+            return await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
+        except StorageError:
+            self._own(self._store_end_later(principal, started, outcome))
+            raise
+        except Exception:
+            log.exception("turn cannot be stored", session_id=started.session.id)
+            bare = TurnOutcome(state="interrupted", error_code="internal_error", duration=outcome.duration)
+            await self.store.finish_turn(principal.tenant, started.turn_id, bare)
+            raise InternalError("The answer could not be stored. Send the message again.") from None
+
+    async def _store_end_later(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> None:
         """Try to store an end until the store is back: a turn that stays pending would block its session."""
         for delay in FINISH_DELAYS:
-            if self.stopping:
-                break
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
             try:
                 await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
             except StorageError as error:
                 log.warning("turn was not stored", session_id=started.session.id, error=error.code)
             else:
                 return
+            if self._closing.is_set():
+                break
         log.error("turn stays pending until the next start", session_id=started.session.id)
 
     def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -241,12 +310,10 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _keep(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.shield(self._own(work))
-
     def _replay(self, started: StartedTurn, begun: float, held: AsyncExitStack) -> TurnAnswer:
-        async def finish(_: TurnOutcome) -> FinishedTurn:
-            return FinishedTurn(session=started.session, answer=started.answer, unsummarized=0)
+        async def finish(_: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
+            async with held:
+                return FinishedTurn(session=started.session, answer=started.answer, unsummarized=0)
 
         if started.finished is None:
             raise RuntimeError("only a finished turn is replayed")
@@ -265,7 +332,7 @@ class Gateway:
             paid = price(answer.target.provider.info, answer.model, usage) if usage else None
             if paid:
                 answer.cost, answer.price_version = paid.usd, paid.version
-            code = None if answer.folded.complete else "interrupted"
+            code = None if answer.complete else "interrupted"
             self.metrics.observe_call(
                 answer.provider,
                 answer.target.model,

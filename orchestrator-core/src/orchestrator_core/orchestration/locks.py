@@ -22,8 +22,12 @@ class SessionLocks:
         self._locks: dict[str, _Lock] = {}
 
     @asynccontextmanager
-    async def hold(self, session_id: str) -> AsyncIterator[None]:
+    async def hold(self, session_id: str, limit: float) -> AsyncIterator[None]:
         """Hold a session's lock.
+
+        Args:
+            session_id: The session.
+            limit: Seconds that are left of the request.
 
         Raises:
             SessionBusy: It was not free in time.
@@ -32,7 +36,7 @@ class SessionLocks:
         entry.users += 1
         try:
             try:
-                async with asyncio.timeout(self._wait):
+                async with asyncio.timeout(min(self._wait, limit)):
                     await entry.lock.acquire()
             except TimeoutError:
                 raise SessionBusy(

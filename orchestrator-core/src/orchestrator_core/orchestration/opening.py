@@ -23,8 +23,8 @@ from orchestrator_core.provider_api import (
 CLOSE_TIMEOUT = 2.0
 """Seconds that a provider's generator has for closing its upstream call."""
 
-_EARLY_EVENTS = 1000
-"""More events than this before any content are a provider's fault."""
+_EARLY_EVENTS = 50_000
+"""More events than this before any content are a provider's fault: they are kept until it comes."""
 
 
 class OpenStream:

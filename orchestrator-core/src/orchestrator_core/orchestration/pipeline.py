@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
     ChatRequest,
     Deadline,
+    DeadlineExceeded,
     EmbeddingRequest,
     GatewayError,
     ProviderAuthFailed,
@@ -115,7 +117,9 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], keys: 
     credential = call.credential or keys.choose(target.provider.keys)
     if credential is None and target.provider.info.requires_key:
         raise ProviderNotConfigured(f"The provider {target.provider.id!r} has no usable key here.")
-    code: str | None = "cancelled"
+    if call.deadline.expired and not call.attempts:
+        raise DeadlineExceeded("The time for this request ended before a provider was asked. Allow it more.")
+    code: str | None = "internal_error"
     try:
         opened = await send(target, replace(call.request, model=target.model, credential=credential))
         code = None
@@ -124,9 +128,13 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], keys: 
         code = error.code
         if call.credential is not None and isinstance(error, ProviderAuthFailed):
             error.status = 401  # the key is the caller's own, and so is the mistake
-        elif credential is not None and isinstance(error, ProviderQuotaExhausted):
+        elif call.credential is None and credential is not None and isinstance(error, ProviderQuotaExhausted):
             keys.exhausted(credential)
+        raise
+    except asyncio.CancelledError:
+        code = "cancelled"
         raise
     finally:
         duration = time.monotonic() - started
-        call.attempts.append(Attempt(provider=target.provider.id, model=target.model, duration=duration, error=code))
+        model = REDACTOR.redact(target.model)  # a caller may put a key where a model's name belongs
+        call.attempts.append(Attempt(provider=target.provider.id, model=model, duration=duration, error=code))

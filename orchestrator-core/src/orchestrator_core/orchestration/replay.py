@@ -46,13 +46,16 @@ class ReplayedAnswer:
         self.price_version = outcome.price_version
 
     @property
+    def complete(self) -> bool:
+        """Whether the stored answer came to its end."""
+        return self._outcome.state == "complete"
+
+    @property
     def folded(self) -> ChatResponse:
         """The stored answer."""
         message = self._outcome.message or Message(role="assistant", parts=())
         choice = Choice(0, message, self._outcome.finish_reason)
-        return ChatResponse(
-            choices=[choice], model=self.model, usage=self.usage, complete=self._outcome.state == "complete"
-        )
+        return ChatResponse(choices=[choice], model=self.model, usage=self.usage, complete=self.complete)
 
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         """Yield the stored answer as events."""

@@ -91,6 +91,9 @@ class Router:
         if name is not None:
             return self._registry.get(name)
         usable = [provider for provider in self._registry.usable if not provider.info.embedded_default]
+        if selection.credential is not None:
+            # A key of the caller's own is for a provider that takes one, whether or not the server has a key.
+            usable = [provider for provider in self._registry.providers.values() if provider.info.requires_key]
         usable = usable or list(self._registry.usable)
         if len(usable) == 1:
             return usable[0]

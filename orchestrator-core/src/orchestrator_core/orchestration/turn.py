@@ -14,6 +14,7 @@ from orchestrator_core.orchestration.replay import ReplayedAnswer
 from orchestrator_core.provider_api import (
     Adjustment,
     ChatEvent,
+    ChatResponse,
     FinishReason,
     GatewayError,
     Message,
@@ -74,7 +75,7 @@ class TurnAnswer:
         self,
         started: StartedTurn,
         answer: Answer | ReplayedAnswer,
-        finish: Callable[[TurnOutcome], Awaitable[FinishedTurn]],
+        finish: Callable[[TurnOutcome, AsyncExitStack], Awaitable[FinishedTurn]],
         *,
         begun: float,
         held: AsyncExitStack,
@@ -85,9 +86,9 @@ class TurnAnswer:
         Args:
             started: The beginning, as it is stored.
             answer: The open call.
-            finish: Stores the end; not cancelled with the caller.
+            finish: Stores the end and then gives free what is held; not cancelled with the caller.
             begun: When the request came, monotonic seconds.
-            held: What to give free at the end, such as the session's lock.
+            held: What the turn holds, such as the session's lock.
             stopping: Whether the gateway itself is going down.
         """
         self._started = started
@@ -118,6 +119,11 @@ class TurnAnswer:
     def attempts(self) -> Sequence[Attempt]:
         """Every try."""
         return self._answer.attempts
+
+    @property
+    def folded(self) -> ChatResponse:
+        """The answer so far."""
+        return self._answer.folded
 
     @property
     def adjustments(self) -> Sequence[Adjustment]:
@@ -178,15 +184,17 @@ class TurnAnswer:
     async def aclose(self) -> None:
         """Give the answer up. What had come is kept. Does nothing after the end."""
         if self._outcome is None:
-            await self._answer.aclose()
-            await self._end("interrupted" if self._stopping() else "client_closed")
+            try:
+                await self._answer.aclose()
+            finally:
+                await self._end("interrupted" if self._stopping() else "client_closed")
 
     async def _end(self, state: TurnState, error_code: str | None = None) -> None:
         if self._outcome is not None:
             return
         folded = self._answer.folded
         choice = folded.choices[0]
-        complete = state == "complete" or (state == "client_closed" and folded.complete)
+        complete = state == "complete" or (state == "client_closed" and self._answer.complete)
         self._outcome = TurnOutcome(
             state="complete" if complete else state,
             message=choice.message,
@@ -202,5 +210,4 @@ class TurnAnswer:
             summary_id=self._started.summary.id if self._started.summary else None,
             duration=time.monotonic() - self._begun,
         )
-        async with self._held:
-            self._finished = await self._finish(self._outcome)
+        self._finished = await self._finish(self._outcome, self._held)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from orchestrator_core.orchestration import Answer, EmbeddingAnswer, Fold, TurnAnswer
+from orchestrator_core.orchestration import Answer, EmbeddingAnswer, TurnAnswer
 from orchestrator_core.provider_api import ChatResponse, Json
 from orchestrator_core.server.context import request_id
 from orchestrator_core.server.sse import EventWriter
@@ -52,11 +52,8 @@ async def whole(answer: OpenAnswer) -> tuple[ChatResponse, dict[str, str]]:
         if isinstance(answer, Answer):
             response = await answer.response()
             return response, answer_headers(answer, answer.cost)
-        fold = Fold()
-        async with aclosing(answer.events()) as events:
-            async for event in events:
-                fold.add(event)
-        return fold.response(), answer_headers(answer, (await answer.result()).cost)
+        result = await answer.result()
+        return answer.folded, answer_headers(answer, result.cost)
     finally:
         await answer.aclose()
 

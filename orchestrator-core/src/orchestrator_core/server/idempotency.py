@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 
+import structlog
 from aiohttp import web
 
-from orchestrator_core.provider_api import GatewayError, InvalidRequest
+from orchestrator_core.provider_api import GatewayError, InvalidRequest, StorageError
 from orchestrator_core.server.body import read_bytes
 from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.endpoint import Handler
 from orchestrator_core.server.errors import render
-from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.sessions.models import StoredReply
+from orchestrator_core.sessions.store import SessionStore
 
 HEADER = "Idempotency-Key"
+SETTLE_DELAYS = (0.5, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before each further try to keep a reply."""
+
 REPLAYED = "Idempotency-Replayed"
+
+_logger = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TRANSIENT = frozenset({401, 403, 408, 409, 429})
@@ -63,9 +71,29 @@ def idempotent(handler: Handler) -> Handler:
                 reply = _reply(render(error, context.surface, context.request_id), [])
             raise
         finally:
-            await request.app[LIFECYCLE].keep(store.settle(tenant, key, reply))
+            await request.app[LIFECYCLE].keep(_settle(request.app[LIFECYCLE], store, tenant, key, reply))
 
     return handle
+
+
+async def _settle(lifecycle: Lifecycle, store: SessionStore, tenant: str, key: str, reply: StoredReply | None) -> None:
+    """Keep the reply of a key. A store that is away never costs the client the answer: it is tried again later."""
+    try:
+        await store.settle(tenant, key, reply)
+    except StorageError as error:
+        _logger.warning("Reply not kept", error=error.code)
+        lifecycle.own(_settle_later(store, tenant, key, reply))
+
+
+async def _settle_later(store: SessionStore, tenant: str, key: str, reply: StoredReply | None) -> None:
+    for delay in SETTLE_DELAYS:
+        await asyncio.sleep(delay)
+        try:
+            await store.settle(tenant, key, reply)
+        except StorageError as error:
+            _logger.warning("Reply not kept", error=error.code)
+        else:
+            return
 
 
 def _fingerprint(request: web.Request, body: bytes) -> str:

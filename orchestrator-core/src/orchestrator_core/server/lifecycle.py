@@ -36,12 +36,16 @@ class Lifecycle:
         """Count a request as done."""
         self._requests.discard(task)
 
-    async def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something to its end even if the request is cancelled meanwhile."""
+    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that outlives its request."""
         task = asyncio.create_task(work)
         self._owned.add(task)
         task.add_done_callback(self._owned.discard)
-        await asyncio.shield(task)
+        return task
+
+    async def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something to its end even if the request is cancelled meanwhile."""
+        await asyncio.shield(self.own(work))
 
     async def drain(self, grace: float) -> None:
         """Let requests end by themselves for `grace` seconds, then cancel them; each then says so to its client."""

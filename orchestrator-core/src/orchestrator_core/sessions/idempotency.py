@@ -33,6 +33,7 @@ class Claim:
     fingerprint: str
     now: int
     keep: int
+    abandoned: int
 
     def __call__(self, connection: sqlite3.Connection) -> StoredReply | None:
         """Claim the key, or return the reply that it has.
@@ -44,7 +45,8 @@ class Claim:
         row = connection.execute(statements.GET_CLAIM, (self.tenant, self.key)).fetchone()
         if row is not None:
             fingerprint, status, content_type, body, created_at = row
-            if created_at + self.keep >= self.now:
+            # One without a reply is of a request under way, or of one whose end could not be stored.
+            if created_at + (self.abandoned if status is None else self.keep) >= self.now:
                 if fingerprint != self.fingerprint:
                     raise IdempotencyMismatch("This Idempotency-Key was used for another request. Use a new one.")
                 if status is None:

@@ -246,7 +246,7 @@ class SqliteStore:
 
     async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | None:
         """See `SessionStore.claim`."""
-        job = Claim(tenant, digest(key), fingerprint, self._now(), self._limits.key)
+        job = Claim(tenant, digest(key), fingerprint, self._now(), self._limits.key, self._limits.turn)
         return await self._writer.run(job, undo=job.abandon)
 
     async def settle(self, tenant: str, key: str, reply: StoredReply | None) -> None:

@@ -191,7 +191,13 @@ class Worker:
         self._call(_succeed, ready)
         with closing(connection):
             while batch := self._take():
-                self._work(connection, [job for job in batch if not job.abandoned])
+                jobs = [job for job in batch if not job.abandoned]
+                try:
+                    self._work(connection, jobs)
+                except Exception as error:
+                    logger.exception("a batch of jobs failed")
+                    for job in jobs:
+                        job.fail(StorageError(f"The conversation store failed ({type(error).__name__})."))
                 self._call(self._settle, batch)
         self._call(_succeed, ended)
 

@@ -61,9 +61,10 @@ def main() -> None:
 
             step("What it cost")
             metrics = call(f"{url}/api/sessions/{session_id}/metrics")
+            cost = "no price known" if metrics["total_cost"] is None else f"{metrics['total_cost']} USD"
             say(
                 f"GET /api/sessions/{{id}}/metrics: {metrics['message_count']} messages of yours, "
-                f"{metrics['total_tokens']} tokens, {metrics['total_cost']} USD, "
+                f"{metrics['total_tokens']} tokens, {cost}, "
                 f"{metrics['average_response_time']:.3f} s an answer, by {', '.join(metrics['providers_used'])}"
             )
 

@@ -224,13 +224,13 @@ class NewSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetrics:
-    """Totals of one session; `total_cost` leaves out turns whose price is unknown."""
+    """Totals of one session; `total_cost` leaves out turns of unknown price, and is None where no price is known."""
 
     session_id: str
     message_count: int
     providers_used: Sequence[str]
     total_tokens: int
-    total_cost: float
+    total_cost: float | None
     average_response_time: float
     last_summary_at: datetime | None
     created_at: datetime

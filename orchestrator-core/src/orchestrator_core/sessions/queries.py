@@ -100,7 +100,7 @@ def read_metrics(connection: sqlite3.Connection, *, tenant: str, session_id: str
         message_count=message_count,
         providers_used=from_json(providers),
         total_tokens=tokens,
-        total_cost=cost,
+        total_cost=0.0 if cost is None and not turns else cost,
         average_response_time=seconds / turns if turns else 0.0,
         last_summary_at=None if last_summary_at is None else moment(last_summary_at),
         created_at=moment(created_at),

@@ -49,14 +49,14 @@ ADD_DURATION = "UPDATE tenants SET total_duration = total_duration + ? WHERE ten
 
 SESSION_ENDS_TURN = """
 UPDATE sessions SET message_count = ?, last_sequence = ?, unsummarized = ?, seen_summary_id = ?, providers = ?,
-       total_tokens = total_tokens + ?, total_cost = total_cost + ?,
+       total_tokens = total_tokens + ?, total_cost = COALESCE(total_cost + ?, total_cost, ?),
        answered_turns = answered_turns + ?, answer_time = answer_time + ?
 WHERE tenant = ? AND id = ?
 """
 
 SESSION_GETS_SUMMARY = """
 UPDATE sessions SET summary_id = ?, last_summary_at = ?, unsummarized = ?, total_tokens = total_tokens + ?,
-       total_cost = total_cost + ?
+       total_cost = COALESCE(total_cost + ?, total_cost, ?)
 WHERE tenant = ? AND id = ?
 """
 

@@ -55,6 +55,6 @@ class AddSummary:
         tokens = summary.usage.total if summary.usage else 0
         connection.execute(
             statements.SESSION_GETS_SUMMARY,
-            (summary_id, self.now, left, tokens, summary.cost or 0.0, self.tenant, self.session_id),
+            (summary_id, self.now, left, tokens, summary.cost, summary.cost, self.tenant, self.session_id),
         )
         return True

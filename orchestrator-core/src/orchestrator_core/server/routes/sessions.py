@@ -80,7 +80,7 @@ class SessionMetricsBody(BaseModel):
     message_count: int
     providers_used: list[str]
     total_tokens: int
-    total_cost: float = Field(description="USD, of the turns whose price is known.")
+    total_cost: float | None = Field(description="USD, of the turns whose price is known; null where none is.")
     average_response_time: float = Field(description="Seconds.")
     last_summary_at: str | None
     created_at: str

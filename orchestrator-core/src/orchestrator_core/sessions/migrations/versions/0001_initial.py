@@ -68,7 +68,7 @@ def _sessions() -> None:
         sa.Column("last_summary_at", sa.BigInteger()),
         sa.Column("providers", sa.Text(), nullable=False, server_default="[]"),
         sa.Column("total_tokens", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
-        sa.Column("total_cost", sa.Double(), nullable=False, server_default=sa.text("0")),
+        sa.Column("total_cost", sa.Double()),
         sa.Column("answered_turns", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("answer_time", sa.Double(), nullable=False, server_default=sa.text("0"), comment="Seconds"),
         sqlite_with_rowid=False,

@@ -354,3 +354,11 @@ async def test_the_root_of_openai_s_surface_has_its_convention(gateway: Served, 
     status, response, answer = await send(gateway, "GET", path)
     assert status == 404
     has_convention(Surface.OPENAI, response.content_type, answer, status)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/scripted/chat", "/api/orchestrate"])
+async def test_an_expectation_is_passed_over_and_not_repeated(gateway: Served, path: str) -> None:
+    answer = await gateway.post(path, {}, Expect="sk-proj-SECRET")
+
+    assert answer.status == 400
+    assert "SECRET" not in str(answer.json)

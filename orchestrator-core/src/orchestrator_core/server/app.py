@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.web_urldispatcher import AbstractRoute
 
 from orchestrator_core.config import Config
@@ -36,5 +36,15 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
         handler = idempotent(endpoint.handler) if endpoint.idempotent else endpoint.handler
         # RFC 9110, 9.3.2: HEAD is GET without the body, which aiohttp leaves out.
         for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
-            routes[app.router.add_route(method, endpoint.path, handler)] = endpoint
+            route = app.router.add_route(method, endpoint.path, handler, expect_handler=_expect)
+            routes[route] = endpoint
     return app
+
+
+async def _expect(request: web.Request) -> None:
+    """Let a client send its body; any other expectation is passed over (RFC 9110, 10.1.1, allows that).
+
+    aiohttp's own handler would answer it before the middleware, and repeat what the client wrote.
+    """
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,8 @@ class RequestContext:
     transcript: list[bytes] | None = None
     prepared: bool = False
 
+
+_KEY = re.compile(r"[!-~]+")
 
 CONTEXT = web.RequestKey("orchestrator.context", RequestContext)
 
@@ -101,14 +104,16 @@ def read_provider_key(request: web.Request) -> Secret | None:
         InvalidRequest: The header is empty or holds what no key has; no other key is used in its place.
     """
     names = ("X-Provider-Key", "X-API-Key") if request.path.startswith("/api/") else ("X-Provider-Key",)
+    found: list[str] = []
     for name in names:
         value = request.headers.get(name)
-        if value is None:
-            continue
-        if not value or not value.isascii() or not value.isprintable():
-            raise InvalidRequest(f"The header {name} must hold a provider's key; leave it out to use the server's.")
-        return Secret(value)
-    return None
+        if value is not None:
+            if not _KEY.fullmatch(value):
+                raise InvalidRequest(f"The header {name} must hold a provider's key; leave it out to use the server's.")
+            found.append(value)
+    if len(set(found)) > 1:
+        raise InvalidRequest(f"Send one provider key: {' and '.join(names)} differ.")
+    return Secret(found[0]) if found else None
 
 
 def strict(request: web.Request) -> bool:

@@ -9,7 +9,6 @@ from orchestrator_core.provider_api import (
     InvalidRequest,
     Message,
     ModelInfo,
-    TextPart,
     ToolResultPart,
     Usage,
     text_message,
@@ -61,7 +60,7 @@ def test_the_turn_is_what_follows_the_last_answer() -> None:
     messages = [system, text_message("user", "old"), answer("a"), result, text_message("user", "x")]
     assert split_turn([*messages, text_message("user", "y"), text_message("system", "t")]) == (
         [system, text_message("system", "t")],
-        [result, Message(role="user", parts=(TextPart(text="x"), TextPart(text="y")))],
+        [result, text_message("user", "x"), text_message("user", "y")],
     )
 
 

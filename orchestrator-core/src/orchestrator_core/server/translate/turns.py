@@ -16,7 +16,7 @@ def split_turn(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence
             a history that the gateway keeps.
 
     Returns:
-        All system messages; and the messages after the last assistant message, with neighbours of the user made one.
+        All system messages; and the messages after the last assistant message.
 
     Raises:
         InvalidRequest: Nothing is said after the last assistant message.
@@ -26,8 +26,6 @@ def split_turn(messages: Sequence[Message]) -> tuple[Sequence[Message], Sequence
     for message in messages:
         if message.role == "assistant":
             said.clear()
-        elif message.role == "user" and said and said[-1].role == "user":
-            said[-1] = said[-1].model_copy(update={"parts": (*said[-1].parts, *message.parts)})
         elif message.role != "system":
             said.append(message)
     if not said:

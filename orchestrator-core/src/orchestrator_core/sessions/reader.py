@@ -10,6 +10,9 @@ from typing import Any
 from orchestrator_core.sessions.connection import is_locked
 from orchestrator_core.sessions.worker import Job, Worker
 
+PAUSE = 0.005
+"""Seconds between two tries at a locked table."""
+
 
 class Reader(Worker):
     """Does jobs one by one, on connections that cannot write."""
@@ -22,5 +25,7 @@ class Reader(Worker):
                 except sqlite3.Error as error:
                     if not (is_locked(error) and time.monotonic() < job.expires):
                         job.fail(error)
+                    else:
+                        time.sleep(PAUSE)  # SQLITE_LOCKED comes back at once, without waiting as SQLITE_BUSY does
                 except Exception as error:  # noqa: BLE001 - handed to the caller, who waits for it
                     job.fail(error)

@@ -36,7 +36,7 @@ def chat(
       orchestrator chat --provider openai --system "Answer in one sentence."
       echo "What is a monad?" | orchestrator chat --provider echo
 
-    Exit codes: 0 ended, 1 a turn of piped input failed, 78 wrong configuration.
+    Exit codes: 0 ended, 1 a turn of piped input failed, 78 wrong configuration, 130 Ctrl+C.
     """
     from orchestrator_core.cli.conversation import Conversation, converse
 

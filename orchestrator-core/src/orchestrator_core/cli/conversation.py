@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -17,16 +20,24 @@ from orchestrator_core.security.principal import ANONYMOUS
 
 COMMANDS = "/provider NAME  /model NAME  /history  /quit"
 PAGE = 100
+PROMPT = "> "
+MAX_LINE = 65536
+"""Bytes; terminals give less at a time."""
 
 
 @dataclass
 class Conversation:
-    """Who answers the next turn, and which session it belongs to; None is as for a turn over HTTP."""
+    """Who answers the next turn, and which session it belongs to; None is as for a turn over HTTP.
+
+    Attributes:
+        acknowledged: Whether a turn was answered and stored, so that there is something to go on with.
+    """
 
     provider: str | None = None
     model: str | None = None
     session_id: str | None = None
     system: str | None = None
+    acknowledged: bool = False
 
     async def say(self, gateway: Gateway, text: str) -> None:
         """Say something, and print the answer as it comes.
@@ -50,6 +61,7 @@ class Conversation:
                     click.echo(event.text, nl=False)
         click.echo()
         result = await answer.result()
+        self.acknowledged = True
         cost = "" if result.cost is None else f", {result.cost:.6f} USD"
         note(f"{result.provider}/{result.model}, {result.duration:.1f} s{cost}")
 
@@ -100,20 +112,26 @@ async def converse(config: Config, conversation: Conversation, *, interactive: b
 
     Returns:
         Whether all went well.
+
+    Raises:
+        asyncio.CancelledError: Ctrl+C.
     """
     well = True
     async with open_gateway(config) as gateway:
         if interactive:
             note(f"Say something. {COMMANDS}")
-        while (line := await asyncio.to_thread(_read, interactive=interactive)) is not None:
-            try:
-                if not await conversation.handle(gateway, line):
-                    break
-            except GatewayError as error:
-                well = interactive
-                click.secho(f"Error ({error.code}): {error.message}", fg="red", err=True)
-        if conversation.session_id:
-            note(f"Go on with: orchestrator chat --session {conversation.session_id}")
+        try:
+            async with aclosing(_typed() if interactive else _piped()) as lines:
+                async for line in lines:
+                    try:
+                        if not await conversation.handle(gateway, line):
+                            break
+                    except GatewayError as error:
+                        well = interactive
+                        click.secho(f"Error ({error.code}): {error.message}", fg="red", err=True)
+        finally:
+            if conversation.acknowledged:
+                note(f"Go on with: orchestrator chat --session {conversation.session_id}")
     return well
 
 
@@ -122,9 +140,39 @@ def note(text: str) -> None:
     click.secho(text, dim=True, err=True)
 
 
-def _read(*, interactive: bool) -> str | None:
-    """Read a line; None at the end of the input."""
+async def _piped() -> AsyncGenerator[str, None]:
+    """Yield the lines of a pipe or a file."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        yield line.strip()
+
+
+async def _typed() -> AsyncGenerator[str, None]:
+    """Yield the lines that a person types after a prompt.
+
+    The terminal is read when it has a line, and not in a thread: nothing ends a thread that waits for a line, so that
+    Ctrl+C would do nothing until Enter.
+    """
+    loop, terminal = asyncio.get_running_loop(), sys.stdin.fileno()
+    typed = asyncio.Event()
+    loop.add_reader(terminal, typed.set)
+    line = b""
     try:
-        return input("> " if interactive else "").strip()
-    except EOFError:
-        return None
+        click.echo(PROMPT, nl=False)
+        while True:
+            await typed.wait()
+            typed.clear()
+            piece = os.read(terminal, MAX_LINE)
+            line += piece
+            if line.endswith(b"\n"):
+                # What is typed meanwhile stays with the terminal.
+                loop.remove_reader(terminal)
+                yield line.decode(errors="replace").strip()
+                line = b""
+                typed.clear()
+                loop.add_reader(terminal, typed.set)
+                click.echo(PROMPT, nl=False)
+            elif not piece:
+                return
+    finally:
+        loop.remove_reader(terminal)
+        click.echo()  # the prompt's line

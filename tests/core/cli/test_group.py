@@ -55,6 +55,13 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert "No such command 'server'" in result.output
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("serv", "serve"), ("provider", "providers"), ("kyes", "keys")])
+def test_the_nearest_command_is_named(typed: str, meant: str) -> None:
+    result = CliRunner().invoke(cli, [typed])
+    assert result.exit_code == 2
+    assert f"No such command '{typed}'. Did you mean {meant}?" in result.output
+
+
 @click.command()
 @click.argument("kind")
 def failing(kind: str) -> None:

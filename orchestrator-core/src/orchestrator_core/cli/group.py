@@ -58,6 +58,24 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, HELP[name]) for name in self.list_commands(ctx)])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is asked for, or name the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from orchestrator_core.config.messages import nearest  # pydantic, which a right command may not need
+
+            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl+C ends it with an exit code of its own."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command, and turn what it raises into a message and an exit code."""
         arguments = list(sys.argv[1:] if args is None else args)

@@ -19,6 +19,8 @@ COLUMNS = {
     "state": "State",
     "reason": "Reason",
 }
+WHOLE = ("name", "distribution", "version", "contract", "state")
+SPARE = ("hooks", "contract", "version", "distribution")
 
 
 @click.command()
@@ -40,6 +42,6 @@ def plugins(as_json: bool, config_file: Path | None) -> None:
     from orchestrator_core.cli.inspection import plugin_rows
 
     rows = asyncio.run(plugin_rows(read_config(config_file)))
-    show(rows, title="Plugins", columns=COLUMNS, as_json=as_json)
+    show(rows, title="Plugins", columns=COLUMNS, as_json=as_json, whole=WHOLE, spare=SPARE)
     if any(row["state"] != "usable" for row in rows):
         raise click.exceptions.Exit(1)

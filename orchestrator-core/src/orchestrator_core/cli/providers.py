@@ -19,6 +19,8 @@ COLUMNS = {
     "capabilities": "Capabilities",
     "detail": "Detail",
 }
+WHOLE = ("name", "configured", "healthy", "default_model")
+SPARE = ("capabilities", "title")
 
 
 @click.command()
@@ -41,6 +43,6 @@ def providers(probe: bool, as_json: bool, config_file: Path | None) -> None:
     from orchestrator_core.cli.inspection import provider_rows
 
     rows = asyncio.run(provider_rows(read_config(config_file), probe=probe))
-    show(rows, title="Providers", columns=COLUMNS, as_json=as_json)
+    show(rows, title="Providers", columns=COLUMNS, as_json=as_json, whole=WHOLE, spare=SPARE)
     if probe and any(row["configured"] and not row["healthy"] for row in rows):
         raise click.exceptions.Exit(1)

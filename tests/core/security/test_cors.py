@@ -89,6 +89,9 @@ def test_the_policy_is_described_in_a_line() -> None:
     assert policy("development").describe() == f"CORS: any origin of this machine, {LISTED}"
     assert policy("production").describe() == f"CORS: {LISTED}"
     assert CorsPolicy(frozenset()).describe() == "CORS: no origin"
+    assert CorsPolicy(frozenset({"*"})).describe() == "CORS: no origin; 1 unsafe or malformed, not shown"
+    local = CorsPolicy(frozenset({"http://localhost:3000", LISTED}), local=True)
+    assert local.describe() == f"CORS: any origin of this machine, {LISTED}"
 
 
 @pytest.mark.parametrize(

@@ -186,15 +186,15 @@ def test_listening_to_the_network_without_a_client_key_is_a_loud_warning(tmp_pat
 
 def test_names_of_providers_that_are_not_served_are_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "orchestrator.toml").write_text(
-        'fallbacks = ["opnai/x", "fast", "mistral/m"]\n[aliases]\nfast = "openai/x"\n'
+        'fallbacks = ["opnai/x", "fast", "sk-canary/m"]\n[aliases]\nfast = "openai/x"\nslow = "sk-canary/m"\n'
     )
     report = start({**SAFE}, tmp_path)
     assert report.problems == []
-    assert [warning.partition(":")[0] for warning in report.warnings] == [
-        "fallbacks",
-        "fallbacks",
+    assert report.warnings == [
+        "fallbacks: entry 1 names no provider that is served. Did you mean openai?",
+        "fallbacks: entry 3 names no provider that is served.",
+        "aliases: slow names no provider that is served.",
     ]
-    assert "Did you mean openai?" in report.warnings[0]
 
 
 def test_a_start_prints_a_line_for_each_key(tmp_path: Path) -> None:
@@ -205,6 +205,14 @@ def test_a_start_prints_a_line_for_each_key(tmp_path: Path) -> None:
         "CORS: any origin of this machine",
     ]
     assert start({}, tmp_path).lines == ["Without a key: openai", "CORS: any origin of this machine"]
+
+
+def test_origins_that_are_refused_are_counted_and_not_printed(tmp_path: Path) -> None:
+    listed = "https://app.example.com,https://User:CANARY@b.example,http://canary.example,https://canary.example/x,*"
+    for environment, first in (("production", ""), ("development", "any origin of this machine, ")):
+        report = start({**SAFE, "CORS_ALLOWED_ORIGINS": listed, "ENVIRONMENT": environment}, tmp_path)
+        assert report.lines[-1] == f"CORS: {first}https://app.example.com; 4 unsafe or malformed, not shown"
+        assert "canary" not in repr(report).lower()
 
 
 @pytest.mark.parametrize("key", ["a" * 4000, "ab" * 2000, "abcdefghi" * 400])

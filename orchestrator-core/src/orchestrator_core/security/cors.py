@@ -100,11 +100,13 @@ class CorsPolicy:
         }
 
     def describe(self) -> str:
-        """Return one line for the start-up report."""
-        listed = ", ".join(sorted(self.origins))
-        if self.local:
-            return f"CORS: any origin of this machine{', ' + listed if listed else ''}"
-        return f"CORS: {listed or 'no origin'}"
+        """Return one line for the start-up report. Origins that `origin_problems` refuses are counted, not shown."""
+        beyond = [origin for origin in sorted(self.origins) if not (self.local and _is_local(origin))]
+        shown = [origin for origin in beyond if not any(origin_problems(origin))]
+        parts = ["any origin of this machine", *shown] if self.local else shown
+        hidden = len(beyond) - len(shown)
+        withheld = f"; {hidden} unsafe or malformed, not shown" if hidden else ""
+        return f"CORS: {', '.join(parts) or 'no origin'}{withheld}"
 
 
 def origin_problems(origin: str) -> Iterator[str]:

@@ -212,14 +212,12 @@ def _mode(path: Path) -> int:
 def _unknown_names(config: Config, providers: Sequence[StartingProvider]) -> Iterator[str]:
     settings = config.settings
     known = {name for provider in providers for name in (provider.id, provider.info.name, *provider.info.aliases)}
-    mentioned: Mapping[str, Sequence[str]] = {
-        "fallbacks": [target.partition("/")[0] for target in settings.fallbacks if target not in settings.aliases],
-        "aliases": [target.partition("/")[0] for target in settings.aliases.values()],
-    }
-    for setting, names in mentioned.items():
-        for name in names:
-            if name not in known:
-                yield f"{setting}: no provider called {name} is served.{nearest(name, known)}"
+    targets = {f"fallbacks: entry {number}": target for number, target in enumerate(settings.fallbacks, start=1)}
+    targets |= {f"aliases: {alias}": target for alias, target in settings.aliases.items()}
+    for place, target in targets.items():
+        name = target.partition("/")[0]
+        if name not in known and not (place.startswith("fallbacks") and target in settings.aliases):
+            yield f"{place} names no provider that is served.{nearest(name, known)}"
 
 
 def _is_safe(url: str) -> bool:

@@ -69,11 +69,28 @@ def test_the_block_list_wins(tmp_path: Path) -> None:
 
 def test_unknown_names_of_both_lists_are_told_with_the_nearest(tmp_path: Path) -> None:
     lists = {"ORCHESTRATOR_PROVIDERS": "mistrl", "ORCHESTRATOR_DISABLED_PROVIDERS": "qqqq"}
-    first, second = problems(tmp_path, [found("mistral")], lists)
-    assert "'mistrl'" in first
-    assert "Did you mean mistral?" in first
-    assert "'qqqq'" in second
-    assert "Install its package" in second
+    assert problems(tmp_path, [found("mistral")], lists) == (
+        "providers: entry 1: no installed plugin has this name. Did you mean mistral?",
+        "disabled_providers: entry 1: no installed plugin has this name. Install its package.",
+    )
+
+
+def test_a_key_in_place_of_a_name_is_not_repeated(tmp_path: Path) -> None:
+    key = "sk-canary-of-a-key"
+    environ = {
+        "ORCHESTRATOR_PROVIDERS": f"mistral,{key}",
+        "ORCHESTRATOR_DISABLED_PROVIDERS": key,
+        "ORCHESTRATOR_DEFAULT_PROVIDER": key,
+        "ORCHESTRATOR_SUMMARY_PROVIDER": key,
+    }
+    told = problems(tmp_path, [found("mistral")], environ)
+    assert [problem.partition(": no ")[0] for problem in told] == [
+        "providers: entry 2",
+        "disabled_providers: entry 1",
+        "default_provider",
+        "summary_provider",
+    ]
+    assert "canary" not in "".join(told)
 
 
 def test_names_that_are_claimed_twice_refuse_the_start(tmp_path: Path) -> None:
@@ -125,6 +142,24 @@ def test_a_server_named_like_a_provider_is_a_problem(tmp_path: Path) -> None:
 def test_the_lists_hold_for_named_servers(tmp_path: Path, lists: Mapping[str, str], served: Sequence[str]) -> None:
     registry = assembled(tmp_path, [compatible(), found("one")], {**SERVERS, **lists})
     assert list(registry.providers) == served
+
+
+@pytest.mark.parametrize("taken", [found("ollama"), found("one", aliases=("ollama",)), broken("ollama")])
+def test_a_server_takes_over_the_name_of_a_plugin_that_is_blocked(tmp_path: Path, taken: FoundPlugin) -> None:
+    lists = {"ORCHESTRATOR_DISABLED_PROVIDERS": "ollama"}
+    registry = assembled(tmp_path, [compatible(), taken], {**SERVERS, **lists})
+    assert list(registry.providers) == ["ollama", "vllm"]
+    assert registry.get("ollama").info.name == "compatible"
+    assert registry.quarantined == []
+    alone = {**lists, "ORCHESTRATOR_PROVIDERS": "ollama"}
+    assert list(assembled(tmp_path, [compatible(), taken], {**SERVERS, **alone}).providers) == ["ollama"]
+
+
+def test_a_blocked_plugin_serves_no_server_of_its_name(tmp_path: Path) -> None:
+    servers = {"ORCHESTRATOR_SERVERS": '{"compatible": {"base_url": "http://127.0.0.1:1/v1"}}'}
+    blocked = {"ORCHESTRATOR_DISABLED_PROVIDERS": "compatible"}
+    assert list(assembled(tmp_path, [compatible(), found("one")], servers).providers) == ["compatible", "one"]
+    assert list(assembled(tmp_path, [compatible(), found("one")], {**servers, **blocked}).providers) == ["one"]
 
 
 def test_servers_of_a_broken_plugin_are_set_aside_and_the_others_served(tmp_path: Path) -> None:
@@ -192,7 +227,7 @@ def test_settings_that_cannot_be_read_set_the_plugin_aside(tmp_path: Path) -> No
     [
         ('default_provider = "ehco"', "default_provider"),
         ('summary_provider = "ehco"', "summary_provider"),
-        ("[provider.ehco]\ndelay = 1.0", "provider"),
+        ("[provider.ehco]\ndelay = 1.0", "provider.ehco"),
     ],
 )
 def test_a_provider_that_is_not_installed_is_named_with_the_nearest(tmp_path: Path, written: str, setting: str) -> None:

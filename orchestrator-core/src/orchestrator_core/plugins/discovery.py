@@ -156,13 +156,17 @@ def _serving(plugins: Sequence[FoundPlugin]) -> Sequence[str]:
 
 
 def _servers(config: Config, found: Sequence[FoundPlugin]) -> Mapping[str, ServerEntry]:
-    """Return the named servers that the allow-list and the block-list leave, by their own name or their plugin's."""
+    """Return the named servers that the allow-list and the block-list leave, by their own name or their plugin's.
+
+    A name on the block-list that a plugin has too means the plugin: a server takes over the name by blocking it.
+    """
     sole = serving[0] if len(serving := _serving(found)) == 1 else None
     named = {name: _own(plugin) for plugin in found for name in _names(plugin)}
     left = {}
     for name, entry in config.settings.servers.items():
-        plugin = entry.plugin or sole
-        if _listed(config, {name, *named.get(plugin or "", ())}):
+        names_of_plugin = named.get(entry.plugin or sole or "", set())
+        both = {name, *names_of_plugin}
+        if _allowed(config, both) and not _blocked(config, names_of_plugin if name in named else both):
             left[name] = entry
     return left
 
@@ -171,31 +175,37 @@ def _wanted(
     config: Config, found: Sequence[FoundPlugin], servers: Mapping[str, ServerEntry], problems: list[str]
 ) -> Iterator[FoundPlugin]:
     """Yield the plugins that the allow-list and the block-list leave."""
-    settings = config.settings
-    blocked = settings.disabled_providers
-    names = {name for plugin in found for name in _own(plugin)} | set(settings.servers)
-    mentioned: Mapping[str, Sequence[str | None]] = {
-        "providers": settings.providers or (),
-        "disabled_providers": blocked,
-        "default_provider": [settings.default_provider],
-        "summary_provider": [settings.summary_provider],
-        "provider": config.provider_tables,
-    }
-    for setting, listed in mentioned.items():
-        for name in listed:
-            if name is not None and name not in names:
-                hint = nearest(name, names) or " Install its package."
-                problems.append(f"{setting}: no installed plugin is called {name[:50]!r}.{hint}")
+    names = {name for plugin in found for name in _own(plugin)} | set(config.settings.servers)
+    for place, name in _mentioned(config):
+        if name not in names:
+            hint = nearest(name, names) or " Install its package."
+            problems.append(f"{place}: no installed plugin has this name.{hint}")
     for plugin in found:
+        own = _own(plugin)
         serves = bool(servers) and plugin.cls is not None and plugin.cls.info.named_servers
-        if _listed(config, _own(plugin)) or (serves and not _own(plugin) & set(blocked)):
+        if (serves or _allowed(config, own)) and not _blocked(config, own):
             yield plugin
 
 
-def _listed(config: Config, own: set[str]) -> bool:
-    """Return whether the allow-list and the block-list leave what has these names."""
-    allowed, blocked = config.settings.providers, config.settings.disabled_providers
-    return (allowed is None or not own.isdisjoint(allowed)) and own.isdisjoint(blocked)
+def _mentioned(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield every place that names a provider, and the name. What an operator wrote as a value is not in the place."""
+    settings = config.settings
+    for setting, listed in (("providers", settings.providers), ("disabled_providers", settings.disabled_providers)):
+        for number, name in enumerate(listed or (), start=1):
+            yield f"{setting}: entry {number}", name
+    single = {"default_provider": settings.default_provider, "summary_provider": settings.summary_provider}
+    yield from ((setting, name) for setting, name in single.items() if name is not None)
+    yield from ((f"provider.{name}", name) for name in config.provider_tables)
+
+
+def _allowed(config: Config, own: set[str]) -> bool:
+    """Return whether the allow-list leaves what has these names."""
+    return config.settings.providers is None or not own.isdisjoint(config.settings.providers)
+
+
+def _blocked(config: Config, own: set[str]) -> bool:
+    """Return whether the block-list takes out what has these names."""
+    return not own.isdisjoint(config.settings.disabled_providers)
 
 
 def _own(plugin: FoundPlugin) -> set[str]:

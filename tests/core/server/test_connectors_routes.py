@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,19 @@ import pytest
 from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.provider_api import (
     ChatRequest,
+    HealthReport,
+    HealthRequest,
     ModelInfo,
     ProviderAuthFailed,
     ProviderFailed,
     ProviderInfo,
+    ProviderTimeout,
+    ProviderUnavailable,
     Start,
     TextDelta,
+    hookimpl,
 )
+from orchestrator_core.server.watch import HEALTH_TIMEOUT
 from scripted_gateway import Served, served
 
 USER = {"role": "user", "content": "ping"}
@@ -139,3 +146,59 @@ async def test_models(gateway: Served) -> None:
     assert reply.json["success"] is True
     assert [(model["id"], model["description"]) for model in reply.json["models"]] == [("k", "The one"), ("l", "l")]
     assert (await gateway.get("/api/v1/nobody/models")).status == 404
+
+
+class Listing(ScriptedProvider):
+    """Knows its models only from upstream."""
+
+    info = ProviderInfo(name="listing", title="Listing", capabilities=("chat",), requires_key=False)
+    found: HealthReport | Exception = HealthReport(healthy=True)
+    looks = 0
+
+    @hookimpl
+    async def health(self, request: HealthRequest) -> HealthReport:
+        type(self).looks += 1
+        assert request.deadline.remaining() <= HEALTH_TIMEOUT
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "kind"),
+    [
+        (ProviderAuthFailed("Refused."), 401, "provider_auth_failed"),
+        (ProviderUnavailable("Down."), 503, "provider_unavailable"),
+        (HealthReport(healthy=False, detail="tired"), 503, "provider_unavailable"),
+        (ProviderTimeout("Slow."), 504, "provider_timeout"),
+        (HealthReport(healthy=True), 200, None),
+        (HealthReport(healthy=True, models=(ModelInfo(id="m"),)), 200, None),
+    ],
+)
+async def test_models_of_which_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: HealthReport | Exception, status: int, kind: str | None
+) -> None:
+    monkeypatch.setattr(Listing, "found", found)
+    monkeypatch.setattr(Listing, "looks", 0)
+    async with served(tmp_path, [Listing]) as gateway:
+        reply = await gateway.get("/api/v1/listing/models")
+        assert reply.status == status
+        assert Listing.looks == 1
+        assert gateway.gateway.registry.get("listing").healthy is (status == 200)
+        if kind is not None:
+            assert (reply.json["success"], reply.json["error_type"]) == (False, kind)
+        elif isinstance(found, HealthReport) and found.models:
+            assert [model["id"] for model in reply.json["models"]] == ["m"]
+            await gateway.get("/api/v1/listing/models")
+            assert Listing.looks == 1, "known now"
+        else:
+            assert reply.json["models"] == []
+
+
+async def test_models_of_a_provider_without_a_key_and_without_a_list(tmp_path: Path) -> None:
+    class Locked(Listing):
+        info = replace(Listing.info, name="bare", requires_key=True)
+
+    async with served(tmp_path, [Locked]) as gateway:
+        reply = await gateway.get("/api/v1/bare/models")
+    assert (reply.status, reply.json["error_type"]) == (503, "provider_not_configured")

@@ -179,9 +179,22 @@ class Provider:
     async def health(self, request: HealthRequest) -> HealthReport:
         """Look whether the provider answers, and remember what was found. Never raises but for cancellation."""
         try:
+            return await self.look(request)
+        except GatewayError:
+            return HealthReport(healthy=False, detail=self.health_detail)
+
+    async def look(self, request: HealthRequest) -> HealthReport:
+        """Look as `health` does, and raise what kept the provider from answering.
+
+        Raises:
+            PluginError: The plugin broke the contract.
+            GatewayError: Anything else the plugin raised.
+        """
+        try:
             report = await self._await("health", request, request.deadline, HealthReport, report_flaw)
         except GatewayError as error:
-            report = HealthReport(healthy=False, detail=error.message)
+            self.healthy, self.health_detail = False, REDACTOR.redact(error.message)
+            raise
         if report.detail is not None:
             report = replace(report, detail=REDACTOR.redact(report.detail))
         self.healthy, self.health_detail = report.healthy, report.detail

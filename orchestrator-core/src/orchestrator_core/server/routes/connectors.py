@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import (
     GatewayError,
+    HealthRequest,
     InvalidRequest,
     NotFound,
     PermissionDenied,
@@ -20,6 +21,7 @@ from orchestrator_core.provider_api import (
     ProviderRateLimited,
     ProviderRefused,
     ProviderTimeout,
+    ProviderUnavailable,
 )
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import gateway, principal, provider_key, request_id, strict
@@ -35,6 +37,7 @@ from orchestrator_core.server.translate.connector import (
 )
 from orchestrator_core.server.translate.openai_embeddings import read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat
+from orchestrator_core.server.watch import HEALTH_TIMEOUT
 
 if TYPE_CHECKING:
     from orchestrator_core.plugins import Provider
@@ -119,8 +122,24 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def models(request: web.Request) -> web.StreamResponse:
-    """List the provider's models."""
-    return json_response(models_answer(_provider(request).models))
+    """List the provider's models.
+
+    Raises:
+        ProviderError: None are known, and the provider does not say which there are.
+    """
+    provider = _provider(request)
+    if not provider.models:
+        await _ask_for_models(request, provider)
+    return json_response(models_answer(provider.models))
+
+
+async def _ask_for_models(request: web.Request, provider: Provider) -> None:
+    if not provider.configured:
+        raise ProviderNotConfigured(f"No usable key of the provider {provider.id!r} is configured.")
+    deadline = gateway(request).deadline(HEALTH_TIMEOUT)
+    report = await provider.look(HealthRequest(deadline=deadline, credential=next(iter(provider.keys), None)))
+    if not report.healthy:
+        raise ProviderUnavailable(f"The provider does not answer: {report.detail or 'it does not say why'}.")
 
 
 def _provider(request: web.Request) -> Provider:
@@ -216,7 +235,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         tag="Connectors",
         surface=Surface.CONNECTOR,
         response=ConnectorModels,
-        errors=(NotFound, PermissionDenied),
+        errors=(NotFound, PermissionDenied, ProviderAuthFailed, ProviderError, ProviderUnavailable, ProviderTimeout),
         response_example={
             "success": True,
             "models": [{"id": "mistral-small-latest", "description": "Small, fast and cheap"}],

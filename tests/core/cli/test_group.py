@@ -52,14 +52,24 @@ def test_the_version_is_the_distributions() -> None:
 def test_an_unknown_command_is_wrong_usage() -> None:
     result = CliRunner().invoke(cli, ["server"])
     assert result.exit_code == 2
-    assert "No such command 'server'" in result.output
+    assert "No such command. Did you mean serve?" in result.output
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("serv", "serve"), ("provider", "providers"), ("kyes", "keys")])
 def test_the_nearest_command_is_named(typed: str, meant: str) -> None:
     result = CliRunner().invoke(cli, [typed])
     assert result.exit_code == 2
-    assert f"No such command '{typed}'. Did you mean {meant}?" in result.output
+    assert f"No such command. Did you mean {meant}?" in result.output
+
+
+@pytest.mark.parametrize(
+    "words", [*([name] for name in sorted({*COMMANDS} - {"keys"})), ["keys"], ["keys", "check"], []]
+)
+def test_what_is_typed_in_the_wrong_place_is_not_repeated(typed: str) -> None:
+    result = CliRunner().invoke(cli, [*typed.split(), "sk-canary-one", "sk-canary-two"])
+    assert result.exit_code == 2
+    assert "canary" not in result.output
+    assert "2 too many" in result.output or "No such command." in result.output
 
 
 @click.command()

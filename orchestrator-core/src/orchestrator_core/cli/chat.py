@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from orchestrator_core.cli.options import config_option, read_config
+from orchestrator_core.cli.usage import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--provider", "-p", help="Who answers.  [default: ORCHESTRATOR_DEFAULT_PROVIDER, or the only usable one]")
 @click.option("--model", "-m", help="The model.  [default: the provider's]")
 @click.option("--session", "-s", "session_id", help="Go on with this session.")

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from orchestrator_core.cli.usage import Group
+
 COMMANDS = {
     "chat": "orchestrator_core.cli.chat:chat",
     "keys": "orchestrator_core.cli.keys:keys",
@@ -36,7 +38,7 @@ EXIT_CONFIGURATION = 78
 EXIT_INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that imports a command only to run it or to show its own help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -57,17 +59,6 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, HELP[name]) for name in self.list_commands(ctx)])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is asked for, or name the nearest."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from orchestrator_core.config.messages import nearest  # pydantic, which a right command may not need
-
-            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl+C ends it with an exit code of its own."""

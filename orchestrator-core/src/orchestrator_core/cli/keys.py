@@ -9,11 +9,12 @@ import click
 
 from orchestrator_core.cli.options import config_option, json_option, read_config
 from orchestrator_core.cli.output import show
+from orchestrator_core.cli.usage import Group
 
 COLUMNS = {"provider": "Provider", "key": "Key", "verdict": "Verdict", "reason": "Reason"}
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Check the keys of the providers.
 

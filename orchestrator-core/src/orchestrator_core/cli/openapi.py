@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from orchestrator_core.cli.usage import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.option(
     "--output",
     "-o",

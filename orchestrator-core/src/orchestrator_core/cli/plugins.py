@@ -9,6 +9,7 @@ import click
 
 from orchestrator_core.cli.options import config_option, json_option, read_config
 from orchestrator_core.cli.output import show
+from orchestrator_core.cli.usage import Command
 
 COLUMNS = {
     "name": "Plugin",
@@ -23,7 +24,7 @@ WHOLE = ("name", "distribution", "version", "contract", "state")
 SPARE = ("hooks", "contract", "version", "distribution")
 
 
-@click.command()
+@click.command(cls=Command)
 @json_option
 @config_option
 def plugins(as_json: bool, config_file: Path | None) -> None:

@@ -9,6 +9,7 @@ import click
 
 from orchestrator_core.cli.options import config_option, json_option, read_config
 from orchestrator_core.cli.output import show
+from orchestrator_core.cli.usage import Command
 
 COLUMNS = {
     "name": "Provider",
@@ -23,7 +24,7 @@ WHOLE = ("name", "configured", "healthy", "default_model")
 SPARE = ("capabilities", "title")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--probe", is_flag=True, help="Ask each provider whether it answers. Costs no tokens.")
 @json_option
 @config_option

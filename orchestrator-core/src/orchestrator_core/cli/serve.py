@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from orchestrator_core.cli.options import config_option, read_config
+from orchestrator_core.cli.usage import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--host", help="The address to listen on.  [default: SERVER_HOST, else 127.0.0.1 in development]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port.  [default: SERVER_PORT, else 8000]")
 @click.option("--providers", help="Serve these providers alone, separated by commas.")

@@ -35,6 +35,21 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventStream:
+    """An answer of server-sent events.
+
+    Attributes:
+        event: The model of the data of one event.
+        opening: The first events of an answer, as they are on the wire.
+        ending: Those that end it where all goes well. An error ends it as its surface has errors.
+    """
+
+    event: type[BaseModel]
+    opening: str
+    ending: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """One operation of the HTTP surface.
 
@@ -53,9 +68,8 @@ class Endpoint:
         errors: What it raises beyond what every endpoint may.
         request_examples: Bodies by name.
         response_example: An answer.
-        stream_example: The events of a streamed answer, as they are on the wire.
+        stream: What it answers with as `text/event-stream`; None where it never does.
         parameters: What stands in path, query and headers.
-        streams: Whether it can answer with `text/event-stream`.
         authenticated: Whether it asks for the client's credential.
         authenticated_in_production: Whether it does so in production at least.
         browsed: Whether people open it in a browser, which sends a credential as HTTP Basic alone.
@@ -78,9 +92,8 @@ class Endpoint:
     errors: Sequence[type[GatewayError]] = ()
     request_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     response_example: Mapping[str, Any] | None = None
-    stream_example: str | None = None
+    stream: EventStream | None = None
     parameters: Sequence[Parameter] = ()
-    streams: bool = False
     authenticated: bool = True
     authenticated_in_production: bool = False
     browsed: bool = False

@@ -17,6 +17,7 @@ from orchestrator_core.provider_api import (
     InvalidRequest,
     PayloadTooLarge,
     ProviderAuthFailed,
+    ProviderFailed,
     ProviderRefused,
     RateLimited,
     RequestInFlight,
@@ -26,15 +27,17 @@ from orchestrator_core.provider_api import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.endpoints import ENDPOINTS
 from orchestrator_core.server.error_schema import ERROR_MODELS
 from orchestrator_core.server.errors import Surface, error_body, status_of
 from orchestrator_core.server.routes.health import package_version
+from orchestrator_core.server.sse import error_event
 
 Mode: TypeAlias = Literal["validation", "serialization"]
 
 _PATTERN = re.compile(r"\{(\w+):[^{}]*\}")
+_REQUEST_ID = "req_0b5f1c2d3e4f5a6b7c8d9e0f1a2b3c4d"
 _DESCRIPTION = (
     "One gateway in front of every LLM provider, with conversations that move between them. Every answer has "
     "`X-Request-Id`; a client may choose it."
@@ -109,6 +112,8 @@ def _schemas() -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], Mode], di
             models[endpoint.request, "validation"] = None
         if endpoint.response is not None:
             models[endpoint.response, "serialization"] = None
+        if endpoint.stream is not None:
+            models[endpoint.stream.event, "serialization"] = None
     for model in ERROR_MODELS.values():
         models[model, "serialization"] = None
     found, definitions = models_json_schema(list(models), ref_template="#/components/schemas/{model}")
@@ -177,17 +182,36 @@ def _success(endpoint: Endpoint, references: Mapping[tuple[type[BaseModel], Mode
         if endpoint.response_example is not None:
             media["example"] = endpoint.response_example
         content["application/json"] = media
-    if endpoint.streams:
-        stream: dict[str, Any] = {"schema": {"type": "string", "description": "Server-sent events."}}
-        if endpoint.stream_example is not None:
-            stream["example"] = endpoint.stream_example
-        content["text/event-stream"] = stream
+    if endpoint.stream is not None:
+        content["text/event-stream"] = _stream(endpoint.stream, endpoint.surface, references)
     for media_type, schema in endpoint.media_types.items():
         content[media_type] = {"schema": dict(schema)}
     success: dict[str, Any] = {"description": HTTPStatus(endpoint.status).phrase}
     if content:
         success["content"] = content
     return success
+
+
+def _stream(
+    stream: EventStream, surface: Surface, references: Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]
+) -> dict[str, Any]:
+    """Describe a stream as far as OpenAPI 3.1 can: version 3.2 has `itemSchema` for what `contentSchema` is here."""
+    broken = ProviderFailed("The provider broke off its answer. Send the request again.")
+    return {
+        "schema": {
+            "type": "string",
+            "description": "Server-sent events. `contentSchema` is that of the data of one event.",
+            "contentMediaType": "application/json",
+            "contentSchema": references[stream.event, "serialization"],
+        },
+        "examples": {
+            "complete": {"summary": "All goes well", "value": stream.opening + stream.ending},
+            "broken": {
+                "summary": "The answer breaks off",
+                "value": stream.opening + error_event(broken, surface, _REQUEST_ID).decode(),
+            },
+        },
+    }
 
 
 def _failures(endpoint: Endpoint, reference: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +224,7 @@ def _failures(endpoint: Endpoint, reference: dict[str, Any]) -> dict[str, Any]:
     media_type = "application/problem+json" if problem else "application/json"
     failures: dict[str, Any] = {}
     for status, errors in sorted(by_status.items()):
-        example = error_body(errors[0], endpoint.surface, "req_0b5f1c2d3e4f5a6b7c8d9e0f1a2b3c4d")
+        example = error_body(errors[0], endpoint.surface, _REQUEST_ID)
         failures[str(status)] = {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(sorted(error.code for error in errors))}",
             "content": {media_type: {"schema": reference, "example": example}},

@@ -16,6 +16,26 @@ WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read what fills the connection's buffer."""
 
 
+def framed(data: bytes, event: str | None = None) -> bytes:
+    """Return an event as it is on the wire.
+
+    Args:
+        data: The event's data; line breaks in it are framed as the format wants.
+        event: The event's name.
+    """
+    if b"\n" in data or b"\r" in data:
+        data = b"\ndata: ".join(data.splitlines())
+    frame = b"data: " + data + b"\n\n"
+    return frame if event is None else b"event: " + event.encode() + b"\n" + frame
+
+
+def error_event(error: GatewayError, surface: Surface, request_id: str) -> bytes:
+    """Return the event that ends a stream with an error, as it is on the wire."""
+    body = json.dumps(error_body(error, surface, request_id)).encode()
+    # OpenAI's streams know no names of events; all others name this one.
+    return framed(body, None if surface is Surface.OPENAI else "error")
+
+
 class EventWriter:
     """A response of server-sent events whose head is sent with the first event.
 
@@ -57,10 +77,7 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        if b"\n" in data or b"\r" in data:
-            data = b"\ndata: ".join(data.splitlines())
-        frame = b"data: " + data + b"\n\n"
-        await self._send(frame if event is None else b"event: " + event.encode() + b"\n" + frame)
+        await self._send(framed(data, event))
 
     async def fail(self, error: GatewayError) -> web.StreamResponse:
         """Send an error as the last event, in the convention of the surface, and end the response.
@@ -71,9 +88,7 @@ class EventWriter:
             asyncio.CancelledError: The client left or does not read.
         """
         context = self._request[CONTEXT]
-        body = error_body(error, context.surface, context.request_id)
-        # OpenAI's streams know no names of events; all others name this one.
-        await self.write(json.dumps(body).encode(), None if context.surface is Surface.OPENAI else "error")
+        await self._send(error_event(error, context.surface, context.request_id))
         return await self.close()
 
     async def close(self) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import (
@@ -25,10 +25,17 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import gateway, principal, provider_key, request_id, strict
-from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
+from orchestrator_core.server.error_schema import ConnectorError
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.routes.answers import answer_headers, json_response, stream, whole
-from orchestrator_core.server.routes.openai_schema import ChatMessage, ChatOptions
+from orchestrator_core.server.routes.openai_schema import (
+    CHAT_STREAM_ENDING,
+    CHAT_STREAM_OPENING,
+    ChatCompletionChunk,
+    ChatMessage,
+    ChatOptions,
+)
 from orchestrator_core.server.translate.connector import (
     chat_answer,
     embeddings_answer,
@@ -69,6 +76,10 @@ class ConnectorChatAnswer(BaseModel):
     message: dict[str, Any] = Field(description="May be sent back as it is, as a part of the conversation.")
     usage: ConnectorUsage
     finish_reason: str | None
+
+
+class ConnectorStreamEvent(RootModel[ChatCompletionChunk | ConnectorError]):
+    """The data of one event. An answer that is complete ends in the data `[DONE]`, which is no JSON."""
 
 
 class ConnectorEmbeddingsRequest(BaseModel):
@@ -202,7 +213,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             "finish_reason": "stop",
         },
         parameters=(_PROVIDER,),
-        streams=True,
+        stream=EventStream(event=ConnectorStreamEvent, opening=CHAT_STREAM_OPENING, ending=CHAT_STREAM_ENDING),
         idempotent=True,
         takes_provider_key=True,
     ),

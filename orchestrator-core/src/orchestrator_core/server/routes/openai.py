@@ -32,7 +32,7 @@ from orchestrator_core.server.context import (
     settings,
     strict,
 )
-from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
@@ -180,7 +180,11 @@ ENDPOINTS: Sequence[Endpoint] = (
         errors=(*_ERRORS, SessionBusy, SessionEnded),
         request_examples=schema.CHAT_EXAMPLES,
         response_example=schema.CHAT_EXAMPLE,
-        stream_example=schema.CHAT_STREAM_EXAMPLE,
+        stream=EventStream(
+            event=schema.ChatStreamEvent,
+            opening=schema.CHAT_STREAM_OPENING,
+            ending=schema.CHAT_STREAM_ENDING,
+        ),
         parameters=(
             Parameter(
                 name=SESSION_HEADER,
@@ -189,7 +193,6 @@ ENDPOINTS: Sequence[Endpoint] = (
                 "system messages hold for this turn, and the history is the gateway's.",
             ),
         ),
-        streams=True,
         idempotent=True,
         takes_provider_key=True,
     ),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from orchestrator_core.server.error_schema import OpenAIError
 
 
 class _Open(BaseModel):
@@ -80,6 +82,39 @@ class ChatCompletion(_Open):
     model: str
     choices: list[ChatCompletionChoice]
     usage: Usage | None = None
+
+
+class ChunkDelta(_Open):
+    """What is added to the message."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class ChunkChoice(_Open):
+    """A piece of one alternative."""
+
+    index: int
+    delta: ChunkDelta
+    finish_reason: str | None = None
+
+
+class ChatCompletionChunk(_Open):
+    """OpenAI's chat completion chunk."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+
+
+class ChatStreamEvent(RootModel[ChatCompletionChunk | OpenAIError]):
+    """The data of one event. An answer that is complete ends in the data `[DONE]`, which is no JSON."""
 
 
 class EmbeddingsRequest(_Open):
@@ -168,9 +203,11 @@ CHAT_EXAMPLE: Mapping[str, Any] = {
     ],
     "usage": {"prompt_tokens": 14, "completion_tokens": 2, "total_tokens": 16},
 }
-CHAT_STREAM_EXAMPLE = (
+CHAT_STREAM_OPENING = (
     'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"gpt-6-luna",'
     '"choices":[{"index":0,"delta":{"role":"assistant","content":"Paris."},"finish_reason":null}]}\n\n'
+)
+CHAT_STREAM_ENDING = (
     'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"gpt-6-luna",'
     '"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     "data: [DONE]\n\n"

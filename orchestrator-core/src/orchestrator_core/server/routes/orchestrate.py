@@ -42,10 +42,11 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import read_model
 from orchestrator_core.server.context import admit_session, gateway, principal, provider_key, request_id, strict
-from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.endpoint import Endpoint, EventStream
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id, time_text
+from orchestrator_core.server.routes.orchestrate_events import OrchestrateEvent
 from orchestrator_core.server.routes.orchestrate_schema import (
     AgentConfig,
     FunctionInput,
@@ -315,13 +316,18 @@ ENDPOINTS: Sequence[Endpoint] = (
             },
         },
         response_example=_ANSWER,
-        stream_example=(
-            'event: start\ndata: {"type": "start", "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293", '
-            '"agent_used": "mistral", "model_used": "mistral-small-latest"}\n\n'
-            'event: text\ndata: {"type": "text", "text": "Ada"}\n\n'
-            f"event: done\ndata: {json.dumps({'type': 'done', **_ANSWER})}\n\n"
+        stream=EventStream(
+            event=OrchestrateEvent,
+            opening=(
+                'event: start\ndata: {"type": "start", "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293", '
+                '"agent_used": "mistral", "model_used": "mistral-small-latest"}\n\n'
+                'event: text\ndata: {"type": "text", "text": "Ada"}\n\n'
+            ),
+            ending=(
+                'event: finish\ndata: {"type": "finish", "reason": "stop"}\n\n'
+                f"event: done\ndata: {json.dumps({'type': 'done', **_ANSWER})}\n\n"
+            ),
         ),
-        streams=True,
         idempotent=True,
         takes_provider_key=True,
     ),

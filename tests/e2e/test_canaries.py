@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 import itertools
 import json
 import signal
@@ -12,11 +15,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from canary.leaks import find_leaks
+from fake_packages import install_plugin
 from fake_upstreams.echoing import PLACES, EchoingUpstream, echoing_upstream
 
-OPENAI_SHAPE = "sk-proj-CANARY{:04d}" + "z" * 40
-FREE_SHAPE = "CANARY{:04d}" + "y" * 32
-SERVED = "CLIENTCANARY" + "w8Xq" * 8
+OPENAI_SHAPE = "sk-proj-{:.48}"
+ANTHROPIC_SHAPE = "sk-ant-api03-{:.95}"
+FREE_SHAPE = "{:.40}"
+SERVED = "w8Xq5LmT0bZc7RnK2vYh9DgJ4sPf6WtA1eUi"
 """The client key of the gateway itself."""
 
 
@@ -27,12 +33,14 @@ class Canaries:
         self.made: list[str] = []
 
     def key(self, shape: str = OPENAI_SHAPE) -> str:
-        key = shape.format(len(self.made))
+        # As irregular as real ones, so that no piece of one is a piece of another, or of anything else.
+        digest = hashlib.sha512(str(len(self.made)).encode()).digest()
+        key = shape.format("".join(letter for letter in base64.b64encode(digest * 2).decode() if letter.isalnum()))
         self.made.append(key)
         return key
 
     def found(self, place: str, data: bytes) -> list[str]:
-        return [f"{key[:18]} in {place}" for key in [*self.made, SERVED] if key.encode() in data]
+        return [f"{leak} in {place}" for leak in find_leaks(data, [*self.made, SERVED])]
 
 
 class Probe:
@@ -41,18 +49,19 @@ class Probe:
     def __init__(self, url: str, canaries: Canaries) -> None:
         self.url = url
         self.canaries = canaries
-        self.leaks: list[str] = []
-        self.answers = 0
+        self._answers: dict[str, bytearray] = {}
 
     async def ask(self, http: aiohttp.ClientSession, method: str, path: str, **kwargs: Any) -> bytes:
         kwargs["headers"] = {"Authorization": f"Bearer {SERVED}", **kwargs.get("headers", {})}
         async with http.request(method, self.url + path, **kwargs) as response:
             body = await response.read()
             head = json.dumps([str(response.reason), *map(list, response.headers.items())]).encode()
-        self.answers += 1
-        self.leaks += self.canaries.found(f"{method} {path[:40]} body", body)
-        self.leaks += self.canaries.found(f"{method} {path[:40]} headers", head)
+        self._answers.setdefault(f"{method} {path[:40]}", bytearray()).extend(head + b"\n" + body + b"\n")
         return body
+
+    def leaks(self) -> list[str]:
+        """Search every answer, for every key that there is by now."""
+        return [leak for place, said in self._answers.items() for leak in self.canaries.found(place, bytes(said))]
 
 
 def chat_body(model: str, stream: bool) -> dict[str, Any]:
@@ -92,10 +101,41 @@ def misplaced_calls(canaries: Canaries) -> Iterator[tuple[str, dict[str, Any], d
             {"message": "x", "agent_config": {"provider": "openai", "model": "content"}, "session_id": key},
             {"user_id": key, "metadata": {key: key}},
             {"message": f"my key is {key}", "agent_config": {"provider": "openai", "model": "content"}},
+            {"message": "x", "agent_config": {"provider": "openai", "model": key}},
+            {"message": "x", "agent_config": {"provider": "openai", "model": "content", "fallbacks": [key]}},
+            {"message": "x", "agent_config": {"provider": "openai", "fallbacks": [f"friend/{key}", f"{key}/m"]}},
         ):
             yield path, bad, headers
-    for name in ("Idempotency-Key", "X-Session-Id", "X-Request-Id", "Content-Type", "Accept", "Origin", "Cookie"):
+    for name in MISPLACED:
         yield "/v1/chat/completions", good, {**headers, name: key}
+
+
+MISPLACED = (
+    "Idempotency-Key",
+    "X-Session-Id",
+    "X-Request-Id",
+    "Content-Type",
+    "Accept",
+    "Origin",
+    "Cookie",
+    "User-Agent",
+    "Referer",
+    "Expect",
+)
+
+
+async def turns_by_a_key(probe: Probe, http: aiohttp.ClientSession, canaries: Canaries) -> None:
+    """Turns of a session whose model is the caller's key: what was asked is stored with each."""
+    session = json.loads(await probe.ask(http, "POST", "/api/sessions", json={}))["session_id"]
+    for provider in ("openai", "friend", "echo"):
+        key = canaries.key()
+        headers = {"X-Provider-Key": key, "X-Session-Id": session}
+        for stream in (False, True):
+            body = chat_body(f"{provider}/{key}", stream)
+            await probe.ask(http, "POST", "/v1/chat/completions", json=body, headers=headers)
+            agent = {"provider": provider, "model": key}
+            turn = {"message": "hello", "session_id": session, "agent_config": agent, "stream": stream}
+            await probe.ask(http, "POST", "/api/orchestrate", json=turn, headers={"X-API-Key": key})
 
 
 async def wrong_credentials(probe: Probe, http: aiohttp.ClientSession, canaries: Canaries) -> None:
@@ -139,7 +179,7 @@ def environment(upstream: EchoingUpstream, canaries: Canaries, directory: Path) 
         "OPENAI_API_KEY": f"{canaries.key()},{canaries.key()}",
         "OPENAI_BASE_URL": upstream.url,
         "FRIEND_API_KEY_FILE": str(directory / "key.txt"),
-        "ANTHROPIC_API_KEY": canaries.key("sk-ant-api03-CANARY{:04d}" + "a" * 90),
+        "ANTHROPIC_API_KEY": canaries.key(ANTHROPIC_SHAPE),
         "ORCHESTRATOR_SERVERS": json.dumps({"friend": {"base_url": upstream.url}}),
         "ORCHESTRATOR_CLIENT_KEY": SERVED,
         "LOG_LEVEL": "DEBUG",
@@ -151,8 +191,9 @@ async def test_two_hundred_keys_in_every_position_show_nowhere(gateway_process: 
     async with echoing_upstream() as upstream, aiohttp.ClientSession() as http:
         gateway = gateway_process(environ=environment(upstream, canaries, tmp_path), directory=tmp_path)
         probe = Probe(gateway.url, canaries)
-        for path, body, headers in (*own_key_calls(canaries), *misplaced_calls(canaries)):
-            await probe.ask(http, "POST", path, json=body, headers=headers)
+        calls = (*own_key_calls(canaries), *misplaced_calls(canaries))
+        await asyncio.gather(*(probe.ask(http, "POST", path, json=body, headers=own) for path, body, own in calls))
+        await turns_by_a_key(probe, http, canaries)
         for place in PLACES:
             await probe.ask(http, "POST", "/v1/chat/completions", json=chat_body(f"openai/{place}", stream=True))
         while len(canaries.made) < 200:
@@ -161,7 +202,7 @@ async def test_two_hundred_keys_in_every_position_show_nowhere(gateway_process: 
         assert set(canaries.made) & set(upstream.credentials), "the keys never travelled: the test shows nothing"
     gateway.stop()
 
-    leaks = probe.leaks + canaries.found("log", gateway.log.read_bytes())
+    leaks = probe.leaks() + canaries.found("log", gateway.log.read_bytes())
     for file in tmp_path.glob("orchestrator.db*"):
         leaks += canaries.found(file.name, file.read_bytes())
     assert leaks == []
@@ -178,12 +219,51 @@ async def test_a_deliberate_leak_is_found(gateway_process: Any, tmp_path: Path) 
         await probe.ask(http, "POST", "/api/orchestrate", json=turn)
     gateway.stop(signal.SIGTERM)
 
-    assert probe.leaks
+    assert probe.leaks()
     assert any(canaries.found(file.name, file.read_bytes()) for file in tmp_path.glob("orchestrator.db*"))
 
 
-@pytest.mark.parametrize("name", ["log", "database"])
-def test_the_search_reads_bytes(name: str) -> None:
-    canaries = Canaries()
+LEAKY = """\
+import base64, logging
+from orchestrator_core.provider_api import *
 
-    assert canaries.found(name, b"..." + canaries.key().encode() + b"...")
+
+class Provider(ProviderHooks):
+    info = ProviderInfo(name="leaky", title="Leaky", capabilities=("chat",), default_model="m")
+
+    @hookimpl
+    async def chat(self, request):
+        key = request.credential.reveal()
+        logging.getLogger("leaky").warning("it is %s", TRICK)
+        yield Start()
+        yield TextDelta(text="fine")
+        yield Finish()
+"""
+
+
+async def logged_by(gateway_process: Any, directory: Path, canaries: Canaries, trick: str) -> list[str]:
+    """Run a gateway beside a plugin that logs its credential; return what of it is in the log."""
+    path = install_plugin(directory, "orchestrator-leaky", "leaky", LEAKY.replace("TRICK", trick))
+    environ = {"PYTHONPATH": path, "LEAKY_API_KEY": canaries.key(FREE_SHAPE)}
+    gateway = gateway_process(environ=environ, directory=directory)
+    async with aiohttp.ClientSession() as http:
+        answer = await Probe(gateway.url, canaries).ask(
+            http, "POST", "/v1/chat/completions", json=chat_body("leaky/m", stream=False)
+        )
+    assert b"fine" in answer
+    gateway.stop()
+    log = gateway.log.read_bytes()
+    assert b"it is" in log
+    return canaries.found("log", log)
+
+
+@pytest.mark.parametrize(
+    "trick", ["key[:-4]", "key[5:]", "base64.b64encode(key.encode()).decode()", "'x' + key[3:20]", "key.encode().hex()"]
+)
+async def test_a_gateway_that_leaks_is_found_out(gateway_process: Any, tmp_path: Path, trick: str) -> None:
+    """No redaction knows what a plugin makes of its credential: the search must."""
+    assert await logged_by(gateway_process, tmp_path, Canaries(), trick)
+
+
+async def test_a_plugin_that_logs_its_credential_as_it_is_tells_nothing(gateway_process: Any, tmp_path: Path) -> None:
+    assert await logged_by(gateway_process, tmp_path, Canaries(), "key") == []

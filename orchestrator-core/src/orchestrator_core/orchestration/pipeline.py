@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
     ChatRequest,
@@ -136,5 +135,4 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], keys: 
         raise
     finally:
         duration = time.monotonic() - started
-        model = REDACTOR.redact(target.model)  # a caller may put a key where a model's name belongs
-        call.attempts.append(Attempt(provider=target.provider.id, model=model, duration=duration, error=code))
+        call.attempts.append(Attempt(provider=target.provider.id, model=target.model, duration=duration, error=code))

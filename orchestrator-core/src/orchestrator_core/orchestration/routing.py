@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator_core.config import Settings
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import InvalidRequest, NotFound, PermissionDenied, PluginError
@@ -109,7 +110,8 @@ class Router:
                     f"The provider {provider.id!r} has no default model for {operation}: name one.",
                     param="model",
                 )
-        return Target(provider, model)
+        # A caller may put a key where a model's name belongs; from here it would go to answers, logs and the store.
+        return Target(provider, REDACTOR.redact(model))
 
     def _parse(self, text: str, operation: Operation, *, asked: bool) -> Target | None:
         """Read a fallback; one of the configured chain that is not installed here is left out."""

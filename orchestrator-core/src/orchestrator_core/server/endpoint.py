@@ -42,11 +42,13 @@ class EventStream:
         event: The model of the data of one event.
         opening: The first events of an answer, as they are on the wire.
         ending: Those that end it where all goes well. An error ends it as its surface has errors.
+        mark: The data of the last event where that is no JSON.
     """
 
     event: type[BaseModel]
     opening: str
     ending: str
+    mark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

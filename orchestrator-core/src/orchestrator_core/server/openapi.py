@@ -195,14 +195,20 @@ def _success(endpoint: Endpoint, references: Mapping[tuple[type[BaseModel], Mode
 def _stream(
     stream: EventStream, surface: Surface, references: Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Describe a stream as far as OpenAPI 3.1 can: version 3.2 has `itemSchema` for what `contentSchema` is here."""
+    """Describe a stream as far as OpenAPI 3.1 can: the schema is that of one event, which 3.2 calls `itemSchema`."""
     broken = ProviderFailed("The provider broke off its answer. Send the request again.")
+    data: dict[str, Any] = {
+        "contentMediaType": "application/json",
+        "contentSchema": references[stream.event, "serialization"],
+    }
+    if stream.mark is not None:
+        data = {"anyOf": [{"const": stream.mark}, data]}
     return {
         "schema": {
-            "type": "string",
-            "description": "Server-sent events. `contentSchema` is that of the data of one event.",
-            "contentMediaType": "application/json",
-            "contentSchema": references[stream.event, "serialization"],
+            "type": "object",
+            "description": "One server-sent event.",
+            "properties": {"event": {"type": "string"}, "data": {"type": "string", **data}},
+            "required": ["data"],
         },
         "examples": {
             "complete": {"summary": "All goes well", "value": stream.opening + stream.ending},

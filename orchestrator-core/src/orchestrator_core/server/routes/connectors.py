@@ -44,6 +44,7 @@ from orchestrator_core.server.translate.connector import (
 )
 from orchestrator_core.server.translate.openai_embeddings import read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat
+from orchestrator_core.server.translate.openai_stream import DONE
 from orchestrator_core.server.watch import HEALTH_TIMEOUT
 
 if TYPE_CHECKING:
@@ -213,7 +214,12 @@ ENDPOINTS: Sequence[Endpoint] = (
             "finish_reason": "stop",
         },
         parameters=(_PROVIDER,),
-        stream=EventStream(event=ConnectorStreamEvent, opening=CHAT_STREAM_OPENING, ending=CHAT_STREAM_ENDING),
+        stream=EventStream(
+            event=ConnectorStreamEvent,
+            opening=CHAT_STREAM_OPENING,
+            ending=CHAT_STREAM_ENDING,
+            mark=DONE.decode(),
+        ),
         idempotent=True,
         takes_provider_key=True,
     ),

@@ -48,6 +48,7 @@ from orchestrator_core.server.routes.answers import (
 from orchestrator_core.server.translate.openai_embeddings import embeddings, encoding, read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat, wants_usage
 from orchestrator_core.server.translate.openai_response import completion
+from orchestrator_core.server.translate.openai_stream import DONE
 from orchestrator_core.server.translate.turns import split_turn
 
 SESSION_HEADER = "X-Session-Id"
@@ -184,6 +185,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             event=schema.ChatStreamEvent,
             opening=schema.CHAT_STREAM_OPENING,
             ending=schema.CHAT_STREAM_ENDING,
+            mark=DONE.decode(),
         ),
         parameters=(
             Parameter(

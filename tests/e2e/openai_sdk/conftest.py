@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from orchestrator_openai import OpenAIProvider
 from scripted_gateway import served
 
 UPSTREAM_KEY = "sk-proj-" + "Ab1" * 20
+COMPARED = pytest.StashKey[Counter[str]]()
 
 
 @dataclass
@@ -102,6 +104,18 @@ async def gateway_url(request: pytest.FixtureRequest, upstream: Upstream, tmp_pa
 
 
 @pytest.fixture
+def translated_openai() -> type[OpenAIProvider]:
+    """The plugin that passes nothing through."""
+    return TranslatedOpenAI
+
+
+@pytest.fixture
+def upstream_environment(upstream: Upstream) -> Mapping[str, str]:
+    """What a gateway in front of the upstream is configured with."""
+    return environment(upstream)
+
+
+@pytest.fixture
 def process_url(upstream: Upstream, gateway_process: Callable[..., Any]) -> str:
     """A gateway as its users run it."""
     url: str = gateway_process(environ=environment(upstream)).url
@@ -113,6 +127,22 @@ async def client(gateway_url: str) -> AsyncIterator[AsyncOpenAI]:
     """OpenAI's SDK, pointed at the gateway."""
     async with AsyncOpenAI(api_key="anything", base_url=f"{gateway_url}/v1", max_retries=0) as sdk:
         yield sdk
+
+
+@pytest.fixture(scope="session")
+def compared(pytestconfig: pytest.Config) -> Counter[str]:
+    """Comparisons that were made, by what was compared; the end of the run prints them."""
+    return pytestconfig.stash.setdefault(COMPARED, Counter())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how much of the recorded traffic was compared."""
+    counts = config.stash.get(COMPARED, Counter())
+    if counts:
+        terminalreporter.section("recordings compared through OpenAI's SDK, sync and async")
+        for what, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{count:4} {what}")
+        terminalreporter.write_line(f"{counts.total():4} in all")
 
 
 @pytest.fixture(scope="session")

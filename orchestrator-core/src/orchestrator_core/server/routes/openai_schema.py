@@ -162,15 +162,15 @@ class ModelList(_Open):
 _QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
 CHAT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "question": {"model": "openai/gpt-6-luna", "messages": [_QUESTION]},
+    "question": {"model": "echo/echo-1", "messages": [_QUESTION]},
     "stream": {
-        "model": "openai/gpt-6-luna",
+        "model": "echo/echo-1",
         "messages": [{"role": "system", "content": "Answer in one word."}, _QUESTION],
         "stream": True,
         "stream_options": {"include_usage": True},
     },
     "tools": {
-        "model": "openai/gpt-6-luna",
+        "model": "echo/echo-1",
         "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
         "tools": [
             {
@@ -213,7 +213,7 @@ CHAT_STREAM_ENDING = (
     "data: [DONE]\n\n"
 )
 EMBEDDINGS_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "texts": {"model": "openai/text-embedding-3-small", "input": ["one text", "another"]}
+    "texts": {"model": "echo/echo-embed", "input": ["one text", "another"]}
 }
 EMBEDDINGS_EXAMPLE: Mapping[str, Any] = {
     "object": "list",
@@ -222,8 +222,8 @@ EMBEDDINGS_EXAMPLE: Mapping[str, Any] = {
     "usage": {"prompt_tokens": 2, "total_tokens": 2},
 }
 MODEL_EXAMPLE: Mapping[str, Any] = {
-    "id": "openai/gpt-6-luna",
+    "id": "echo/echo-1",
     "object": "model",
     "created": 0,
-    "owned_by": "openai",
+    "owned_by": "echo",
 }

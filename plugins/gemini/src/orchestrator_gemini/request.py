@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator_core.provider_api import (
     AdjustmentReport,
     ChatRequest,
+    InvalidRequest,
     Json,
     NamedTool,
     ProviderSettings,
@@ -26,28 +27,15 @@ _PLAIN = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
-# Gemini takes each of its names in snake case too; what is OpenAI's with another meaning (`service_tier`) is not here.
+# Gemini takes each of its names in snake case too. What is not here can go into `generationConfig`.
 _TOP = {"safetySettings", "cachedContent"}
-_CONFIG = {
-    "audioTimestamp",
-    "enableEnhancedCivicAnswers",
-    "imageConfig",
-    "mediaResolution",
-    "responseJsonSchema",
-    "responseLogprobs",
-    "responseMimeType",
-    "responseModalities",
-    "responseSchema",
-    "speechConfig",
-    "thinkingConfig",
-    "topK",
-}
+_CONFIG = {"topK", "thinkingConfig", "responseModalities", "responseSchema", "speechConfig", "imageConfig"}
+_SERVER_TOOLS = {"codeExecution", "computerUse", "fileSearch", "googleMaps", "googleSearch", "urlContext"}
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 # https://ai.google.dev/gemini-api/docs/openai#thinking gives the budgets for OpenAI's words.
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
-_LEVELS = ("minimal", "low", "medium", "high")
 
 
 def compile_chat(
@@ -57,13 +45,14 @@ def compile_chat(
 
     Raises:
         UnsupportedParameter: Something would get lost, and the caller is strict.
+        InvalidRequest: A field of Gemini's own is no object.
     """
     compiler = ContentsCompiler(provider_id, generation(request.model), report)
     body: Wire = {"contents": compiler.compile(request.messages)}
     if system := compiler.system(request.messages):
         body["systemInstruction"] = {"parts": system}
     config = _config(request, settings, report)
-    extra = _google_extras(request.extra)
+    extra = dict(request.extra)
     _tools(body, request, provider_id, extra, report)
     _extras(body, config, extra, report)
     if config:
@@ -80,6 +69,9 @@ def _config(request: ChatRequest, settings: ProviderSettings, report: Adjustment
     if settings.default_max_tokens is not None:
         config["maxOutputTokens"] = settings.default_max_tokens
     config |= {wire: getattr(request, name) for name, wire in _PLAIN.items() if getattr(request, name) is not None}
+    if request.seed is not None and not -(2**31) <= request.seed < 2**31:
+        config["seed"] = request.seed % 2**31
+        report.mapped("seed", "a seed has 32 bits here")
     form = request.response_format
     if form is not None and form.type != "text":
         config["responseMimeType"] = "application/json"
@@ -102,17 +94,15 @@ def _thinking(request: ChatRequest, report: AdjustmentReport) -> Wire:
         if effort != "none":
             report.dropped("reasoning_effort", "this model does not think")
         return {}
-    unstoppable = re.search(r"-pro\b", request.model) is not None
+    always = re.search(r"-pro\b", request.model) is not None  # these cannot stop thinking
     level = effort if effort in _BUDGETS else "high"
     if age < 3:
-        budget = 128 if level == "none" and unstoppable else _BUDGETS[level]
-        thinking: Wire = {"thinkingBudget": budget}
-        exact = effort in _BUDGETS and not (level == "none" and unstoppable)
+        level = "minimal" if always and level == "none" else level
+        thinking: Wire = {"thinkingBudget": _BUDGETS[level]}
     else:
-        level = "low" if unstoppable and level in {"none", "minimal"} else "minimal" if level == "none" else level
+        level = "low" if always and level in {"none", "minimal"} else "minimal" if level == "none" else level
         thinking = {"thinkingLevel": level}
-        exact = effort == level
-    if not exact:
+    if effort != level:
         report.downgraded("reasoning_effort", "this model cannot think exactly so much: the nearest was chosen")
     return thinking if effort == "none" else {**thinking, "includeThoughts": True}
 
@@ -123,18 +113,18 @@ def _tools(
     tools: list[Wire] = []
     if request.tools:
         tools.append({"functionDeclarations": [_declaration(tool, provider_id) for tool in request.tools]})
-    for other in extra.pop("tools", ()):
-        own = _own_tool(other)
-        if own is None:
-            report.dropped("tools", "a tool of another provider")
+    for other in extra.pop("tools", ()):  # Gemini's own are named by their type: `{"type": "google_search"}`
+        name = _camel_name(other["type"])
+        if name in _SERVER_TOOLS:
+            tools.append({name: other.get(other["type"]) or {}})
         else:
-            tools.append(own)
+            report.dropped("tools", f"Gemini has no tool of the type {other['type']}")
     if tools:
         body["tools"] = tools
     calling = _calling(request, extra)
-    config = _camel(extra.pop("toolConfig", None) or extra.pop("tool_config", None) or {})
+    config = _fields("toolConfig", extra.pop("toolConfig", None) or extra.pop("tool_config", None) or {})
     if calling:
-        config["functionCallingConfig"] = {**calling, **_camel(config.get("functionCallingConfig") or {})}
+        config.setdefault("functionCallingConfig", calling)
     if config:
         body["toolConfig"] = config
 
@@ -145,26 +135,6 @@ def _declaration(tool: Tool, provider_id: str) -> Wire:
     if tool.parameters and tool.parameters != _NO_PARAMETERS:
         declared["parametersJsonSchema"] = tool.parameters
     return {**declared, **(tool.provider_metadata or {}).get(provider_id, {})}
-
-
-def _own_tool(tool: Mapping[str, Json]) -> Wire | None:
-    """Return a server tool of Gemini's: `{"type": "google_search"}`, or its own form beside such a type."""
-    kind = _camel_name(str(tool.get("type") or ""))
-    own = {name: value for name, value in _camel(tool).items() if name != "type"}
-    if not own and kind in _SERVER_TOOLS:
-        return {kind: {}}
-    return own if own and own.keys() <= _SERVER_TOOLS else None
-
-
-_SERVER_TOOLS = {
-    "codeExecution",
-    "computerUse",
-    "fileSearch",
-    "googleMaps",
-    "googleSearch",
-    "googleSearchRetrieval",
-    "urlContext",
-}
 
 
 def _calling(request: ChatRequest, extra: dict[str, Json]) -> Wire:
@@ -194,35 +164,24 @@ def _extras(body: Wire, config: Wire, extra: Mapping[str, Json], report: Adjustm
     """Put what core does not know where Gemini has it; what Gemini does not know would be an error there."""
     for name, value in extra.items():
         wire = _camel_name(name)
-        if name == "serviceTier" or wire in _TOP:
+        if name == "serviceTier" or wire in _TOP:  # `service_tier` is OpenAI's, with words of its own
             body[wire] = value
-        elif wire == "generationConfig" and isinstance(value, Mapping):
-            config.update(_camel(value))
-        elif wire == "thinkingConfig" and isinstance(value, Mapping):
-            config[wire] = _camel(value)
+        elif wire == "generationConfig":
+            config.update(_fields(name, value))
         elif wire in _CONFIG:
             config[wire] = value
-        elif name == "modalities" and isinstance(value, list):
-            config["responseModalities"] = [str(each).upper() for each in value]
-        elif name in {"logprobs", "top_logprobs"} and (value or value == 0):
-            config["responseLogprobs"] = True
-            if name == "top_logprobs":
-                config["logprobs"] = value
-            report.downgraded(name, "log probabilities come in Gemini's own form, beside the answer")
-        elif name != "logprobs":
+        elif name in {"logprobs", "top_logprobs"}:
+            if value is not False:
+                config |= {"responseLogprobs": True} if name == "logprobs" else {"logprobs": value}
+                report.downgraded(name, "log probabilities come in Gemini's own form, beside the answer")
+        else:
             report.dropped(name, "Gemini does not know it")
 
 
-def _google_extras(extra: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the extra fields, with those that Google's own clients of OpenAI's protocol put into `google`."""
-    fields = dict(extra)
-    for inner in (fields.pop("google", None), (fields.pop("extra_body", None) or {}).get("google")):
-        fields.update(inner or {})
-    return fields
-
-
-def _camel(value: Mapping[str, Json]) -> Wire:
-    return {_camel_name(name): inner for name, inner in value.items()}
+def _fields(name: str, value: Json) -> Wire:
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"Invalid value at '{name}': expected an object.", param=name)
+    return {_camel_name(field): inner for field, inner in value.items()}
 
 
 def _camel_name(name: str) -> str:

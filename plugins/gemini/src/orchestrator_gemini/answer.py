@@ -132,11 +132,11 @@ class AnswerParser:
     def _chunk(self, chunk: Mapping[str, Json]) -> list[ChatEvent]:
         events: list[ChatEvent] = []
         if not self._answer_id:
-            id_ = chunk.get("responseId")
+            id_, model = _text(chunk.get("responseId")), _text(chunk.get("modelVersion"))
             self._answer_id = id_ or uuid.uuid4().hex
-            events.append(Start(id=id_, model=chunk.get("modelVersion"), adjustments=self._adjustments))
+            events.append(Start(id=id_ or None, model=model or None, adjustments=self._adjustments))
         for wire in chunk.get("candidates") or ():
-            index = wire.get("index") or 0
+            index = int(wire.get("index", 0))
             candidate = self._candidates.setdefault(index, _Candidate())
             parts = (wire.get("content") or {}).get("parts") or ()
             events += [self._part(index, candidate, part) for part in parts]
@@ -161,12 +161,10 @@ class AnswerParser:
             return WholePart(index, self._noted(part, "inlineData"), part=made(data=data, media_type=kind))
         if "text" in part or part.keys() == {"thoughtSignature"}:
             # A signed part stays one of its own: its signature goes back where it was.
-            noted, text = self._noted(part, "text"), part.get("text") or ""
+            noted, text = self._noted(part, "text"), _text(part.get("text"))
             if candidate.last != (thought, False) or noted:
                 candidate.block += 1
             candidate.last = (thought, noted is not None)
-            if not isinstance(text, str):
-                raise TypeError("not a text")
             kind_of = ReasoningDelta if thought else TextDelta
             return kind_of(index, noted, text=text, block=candidate.block)
         candidate.last = None
@@ -176,7 +174,7 @@ class AnswerParser:
     def _call(self, index: int, candidate: _Candidate, part: dict[str, Json]) -> ToolCallDelta:
         candidate.last = None
         call = part["functionCall"]
-        number, id_ = candidate.calls, call.get("id")
+        number, id_ = candidate.calls, _text(call.get("id"))
         candidate.calls += 1
         noted = dict((self._noted(part, "functionCall") or {}).get(self._provider_id, {}))
         if id_:
@@ -187,7 +185,7 @@ class AnswerParser:
             {self._provider_id: noted} if noted else None,
             index=number,
             id=id_ or f"call_{made}",
-            name=call["name"],
+            name=_text(call["name"]),
             arguments=pydantic_core.to_json(call.get("args") or {}).decode(),
         )
 
@@ -195,6 +193,12 @@ class AnswerParser:
         """Return what stands beside the data of a part, such as its signature."""
         noted = {name: value for name, value in part.items() if name != data}
         return {self._provider_id: noted} if noted else None
+
+
+def _text(value: Json) -> str:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("not a text")
+    return value or ""
 
 
 def _usage(wire: Mapping[str, Json]) -> Usage:

@@ -101,6 +101,11 @@ class ContentsCompiler:
             self._report.mapped("message", "an empty assistant message says nothing and is left out")
             return
         calls = [piece for piece in parts if "functionCall" in piece]
+        if any(self._provider_id in (part.provider_metadata or {}) for part in message.parts):
+            # Gemini's own calls go back as they came, which may be without an id; others keep theirs.
+            for call, piece in zip(message.tool_calls, calls, strict=True):
+                if "id" not in self._own(call):
+                    del piece["functionCall"]["id"]
         if calls and self._newer:
             calls[0].setdefault("thoughtSignature", UNSIGNED)
         self._say("model", parts)
@@ -155,14 +160,12 @@ class ContentsCompiler:
         return [{"text": f"[result of {part.tool_call_id}] {text}"}, *media]
 
     def _part(self, part: Part) -> Wire | None:
-        own = dict((part.provider_metadata or {}).get(self._provider_id, {}))
+        own = self._own(part)
         if isinstance(part, TextPart | RefusalPart):
             return {"text": part.text, **own} if part.text or own else None
         if isinstance(part, ToolCallPart):
-            # A call of Gemini's own goes back as it came, which may be without an id; others keep theirs.
-            named = own.pop("id", None) if own else part.id
-            call: Wire = {"name": part.name, "args": self._arguments(part)}
-            return {"functionCall": {**call, "id": named} if named else call, **own}
+            call = {"name": part.name, "args": self._arguments(part), "id": own.pop("id", part.id)}
+            return {"functionCall": call, **own}
         if isinstance(part, ImagePart | FilePart):
             media = self._media(part)
             return None if media is None else {**media, **own}
@@ -172,6 +175,9 @@ class ContentsCompiler:
             return dict(own["part"]) if "part" in own else None  # else it is about the answer, not of it
         self._report.omitted(part.type, "only the provider that made it can read it")
         return None
+
+    def _own(self, part: Part) -> Wire:
+        return dict((part.provider_metadata or {}).get(self._provider_id, {}))
 
     def _arguments(self, part: ToolCallPart) -> Wire:
         given = _object(part.arguments or "{}")

@@ -75,11 +75,11 @@ def _error(body: Json) -> Mapping[str, Json]:
 
 
 def _mapped(status: int, wire: Mapping[str, Json], retry_after: float | None) -> ProviderError:
-    details = [detail for detail in wire.get("details") or () if isinstance(detail, dict)]
+    details = _objects(wire.get("details"))
     message = wire["message"] if isinstance(wire.get("message"), str) else ""
     reason = next((each["reason"] for each in details if isinstance(each.get("reason"), str)), None)
-    violated = [each for detail in details for each in detail.get("fieldViolations") or ()]
-    quotas = [str(each) for detail in details for each in detail.get("violations") or ()]
+    violated = [each for detail in details for each in _objects(detail.get("fieldViolations"))]
+    quotas = [str(each) for detail in details for each in _objects(detail.get("violations"))]
     wait = next((each for detail in details if (each := _seconds(detail.get("retryDelay"))) is not None), retry_after)
     kind: type[ProviderError] | None = None
     if status == 429 and _SPENT.search(" ".join((message, *quotas))):
@@ -96,13 +96,17 @@ def _mapped(status: int, wire: Mapping[str, Json], retry_after: float | None) ->
     error = error_for_status(
         401 if wrong_key else status,
         shown,
-        param=violated[0].get("field") if violated and isinstance(violated[0], dict) else None,
+        param=violated[0].get("field") if violated else None,
         retry_after=wait,
         upstream_type=upstream_type,
         upstream_code=reason,
     )
     error.upstream_status = status
     return error
+
+
+def _objects(value: Json) -> list[dict[str, Json]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _seconds(delay: Json) -> float | None:

@@ -155,9 +155,12 @@ def calls_and_responses(body: Body, headers: Mapping[str, str]) -> Iterator[str]
             yield "function response turn comes immediately after a function call turn."
         elif len(called) != len(answered):
             yield "the number of function response parts is equal to the number of function call parts."
-        for call, response in zip(called, answered, strict=False):
-            if (call["name"], call.get("id")) != (response["name"], response.get("id")):
-                yield f"the response of {call} is {response}"
+        named = [[(each["name"], each.get("id")) for each in side] for side in (called, answered)]
+        if answered and (
+            sorted(named[0]) != sorted(named[1]) if all("id" in each for each in called) else named[0] != named[1]
+        ):
+            yield f"calls {named[0]} have the responses {named[1]}"
+        for response in answered:
             if not isinstance(response.get("response"), dict):
                 yield "Invalid value at function_response.response: a Struct is expected"
         for call in called:

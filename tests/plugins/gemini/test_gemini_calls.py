@@ -306,7 +306,7 @@ async def test_health(serve: Serve) -> None:
         65536,
     )
     assert (chat.capabilities, embedding.capabilities) == (("chat", "reasoning"), ("embeddings",))
-    listed[:] = [{"name": 1}, 5]  # type: ignore[list-item]  # what a broken server might say
+    listed[:] = [{"name": 1}, 5]
     with pytest.raises(ProviderBadResponse):
         await provider.health(request=HealthRequest(deadline=Deadline.after(5), credential=KEY))
 

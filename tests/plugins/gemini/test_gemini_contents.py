@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fake_upstreams.gemini_calls import said
 from fake_upstreams.strict_gemini import StrictGemini
@@ -108,8 +110,8 @@ def test_parallel_calls_and_their_results() -> None:
         {"functionCall": {"name": "add", "args": {"n": 2}, "id": "toolu_2"}},
     ]
     assert responses(contents[2]) == [
-        {"name": "add", "response": {"sum": 2}, "id": "toolu_1"},
         {"name": "add", "response": {"result": "four"}, "id": "toolu_2"},
+        {"name": "add", "response": {"sum": 2}, "id": "toolu_1"},
     ]
     assert report == []
 
@@ -284,3 +286,43 @@ def test_what_gemini_has_no_place_for(message: Message, subject: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         compiled(message, strict=True)
     assert caught.value.param == subject
+
+
+TEXTS = st.text('ab {}"[', max_size=4)
+IDS = st.sampled_from(["a", "b", "call_1"])
+NOTED = [None, signed("c2ln"), {"anthropic": {"signature": "x"}}, {"gemini": {}}]
+OWN = st.sampled_from(NOTED)
+OWN_CALL = st.sampled_from([*NOTED, signed("c2ln", id="a"), {"gemini": {"id": "b"}}])
+RESULTS = st.builds(
+    ToolResultPart,
+    tool_call_id=IDS,
+    content=TEXTS | st.tuples(st.builds(TextPart, text=TEXTS), st.just(PNG)),
+    is_error=st.booleans(),
+)
+ANSWERS = st.one_of(
+    st.builds(TextPart, text=TEXTS, provider_metadata=OWN),
+    st.builds(ReasoningPart, text=TEXTS, provider_metadata=OWN),
+    st.builds(ToolCallPart, id=IDS, name=st.sampled_from(["f", "g"]), arguments=TEXTS, provider_metadata=OWN_CALL),
+    st.builds(RefusalPart, text=TEXTS),
+    st.just(PNG),
+)
+MESSAGES = st.one_of(
+    st.builds(model, ANSWERS, ANSWERS),
+    st.builds(said, st.just("tool"), RESULTS),
+    st.builds(said, st.just("user"), st.builds(TextPart, text=TEXTS) | st.just(PNG)),
+    st.builds(text_message, st.just("system"), TEXTS),
+)
+
+
+@given(st.lists(MESSAGES, max_size=8), st.sampled_from([2.5, 3.8]))
+def test_any_conversation_is_one_that_gemini_takes(messages: list[Message], generation: float) -> None:
+    before = [message.model_dump() for message in messages]
+    contents, _ = compiled(*messages, generation=generation)
+    assert [message.model_dump() for message in messages] == before
+    calls = [part for content in contents for part in content["parts"] if "functionCall" in part]
+    assert len(calls) == sum(len(message.tool_calls) for message in messages)
+    sent = repr(contents)
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, ToolResultPart) and isinstance(part.content, str) and part.content.isalpha():
+                assert repr(part.content)[1:-1] in sent, "no result gets lost"

@@ -115,25 +115,32 @@ class ContentsCompiler:
     def _respond(
         self, calls: Sequence[ToolCallPart], compiled: Sequence[Wire], results: Sequence[ToolResultPart]
     ) -> None:
-        responses: list[Wire] = []
-        attached: list[Wire] = []
+        found: list[tuple[int, Wire, ToolResultPart]] = []
         for call, wire in zip(calls, compiled, strict=True):
-            result = next(
-                (each for each in results if each.tool_call_id == call.id and id(each) not in self._answered), None
+            free = (
+                n for n, each in enumerate(results) if each.tool_call_id == call.id and id(each) not in self._answered
             )
-            if result is None:
+            place = next(free, len(results))
+            if place < len(results):
+                result = results[place]
+                self._answered.add(id(result))
+            else:
                 self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
                 result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
-            self._answered.add(id(result))
+            found.append((place, wire["functionCall"], result))
+        if all("id" in wire for _, wire, _ in found):
+            found.sort(key=lambda each: each[0])  # as they came; without ids, their order says which is which
+        responses: list[Wire] = []
+        attached: list[Wire] = []
+        for _, wire, result in found:
             text, media = self._result(result)
-            response: Wire = {"name": call.name, "response": _structured(text, is_error=result.is_error)}
-            if "id" in wire["functionCall"]:
-                response["id"] = wire["functionCall"]["id"]
+            named = {name: value for name, value in wire.items() if name != "args"}
+            response: Wire = {**named, "response": _structured(text, is_error=result.is_error)}
             if media and self._newer:
                 response["parts"] = media
             elif media:
                 self._report.mapped("tool_result", "images and files of a result follow it as the user's")
-                attached += [{"text": f"Attached to the result of {call.name}:"}, *media]
+                attached += [{"text": f"Attached to the result of {wire['name']}:"}, *media]
             responses.append({"functionResponse": response})
         self._contents.append({"role": "user", "parts": responses})
         self._say("user", attached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import aclosing
 from typing import Any
@@ -139,6 +140,17 @@ async def test_a_wait_that_does_not_fit_the_deadline_is_not_waited_for(start: An
 
     assert time.monotonic() - began < 2
     assert caught.value.retry_after == 60.0
+
+
+async def test_a_long_wait_is_left_to_the_client(start: Any) -> None:
+    bench = await start()
+    bench.one.scripts.extend([[ProviderRateLimited("slow down", retry_after=34.4)]] * 2)
+
+    with pytest.raises(ProviderRateLimited) as caught:
+        await asyncio.wait_for(bench.gateway.chat(ANONYMOUS, ALONE, request(bench, timeout=600)), 2)
+
+    assert asked(bench) == (1, 0)
+    assert caught.value.retry_after == 34.4
 
 
 async def test_at_the_end_the_smallest_wait_is_told(start: Any) -> None:

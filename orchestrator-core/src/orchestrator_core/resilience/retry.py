@@ -15,6 +15,9 @@ TRIES_PER_REQUEST = 3
 BASE_DELAY = 0.5
 """Seconds; the ceiling of the first random delay."""
 
+MAX_WAIT = 10.0
+"""Seconds; a provider that asks for more is not asked again: the client is told how long to wait instead."""
+
 
 def retry_delay(error: GatewayError, deadline: Deadline) -> float | None:
     """Return the seconds to wait before asking the same provider again.
@@ -23,9 +26,10 @@ def retry_delay(error: GatewayError, deadline: Deadline) -> float | None:
     (full jitter), so that callers who failed together do not come back together.
 
     Returns:
-        The delay; None where the error is not worth a retry or the delay does not fit into the deadline.
+        The delay; None where the error is not worth a retry, or the delay is longer than `MAX_WAIT` or does not fit
+        into the deadline.
     """
     if not error.retryable:
         return None
     delay = error.retry_after if error.retry_after is not None else random.uniform(0, BASE_DELAY)  # noqa: S311  # jitter is no secret
-    return delay if delay < deadline.remaining() else None
+    return delay if delay <= MAX_WAIT and delay < deadline.remaining() else None

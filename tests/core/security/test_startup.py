@@ -193,7 +193,7 @@ def test_names_of_providers_that_are_not_served_are_pointed_out(tmp_path: Path) 
     assert report.warnings == [
         "fallbacks: entry 1 names no provider that is served. Did you mean openai?",
         "fallbacks: entry 3 names no provider that is served.",
-        "aliases: slow names no provider that is served.",
+        "aliases.slow names no provider that is served.",
     ]
 
 

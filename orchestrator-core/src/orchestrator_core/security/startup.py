@@ -213,7 +213,7 @@ def _unknown_names(config: Config, providers: Sequence[StartingProvider]) -> Ite
     settings = config.settings
     known = {name for provider in providers for name in (provider.id, provider.info.name, *provider.info.aliases)}
     targets = {f"fallbacks: entry {number}": target for number, target in enumerate(settings.fallbacks, start=1)}
-    targets |= {f"aliases: {alias}": target for alias, target in settings.aliases.items()}
+    targets |= {f"aliases.{alias}": target for alias, target in settings.aliases.items()}
     for place, target in targets.items():
         name = target.partition("/")[0]
         if name not in known and not (place.startswith("fallbacks") and target in settings.aliases):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 HEAVY = {"alembic", "genai_prices", "httpx", "openai", "sqlalchemy"}
 PLUGIN_PREFIXES = ("orchestrator_echo", "orchestrator_openai")
-OWN_BUDGET = 0.45
-"""Seconds for core's own modules without what they import; three times what they should cost."""
 
 
 def modules_after(statement: str) -> set[str]:
@@ -42,16 +39,3 @@ def test_a_plugin_author_pays_for_the_contract_alone(module: str) -> None:
     own = {name.split(".")[1] for name in loaded if name.startswith("orchestrator_core.")}
     assert own <= {"openai_compatible", "provider_api"}
     assert loaded & {*HEAVY, "aiohttp", "rich"} == set()
-
-
-def test_own_modules_are_imported_within_their_budget(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import orchestrator_core.server.app"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
-    rows = (line.removeprefix("import time:").split("|") for line in done.stderr.splitlines() if line.count("|") == 2)
-    own = sum(int(row[0]) for row in rows if row[2].strip().startswith("orchestrator_core"))
-    assert 0 < own / 1e6 < OWN_BUDGET

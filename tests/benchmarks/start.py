@@ -1,0 +1,146 @@
+"""Measures what a gateway costs before it works: its start, its idle memory and its imports. It judges nothing.
+
+    PYTHONPATH=tests python tests/benchmarks/start.py [RUNS]
+
+Linux alone, since it reads the memory from `/proc`. See docs/explanation/performance.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from processes import COMMAND, find_free_port, inherited_environment
+
+QUESTION = {"message": "Hello!", "agent_config": {"provider": "echo"}}
+SETTLE = 1.0
+"""Seconds of idleness before the memory is read."""
+
+
+@contextmanager
+def gateway(directory: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `orchestrator serve` with a database in `directory`, and end it."""
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--port", str(port)],
+        cwd=directory,
+        env={**inherited_environment(), "ORCHESTRATOR_PROVIDERS": "echo"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+def answer(port: int) -> None:
+    """Hold a first turn; tried again until the gateway listens."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/orchestrate",
+        json.dumps(QUESTION).encode(),
+        {"content-type": "application/json"},
+    )
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                response.read()
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.005)
+
+
+def resident(process: subprocess.Popen[bytes]) -> float:
+    """Return the resident memory of a process in MiB (proc_pid_status(5))."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
+
+
+def processor_time(process: subprocess.Popen[bytes]) -> float:
+    """Return the milliseconds that a process and its ended children have computed (proc_pid_stat(5))."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:15]) * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What one start took.
+
+    Attributes:
+        answered: Milliseconds from the start of the process to its first answer.
+        computed: Milliseconds of processor time of it until then.
+        memory: MiB when idle.
+    """
+
+    answered: float
+    computed: float
+    memory: float
+
+
+def start(directory: Path) -> Start:
+    """Start a gateway on the database in `directory`, which is made where there is none."""
+    port = find_free_port()
+    begun = time.perf_counter()
+    with gateway(directory, port) as process:
+        answer(port)
+        answered, computed = (time.perf_counter() - begun) * 1e3, processor_time(process)
+        time.sleep(SETTLE)
+        return Start(answered, computed, resident(process))
+
+
+def imports() -> tuple[float, float]:
+    """Return the milliseconds that importing the server takes: core's own modules, and all."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import orchestrator_core.server.run"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [line.removeprefix("import time:").split("|") for line in done.stderr.splitlines() if line.count("|") == 2]
+    costs = [(int(row[0]) / 1e3, row[2].strip()) for row in rows[1:]]  # the first row is the heading
+    return sum(cost for cost, name in costs if name.startswith("orchestrator_core")), sum(cost for cost, _ in costs)
+
+
+def measure(runs: int) -> Mapping[str, Sequence[float]]:
+    """Return every measure, run by run, after one run that is not counted: it fills the caches."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in range(runs + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            fresh, existing = start(Path(folder)), start(Path(folder))
+        own, everything = imports()
+        if run:
+            found["Start to first answer, new database (ms)"].append(fresh.answered)
+            found["Of it processor time, new database (ms)"].append(fresh.computed)
+            found["Start to first answer, existing database (ms)"].append(existing.answered)
+            found["Of it processor time, existing database (ms)"].append(existing.computed)
+            found["Resident memory, idle after an answer (MiB)"].append(existing.memory)
+            found["Import of core's own modules (ms)"].append(own)
+            found["Import of the server with all that it needs (ms)"].append(everything)
+    return found
+
+
+def main() -> None:
+    """Print a table."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    sys.stdout.write("| Measure | Median | Least | Most |\n|---|---|---|---|\n")
+    for measured, values in measure(runs).items():
+        low, middle, high = min(values), statistics.median(values), max(values)
+        sys.stdout.write(f"| {measured} | {middle:.0f} | {low:.0f} | {high:.0f} |\n")
+
+
+if __name__ == "__main__":
+    main()

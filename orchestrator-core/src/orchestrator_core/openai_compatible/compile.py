@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Mapping
 
 from orchestrator_core.openai_compatible.dialect import LIMITS, Dialect
 from orchestrator_core.openai_compatible.messages import MessageCompiler
+from orchestrator_core.openai_compatible.thinking import apply_thinking
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     AdjustmentReport,
@@ -51,9 +53,14 @@ def compile_chat(
     native = request.native
     if native is not None and native.dialect == OPENAI_CHAT and dialect.native_request:
         body: dict[str, Json] = {**native.body, "model": request.model}
+        if not dialect.developer:
+            _roles(body, report)
     else:
         body = _canonical(request, dialect, provider_id, report)
     _stream(body, request, dialect)
+    if not dialect.json_schema:
+        _schema(body, report)
+    apply_thinking(body, request.model, dialect, report)
     _choice(body, dialect, report)
     refused = dialect.refused_for(request.model)
     for name in [name for name in body if name in refused and body[name] is not None]:
@@ -122,6 +129,31 @@ def _response_format(form: ResponseFormat) -> dict[str, Json]:
     if form.strict is not None:
         schema["strict"] = form.strict
     return {"type": "json_schema", "json_schema": schema}
+
+
+def _schema(body: dict[str, Json], report: AdjustmentReport) -> None:
+    """Say a schema in words."""
+    form = body.get("response_format")
+    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+        return
+    inner = form.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, Mapping) else None
+    report.downgraded("response_format", "this provider gives JSON, but is only asked to follow the schema")
+    body["response_format"] = {"type": "json_object"}
+    told = f"Answer with a JSON object that follows this JSON Schema: {json.dumps(schema, ensure_ascii=False)}"
+    body["messages"] = [{"role": "system", "content": told}, *(body.get("messages") or ())]
+
+
+def _roles(body: dict[str, Json], report: AdjustmentReport) -> None:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any(_by_developer(message) for message in messages):
+        return
+    report.mapped("messages", "this provider knows the role system, not developer")
+    body["messages"] = [{**each, "role": "system"} if _by_developer(each) else each for each in messages]
+
+
+def _by_developer(message: Json) -> bool:
+    return isinstance(message, Mapping) and message.get("role") == "developer"
 
 
 def _defaults(body: dict[str, Json], settings: ProviderSettings, refused: Container[str]) -> None:

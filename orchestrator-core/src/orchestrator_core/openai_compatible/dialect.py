@@ -12,7 +12,8 @@ from orchestrator_core.provider_api import Json
 LIMITS = ("max_tokens", "max_completion_tokens")
 """The two names under which a limit on the answer's length travels."""
 
-MediaKind = Literal["image", "audio", "file"]
+MediaKind = Literal["image", "audio", "file", "video"]
+ForcedChoice = Literal["required", "named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,31 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking:
+    """How models are told to think, and what they demand while they do.
+
+    Attributes:
+        models: A regular expression that the whole model name matches where this holds.
+        efforts: Words of `reasoning_effort`, each with the fields that say it here, or with None where nothing does;
+            a word that is not here is sent as it is.
+        rough: Those of `efforts` whose fields mean something else than the word, if only in degree.
+        off: The fields that switch thinking off; None where it cannot be.
+        default: Whether models think where nothing is said.
+        forced: Which demands for a tool are taken while a model thinks.
+        calls_need_reasoning: Whether an earlier message with calls is refused, while a model thinks, without what was
+            thought before it.
+    """
+
+    models: str = ".*"
+    efforts: Mapping[str, Mapping[str, Json] | None] = field(default_factory=dict)
+    rough: Collection[str] = ()
+    off: Mapping[str, Json] | None = None
+    default: bool = True
+    forced: Sequence[ForcedChoice] = ("required", "named")
+    calls_need_reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """The differences of one vendor. The defaults are OpenAI's protocol as most servers speak it.
 
@@ -46,16 +72,26 @@ class Dialect:
         named_tool_choice: Whether one tool can be demanded by its name.
         tool_call_id: A regular expression that ids of tool calls match whole.
         tool_call_id_length: The length of the ids that are made for calls whose id does not.
+        json_arguments: Whether the arguments of earlier calls must be JSON, even of one that was cut off.
         media: What a user's message may hold beside text.
+        audio_uri: Whether sound goes into a data URI instead of bare base64.
+        document_url: Whether a file is a part `document_url`, by URL or data URI; else it is a part `file`.
+        result_media: Whether a tool's result may hold what a user's message may; else a user's message follows it.
+        names: Whether a message may name its author.
+        developer: Whether the role `developer` is known; else it is `system`.
+        json_schema: Whether an answer can be held to a schema; else the schema becomes an instruction.
         refusal_field: Whether an earlier refusal goes into a field of its own; else it is text.
         reasoning_fields: Where reasoning may stand in an answer, in order of precedence.
         replay_reasoning: Which earlier messages get their reasoning back: none, those of the tool calls that
             are still being worked on, or all. It goes into the first of `reasoning_fields`.
+        reasoning_parts: Whether it goes into the content instead, as parts of the kind `thinking`.
+        thinking: How models think; the first entry that fits a model holds.
         reasoning_outside: Whether `completion_tokens` excludes reasoning where no total decides it.
         native_request: Whether an OpenAI client's body is sent on, with the differences applied; else the
             canonical request is compiled.
         embeddings: Whether there is `/embeddings`.
         embedding_batch: The most inputs of one call.
+        embedding_accepted: The only fields that `/embeddings` takes, where unknown ones are refused.
         headers: Further headers, none of them secret.
     """
 
@@ -70,14 +106,24 @@ class Dialect:
     named_tool_choice: bool = True
     tool_call_id: str = r"[\x21-\x7e]{1,40}"
     tool_call_id_length: int = 24
-    media: Collection[MediaKind] = ("image", "audio", "file")
+    json_arguments: bool = False
+    media: Sequence[MediaKind] = ("image", "audio", "file")
+    audio_uri: bool = False
+    document_url: bool = False
+    result_media: bool = False
+    names: bool = True
+    developer: bool = True
+    json_schema: bool = True
     refusal_field: bool = False
     reasoning_fields: Sequence[str] = ("reasoning_content", "reasoning")
     replay_reasoning: Literal["none", "tool_turn", "all"] = "none"
+    reasoning_parts: bool = False
+    thinking: Sequence[Thinking] = ()
     reasoning_outside: bool = False
     native_request: bool = True
     embeddings: bool = True
     embedding_batch: int | None = None
+    embedding_accepted: Collection[str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def limits_for(self, model: str) -> Sequence[str]:
@@ -95,3 +141,7 @@ class Dialect:
             if re.fullmatch(rule.models, model)
             for name, taken in rule.parameters.items()
         }
+
+    def thinking_of(self, model: str) -> Thinking | None:
+        """Return how a model thinks, where that is known."""
+        return next((rule for rule in self.thinking if re.fullmatch(rule.models, model)), None)

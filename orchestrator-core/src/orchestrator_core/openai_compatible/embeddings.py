@@ -41,6 +41,10 @@ def compile_embeddings(request: EmbeddingRequest, dialect: Dialect, report: Adju
     for name, theirs in dialect.renamed.items():
         if name in body:
             body[theirs] = body.pop(name)
+    if dialect.embedding_accepted is not None:
+        for name in [name for name in body if name not in dialect.embedding_accepted]:
+            report.dropped(name, "this provider does not know it")
+            del body[name]
     size = dialect.embedding_batch
     if size is None or len(request.input) <= size:
         return [body]

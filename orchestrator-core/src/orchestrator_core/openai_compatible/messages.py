@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -97,7 +98,11 @@ class MessageCompiler:
         # Beside calls or a refusal the protocol has null for "no text"; alone, an answer must have a text.
         content = "".join(texts) or (None if calls or refusals else "")
         compiled: dict[str, Json] = {"role": "assistant", "content": content}
-        if reasoning:
+        if reasoning and self._dialect.reasoning_parts:
+            thoughts = {"type": "text", "text": "".join(reasoning)}
+            said = [{"type": "text", "text": content}] if content else []
+            compiled["content"] = [{"type": "thinking", "thinking": [thoughts]}, *said]
+        elif reasoning:
             compiled[self._dialect.reasoning_fields[0]] = "".join(reasoning)
         if refusals:
             compiled["refusal"] = "".join(refusals)
@@ -117,8 +122,19 @@ class MessageCompiler:
         id_ = self.call_id(part.id)
         if own.get("type") == "custom":
             return {**own, "id": id_, "custom": {"name": part.name, "input": part.arguments}}
-        function = {"name": part.name, "arguments": part.arguments or "{}"}
+        function = {"name": part.name, "arguments": self._arguments(part)}
         return {**own, "id": id_, "type": "function", "function": function}
+
+    def _arguments(self, part: ToolCallPart) -> str:
+        if self._dialect.json_arguments and part.arguments:
+            try:
+                json.loads(part.arguments)
+            except ValueError:
+                self._report.mapped(
+                    "tool_call", f"the arguments for {part.name} were cut off: they are given as a text"
+                )
+                return json.dumps({"incomplete": part.arguments}, ensure_ascii=False)
+        return part.arguments or "{}"
 
     def _results(self, message: Message, results: Mapping[str, ToolResultPart], wire: list[dict[str, Json]]) -> None:
         """Append the result of each call, and after them, as a user, what no result can hold."""
@@ -129,8 +145,11 @@ class MessageCompiler:
                 self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
                 result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
             text, media = self._result_content(result)
-            wire.append({"role": "tool", "tool_call_id": self.call_id(call.id), "content": text})
-            if media:
+            content: Json = text
+            if media and self._dialect.result_media:
+                content = [*([{"type": "text", "text": text}] if text else []), *media]
+            wire.append({"role": "tool", "tool_call_id": self.call_id(call.id), "content": content})
+            if media and not self._dialect.result_media:
                 self._report.mapped("tool_result", "images and files of a result follow it as a user's message")
                 attached += [{"type": "text", "text": f"Attached to the result of {call.name}:"}, *media]
         if attached:
@@ -180,11 +199,21 @@ class MessageCompiler:
             if not self._takes("audio"):
                 return None
             form = part.media_type.removeprefix("audio/")
-            audio = {"data": part.data, "format": _AUDIO_FORMATS.get(form, form)}
-            return {"type": "input_audio", "input_audio": audio}
+            data = f"data:{part.media_type};base64,{part.data}" if self._dialect.audio_uri else part.data
+            return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(form, form)}}
+        if part.media_type and part.media_type.startswith("video/") and "video" in self._dialect.media:
+            url = part.url or f"data:{part.media_type};base64,{part.data or ''}"
+            return {"type": "video_url", "video_url": {"url": url}}
         return self._file(part) if self._takes("file") else None
 
     def _file(self, part: FilePart) -> dict[str, Json] | None:
+        if self._dialect.document_url and not part.file_id:
+            url = part.url or f"data:{part.media_type or 'application/pdf'};base64,{part.data or ''}"
+            return {
+                "type": "document_url",
+                "document_url": url,
+                **({"document_name": part.filename} if part.filename else {}),
+            }
         file: dict[str, Json] = {}
         if part.file_id:
             file["file_id"] = part.file_id
@@ -204,7 +233,9 @@ class MessageCompiler:
         return True
 
     def _named(self, message: Message, wire: dict[str, Json]) -> dict[str, Json]:
-        return {**wire, "name": message.name} if message.name else wire
+        if message.name and not self._dialect.names:
+            self._report.dropped("name", "this provider takes no names of authors")
+        return {**wire, "name": message.name} if message.name and self._dialect.names else wire
 
 
 def _results_after(messages: Sequence[Message], position: int) -> dict[str, ToolResultPart]:

@@ -80,6 +80,7 @@ from orchestrator_core.provider_api.info import (
     Capability,
     HeaderAuth,
     ModelInfo,
+    ModelPrice,
     ProviderInfo,
 )
 from orchestrator_core.provider_api.keys import KeyFormat, KeyStatus, KeyVerdict, check_key, mask_key
@@ -180,6 +181,7 @@ __all__ = [
     "Message",
     "MethodNotAllowed",
     "ModelInfo",
+    "ModelPrice",
     "NamedTool",
     "NativeEvent",
     "NativeOnly",

@@ -76,6 +76,31 @@ class ModelInfo(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPrice:
+    """What a model costs, in US dollars for a million tokens.
+
+    Attributes:
+        models: A regular expression that the whole model name matches.
+        input: Input that was neither read from nor written to a cache.
+        output: Output, reasoning among it.
+        cached_input: Input read from the cache; None is the price of `input`.
+        cache_write: Input written to the cache; None is the price of `input`.
+        up_to: The most input tokens of a call for which this holds; None is any number.
+        source: Where the vendor says so.
+        as_of: When he said so.
+    """
+
+    models: str
+    input: float
+    output: float = 0.0
+    cached_input: float | None = None
+    cache_write: float | None = None
+    up_to: int | None = None
+    source: str
+    as_of: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderInfo:
     """The card of a provider, on its class as `info`.
 
@@ -100,6 +125,7 @@ class ProviderInfo:
         embedded_default: Whether it answers where no other provider is usable (an offline stand-in).
         otel_name: `gen_ai.provider.name` of OpenTelemetry's conventions.
         price_id: The provider's id in price tables; None where there is no price.
+        prices: Prices of its own, for what the tables do not know or have wrong; the first that fits counts.
     """
 
     name: str
@@ -120,3 +146,4 @@ class ProviderInfo:
     embedded_default: bool = False
     otel_name: str | None = None
     price_id: str | None = None
+    prices: Sequence[ModelPrice] = ()

@@ -1,0 +1,25 @@
+"""DeepSeek's models that are known without asking. Any other name is passed on: no list decides what exists.
+
+Source: https://api-docs.deepseek.com/quick_start/pricing, as of November 2026.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator_core.provider_api import Capability, ModelInfo
+
+_ALL: Final[tuple[Capability, ...]] = (
+    "chat",
+    "function_calling",
+    "reasoning",
+    "long_context",
+    "code_generation",
+    "structured_output",
+)
+
+MODELS: Final = (
+    ModelInfo(id="deepseek-flash", capabilities=_ALL),
+    ModelInfo(id="deepseek-chat", replacement="deepseek-flash"),
+    ModelInfo(id="deepseek-coder", replacement="deepseek-flash"),
+)

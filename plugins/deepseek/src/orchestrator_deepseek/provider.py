@@ -1,0 +1,61 @@
+"""DeepSeek: thinks unless told otherwise, and wants its thoughts back; everything here is data."""
+
+from __future__ import annotations
+
+from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Thinking
+from orchestrator_core.provider_api import KeyFormat, ProviderInfo
+from orchestrator_deepseek.models import MODELS
+
+
+class DeepSeekProvider(OpenAICompatibleProvider):
+    """DeepSeek's Chat Completions and models."""
+
+    info = ProviderInfo(
+        name="deepseek",
+        title="DeepSeek",
+        capabilities=(
+            "chat",
+            "function_calling",
+            "reasoning",
+            "long_context",
+            "code_generation",
+            "structured_output",
+        ),
+        default_model="deepseek-flash",
+        models=MODELS,
+        env_prefixes=("DEEPSEEK",),
+        key_env=("DEEPSEEK_API_KEY",),
+        key_formats=(KeyFormat(r"sk-[A-Za-z0-9]{32,250}", "`sk-` and 32 letters and digits or more", "sk-"),),
+        foreign_keys=(
+            r"T3BlbkFJ",
+            r"^sk-(ant|or|kimi|proj|svcacct|admin|ws|sp)-",
+            r"^xai-",
+            r"^AIza",
+            r"^AQ\.",
+            r"^gsk_",
+        ),
+        otel_name="deepseek",
+        price_id="deepseek",
+    )
+    dialect = Dialect(
+        base_url="https://api.deepseek.com",
+        developer=False,
+        json_arguments=True,
+        media=(),
+        json_schema=False,
+        # https://api-docs.deepseek.com/guides/thinking_mode: what was thought in a turn with calls must come back in
+        # every later request; elsewhere it is ignored.
+        replay_reasoning="all",
+        thinking=(
+            # The same page: thinking is on by default; `low`, `high` and `max`, and other words come near one of them.
+            # "Thinking mode does not support this tool_choice" (400) is said of any demand for a call.
+            Thinking(
+                models=r"(?!deepseek-(chat|coder)$).*",
+                efforts={"none": {"thinking": {"type": "disabled"}}},
+                off={"thinking": {"type": "disabled"}},
+                forced=(),
+                calls_need_reasoning=True,
+            ),
+        ),
+        embeddings=False,
+    )

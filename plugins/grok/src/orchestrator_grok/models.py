@@ -1,0 +1,28 @@
+"""xAI's models that are known without asking. Any other name is passed on: no list decides what exists.
+
+Source: https://docs.x.ai/docs/models, as of November 2026.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator_core.provider_api import Capability, ModelInfo
+
+_ALL: Final[tuple[Capability, ...]] = (
+    "chat",
+    "function_calling",
+    "vision",
+    "reasoning",
+    "long_context",
+    "code_generation",
+    "structured_output",
+    "realtime_data",
+)
+
+MODELS: Final = (
+    ModelInfo(id="grok-4.7", capabilities=_ALL),
+    ModelInfo(id="grok-4.3", context_window=1_000_000, capabilities=_ALL),
+    ModelInfo(id="grok-3", replacement="grok-4.3"),
+    ModelInfo(id="grok-beta", replacement="grok-4.3"),
+)

@@ -1,0 +1,26 @@
+"""Moonshot's models that are known without asking. Any other name is passed on: no list decides what exists.
+
+Source: https://platform.kimi.ai/docs/models, as of November 2026.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator_core.provider_api import Capability, ModelInfo
+
+_ALL: Final[tuple[Capability, ...]] = (
+    "chat",
+    "function_calling",
+    "vision",
+    "reasoning",
+    "long_context",
+    "code_generation",
+    "structured_output",
+)
+
+MODELS: Final = (
+    ModelInfo(id="kimi-k3", capabilities=_ALL),
+    ModelInfo(id="kimi-k2.6", capabilities=_ALL),
+    ModelInfo(id="moonshot-v1-128k", replacement="kimi-k3"),
+)

@@ -1,0 +1,20 @@
+"""Mistral's models that are known without asking. Any other name is passed on: no list decides what exists.
+
+Source: https://docs.mistral.ai/getting-started/models, as of November 2026.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from orchestrator_core.provider_api import Capability, ModelInfo
+
+_GENERAL: Final[tuple[Capability, ...]] = ("chat", "function_calling", "vision", "structured_output", "code_generation")
+
+MODELS: Final = (
+    ModelInfo(id="mistral-large-latest", capabilities=_GENERAL),
+    ModelInfo(id="mistral-medium-3-5", capabilities=(*_GENERAL, "reasoning")),
+    ModelInfo(id="mistral-small-latest", capabilities=(*_GENERAL, "reasoning")),
+    ModelInfo(id="mistral-embed", capabilities=("embeddings",)),
+    ModelInfo(id="pixtral-large-latest", replacement="mistral-large-latest"),
+)

@@ -77,6 +77,14 @@ def _targets(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _priced(value: Mapping[str, PriceEntry]) -> Mapping[str, PriceEntry]:
+    for models in value:
+        provider, _, model = models.partition("/")
+        if not provider or not model:
+            raise ValueError("expected names of the form provider/model; * in a name stands for anything")
+    return value
+
+
 def _proxy(value: str | None) -> str | None:
     if value is not None and not re.match(r"https?://[^/\s]+", value):
         raise ValueError("expected a URL that starts with http:// or https://")
@@ -85,6 +93,7 @@ def _proxy(value: str | None) -> str | None:
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ServerEntry(BaseModel):
@@ -102,6 +111,24 @@ class ServerEntry(BaseModel):
     def values(self) -> Mapping[str, Any]:
         """The plugin's settings, not validated yet."""
         return self.model_extra or {}
+
+
+class PriceEntry(BaseModel):
+    """What models cost by the operator's own table, in US dollars for a million tokens.
+
+    Attributes:
+        input: Input that was neither read from nor written to a cache.
+        output: Output, reasoning among it.
+        cached_input: Input read from the cache; None is the price of `input`.
+        cache_write: Input written to the cache; None is the price of `input`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    input: Dollars
+    output: Dollars = 0.0
+    cached_input: Dollars | None = None
+    cache_write: Dollars | None = None
 
 
 class Settings(BaseModel):
@@ -179,6 +206,11 @@ class Settings(BaseModel):
     servers: Mapping[str, ServerEntry] = Field(
         default_factory=dict,
         description='Compatible servers by name, such as `{"ollama": {"base_url": "http://127.0.0.1:11434/v1"}}`.',
+    )
+    prices: Annotated[Mapping[str, PriceEntry], AfterValidator(_priced)] = Field(
+        default_factory=dict,
+        description="What models cost, before any other table: US dollars for a million tokens of `input`, `output`, "
+        '`cached_input` and `cache_write`, such as `{"qwen/qwen3.8-*": {"input": 0.15, "output": 0.47}}`.',
     )
     key_check: KeyCheck = Field(
         default="strict",

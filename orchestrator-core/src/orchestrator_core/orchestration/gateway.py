@@ -40,7 +40,7 @@ from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
 from orchestrator_core.sessions.store import SessionStore
-from orchestrator_core.telemetry.cost import load_tables, price
+from orchestrator_core.telemetry.cost import Prices, load_tables
 from orchestrator_core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -73,7 +73,8 @@ class Gateway:
         self.stopping = False
         self._keys = KeyRing()
         self._locks = SessionLocks(config.settings.session_wait)
-        self._memory = Memory(config.settings, self.router, store, self.chat)
+        self._prices = Prices(config.settings.prices)
+        self._memory = Memory(config.settings, self.router, store, self.chat, self._prices)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
 
@@ -128,7 +129,7 @@ class Gateway:
         finally:
             self._observe_failures(call, "embeddings")
         provider, model = call.target.provider, response.model or call.target.model
-        paid = price(provider.info, model, response.usage) if response.usage else None
+        paid = self._prices.price(provider.id, provider.info, model, response.usage) if response.usage else None
         cost = paid.usd if paid else None
         self.metrics.observe_call(
             provider.id, call.target.model, "embeddings", call.attempts[-1].duration, None, response.usage, cost
@@ -328,8 +329,8 @@ class Gateway:
         begun = time.monotonic() - call.attempts[-1].duration
 
         async def on_end(answer: Answer) -> None:
-            usage = answer.usage
-            paid = price(answer.target.provider.info, answer.model, usage) if usage else None
+            usage, provider = answer.usage, answer.target.provider
+            paid = self._prices.price(provider.id, provider.info, answer.model, usage) if usage else None
             if paid:
                 answer.cost, answer.price_version = paid.usd, paid.version
             code = None if answer.complete else "interrupted"

@@ -25,7 +25,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import NewSummary, StartedTurn
 from orchestrator_core.sessions.store import SessionStore
-from orchestrator_core.telemetry.cost import price
+from orchestrator_core.telemetry.cost import Prices
 
 OpenChat = Callable[[Principal, Selection, ChatRequest], Awaitable[Answer]]
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 class Memory:
     """Summarises sessions: one summary at a time for each."""
 
-    def __init__(self, settings: Settings, router: Router, store: SessionStore, chat: OpenChat) -> None:
+    def __init__(self, settings: Settings, router: Router, store: SessionStore, chat: OpenChat, prices: Prices) -> None:
         """Make a memory.
 
         Args:
@@ -43,11 +43,13 @@ class Memory:
             router: Finds the provider that summarises.
             store: Where summaries are kept.
             chat: Opens a metered call.
+            prices: What is known about prices.
         """
         self._settings = settings
         self._router = router
         self._store = store
         self._chat = chat
+        self._prices = prices
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def due(self, unsummarized: int) -> bool:
@@ -103,7 +105,8 @@ class Memory:
         summary = await self._ask(principal, target, credential, messages, context)
         if not summary.text.strip() or len(summary.text) >= _length(messages, context):
             raise ProviderBadResponse("The summary is empty or longer than what it replaces.")
-        cost = price(target.provider.info, summary.model or target.model, summary.usage) if summary.usage else None
+        provider, model, usage = target.provider, summary.model or target.model, summary.usage
+        cost = self._prices.price(provider.id, provider.info, model, usage) if usage else None
         await self._store.add_summary(
             principal.tenant,
             session_id,
@@ -111,9 +114,9 @@ class Memory:
                 text=summary.text.strip(),
                 upto_sequence=context.messages[cut - 1].sequence,
                 replaces=context.summary.id if context.summary else None,
-                provider=target.provider.id,
-                model=summary.model or target.model,
-                usage=summary.usage,
+                provider=provider.id,
+                model=model,
+                usage=usage,
                 cost=cost.usd if cost else None,
             ),
         )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from orchestrator_core.provider_api import ProviderInfo, Usage
+from orchestrator_core.config.settings import PriceEntry
+from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
+
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,23 +19,45 @@ class Price:
 
     Attributes:
         usd: US dollars.
-        version: The price table, so that the sum can be computed again: its name and version.
+        version: The price table, so that the sum can be computed again: its name and version, or the prices.
     """
 
     usd: float
     version: str
 
 
-def price(info: ProviderInfo, model: str, usage: Usage) -> Price | None:
-    """Return what a call cost by the bundled price tables; None where the price is unknown, never 0.
+class Prices:
+    """Everything that is known about prices: the operator's table first, then a plugin's own, then the bundled ones."""
 
-    Args:
-        info: The provider; its `price_id` names it in the tables.
-        model: The model that answered, as the provider names it; dated names are known too.
-        usage: The tokens. Reasoning is billed as output.
-    """
-    if info.price_id is None:
-        return None
+    def __init__(self, configured: Mapping[str, PriceEntry] | None = None) -> None:
+        """Start with the operator's prices, by `provider/model`; `*` stands for anything."""
+        self._configured = configured or {}
+
+    def price(self, provider_id: str, info: ProviderInfo, model: str, usage: Usage) -> Price | None:
+        """Return what a call cost; None where the price is unknown, never 0.
+
+        Args:
+            provider_id: The provider instance.
+            info: What the provider says about itself: its own prices, and `price_id`, its name in the bundled tables.
+            model: The model that answered, as the provider names it; dated names are known too.
+            usage: The tokens. Reasoning is billed as output.
+        """
+        name = f"{provider_id}/{model}"
+        for pattern, entry in self._configured.items():
+            if fnmatchcase(name, pattern):
+                return Price(_cost(entry, usage), f"configured {_spelt(entry)}")
+        for own in info.prices:
+            if re.fullmatch(own.models, model) and (own.up_to is None or usage.total_input <= own.up_to):
+                return Price(_cost(own, usage), f"{own.source} {own.as_of}")
+        return _bundled(info.price_id, model, usage) if info.price_id is not None else None
+
+
+def load_tables() -> None:
+    """Load the bundled tables, in a thread at start, so that the first price does not hold the event loop."""
+    _bundled("openai", "none", Usage())
+
+
+def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:
     import genai_prices  # noqa: PLC0415 - its tables take more than 200 ms to load, so only where one is asked
 
     tokens = genai_prices.Usage(
@@ -39,15 +67,23 @@ def price(info: ProviderInfo, model: str, usage: Usage) -> Price | None:
         output_tokens=usage.total_output,
     )
     try:
-        found = genai_prices.calc_price(tokens, model, provider_id=info.price_id)
+        found = genai_prices.calc_price(tokens, model, provider_id=price_id)
     except LookupError:
         return None
     return Price(float(found.total_price), f"genai-prices {genai_prices.__version__}")
 
 
-def load_tables() -> None:
-    """Load the price tables, in a thread at start, so that the first price does not hold the event loop."""
-    price(_WARM_UP, "none", Usage())
+def _cost(price: PriceEntry | ModelPrice, usage: Usage) -> float:
+    cached = price.input if price.cached_input is None else price.cached_input
+    written = price.input if price.cache_write is None else price.cache_write
+    dollars = (
+        usage.input_tokens * price.input
+        + usage.cached_input_tokens * cached
+        + usage.cache_write_tokens * written
+        + usage.total_output * price.output
+    )
+    return dollars / MILLION
 
 
-_WARM_UP = ProviderInfo(name="none", title="None", capabilities=(), price_id="openai")
+def _spelt(entry: PriceEntry) -> str:
+    return " ".join(f"{name}={value:g}" for name, value in entry.model_dump(exclude_none=True).items())

@@ -97,18 +97,21 @@ class MessageCompiler:
             return
         # Beside calls or a refusal the protocol has null for "no text"; alone, an answer must have a text.
         content = "".join(texts) or (None if calls or refusals else "")
-        compiled: dict[str, Json] = {"role": "assistant", "content": content}
-        if reasoning and self._dialect.reasoning_parts:
-            thoughts = {"type": "text", "text": "".join(reasoning)}
-            said = [{"type": "text", "text": content}] if content else []
-            compiled["content"] = [{"type": "thinking", "thinking": [thoughts]}, *said]
-        elif reasoning:
-            compiled[self._dialect.reasoning_fields[0]] = "".join(reasoning)
+        compiled: dict[str, Json] = {"role": "assistant", "content": content, **self._thoughts(reasoning, content)}
         if refusals:
             compiled["refusal"] = "".join(refusals)
         if calls:
             compiled["tool_calls"] = calls
         wire.append(self._named(message, compiled))
+
+    def _thoughts(self, reasoning: Sequence[str], content: str | None) -> dict[str, Json]:
+        """Return the field that gives thoughts back, which may be the content."""
+        if not reasoning:
+            return {}
+        if not self._dialect.reasoning_parts:
+            return {self._dialect.reasoning_fields[0]: "".join(reasoning)}
+        thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": "".join(reasoning)}]}
+        return {"content": [thoughts, *([{"type": "text", "text": content}] if content else [])]}
 
     def _replays(self, part: ReasoningPart, *, working: bool) -> bool:
         metadata, mode = part.provider_metadata, self._dialect.replay_reasoning

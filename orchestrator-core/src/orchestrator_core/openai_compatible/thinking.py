@@ -14,7 +14,8 @@ NO_REASONING = " "
 def apply_thinking(body: dict[str, Json], model: str, dialect: Dialect, report: AdjustmentReport) -> None:
     """Put the effort, the choice of a tool and the thoughts before earlier calls as the model takes them.
 
-    Where a caller uses the vendor's own switch, what he asks beside it is left to the vendor to judge.
+    Where a tool cannot be demanded of a model that thinks, it does not think, unless the caller switched thinking on in
+    the vendor's own words: then the demand gives way.
 
     Raises:
         UnsupportedParameter: Something would get lost, and the caller is strict.
@@ -27,8 +28,7 @@ def apply_thinking(body: dict[str, Json], model: str, dialect: Dialect, report: 
     _effort(body, effort, rule, report)
     if not _thinks(body, effort, rule):
         return
-    if not own:
-        _choice(body, effort, rule, report)
+    _choice(body, rule, report, asked=effort is not None, own=own)
     if rule.calls_need_reasoning and _thinks(body, effort, rule):
         _reasoning(body, dialect.reasoning_fields[0], report)
 
@@ -56,7 +56,7 @@ def _thinks(body: Mapping[str, Json], effort: Json, rule: Thinking) -> bool:
     return rule.default or effort is not None
 
 
-def _choice(body: dict[str, Json], effort: Json, rule: Thinking, report: AdjustmentReport) -> None:
+def _choice(body: dict[str, Json], rule: Thinking, report: AdjustmentReport, *, asked: bool, own: bool) -> None:
     choice = body.get("tool_choice")
     if isinstance(choice, Mapping):
         kind = "named"
@@ -66,16 +66,18 @@ def _choice(body: dict[str, Json], effort: Json, rule: Thinking, report: Adjustm
         return
     if kind in rule.forced:
         return
-    if rule.off is not None:
+    if rule.off is not None and not own:
         reason = "this model cannot be held to a tool while it thinks, so it does not"
-        (report.mapped if effort is None else report.downgraded)("reasoning_effort", reason)
+        (report.downgraded if asked else report.mapped)("reasoning_effort", reason)
+        for name in ("reasoning_effort", *(name for fields in rule.efforts.values() for name in fields or ())):
+            body.pop(name, None)
         body.update(rule.off)
         return
-    tools = body.get("tools")
     if "required" not in rule.forced:
-        report.downgraded("tool_choice", "this model cannot be held to a tool, since it always thinks")
+        report.downgraded("tool_choice", "this model cannot be held to a tool while it thinks")
         body["tool_choice"] = "auto"
         return
+    tools = body.get("tools")
     alone = isinstance(tools, list) and len(tools) == 1
     reason = "this model can be held to a call, not to one tool"
     (report.mapped if alone else report.downgraded)("tool_choice", reason)

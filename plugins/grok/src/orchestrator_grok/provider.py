@@ -6,8 +6,11 @@ from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvide
 from orchestrator_core.provider_api import KeyFormat, ProviderInfo
 from orchestrator_grok.models import MODELS
 
-# Every model reasons but grok-2, grok-3 without `mini`, and those that say so in their name.
+# https://docs.x.ai/docs/guides/reasoning: every model reasons but grok-2, grok-3 without `mini`, and those that say so in their name.
 REASONING_MODELS = r"grok-(?!2|3(-fast)?(-latest|-beta)?$|beta)(?!.*non-reasoning).*"
+
+# The same page, and "does not support parameter reasoningEffort" (400); of that generation only grok-3-mini takes it.
+WITHOUT_EFFORT = r"grok-(2|3(-fast)?(-latest|-beta)?$|4(-\d{4}|-latest)?$|4(-1)?-fast|code-).*"
 
 
 class GrokProvider(OpenAICompatibleProvider):
@@ -38,13 +41,14 @@ class GrokProvider(OpenAICompatibleProvider):
     dialect = Dialect(
         base_url="https://api.x.ai/v1",
         limits=("max_completion_tokens", "max_tokens"),
-        # https://docs.x.ai/docs/guides/reasoning: "Adding them in the request would result in an error."
+        # The same page: "Adding them in the request would result in an error."
         refused=(
             Refused(
                 models=REASONING_MODELS,
                 parameters=dict.fromkeys(("presence_penalty", "frequency_penalty", "stop")),
                 reason="reasoning models of xAI do not take it",
             ),
+            Refused(models=WITHOUT_EFFORT, parameters={"reasoning_effort": None}),
         ),
         media=("image",),
         json_arguments=True,

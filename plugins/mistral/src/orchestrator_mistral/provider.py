@@ -1,4 +1,4 @@
-"""Mistral: a strict server, which refuses fields that it does not know and roles in another order than its own."""
+"""Mistral: a strict server, which refuses fields that it does not know and instructions in the middle."""
 
 from __future__ import annotations
 
@@ -10,15 +10,34 @@ from orchestrator_mistral.models import MODELS
 
 # https://docs.mistral.ai/api/endpoint/chat: any other field is answered with 422.
 FIELDS = frozenset(
-    "model messages temperature top_p max_tokens stream stop random_seed metadata response_format tools tool_choice "
-    "presence_penalty frequency_penalty n prediction parallel_tool_calls prompt_mode reasoning_effort guardrails "
-    "safe_prompt prompt_cache_key logprobs top_logprobs".split()
+    (
+        "frequency_penalty",
+        "guardrails",
+        "logprobs",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_mode",
+        "random_seed",
+        "reasoning_effort",
+        "response_format",
+        "safe_prompt",
+        "stop",
+        "stream",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+    )
 )
 EMBEDDING_FIELDS = frozenset(("model", "input", "metadata", "output_dimension", "output_dtype", "encoding_format"))
-
-# "Unexpected role 'user' after role 'tool'" (code 3230): the server's own order of roles.
-FOLLOWING = {"assistant": {"assistant", "user", "tool"}, "tool": {"assistant", "tool"}}
-BRIDGE = "OK."
 
 
 class MistralProvider(OpenAICompatibleProvider):
@@ -83,6 +102,8 @@ class MistralProvider(OpenAICompatibleProvider):
     def compile(self, request: ChatRequest, report: AdjustmentReport) -> dict[str, Json]:
         """Return the body to send, with roles in an order that is taken; see the base class."""
         body = super().compile(request, report)
+        # https://github.com/mistralai/mistral-common, validator.py: "Unexpected role 'system' after role 'assistant'",
+        # and "Expected last role User or Tool (or Assistant with prefix True)".
         body["messages"] = _ordered(body["messages"], report)
         for tool in body.get("tools") or ():
             if tool.get("type") == "function":
@@ -91,24 +112,18 @@ class MistralProvider(OpenAICompatibleProvider):
 
 
 def _ordered(messages: list[dict[str, Json]], report: AdjustmentReport) -> list[dict[str, Json]]:
-    """Move system messages behind what was said after them, bridge a result and a user, and mark a prefix."""
-    late = [again for before, again in pairwise(messages) if _misplaced(before, again) and again["role"] == "system"]
+    """Move late instructions to the front, and mark an answer that is to be continued."""
+    said = next((place for place, message in enumerate(messages) if message["role"] != "system"), 0)
+    late = [
+        place
+        for place, (before, message) in enumerate(pairwise(messages), start=1)
+        if message["role"] == "system" and before["role"] in ("assistant", "tool")
+    ]
     if late:
-        report.mapped("system", "instructions after the first answer go before the conversation")
-    rest = [message for message in messages if not any(message is each for each in late)]
-    ordered = late[:0]
-    for message in rest:
-        if ordered and _misplaced(ordered[-1], message):
-            report.mapped("tool_result", "an answer stands between a tool's result and what the user said next")
-            ordered.append({"role": "assistant", "content": BRIDGE})
-        ordered.append(message)
-    first = next((place for place, message in enumerate(ordered) if message["role"] != "system"), len(ordered))
-    ordered[first:first] = late
+        report.mapped("system", "instructions right after an answer or a result go before the conversation")
+    rest = [message for place, message in enumerate(messages) if place not in late]
+    ordered = [*rest[:said], *(messages[place] for place in late), *rest[said:]]
     if ordered and ordered[-1]["role"] == "assistant":
         report.mapped("message", "the answer continues the last message")
         ordered[-1] = {**ordered[-1], "prefix": True}
     return ordered
-
-
-def _misplaced(before: dict[str, Json], message: dict[str, Json]) -> bool:
-    return message["role"] not in FOLLOWING.get(before["role"], {message["role"]})

@@ -58,6 +58,7 @@ NAMES = [
     "Message",
     "MethodNotAllowed",
     "ModelInfo",
+    "ModelPrice",
     "NamedTool",
     "NativeEvent",
     "NativeOnly",

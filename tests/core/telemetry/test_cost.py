@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from orchestrator_core.provider_api import ProviderInfo, Usage
-from orchestrator_core.telemetry.cost import price
+from orchestrator_core.config import ConfigError, load
+from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
+from orchestrator_core.telemetry.cost import Price, Prices
 
 
-def info(price_id: str | None) -> ProviderInfo:
-    return ProviderInfo(name="x", title="X", capabilities=(), price_id=price_id)
+def info(price_id: str | None, *prices: ModelPrice) -> ProviderInfo:
+    return ProviderInfo(name="x", title="X", capabilities=(), price_id=price_id, prices=prices)
+
+
+def price(info: ProviderInfo, model: str, usage: Usage) -> Price | None:
+    return Prices().price("x", info, model, usage)
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-2024-08-06"])
@@ -57,3 +64,69 @@ def test_the_tables_can_be_loaded_ahead() -> None:
         "sys.exit('genai_prices' not in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+OWN = ModelPrice(
+    models="gpt-4o.*",
+    input=1,
+    output=2,
+    cached_input=0.5,
+    cache_write=1.5,
+    source="https://x.example",
+    as_of=date(2026, 1, 2),
+)
+USAGE = Usage(1_000, 2_000, 4_000, 100, 10)
+
+
+def test_a_plugins_own_price_goes_before_the_tables() -> None:
+    assert price(info("openai", OWN), "gpt-4o", USAGE) == Price(
+        pytest.approx((1_000 + 2_000 * 0.5 + 4_000 * 1.5 + 110 * 2) / 1e6), "https://x.example 2026-01-02"
+    )
+    assert price(info(None, OWN), "other", USAGE) is None
+
+
+def test_what_a_price_does_not_tell_costs_as_much_as_input() -> None:
+    flat = ModelPrice(models=".*", input=1, source="s", as_of=date(2026, 1, 2))
+    assert price(info(None, flat), "any", USAGE) == Price(pytest.approx(7_000 / 1e6), "s 2026-01-02")
+
+
+def test_a_price_for_short_calls_does_not_hold_for_long_ones() -> None:
+    short = ModelPrice(models=".*", input=1, up_to=7_000, source="short", as_of=date(2026, 1, 2))
+    long = ModelPrice(models=".*", input=3, source="long", as_of=date(2026, 1, 2))
+    one_more = USAGE + Usage(1)
+    assert price(info(None, short), "m", one_more) is None
+    assert price(info(None, short, long), "m", USAGE) == Price(pytest.approx(7_000 / 1e6), "short 2026-01-02")
+    assert price(info(None, short, long), "m", one_more) == Price(pytest.approx(3 * 7_001 / 1e6), "long 2026-01-02")
+
+
+def configured(tmp_path: Path, text: str) -> Prices:
+    (tmp_path / "orchestrator.toml").write_text(text)
+    return Prices(load(environ={}, directory=tmp_path).settings.prices)
+
+
+def test_the_operators_price_goes_before_all_others(tmp_path: Path) -> None:
+    text = """
+    [prices."mine/gpt-4o*"]
+    input = 0.15
+    output = 0.5
+    cached_input = 0
+
+    [prices."ollama/*"]
+    input = 0
+    """
+    prices = configured(tmp_path, text)
+    assert prices.price("mine", info("openai", OWN), "gpt-4o-2024-08-06", USAGE) == Price(
+        pytest.approx((5_000 * 0.15 + 110 * 0.5) / 1e6), "configured input=0.15 output=0.5 cached_input=0"
+    )
+    assert prices.price("ollama", info(None), "library/llama:8b", USAGE) == Price(0, "configured input=0 output=0")
+    theirs = prices.price("yours", info("openai", OWN), "gpt-4o", USAGE)
+    assert theirs is not None
+    assert theirs.version == "https://x.example 2026-01-02"
+
+
+@pytest.mark.parametrize(
+    "text", ["[prices.gpt-4o]\ninput = 1", '[prices."a/b"]\ninput = -1', '[prices."a/b"]\noutput = 1']
+)
+def test_prices_that_make_no_sense_stop_the_start(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="prices"):
+        configured(tmp_path, text)

@@ -6,6 +6,10 @@ from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvide
 from orchestrator_core.provider_api import KeyFormat, ProviderInfo
 from orchestrator_deepseek.models import MODELS
 
+# https://api-docs.deepseek.com/guides/thinking_mode: on by default; every other word for the effort is taken.
+OFF = {"thinking": {"type": "disabled"}}
+EFFORTS = {"none": OFF}
+
 
 class DeepSeekProvider(OpenAICompatibleProvider):
     """DeepSeek's Chat Completions and models."""
@@ -43,19 +47,13 @@ class DeepSeekProvider(OpenAICompatibleProvider):
         json_arguments=True,
         media=(),
         json_schema=False,
-        # https://api-docs.deepseek.com/guides/thinking_mode: what was thought in a turn with calls must come back in
+        # The same page: what was thought in a turn with calls must come back in
         # every later request; elsewhere it is ignored.
         replay_reasoning="all",
         thinking=(
-            # The same page: thinking is on by default; `low`, `high` and `max`, and other words come near one of them.
+            Thinking(models=r"deepseek-(chat|coder)", efforts=EFFORTS, off=OFF, default=False, forced=()),
             # "Thinking mode does not support this tool_choice" (400) is said of any demand for a call.
-            Thinking(
-                models=r"(?!deepseek-(chat|coder)$).*",
-                efforts={"none": {"thinking": {"type": "disabled"}}},
-                off={"thinking": {"type": "disabled"}},
-                forced=(),
-                calls_need_reasoning=True,
-            ),
+            Thinking(efforts=EFFORTS, off=OFF, forced=(), calls_need_reasoning=True),
         ),
         embeddings=False,
     )

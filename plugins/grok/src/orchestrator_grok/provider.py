@@ -6,7 +6,8 @@ from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvide
 from orchestrator_core.provider_api import KeyFormat, ProviderInfo
 from orchestrator_grok.models import MODELS
 
-# https://docs.x.ai/docs/guides/reasoning: every model reasons but grok-2, grok-3 without `mini`, and those that say so in their name.
+# https://docs.x.ai/docs/guides/reasoning: every model reasons but grok-2, grok-3 without `mini`, and those that say so
+# in their name.
 REASONING_MODELS = r"grok-(?!2|3(-fast)?(-latest|-beta)?$|beta)(?!.*non-reasoning).*"
 
 # The same page, and "does not support parameter reasoningEffort" (400); of that generation only grok-3-mini takes it.
@@ -40,7 +41,7 @@ class GrokProvider(OpenAICompatibleProvider):
     )
     dialect = Dialect(
         base_url="https://api.x.ai/v1",
-        limits=("max_completion_tokens", "max_tokens"),
+        limits=("max_tokens", "max_completion_tokens"),
         # The same page: "Adding them in the request would result in an error."
         refused=(
             Refused(

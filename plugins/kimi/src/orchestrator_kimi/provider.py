@@ -47,6 +47,7 @@ class KimiProvider(OpenAICompatibleProvider):
         limits=("max_tokens", "max_completion_tokens"),
         refused=(
             Refused(models=r"kimi-.*", parameters=dict.fromkeys(SAMPLING), reason="Kimi models have fixed sampling"),
+            Refused(models=r"kimi-k2-(?!thinking).*|moonshot-.*", parameters={"reasoning_effort": None}),
         ),
         developer=False,
         json_arguments=True,

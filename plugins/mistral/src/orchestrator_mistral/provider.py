@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Thinking
 from orchestrator_core.provider_api import AdjustmentReport, ChatRequest, Json, KeyFormat, ProviderInfo
 from orchestrator_mistral.models import MODELS
@@ -114,11 +112,13 @@ class MistralProvider(OpenAICompatibleProvider):
 def _ordered(messages: list[dict[str, Json]], report: AdjustmentReport) -> list[dict[str, Json]]:
     """Move late instructions to the front, and mark an answer that is to be continued."""
     said = next((place for place, message in enumerate(messages) if message["role"] != "system"), 0)
-    late = [
-        place
-        for place, (before, message) in enumerate(pairwise(messages), start=1)
-        if message["role"] == "system" and before["role"] in ("assistant", "tool")
-    ]
+    late: list[int] = []
+    spoke = ""
+    for place, message in enumerate(messages):
+        if message["role"] != "system":
+            spoke = message["role"]
+        elif spoke in ("assistant", "tool"):
+            late.append(place)
     if late:
         report.mapped("system", "instructions right after an answer or a result go before the conversation")
     rest = [message for place, message in enumerate(messages) if place not in late]

@@ -1,0 +1,52 @@
+"""xAI, as strict as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fake_upstreams.strict import Body, Rule
+from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, json_arguments, only_parts, roles, without
+
+GUIDE = "https://docs.x.ai/docs/guides/reasoning"
+
+
+def known_roles(body: Body, headers: Mapping[str, str]) -> Iterator[str]:
+    return roles(body, headers, known=("system", "developer", "user", "assistant", "tool"))
+
+
+USAGE = {
+    "prompt_tokens": 12,
+    "completion_tokens": 3,
+    "total_tokens": 20,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 5},
+}
+
+
+class StrictGrok(StrictFamily):
+    """xAI's server."""
+
+    rules = (
+        Rule(
+            "known_roles", "https://docs.x.ai/docs/guides/chat: `developer` is another word for `system`", known_roles
+        ),
+        *(rule for rule in FAMILY if rule.name != "roles"),
+        Rule("json_arguments", BASE, json_arguments),
+        Rule("known_parts", "https://docs.x.ai/docs/api-reference", only_parts("text", "image_url")),
+        Rule(
+            "reasoning_models",
+            f"{GUIDE}: 'adding them in the request would result in an error'",
+            without(("presence_penalty", "frequency_penalty", "stop"), r"grok-(3-mini|4|code).*(?<!non-reasoning)"),
+        ),
+        Rule(
+            "efforts",
+            f"{GUIDE}; recording grok-error-2f406fca2c",
+            without(("reasoning_effort",), r"grok-code.*|grok-4|grok-4-fast.*"),
+        ),
+    )
+    # Reasoning is counted beside the completion: recording grok-chat-7f24e7410d.
+    usage = USAGE
+
+    def refusal(self, problems: Sequence[str]) -> tuple[int, Any]:
+        return 400, {"code": "Client specified an invalid argument", "error": "; ".join(problems)}

@@ -1,0 +1,56 @@
+"""OpenAI, as strict as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from fake_upstreams.strict import Body, Rule
+from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, messages, only_parts, parts, roles, without
+
+REASONING = r"(o\d|gpt-([5-9]|\d\d)).*"
+FIXED = r"o\d.*|gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?"
+
+
+def short_ids(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    for message in messages(body):
+        for call in message.get("tool_calls") or ():
+            if len(call["id"]) > 40:
+                yield f"string too long: {call['id']}"
+
+
+def text_of_tools(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    for place, message in enumerate(messages(body)):
+        if message["role"] in ("tool", "system") and any(part["type"] != "text" for part in parts(message)):
+            yield f"messages[{place}]: only text is taken here"
+
+
+def usage_of_streams(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    if "stream_options" in body and not body.get("stream"):
+        yield "the 'stream_options' parameter is only allowed when 'stream' is enabled"
+
+
+def known_roles(body: Body, headers: Mapping[str, str]) -> Iterator[str]:
+    return roles(body, headers, known=("system", "developer", "user", "assistant", "tool", "function"))
+
+
+class StrictOpenAI(StrictFamily):
+    """OpenAI's server."""
+
+    rules = (
+        Rule("known_roles", BASE, known_roles),
+        *(rule for rule in FAMILY if rule.name != "roles"),
+        Rule("short_ids", f"{BASE}: 'expected a string with maximum length 40'", short_ids),
+        Rule("text_of_tools", BASE, text_of_tools),
+        Rule("usage_of_streams", f"{BASE} (`stream_options`)", usage_of_streams),
+        Rule(
+            "known_parts",
+            f"{BASE}; recording openai-error-81d05dac6c",
+            only_parts("text", "image_url", "input_audio", "file", "refusal"),
+        ),
+        Rule("limits", f"{BASE} (`max_tokens`)", without(("max_tokens",), REASONING)),
+        Rule(
+            "fixed_sampling",
+            "https://platform.openai.com/docs/guides/reasoning",
+            without(("presence_penalty", "frequency_penalty"), FIXED),
+        ),
+    )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from fake_upstreams.strict import Body, Rule
-from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, json_arguments, only_parts, roles, without
+from fake_upstreams.strict import Rule
+from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, json_arguments, only_parts, without
 
 GUIDE = "https://docs.x.ai/docs/guides/reasoning"
-
-
-def known_roles(body: Body, headers: Mapping[str, str]) -> Iterator[str]:
-    return roles(body, headers, known=("system", "developer", "user", "assistant", "tool"))
 
 
 USAGE = {
@@ -28,10 +24,7 @@ class StrictGrok(StrictFamily):
     """xAI's server."""
 
     rules = (
-        Rule(
-            "known_roles", "https://docs.x.ai/docs/guides/chat: `developer` is another word for `system`", known_roles
-        ),
-        *(rule for rule in FAMILY if rule.name != "roles"),
+        *FAMILY,
         Rule("json_arguments", BASE, json_arguments),
         Rule("known_parts", "https://docs.x.ai/docs/api-reference", only_parts("text", "image_url")),
         Rule(

@@ -51,7 +51,7 @@ class StrictQwen(StrictFamily):
         Rule("free_choice", f"{GUIDE}; the message is Model Studio's", free_choice),
         Rule("effort", GUIDE, effort),
         Rule("batch", "https://www.alibabacloud.com/help/en/model-studio/text-embedding-synchronous-api", batch),
-        Rule("sound", "https://www.alibabacloud.com/help/en/model-studio/qwen-omni", sound),
+        Rule("sound", "https://docs.litellm.ai/blog/qwen3_8_omni_flash: 'a data URL, not bare base64'", sound),
         Rule(
             "known_parts",
             "https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions",

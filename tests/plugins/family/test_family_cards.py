@@ -114,8 +114,7 @@ def test_the_prices_of_qwen_are_its_own() -> None:
     assert paid is not None
     assert paid.usd == pytest.approx((1_000 * 0.15 + 2_000 * 0.016 + 400 * 0.47) / 1e6)
     assert paid.version == "https://www.alibabacloud.com/help/en/model-studio/qwen3-8-flash 2026-08-28"
-    assert Prices().price("qwen", info, "qwen3.7-plus", Usage(input_tokens=256_000)) is not None
-    assert Prices().price("qwen", info, "qwen3.7-plus", Usage(input_tokens=256_001)) is None, "longer calls cost more"
+    assert Prices().price("qwen", info, "qwen3.7-plus", usage) is None, "no price is better than a doubtful one"
     assert Prices().price("qwen", info, "qwen-of-tomorrow", usage) is None
 
 

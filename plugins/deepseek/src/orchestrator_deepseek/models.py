@@ -1,6 +1,6 @@
 """DeepSeek's models that are known without asking. Any other name is passed on: no list decides what exists.
 
-Source: https://api-docs.deepseek.com/quick_start/pricing, as of November 2026.
+As known in November 2026; the vendor's list is at https://api-docs.deepseek.com/quick_start/pricing.
 """
 
 from __future__ import annotations

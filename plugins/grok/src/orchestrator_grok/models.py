@@ -1,6 +1,6 @@
 """xAI's models that are known without asking. Any other name is passed on: no list decides what exists.
 
-Source: https://docs.x.ai/docs/models, as of November 2026.
+As known in November 2026; the vendor's list is at https://docs.x.ai/docs/models.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ALL: Final[tuple[Capability, ...]] = (
 
 MODELS: Final = (
     ModelInfo(id="grok-4.7", capabilities=_ALL),
-    ModelInfo(id="grok-4.3", context_window=1_000_000, capabilities=_ALL),
+    ModelInfo(id="grok-4.3", capabilities=_ALL),
     ModelInfo(id="grok-3", replacement="grok-4.3"),
     ModelInfo(id="grok-beta", replacement="grok-4.3"),
 )

@@ -51,6 +51,7 @@ class GrokProvider(OpenAICompatibleProvider):
             ),
             Refused(models=WITHOUT_EFFORT, parameters={"reasoning_effort": None}),
         ),
+        developer=False,
         media=("image",),
         json_arguments=True,
         reasoning_outside=True,

@@ -1,6 +1,6 @@
 """Moonshot's models that are known without asking. Any other name is passed on: no list decides what exists.
 
-Source: https://platform.kimi.ai/docs/models, as of November 2026.
+As known in November 2026; the vendor's list is at https://platform.kimi.ai/docs/models.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Mistral's models that are known without asking. Any other name is passed on: no list decides what exists.
 
-Source: https://docs.mistral.ai/getting-started/models, as of November 2026.
+As known in November 2026; the vendor's list is at https://docs.mistral.ai/getting-started/models.
 """
 
 from __future__ import annotations

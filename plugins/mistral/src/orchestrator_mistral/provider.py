@@ -7,33 +7,10 @@ from orchestrator_core.provider_api import AdjustmentReport, ChatRequest, Json, 
 from orchestrator_mistral.models import MODELS
 
 # https://docs.mistral.ai/api/endpoint/chat: any other field is answered with 422.
-FIELDS = frozenset(
-    (
-        "frequency_penalty",
-        "guardrails",
-        "logprobs",
-        "max_tokens",
-        "messages",
-        "metadata",
-        "model",
-        "n",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "prompt_cache_key",
-        "prompt_mode",
-        "random_seed",
-        "reasoning_effort",
-        "response_format",
-        "safe_prompt",
-        "stop",
-        "stream",
-        "temperature",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-        "top_p",
-    )
+FIELDS = (
+    "frequency_penalty guardrails logprobs max_tokens messages metadata model n parallel_tool_calls "
+    "prediction presence_penalty prompt_cache_key prompt_mode random_seed reasoning_effort "
+    "response_format safe_prompt stop stream temperature tool_choice tools top_logprobs top_p"
 )
 EMBEDDING_FIELDS = frozenset(("model", "input", "metadata", "output_dimension", "output_dtype", "encoding_format"))
 
@@ -65,7 +42,7 @@ class MistralProvider(OpenAICompatibleProvider):
     )
     dialect = Dialect(
         base_url="https://api.mistral.ai/v1",
-        accepted=FIELDS,
+        accepted=frozenset(FIELDS.split()),
         embedding_accepted=EMBEDDING_FIELDS,
         renamed={"seed": "random_seed", "dimensions": "output_dimension"},
         stream_usage=False,
@@ -73,14 +50,13 @@ class MistralProvider(OpenAICompatibleProvider):
         tool_call_id=r"[A-Za-z0-9]{9}",
         tool_call_id_length=9,
         json_arguments=True,
-        media=("image", "audio", "file"),
         document_url=True,
         result_media=True,
         names=False,
         replay_reasoning="all",
         reasoning_parts=True,
         thinking=(
-            # https://docs.mistral.ai/capabilities/reasoning: `none` and `high` are all there is.
+            # https://docs.mistral.ai/capabilities/reasoning/adjustable: `none` and `high` are all there is.
             Thinking(
                 efforts={
                     "minimal": {"reasoning_effort": "none"},

@@ -1,6 +1,6 @@
 """Qwen's models that are known without asking, and prices. Any other name is passed on: no list decides what exists.
 
-Source: https://www.alibabacloud.com/help/en/model-studio/models, as of November 2026.
+As known in November 2026; the vendor's list is at https://www.alibabacloud.com/help/en/model-studio/models.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ _ALL: Final[tuple[Capability, ...]] = (
 )
 
 MODELS: Final = (
-    ModelInfo(id="qwen3.8-flash", context_window=1_000_000, max_output_tokens=131_072, capabilities=_ALL),
-    ModelInfo(id="qwen3.7-plus", context_window=1_000_000, capabilities=_ALL),
+    ModelInfo(id="qwen3.8-flash", capabilities=_ALL),
+    ModelInfo(id="qwen3.7-plus", capabilities=_ALL),
     ModelInfo(id="text-embedding-v4", capabilities=("embeddings",)),
     ModelInfo(id="qwen-max", replacement="qwen3.7-plus"),
     ModelInfo(id="qwen-turbo", replacement="qwen3.8-flash"),
 )
 
 # International (Singapore), list prices without promotions. Other regions have other prices: `prices` in the
-# gateway's settings goes before these. A model that is not here has no price.
+# gateway's settings goes before these. A model that is not here has no price, since prices that change with the length
+# of a call, or that could not be confirmed, are left to the operator.
 PRICES: Final = (
     ModelPrice(
         models=r"qwen3\.8-flash(-\d{4}-\d\d-\d\d)?",
@@ -41,19 +42,8 @@ PRICES: Final = (
         source="https://www.alibabacloud.com/help/en/model-studio/qwen3-8-flash",
         as_of=date(2026, 8, 28),
     ),
-    # Longer calls cost more. Cached input: 20 % of the price, what is written 125 % (.../model-studio/context-cache).
     ModelPrice(
-        models=r"qwen3\.7-plus(-\d{4}-\d\d-\d\d)?",
-        input=0.40,
-        cached_input=0.08,
-        cache_write=0.50,
-        output=1.60,
-        up_to=256_000,
-        source="https://www.alibabacloud.com/help/en/model-studio/qwen3-7-plus",
-        as_of=date(2026, 6, 3),
-    ),
-    ModelPrice(
-        models=r"text-embedding-v[34]",
+        models=r"text-embedding-v4",
         input=0.07,
         source="https://www.alibabacloud.com/help/en/model-studio/text-embedding-synchronous-api",
         as_of=date(2026, 3, 24),

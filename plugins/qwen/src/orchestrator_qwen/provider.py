@@ -9,7 +9,7 @@ from orchestrator_core.provider_api import Json, KeyFormat, ProviderInfo
 from orchestrator_qwen.models import MODELS, PRICES
 
 # https://www.alibabacloud.com/help/en/model-studio/deep-thinking: a switch, and a budget in tokens where less than
-# everything is wanted.
+# everything is wanted. How many tokens stand for a word is our own choice.
 EFFORTS: Mapping[str, Mapping[str, Json] | None] = {
     "none": {"enable_thinking": False},
     "minimal": {"enable_thinking": True, "thinking_budget": 1_024},

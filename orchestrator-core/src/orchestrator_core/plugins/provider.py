@@ -21,6 +21,8 @@ from orchestrator_core.plugins.checks import (
 )
 from orchestrator_core.plugins.manager import implemented_hooks, make_manager
 from orchestrator_core.provider_api import (
+    Adjustment,
+    AdjustmentReport,
     ChatEvent,
     ChatRequest,
     Deadline,
@@ -132,8 +134,10 @@ class Provider:
         Raises:
             NotSupported: The provider has no chat.
             PluginError: The plugin broke the contract.
+            UnsupportedParameter: The caller is strict, and says what only its own protocol can say.
             GatewayError: Anything else the plugin raised.
         """
+        unread = self._unread(request)
         events = self._call("chat", request)
         if events is None and "chat" not in self.hooks:
             raise NotSupported(f"The provider {self.id!r} has no chat.")
@@ -156,6 +160,8 @@ class Provider:
                 if what := event_flaw(event):
                     raise self._broken("chat", what)
                 expected = ChatEvent
+                if unread and isinstance(event, Start):
+                    event = replace(event, adjustments=(*unread, *event.adjustments))
                 yield event
         finally:
             await self._close(events)
@@ -210,6 +216,16 @@ class Provider:
             GatewayError: Anything else the plugin raised.
         """
         return await self._await("summarize", request, request.deadline, Summary, summary_flaw)
+
+    def _unread(self, request: ChatRequest) -> Sequence[Adjustment]:
+        """Return what gets lost because the provider does not speak the client's protocol."""
+        options = request.native_options
+        if options is None or options.dialect in self.info.dialects:
+            return ()
+        report = AdjustmentReport(strict=request.strict)
+        for name in options.only:
+            report.dropped(name, "this provider has nothing like it")
+        return report.adjustments
 
     def _call(self, hook: str, request: object) -> Any:
         if self.quarantined is not None:

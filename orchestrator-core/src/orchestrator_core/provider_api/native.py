@@ -6,8 +6,8 @@ surface writes them through, and fields that nobody here knows survive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator_core.provider_api.messages import Json
@@ -29,10 +29,14 @@ class NativeRequest:
     Attributes:
         dialect: Its protocol, such as `OPENAI_CHAT`.
         body: The parsed body; `model` in it is the client's name for the model, not the provider's.
+        headers: Headers of the client that belong to the protocol, such as `anthropic-beta`; lower-case names.
+        only: What of the body has no canonical form, by name: lost for a provider that does not speak the dialect.
     """
 
     dialect: str
     body: Mapping[str, Json]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    only: Sequence[str] = ()
 
 
 @dataclass(slots=True)

@@ -47,6 +47,8 @@ class ChatRequest:
         frequency_penalty: As OpenAI defines it.
         extra: Fields that core does not know, for the provider that does.
         native: The client's own body, where its dialect may be the provider's.
+        native_options: The client's own body too, also where the conversation in it is not the one to send: a provider
+            that speaks its dialect takes from it what the canonical fields say less exactly, or not at all.
         request_id: The gateway's id of the request, for logs.
     """
 
@@ -71,6 +73,7 @@ class ChatRequest:
     frequency_penalty: float | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
     native: NativeRequest | None = None
+    native_options: NativeRequest | None = None
     request_id: str | None = None
 
 

@@ -44,6 +44,7 @@ _OWN = (
     "thinking",
     "top_k",
 )
+_NOT_OPTIONS = ("model", "messages", "system", "stream")
 _NOT_HERE = ("seed", "presence_penalty", "frequency_penalty")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
@@ -119,40 +120,45 @@ class _Compiler:
         )
         conversation.compile(request.messages)
         body |= {"model": request.model, "messages": conversation.turns}
+        options = request.native_options
+        if options is not None and options.dialect == ANTHROPIC_MESSAGES:
+            body |= {name: value for name, value in options.body.items() if name not in _NOT_OPTIONS}
+            body.setdefault("max_tokens", _limit(self._settings, self._traits))
+        else:
+            self._parameters(conversation)
+        if conversation.system:
+            body["system"] = conversation.system
+        if request.stream:
+            body["stream"] = True
+        if any((block.get("source") or {}).get("type") == "file" for block in conversation.blocks()):
+            self._out.betas.append(FILES_BETA)
+        if self._traits.bound_thoughts and any(block["type"] in THOUGHTS for block in conversation.blocks()):
+            self._bind()
+        return self._out
+
+    def _parameters(self, conversation: Conversation) -> None:
+        """Say what the caller asked for in canonical form."""
+        request, body = self._request, self._out.body
         self._extra()
         body["max_tokens"] = request.max_tokens or _limit(self._settings, self._traits)
         for name in ("temperature", "top_p"):
             if getattr(request, name) is not None:
                 body[name] = getattr(request, name)
-        if request.stream:
-            body["stream"] = True
         self._stop()
         self._tools()
         if request.response_format is not None:
             self._format(request.response_format, conversation.system)
-        if conversation.system:
-            body["system"] = conversation.system
         for name in _NOT_HERE:
             if getattr(request, name):
                 self._report.dropped(name, "this provider does not have it")
         if (request.n or 1) > 1:
             self._report.dropped("n", "this provider gives one answer a call")
-        if any((block.get("source") or {}).get("type") == "file" for block in conversation.blocks()):
-            self._out.betas.append(FILES_BETA)
-        ask_for_thought(
-            request.reasoning_effort,
-            body,
-            self._traits,
-            self._report,
-            resumes=conversation.resumes_without_thought,
-        )
-        if self._traits.bound_thoughts and any(block["type"] in THOUGHTS for block in conversation.blocks()):
-            self._bind()
-        if "temperature" not in body and self._traits.sampling != "fixed" and not thinks(body):
-            if self._settings.default_temperature is not None:
-                body["temperature"] = self._settings.default_temperature
+        resumes = conversation.resumes_without_thought
+        ask_for_thought(request.reasoning_effort, body, self._traits, self._report, resumes=resumes)
+        default = self._settings.default_temperature
+        if default is not None and self._traits.sampling != "fixed" and not thinks(body):
+            body.setdefault("temperature", default)
         limit_sampling(body, self._traits, self._report)
-        return self._out
 
     def _extra(self) -> None:
         """Take the fields that Anthropic has, and report the others."""
@@ -188,9 +194,8 @@ class _Compiler:
             return
         body["tools"] = tools
         choice = self._choice()
-        if request.parallel_tool_calls is not None and (choice or {}).get("type") != "none":
-            if not request.parallel_tool_calls:
-                choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+        if request.parallel_tool_calls is False and (choice or {}).get("type") != "none":
+            choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
         if choice is not None:
             body["tool_choice"] = choice
 
@@ -203,8 +208,10 @@ class _Compiler:
             else:
                 self._report.downgraded("tool_choice", "this provider cannot choose among some of the tools")
         if choice is None and asked is not None:
-            named = isinstance(asked, NamedTool)
-            choice = {"type": "tool", "name": self._tool_name(asked.name)} if named else {"type": _CHOICES[str(asked)]}
+            if isinstance(asked, NamedTool):
+                choice = {"type": "tool", "name": self._tool_name(asked.name)}
+            else:
+                choice = {"type": _CHOICES[asked]}
         if choice is not None and choice["type"] in ("any", "tool") and not self._traits.forced_tools:
             self._report.downgraded("tool_choice", "this model always thinks, and then decides by itself")
             choice = {"type": "auto"}

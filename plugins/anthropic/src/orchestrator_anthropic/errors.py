@@ -11,7 +11,6 @@ from orchestrator_core.provider_api import (
     MAX_MESSAGE,
     ContextTooLong,
     Json,
-    ProviderBadResponse,
     ProviderError,
     ProviderQuotaExhausted,
     error_for_status,
@@ -33,7 +32,8 @@ _STATUS: Mapping[str, int] = {
 """The status that goes with a type, for errors that come under a 200."""
 
 _CONTEXT = re.compile(
-    r"(?i)prompt is too long|exceeds? (the )?(model'?s )?(maximum )?context (limit|window|length)|too many total text bytes"
+    r"(?i)prompt is too long|exceeds? (the )?(model'?s )?(maximum )?context (limit|window|length)"
+    r"|too many total text bytes"
 )
 _MONEY = re.compile(r"(?i)credit balance is too low|insufficient credits|reached your specified .{0,20}usage limits")
 _PARAM = re.compile(r"^([a-z_]+(?:\.[\w-]+)*): ")
@@ -61,11 +61,6 @@ def error_in_answer(wire: Json) -> ProviderError:
     error = wire.get("error") if isinstance(wire, Mapping) else None
     kind = error.get("type") if isinstance(error, Mapping) else None
     return _error(wire, _STATUS.get(kind, 500) if isinstance(kind, str) else 500, None)
-
-
-def unreadable(problem: str) -> ProviderBadResponse:
-    """Make the error for an answer that is none."""
-    return ProviderBadResponse(f"The provider's answer {problem}.")
 
 
 def _error(wire: Json, status: int, retry_after: float | None) -> ProviderError:

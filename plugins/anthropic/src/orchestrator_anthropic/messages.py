@@ -35,7 +35,8 @@ NOTHING_SAID = "(nothing was said)"
 GO_ON = "Go on."
 THOUGHTS = ("thinking", "redacted_thinking")
 
-_MARKS = ("cache_control", "citations", "title", "context", "caller")
+_MARKS = ("cache_control", "citations", "title", "context")
+_CONTENT = ("signature", "redacted", "block")
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _ONLY_ITS_PROVIDER = "only the provider that made it can read it"
 
@@ -154,12 +155,10 @@ class Conversation:
                     inner = self._inner(part.content)
                     label = f"Result of {part.name or part.tool_call_id}:"
                     content += [{"type": "text", "text": label}, *inner]
-            elif isinstance(part, OpaquePart):
-                block = self._block_of(part)
-                if block is None:
-                    self._report.dropped("content", "this kind of content has no form at this provider")
             else:
                 block = self._said(part)
+                if block is None and isinstance(part, OpaquePart):
+                    self._report.dropped("content", "this kind of content has no form at this provider")
             if block is not None:
                 content.append(block)
         if content:
@@ -229,7 +228,9 @@ class Conversation:
         return [block for part in parts if (block := self._said(part)) is not None]
 
     def _said(self, part: Part) -> Block | None:
-        """Return the block of a part that is no call, no result and not opaque."""
+        """Return the block of a part that is no call and no result."""
+        if (whole := self._block_of(part)) is not None:
+            return whole
         if isinstance(part, TextPart | RefusalPart):
             # Empty text, and white space alone, are refused.
             return {"type": "text", "text": part.text, **self._marks(part)} if part.text.strip() else None
@@ -266,6 +267,7 @@ class Conversation:
         return {"type": "image", "source": source, **self._marks(part)}
 
     def _document(self, part: FilePart) -> Block | None:
+        source: Block
         kind = part.media_type or "application/pdf"
         text = _text(part.data) if part.data and (kind.startswith("text/") or kind == "application/json") else None
         if part.file_id:
@@ -288,12 +290,12 @@ class Conversation:
 
     def _marks(self, part: Part) -> Block:
         """Return what a block may carry besides its content, also where a client of OpenAI's dialect wrote it."""
-        theirs, own = (part.provider_metadata or {}).get(OPENAI_CHAT, {}), self._own(part)
-        shared = _MARKS[:4] if isinstance(part, FilePart) else _MARKS[:1]
+        theirs = (part.provider_metadata or {}).get(OPENAI_CHAT, {})
+        shared = _MARKS if isinstance(part, FilePart) else _MARKS[:1]
         marks = {name: theirs[name] for name in shared if theirs.get(name)}
-        return {**marks, **{name: own[name] for name in _MARKS if own.get(name)}}
+        return {**marks, **{name: value for name, value in self._own(part).items() if name not in _CONTENT and value}}
 
-    def _block_of(self, part: OpaquePart) -> Block | None:
+    def _block_of(self, part: Part) -> Block | None:
         block = self._own(part).get("block")
         return dict(block) if isinstance(block, Mapping) else None
 

@@ -78,8 +78,8 @@ class Traits:
 def traits_of(model: str) -> Traits:
     """Return what a model takes.
 
-    Sources: the migration guides of each generation, `/build-with-claude/effort`, `/thinking`, `/preserved-thinking` and
-    `/mid-conversation-system-messages` at platform.claude.com/docs/en, and `capabilities` of `GET /v1/models`.
+    Sources: the migration guide of each generation, and `effort`, `thinking`, `preserved-thinking` and
+    `mid-conversation-system-messages` at platform.claude.com/docs/en/build-with-claude; `GET /v1/models`.
     """
     named = _NAME.search(model)
     if named is None:

@@ -84,6 +84,7 @@ class AnthropicProvider(ProviderHooks):
         auth=auth,
         otel_name="anthropic",
         price_id="anthropic",
+        dialects=(ANTHROPIC_MESSAGES,),
     )
     settings_model = AnthropicSettings
 
@@ -97,7 +98,7 @@ class AnthropicProvider(ProviderHooks):
         """Answer a conversation, see `ProviderHooks.chat`."""
         report = AdjustmentReport(strict=request.strict)
         compiled = compile_chat(request, self.context.settings, self.context.provider_id, report)
-        body, history = compiled.body, compiled.body.get("messages")
+        body = compiled.body
         native = request.native is not None and request.native.dialect == ANTHROPIC_MESSAGES
         parser = MessageParser(
             self.context.provider_id,
@@ -118,7 +119,7 @@ class AnthropicProvider(ProviderHooks):
                 if not parser.paused:
                     return
                 said = {"role": "assistant", "content": list(parser.content)}
-                body = {**body, "messages": [*history, said]}
+                body = {**compiled.body, "messages": [*compiled.body["messages"], said]}
                 parser.again()
         except ProviderRefused as error:
             self._hint(error, request.model)
@@ -182,8 +183,8 @@ class AnthropicProvider(ProviderHooks):
         raise ProviderBadResponse("The provider's stream ended before the answer was complete.")
 
     def _headers(self, request: ChatRequest, betas: list[str]) -> dict[str, str]:
-        native = request.native
-        given = native.headers if native is not None and native.dialect == ANTHROPIC_MESSAGES else {}
+        options = request.native or request.native_options
+        given = options.headers if options is not None and options.dialect == ANTHROPIC_MESSAGES else {}
         headers = {"anthropic-version": VERSION}
         headers |= {name.lower(): value for name, value in given.items() if name.lower() in _PASSED_ON}
         own = self.context.settings.betas if isinstance(self.context.settings, AnthropicSettings) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pydantic_core
 
-from orchestrator_anthropic.messages import THOUGHTS, Block, Conversation
+from orchestrator_anthropic.messages import Block, Conversation
 from orchestrator_anthropic.models import Traits, traits_of
 from orchestrator_anthropic.thinking import ask_for_thought, limit_sampling, thinks
 from orchestrator_core.provider_api import (
@@ -130,9 +130,9 @@ class _Compiler:
             body["system"] = conversation.system
         if request.stream:
             body["stream"] = True
-        if any((block.get("source") or {}).get("type") == "file" for block in conversation.blocks()):
+        if conversation.has_files:
             self._out.betas.append(FILES_BETA)
-        if self._traits.bound_thoughts and any(block["type"] in THOUGHTS for block in conversation.blocks()):
+        if self._traits.bound_thoughts and conversation.has_thoughts:
             self._bind()
         return self._out
 

@@ -54,6 +54,8 @@ class Conversation:
     Attributes:
         system: The system prompts, as blocks.
         turns: The messages.
+        has_files: Whether a block names a file that Anthropic keeps.
+        has_thoughts: Whether a thought is given back.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Conversation:
     ) -> None:
         self.system: list[Block] = []
         self.turns: list[dict[str, Json]] = []
+        self.has_files = False
+        self.has_thoughts = False
         self._provider_id = provider_id
         self._traits = traits
         self._report = report
@@ -90,11 +94,6 @@ class Conversation:
             else:
                 self._user(message, answered)
         self._end()
-
-    def blocks(self) -> Iterator[Block]:
-        """Yield the blocks of all turns, without those inside of others."""
-        for turn in self.turns:
-            yield from turn["content"]
 
     @property
     def resumes_without_thought(self) -> bool:
@@ -247,6 +246,7 @@ class Conversation:
 
     def _thought(self, part: ReasoningPart) -> Block | None:
         own = self._own(part) if self._traits.thinking != "none" else {}
+        self.has_thoughts = self.has_thoughts or bool(own.keys() & {"redacted", "signature"})
         if "redacted" in own:
             return {"type": "redacted_thinking", "data": own["redacted"]}
         if "signature" in own:
@@ -272,6 +272,7 @@ class Conversation:
         text = _text(part.data) if part.data and (kind.startswith("text/") or kind == "application/json") else None
         if part.file_id:
             source = {"type": "file", "file_id": part.file_id}
+            self.has_files = True
         elif text is not None:
             source = {"type": "text", "media_type": "text/plain", "data": text}
         elif kind != "application/pdf":

@@ -1,0 +1,387 @@
+"""Answers, whole and streamed, errors, pauses, health and the card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import date
+from importlib.metadata import entry_points
+from typing import Any
+
+import pytest
+
+from fake_upstreams.anthropic_calls import KEY, ask, events_of, folded, provider_at
+from fake_upstreams.openai_server import OpenAIServer
+from fake_upstreams.strict_anthropic import StrictAnthropic, answer, events, signature
+from orchestrator_anthropic import AnthropicProvider
+from orchestrator_anthropic.parse import MessageParser
+from orchestrator_core.provider_api import (
+    ANTHROPIC_MESSAGES,
+    ContextTooLong,
+    Deadline,
+    Finish,
+    HealthRequest,
+    NativeOnly,
+    NativeRequest,
+    OpaquePart,
+    Part,
+    ProviderAuthFailed,
+    ProviderBadResponse,
+    ProviderError,
+    ProviderFailed,
+    ProviderQuotaExhausted,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderUnavailable,
+    ReasoningPart,
+    RefusalPart,
+    Secret,
+    Start,
+    TextPart,
+    ToolCallPart,
+    Usage,
+    check_key,
+)
+
+CONTENT = [
+    {"type": "thinking", "thinking": "Two cities.", "signature": signature("a")},
+    {"type": "redacted_thinking", "data": signature("b")},
+    {"type": "text", "text": "Let me look. "},
+    {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "weather"}},
+    {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": [{"type": "web_search_result", "url": "u"}]},
+    {"type": "text", "text": "It rains.", "citations": [{"type": "char_location", "cited_text": "rain"}]},
+    {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Paris"}},
+    {"type": "tool_use", "id": "toolu_2", "name": "weather", "input": {}, "caller": {"type": "direct"}},
+    {"type": "text", "text": ""},
+]
+PARTS = (
+    ReasoningPart(text="Two cities.", provider_metadata={"anthropic": {"signature": signature("a")}}),
+    ReasoningPart(provider_metadata={"anthropic": {"redacted": signature("b")}}),
+    TextPart(text="Let me look. "),
+    OpaquePart(provider_metadata={"anthropic": {"block": CONTENT[3]}}),
+    OpaquePart(provider_metadata={"anthropic": {"block": CONTENT[4]}}),
+    TextPart(text="It rains.", provider_metadata={"anthropic": {"citations": CONTENT[5]["citations"]}}),
+    ToolCallPart(id="toolu_1", name="weather", arguments='{"city": "Paris"}'),
+    ToolCallPart(
+        id="toolu_2", name="weather", arguments="{}", provider_metadata={"anthropic": {"caller": {"type": "direct"}}}
+    ),
+)
+SEARCH = {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}
+
+NATIVE = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[StrictAnthropic]:
+    async with StrictAnthropic() as running:
+        yield running  # type: ignore[misc]  # the base class gives itself
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OpenAIServer]:
+    async with OpenAIServer() as running:  # nothing in it is OpenAI's but the name: it gives any bytes
+        yield running
+
+
+def respelt(part: Part) -> Part:
+    """A call with its JSON in one spelling."""
+    if not isinstance(part, ToolCallPart):
+        return part
+    return part.model_copy(update={"arguments": json.dumps(json.loads(part.arguments))})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_with_everything(strict: StrictAnthropic, stream: bool) -> None:
+    message = answer(CONTENT, "tool_use")
+    strict.answers.append(events(message) if stream else message)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(stream=stream))
+    assert tuple(map(respelt, response.message.parts)) == PARTS
+    assert (response.id, response.model, response.complete) == ("msg_1", "claude-sonnet-5-5", True)
+    assert response.choices[0].finish_reason == "tool_calls"
+    assert response.usage == Usage(10, 5, 3, 8, 12)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("pause_turn", "length"),
+        ("refusal", "content_filter"),
+        ("something_new", "stop"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_stop_reasons(strict: StrictAnthropic, theirs: str, ours: str, stream: bool) -> None:
+    message = answer([], theirs)  # no block at all
+    strict.answers.append(events(message) if stream else message)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(stream=stream))
+    (choice,) = response.choices
+    assert (choice.finish_reason, choice.native_finish_reason, choice.message.parts) == (ours, theirs, ())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_says_why(strict: StrictAnthropic, stream: bool) -> None:
+    details = {"type": "refusal", "category": "cyber", "explanation": "Not this."}
+    message = {**answer([{"type": "text", "text": "I"}], "refusal"), "stop_details": details}
+    strict.answers.append(events(message) if stream else message)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(stream=stream))
+    assert response.message.parts == (TextPart(text="I"), RefusalPart(text="Not this."))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_pause_is_sent_again(strict: StrictAnthropic, stream: bool) -> None:
+    rounds = [answer(CONTENT[2:5], "pause_turn"), answer([{"type": "text", "text": "Rain."}])]
+    strict.answers.extend(events(each) if stream else each for each in rounds)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(extra=SEARCH, stream=stream))
+    assert [part.type for part in response.message.parts] == ["text", "opaque", "opaque", "text"]
+    assert response.message.text == "Let me look. Rain."
+    assert response.choices[0].finish_reason == "stop"
+    assert response.usage == Usage(20, 10, 6, 16, 24)
+    first, second = (asked.body for asked in strict.asked)
+    said = {"role": "assistant", "content": CONTENT[2:5]}
+    assert second == {**first, "messages": [*first["messages"], said]}
+
+
+async def test_pauses_have_an_end(strict: StrictAnthropic) -> None:
+    strict.answers.extend([answer(CONTENT[3:5], "pause_turn")] * 20)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(extra=SEARCH))
+    assert len(strict.asked) == 8
+    assert response.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("extra", [{}, {"native": NativeRequest(ANTHROPIC_MESSAGES, {**NATIVE, **SEARCH})}])
+async def test_a_pause_that_is_not_ours_to_end(strict: StrictAnthropic, extra: Any) -> None:
+    strict.answers.append(answer([{"type": "text", "text": "Wait"}], "pause_turn"))
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(**extra))
+    assert len(strict.asked) == 1
+    assert response.choices[0].native_finish_reason == "pause_turn"
+
+
+async def test_a_client_of_its_dialect_gets_every_byte(strict: StrictAnthropic) -> None:
+    wire = events({**answer(CONTENT, "tool_use"), "new_field": 1})
+    strict.answers.append(wire)
+    async with provider_at(strict.url) as provider:
+        found = await events_of(provider, ask(native=NativeRequest(ANTHROPIC_MESSAGES, NATIVE), stream=True))
+    native = [event.native for event in found if event.native is not None]
+    assert [json.loads(each.data) for each in native] == wire
+    assert [each.event for each in native] == [each["type"] for each in wire]
+    assert {each.dialect for each in native} == {ANTHROPIC_MESSAGES}
+    assert isinstance(found[0], Start)
+    assert any(isinstance(event, NativeOnly) for event in found)
+    assert isinstance(found[-1], Finish)
+
+
+async def test_other_clients_get_no_bytes(strict: StrictAnthropic) -> None:
+    async with provider_at(strict.url) as provider:
+        for stream in (False, True):
+            assert all(event.native is None for event in await events_of(provider, ask(stream=stream)))
+
+
+def test_a_call_that_was_cut_off_is_kept_as_it_was_written() -> None:
+    parser = MessageParser("anthropic", resumes=True)
+    block = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
+    for event in (
+        {"type": "message_start", "message": {"id": "m", "model": "x", "usage": {}}},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"a": '}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "something_new"},
+    ):
+        parser.event(json.dumps(event).encode())
+    assert parser.content == [{**block, "input": {"INVALID_JSON": '{"a": '}}]
+
+
+ERRORS = [
+    (400, "invalid_request_error", "messages.0: Input does not match the expected shape.", ProviderRefused),
+    (400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum", ContextTooLong),
+    (400, "invalid_request_error", "input length and `max_tokens` exceed context limit: 1 + 2 > 2", ContextTooLong),
+    (
+        400,
+        "invalid_request_error",
+        "Your credit balance is too low to access the Anthropic API.",
+        ProviderQuotaExhausted,
+    ),
+    (401, "authentication_error", "invalid x-api-key", ProviderAuthFailed),
+    (402, "billing_error", "Payment required", ProviderQuotaExhausted),
+    (403, "permission_error", "No access", ProviderAuthFailed),
+    (404, "not_found_error", "model: claude-x", ProviderRefused),
+    (413, "request_too_large", "Request exceeds the maximum size", ProviderRefused),
+    (429, "rate_limit_error", "Slow down", ProviderRateLimited),
+    (500, "api_error", "Internal server error", ProviderFailed),
+    (529, "overloaded_error", "Overloaded", ProviderUnavailable),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "message", "expected"), ERRORS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_errors(
+    server: OpenAIServer, status: int, kind: str, message: str, expected: type[ProviderError], stream: bool
+) -> None:
+    server.answers({"type": "error", "error": {"type": kind, "message": message}}, status, retry_after="7")
+    async with provider_at(server.base_url) as provider:
+        with pytest.raises(ProviderError) as caught:
+            await events_of(provider, ask(stream=stream))
+    error = caught.value
+    assert type(error) is expected
+    assert (error.upstream_status, error.upstream_type, error.retry_after) == (status, kind, 7.0)
+    assert (message in error.message) == (expected in (ProviderRefused, ContextTooLong, ProviderRateLimited))
+
+
+@pytest.mark.parametrize(("status", "kind", "message", "expected"), ERRORS)
+async def test_errors_in_a_stream(
+    strict: StrictAnthropic, status: int, kind: str, message: str, expected: type[ProviderError]
+) -> None:
+    wire = events(answer(CONTENT))
+    strict.answers.append([*wire[:6], {"type": "error", "error": {"type": kind, "message": message}}])
+    async with provider_at(strict.url) as provider:
+        with pytest.raises(ProviderError) as caught:
+            await events_of(provider, ask(stream=True))
+    assert type(caught.value) is expected
+    assert caught.value.upstream_status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "application/json"),
+        (b"<html>", "text/html"),
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b"{}", "application/json"),
+        (b'{"content": [{"type": "text"}]}', "application/json"),
+        (b'{"content": [{"type": "text", "text": 1}]}', "application/json"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nonsense_under_a_200(server: OpenAIServer, body: bytes, kind: str, stream: bool) -> None:
+    server.answers_raw(body, content_type=kind)
+    async with provider_at(server.base_url) as provider:
+        with pytest.raises(ProviderBadResponse):
+            await events_of(provider, ask(stream=stream))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_under_a_200(server: OpenAIServer, stream: bool) -> None:
+    server.answers({"type": "error", "error": {"type": "overloaded_error", "message": "x"}})
+    async with provider_at(server.base_url) as provider:
+        with pytest.raises(ProviderUnavailable):
+            await events_of(provider, ask(stream=stream))
+
+
+async def test_a_page_of_a_proxy_is_never_shown(server: OpenAIServer) -> None:
+    server.answers_raw(b"<html>secret host</html>", 413, "text/html")
+    async with provider_at(server.base_url) as provider:
+        with pytest.raises(ProviderRefused) as caught:
+            await events_of(provider, ask())
+    assert (caught.value.status, "secret" in caught.value.message) == (413, False)
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+async def test_a_stream_without_its_end_is_no_answer(strict: StrictAnthropic, cut: int) -> None:
+    strict.answers.append(events(answer([{"type": "text", "text": "Hello"}]))[:cut])
+    async with provider_at(strict.url) as provider:
+        with pytest.raises(ProviderBadResponse):
+            await events_of(provider, ask(stream=True))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"data: {\n\n",
+        b"data: []\n\n",
+        b'data: {"type": "content_block_delta", "index": 3, "delta": {"type": "text_delta", "text": "x"}}\n\n',
+        b'data: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": 1}}\n\n',
+        b'data: {"no": "type"}\n\n',
+    ],
+)
+async def test_nonsense_in_a_stream(strict: StrictAnthropic, event: bytes) -> None:
+    wire = events(answer([{"type": "text", "text": "Hello"}]))
+    strict.answers.append([*wire[:3], event, *wire[3:]])
+    async with provider_at(strict.url) as provider:
+        with pytest.raises(ProviderBadResponse):
+            await events_of(provider, ask(stream=True))
+
+
+async def test_a_retired_model_names_its_successor(server: OpenAIServer) -> None:
+    model = "claude-3-5-sonnet-20241022"
+    server.answers({"type": "error", "error": {"type": "not_found_error", "message": f"model: {model}"}}, 404)
+    async with provider_at(server.base_url) as provider:
+        with pytest.raises(ProviderRefused, match=r"is retired: use claude-sonnet-5-5"):
+            await events_of(provider, ask(model=model))
+
+
+async def test_health_lists_the_models(server: OpenAIServer) -> None:
+    row = {"id": "claude-x", "display_name": "Claude X", "max_input_tokens": 5, "max_tokens": 2, "type": "model"}
+    server.answers({"data": [row, {"id": "claude-y"}], "has_more": False})
+    async with provider_at(server.base_url) as provider:
+        report = await provider.health(HealthRequest(deadline=Deadline.after(5), credential=KEY))
+    first, second = report.models
+    assert (first.id, first.description, first.context_window, first.max_output_tokens) == (
+        "claude-x",
+        "Claude X",
+        5,
+        2,
+    )
+    assert (second.id, second.description) == ("claude-y", None)
+    (asked,) = server.asked
+    assert (asked.method, asked.path.partition("?")[0]) == ("GET", "/v1/models")
+    assert asked.headers["x-api-key"] == KEY.reveal()
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"data": [1]}', b"x"])
+async def test_health_of_something_else(server: OpenAIServer, body: bytes) -> None:
+    server.answers_raw(body)
+    async with provider_at(server.base_url) as provider:
+        with pytest.raises(ProviderBadResponse):
+            await provider.health(HealthRequest(deadline=Deadline.after(5)))
+
+
+@pytest.mark.parametrize("url", ["", "/", "/v1", "/v1/"])
+async def test_base_urls_with_and_without_the_version(strict: StrictAnthropic, url: str) -> None:
+    async with provider_at(strict.url + url) as provider:
+        await events_of(provider, ask())
+    assert strict.asked[-1].path == "/v1/messages"
+
+
+async def test_tokens_of_oauth_travel_as_bearer(strict: StrictAnthropic) -> None:
+    token = "sk-ant-oat01-" + "k" * 95
+    async with provider_at(strict.url) as provider:
+        await events_of(provider, ask(credential=Secret(token)))
+    headers = strict.asked[-1].headers
+    assert headers["authorization"] == f"Bearer {token}"
+    assert "x-api-key" not in headers
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [
+        ("sk-ant-api03-" + "A" * 95, "valid"),
+        ("sk-ant-oat01-" + "-_" * 45, "valid"),
+        ("sk-ant-...", "placeholder"),
+        ("sk-ant-api03-" + "A" * 79, "malformed"),
+        ("sk-proj-" + "A" * 100, "foreign"),
+        ("AIza" + "A" * 35, "foreign"),
+    ],
+)
+def test_keys(key: str, status: str) -> None:
+    info = AnthropicProvider.info
+    assert check_key(Secret(key), info.key_formats, foreign=info.foreign_keys).status == status
+
+
+def test_the_card() -> None:
+    (entry,) = [e for e in entry_points(group="orchestrator.providers") if e.name == "anthropic"]
+    assert entry.load() is AnthropicProvider
+    info = AnthropicProvider.info
+    current = {model.id for model in info.models if model.replacement is None}
+    assert info.default_model in current
+    assert {model.replacement for model in info.models} - {None} <= current
+    assert all(model.retired_on is None or model.retired_on < date(2026, 11, 1) for model in info.models)

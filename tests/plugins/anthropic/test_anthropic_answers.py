@@ -40,6 +40,7 @@ from orchestrator_core.provider_api import (
     TextPart,
     ToolCallPart,
     Usage,
+    WholePart,
     check_key,
 )
 
@@ -200,6 +201,23 @@ def test_a_call_that_was_cut_off_is_kept_as_it_was_written() -> None:
     assert parser.content == [{**block, "input": {"INVALID_JSON": '{"a": '}}]
 
 
+def test_blocks_of_a_kind_that_nobody_knows_are_kept_whole() -> None:
+    parser = MessageParser("anthropic")
+    events = []
+    for event in (
+        {"type": "message_start", "message": {"id": "m", "model": "x", "usage": {}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "compaction", "content": None}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "So "}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "far."}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_stop", "index": 0},
+    ):
+        events += parser.event(json.dumps(event).encode())
+    (whole,) = [event for event in events if isinstance(event, WholePart)]
+    block = {"type": "compaction", "content": "So far."}
+    assert whole.part == OpaquePart(provider_metadata={"anthropic": {"block": block}})
+
+
 ERRORS = [
     (400, "invalid_request_error", "messages.0: Input does not match the expected shape.", ProviderRefused),
     (400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum", ContextTooLong),
@@ -257,7 +275,7 @@ async def test_errors_in_a_stream(
         (b"{", "application/json"),
         (b"[]", "application/json"),
         (b"{}", "application/json"),
-        (b'{"content": [{"type": "text"}]}', "application/json"),
+        (b'{"content": [{"no": "type"}]}', "application/json"),
         (b'{"content": [{"type": "text", "text": 1}]}', "application/json"),
     ],
 )

@@ -256,7 +256,7 @@ class Conversation:
 
     def _image(self, part: ImagePart) -> Block | None:
         if part.data is not None:
-            media_type = part.media_type or "image/png"
+            media_type = (part.media_type or "image/png").replace("image/jpg", "image/jpeg")
             if media_type not in _IMAGES:
                 return None
             source = {"type": "base64", "media_type": media_type, "data": part.data}

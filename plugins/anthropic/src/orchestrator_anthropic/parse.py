@@ -114,7 +114,7 @@ class MessageParser:
             ProviderError: It is an error object, mapped to the tree, or has the wrong shape.
         """
         wire = _object(data)
-        if wire.get("type") == "error" or "error" in wire:
+        if wire.get("type") == "error" or wire.get("error"):
             raise error_in_answer(wire)
         events: list[ChatEvent] = []
         try:
@@ -167,12 +167,13 @@ class MessageParser:
         kind = wire["type"]
         if kind == "text":
             noted = {"citations": list(wire["citations"])} if wire.get("citations") else None
-            if wire["text"] or noted:
-                events.append(TextDelta(0, self._mine(noted), text=_string(wire["text"]), block=block.index))
+            if wire.get("text") or noted:
+                events.append(TextDelta(0, self._mine(noted), text=_string(wire.get("text") or ""), block=block.index))
         elif kind == "thinking":
             noted = {"signature": wire["signature"]} if wire.get("signature") else None
-            if wire["thinking"] or noted:
-                events.append(ReasoningDelta(0, self._mine(noted), text=_string(wire["thinking"]), block=block.index))
+            if wire.get("thinking") or noted:
+                text = _string(wire.get("thinking") or "")
+                events.append(ReasoningDelta(0, self._mine(noted), text=text, block=block.index))
         elif kind == "redacted_thinking":
             events.append(ReasoningDelta(0, self._mine({"redacted": wire["data"]}), block=block.index))
         elif kind == "tool_use":
@@ -200,9 +201,14 @@ class MessageParser:
         elif kind == "citations_delta":
             wire["citations"] = [*(wire.get("citations") or ()), delta["citation"]]
             events.append(TextDelta(0, self._mine({"citations": wire["citations"]}), block=block.index))
+        else:  # of a kind of block that is kept whole
+            for name in delta.keys() - {"type"}:
+                block.add(name, _string(delta[name]))
 
     def _end(self, index: int, events: list[ChatEvent]) -> None:
-        block = self._open[index]
+        block = self._open.pop(index, None)
+        if block is None:
+            return  # said twice
         wire = block.whole()
         if self.resumes:
             self.content.append(wire)
@@ -268,7 +274,7 @@ class _OpenBlock:
         for name, pieces in self.pieces.items():
             written = "".join(pieces)
             if name != "input":
-                self.wire[name] = self.wire.get(name, "") + written
+                self.wire[name] = (self.wire.get(name) or "") + written
                 continue
             try:
                 self.wire[name] = pydantic_core.from_json(written)

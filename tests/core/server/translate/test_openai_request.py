@@ -363,3 +363,21 @@ def test_any_message_is_read_or_refused(role: str, message: dict[str, Any]) -> N
     except InvalidRequest as error:
         place = error.param or ""
     assert place.startswith("messages.0")
+
+
+def test_fields_of_parts_tools_and_results_that_the_dialect_does_not_have_are_noted() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    tool = {"type": "function", "function": {"name": "f"}, **mark}
+    user = {"role": "user", "content": [{"type": "text", "text": "x", "extra_content": {"a": {"b": 1}}, **mark}]}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    result = {"role": "tool", "tool_call_id": "c", "content": "y", **mark}
+    said = {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "z", "closed": True}],
+        "tool_calls": [call],
+    }
+    read = read_chat({"model": "m", "messages": [user, said, result], "tools": [tool]}, deadline=Deadline.after(1))
+    assert read.tools[0].provider_metadata == {OPENAI_CHAT: mark}
+    assert read.messages[0].parts[0].provider_metadata == {"a": {"b": 1}, OPENAI_CHAT: mark}
+    assert read.messages[1].parts[0].provider_metadata is None
+    assert read.messages[2].parts[0].provider_metadata == {OPENAI_CHAT: mark}

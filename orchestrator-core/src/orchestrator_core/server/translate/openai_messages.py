@@ -18,7 +18,7 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
-from orchestrator_core.server.translate.openai_parts import metadata, opaque, read_content
+from orchestrator_core.server.translate.openai_parts import metadata, notes, opaque, read_content
 
 
 def read_messages(body: Fields, key: str = "messages") -> list[Message]:
@@ -114,12 +114,13 @@ def _arguments(function: Fields) -> str:
 
 def _result(message: Fields, call_id: str, name: str | None) -> ToolResultPart:
     parts = read_content(message)
-    if all(isinstance(part, TextPart) for part in parts) and len(parts) <= 1:
+    noted = notes(message, "role", "content", "tool_call_id", "name")
+    if all(isinstance(part, TextPart) and not part.provider_metadata for part in parts) and len(parts) <= 1:
         text = "".join(part.text for part in parts if isinstance(part, TextPart))
-        return ToolResultPart(tool_call_id=call_id, content=text, name=name)
+        return ToolResultPart(tool_call_id=call_id, content=text, name=name, provider_metadata=noted)
     kept: list[TextPart | ImagePart | FilePart] = []
     for index, part in enumerate(parts):
         if not isinstance(part, TextPart | ImagePart | FilePart):
             raise invalid(f"{message.at('content')}.{index}.type", "a tool's result is text, images or files")
         kept.append(part)
-    return ToolResultPart(tool_call_id=call_id, content=tuple(kept), name=name)
+    return ToolResultPart(tool_call_id=call_id, content=tuple(kept), name=name, provider_metadata=noted)

@@ -58,14 +58,34 @@ def metadata(fields: Fields) -> ProviderMetadata | None:
     return {provider: extra.need(provider).data for provider in extra.data}
 
 
+def notes(fields: Fields, *known: str) -> ProviderMetadata | None:
+    """Read `extra_content`, and what else an object says that OpenAI's dialect does not have, such as `cache_control`.
+
+    The latter stands under the name of the dialect, for a provider that knows the field.
+
+    Raises:
+        InvalidRequest: `extra_content` is no object of objects.
+    """
+    read = {"type", "extra_content", *known}
+    others = {name: value for name, value in fields.data.items() if name not in read and value is not None}
+    noted = metadata(fields)
+    return {**(noted or {}), OPENAI_CHAT: others} if others else noted
+
+
 def opaque(data: Mapping[str, Json]) -> OpaquePart:
     """Make a part of what only OpenAI's dialect can say."""
     return OpaquePart(provider_metadata={OPENAI_CHAT: data})
 
 
 def _read_part(part: Fields) -> Part:
-    reader = _READERS.get(part.required("type"))
-    return opaque({"part": part.data}) if reader is None else reader(part)
+    kind = part.required("type")
+    reader = _READERS.get(kind)
+    if reader is None:
+        return opaque({"part": part.data})
+    read = reader(part)
+    if isinstance(read, TextPart | ImagePart | FilePart):
+        return read.model_copy(update={"provider_metadata": notes(part, kind, "document_name")})
+    return read
 
 
 def _url(part: Fields, key: str) -> str:
@@ -85,7 +105,6 @@ def _image(part: Fields) -> ImagePart:
         data=data,
         media_type=media_type,
         detail=detail if detail in _DETAILS else None,
-        provider_metadata=metadata(part),
     )
 
 
@@ -133,7 +152,7 @@ def _data_url(url: str) -> tuple[str | None, str | None]:
 
 
 _READERS: Mapping[str, Callable[[Fields], Part]] = {
-    "text": lambda part: TextPart(text=part.required("text"), provider_metadata=metadata(part)),
+    "text": lambda part: TextPart(text=part.required("text")),
     "image_url": _image,
     "input_audio": lambda part: _audio(part.need("input_audio")),
     "file": lambda part: _file(part.need("file")),

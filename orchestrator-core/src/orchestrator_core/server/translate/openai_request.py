@@ -18,7 +18,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
 from orchestrator_core.server.translate.openai_messages import read_messages
-from orchestrator_core.server.translate.openai_parts import metadata
+from orchestrator_core.server.translate.openai_parts import notes
 
 _KNOWN = frozenset(
     (
@@ -131,7 +131,7 @@ def _tool(function: Fields, entry: Fields | None = None) -> Tool:
         description=function.string("description"),
         parameters=None if parameters is None else parameters.data,
         strict=function.boolean("strict"),
-        provider_metadata=None if entry is None else metadata(entry),
+        provider_metadata=None if entry is None else notes(entry, "function"),
     )
 
 

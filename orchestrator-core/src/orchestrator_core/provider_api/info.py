@@ -126,8 +126,8 @@ class ProviderInfo:
         otel_name: `gen_ai.provider.name` of OpenTelemetry's conventions.
         price_id: The provider's id in price tables; None where there is no price.
         prices: Prices of its own, for what the tables do not know or have wrong; the first that fits counts.
-        dialects: Protocols whose `ChatRequest.native_options` it reads, such as `ANTHROPIC_MESSAGES`. For any other, core
-            reports what only the client's protocol can say as dropped.
+        dialects: Protocols whose `ChatRequest.native_options` it reads, such as `ANTHROPIC_MESSAGES`. For any other,
+            core reports what only the client's protocol can say as dropped.
     """
 
     name: str

@@ -34,6 +34,7 @@ EXPOSED_HEADERS: Final = (
     "X-Orchestrator-Attempts",
     "X-Orchestrator-Cost",
     "X-Orchestrator-Dropped",
+    "X-Orchestrator-Estimated",
     "X-Orchestrator-Model",
     "X-Orchestrator-Provider",
     "X-Request-Id",

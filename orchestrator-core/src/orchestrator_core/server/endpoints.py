@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from orchestrator_core.server import documentation
 from orchestrator_core.server.endpoint import Endpoint
-from orchestrator_core.server.routes import connectors, health, openai, orchestrate, sessions, status
+from orchestrator_core.server.routes import connectors, health, messages, openai, orchestrate, sessions, status
 
 ENDPOINTS: Sequence[Endpoint] = (
     *orchestrate.ENDPOINTS,
     *sessions.ENDPOINTS,
     *status.ENDPOINTS,
     *openai.ENDPOINTS,
+    *messages.ENDPOINTS,
     *connectors.ENDPOINTS,
     *health.ENDPOINTS,
     *documentation.ENDPOINTS,

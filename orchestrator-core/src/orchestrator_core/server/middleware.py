@@ -117,6 +117,8 @@ class Middleware:
         headers[hdrs.SERVER] = SERVER_NAME
         if context is not None:
             headers["X-Request-Id"] = context.request_id
+            if context.surface is Surface.ANTHROPIC:
+                headers["request-id"] = context.request_id  # where that API's SDK looks for it
             context.prepared = True
 
     async def _answer(

@@ -1,20 +1,18 @@
-"""Writing an open answer to a client of OpenAI's dialect: its headers, its stream, its end."""
+"""Writing an open answer to the client of an SDK: its headers, its stream, its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
 
 from orchestrator_core.orchestration import Answer, EmbeddingAnswer, TurnAnswer
-from orchestrator_core.provider_api import ChatResponse, Json
-from orchestrator_core.server.context import request_id
+from orchestrator_core.provider_api import ChatEvent, ChatResponse, Json, ServerSentEvent
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_response import encode
-from orchestrator_core.server.translate.openai_stream import ChunkWriter
 
 OpenAnswer: TypeAlias = Answer | TurnAnswer
 
@@ -58,30 +56,41 @@ async def whole(answer: OpenAnswer) -> tuple[ChatResponse, dict[str, str]]:
         await answer.aclose()
 
 
+class StreamTranslator(Protocol):
+    """Turns events into the server-sent events of a dialect, or into their data where they have no names."""
+
+    def add(self, event: ChatEvent) -> Iterator[bytes] | Iterator[ServerSentEvent]:
+        """Yield what an event makes."""
+        ...
+
+    def end(self) -> Iterator[bytes] | Iterator[ServerSentEvent]:
+        """Yield what ends a stream that is complete."""
+        ...
+
+
 async def stream(
-    request: web.Request, answer: OpenAnswer, *, include_usage: bool, headers: Mapping[str, str]
+    request: web.Request, answer: OpenAnswer, translator: StreamTranslator, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Send an answer as server-sent events.
 
     Args:
         request: What is answered.
         answer: The open answer.
-        include_usage: Whether the usage comes in a chunk of its own at the end.
+        translator: Speaks the client's dialect.
         headers: Further headers.
 
     Raises:
         GatewayError: The answer broke off; the middleware says so in the last event.
         asyncio.CancelledError: The client left.
     """
-    chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=include_usage)
     writer = EventWriter(request, {**answer_headers(answer), **headers})
     try:
         async with aclosing(answer.events()) as events:
             async for event in events:
-                for data in chunks.add(event):
-                    await writer.write(data)
-        for data in chunks.end():
-            await writer.write(data)
+                for item in translator.add(event):
+                    await _write(writer, item)
+        for item in translator.end():
+            await _write(writer, item)
     finally:
         await answer.aclose()
     return await writer.close()
@@ -95,6 +104,13 @@ def json_response(body: Json, headers: Mapping[str, str] | None = None) -> web.R
 def raw_response(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return JSON text as it is."""
     return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+async def _write(writer: EventWriter, item: bytes | ServerSentEvent) -> None:
+    if isinstance(item, bytes):
+        await writer.write(item)
+    else:
+        await writer.write(item.data, item.event)
 
 
 def _header(value: str) -> str:

@@ -44,7 +44,7 @@ from orchestrator_core.server.translate.connector import (
 )
 from orchestrator_core.server.translate.openai_embeddings import read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat
-from orchestrator_core.server.translate.openai_stream import DONE
+from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
 from orchestrator_core.server.watch import HEALTH_TIMEOUT
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
     answer = await gateway(request).chat(principal(request), _selection(request, call.model), call)
     if call.stream:
-        return await stream(request, answer, include_usage=True, headers={})
+        chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=True)
+        return await stream(request, answer, chunks, {})
     response, headers = await whole(answer)
     return json_response(chat_answer(response, model=answer.model), headers)
 

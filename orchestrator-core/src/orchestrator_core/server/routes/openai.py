@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     OPENAI_EMBEDDINGS,
-    ChatRequest,
     InvalidRequest,
     Json,
     NotFound,
@@ -27,31 +25,31 @@ from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import (
     gateway,
     principal,
-    provider_key,
     request_id,
     settings,
     strict,
 )
 from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.errors import Surface
-from orchestrator_core.server.idempotency import idempotency_key
-from orchestrator_core.server.query import checked_session_id
 from orchestrator_core.server.routes import openai_schema as schema
 from orchestrator_core.server.routes.answers import (
-    OpenAnswer,
     answer_headers,
     json_response,
     raw_response,
     stream,
     whole,
 )
+from orchestrator_core.server.routes.calls import (
+    SESSION_HEADER,
+    SESSION_PARAMETER,
+    joined_session,
+    open_answer,
+    select,
+)
 from orchestrator_core.server.translate.openai_embeddings import embeddings, encoding, read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat, wants_usage
 from orchestrator_core.server.translate.openai_response import completion
-from orchestrator_core.server.translate.openai_stream import DONE
-from orchestrator_core.server.translate.turns import split_turn
-
-SESSION_HEADER = "X-Session-Id"
+from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -59,12 +57,13 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     body = await read_json(request)
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
     include_usage = wants_usage(body)
-    selection = _selection(request, call.model)
-    session_id = _session_id(request)
-    answer = await _open(request, selection, call, session_id)
+    selection = select(request, call.model)
+    session_id = joined_session(request)
+    answer = await open_answer(request, selection, call, session_id)
     joined = {} if session_id is None else {SESSION_HEADER: session_id}
     if call.stream:
-        return await stream(request, answer, include_usage=include_usage, headers=joined)
+        chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=include_usage)
+        return await stream(request, answer, chunks, joined)
     response, headers = await whole(answer)
     headers |= joined
     if response.native is not None and response.native.dialect == OPENAI_CHAT:
@@ -80,7 +79,7 @@ async def create_embeddings(request: web.Request) -> web.StreamResponse:
     )
     form = encoding(body)
     # Vectors of another model would be of another space: nobody else may answer.
-    selection = replace(_selection(request, call.model), fallbacks=())
+    selection = replace(select(request, call.model), fallbacks=())
     answer = await gateway(request).embed(principal(request), selection, call)
     headers = answer_headers(answer, answer.cost)
     native = answer.response.native
@@ -100,38 +99,6 @@ async def get_model(request: web.Request) -> web.StreamResponse:
     if model is None:
         raise NotFound("There is no such model here; GET /v1/models lists them.", code="model_not_found", param="model")
     return json_response(model)
-
-
-async def _open(request: web.Request, selection: Selection, call: ChatRequest, session_id: str | None) -> OpenAnswer:
-    if session_id is None:
-        return await gateway(request).chat(principal(request), selection, call)
-    system, said = split_turn(call.messages)
-    turn = TurnRequest(
-        selection=selection,
-        messages=said,
-        # The history is the gateway's: the client's own body does not have it.
-        template=replace(call, messages=system, native=None),
-        session_id=session_id,
-        idempotency_key=idempotency_key(request),
-    )
-    try:
-        return await gateway(request).turn(principal(request), turn)
-    except (NotFound, SessionBusy, SessionEnded) as error:
-        # The store knows nothing of headers.
-        error.param = error.param or SESSION_HEADER
-        raise
-
-
-def _session_id(request: web.Request) -> str | None:
-    session_id = request.headers.get(SESSION_HEADER)
-    return None if session_id is None else checked_session_id(session_id, SESSION_HEADER)
-
-
-def _selection(request: web.Request, model: str) -> Selection:
-    if not model:
-        raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
-    provider, name = gateway(request).router.parse_model(model)
-    return Selection(provider=provider, model=name, credential=provider_key(request))
 
 
 def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
@@ -187,14 +154,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             ending=schema.CHAT_STREAM_ENDING,
             mark=DONE.decode(),
         ),
-        parameters=(
-            Parameter(
-                name=SESSION_HEADER,
-                place="header",
-                description="Joins a session: the messages after the last assistant message are its new turn, the "
-                "system messages hold for this turn, and the history is the gateway's.",
-            ),
-        ),
+        parameters=(SESSION_PARAMETER,),
         idempotent=True,
         takes_provider_key=True,
     ),

@@ -1,0 +1,75 @@
+"""What the surfaces of the SDKs share: the choice of a model by its name, and the session that a request may join."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from orchestrator_core.orchestration import Selection, TurnRequest
+from orchestrator_core.provider_api import ChatRequest, InvalidRequest, NotFound, SessionBusy, SessionEnded
+from orchestrator_core.server.context import gateway, principal, provider_key
+from orchestrator_core.server.endpoint import Parameter
+from orchestrator_core.server.idempotency import idempotency_key
+from orchestrator_core.server.query import checked_session_id
+from orchestrator_core.server.routes.answers import OpenAnswer
+from orchestrator_core.server.translate.turns import split_turn
+
+SESSION_HEADER = "X-Session-Id"
+
+SESSION_PARAMETER = Parameter(
+    name=SESSION_HEADER,
+    place="header",
+    description="Joins a session: the messages after the last assistant message are its new turn, the "
+    "system messages hold for this turn, and the history is the gateway's.",
+)
+
+
+def select(request: web.Request, model: str) -> Selection:
+    """Return who is to answer, by the name of a model.
+
+    Raises:
+        InvalidRequest: No model is named.
+        NotFound: The name resolves to nothing.
+    """
+    if not model:
+        raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
+    provider, name = gateway(request).router.parse_model(model)
+    return Selection(provider=provider, model=name, credential=provider_key(request))
+
+
+def joined_session(request: web.Request) -> str | None:
+    """Return the session that a request joins.
+
+    Raises:
+        NotFound: No session can have such an id.
+    """
+    session_id = request.headers.get(SESSION_HEADER)
+    return None if session_id is None else checked_session_id(session_id, SESSION_HEADER)
+
+
+async def open_answer(
+    request: web.Request, selection: Selection, call: ChatRequest, session_id: str | None
+) -> OpenAnswer:
+    """Open a call, or the next turn of a session.
+
+    Raises:
+        GatewayError: No provider answered, or the session cannot take a turn.
+    """
+    if session_id is None:
+        return await gateway(request).chat(principal(request), selection, call)
+    system, said = split_turn(call.messages)
+    turn = TurnRequest(
+        selection=selection,
+        messages=said,
+        # The history is the gateway's: the client's own body does not have it.
+        template=replace(call, messages=system, native=None),
+        session_id=session_id,
+        idempotency_key=idempotency_key(request),
+    )
+    try:
+        return await gateway(request).turn(principal(request), turn)
+    except (NotFound, SessionBusy, SessionEnded) as error:
+        # The store knows nothing of headers.
+        error.param = error.param or SESSION_HEADER
+        raise

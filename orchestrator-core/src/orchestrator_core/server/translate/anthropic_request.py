@@ -43,6 +43,7 @@ _ONLY = (
     "cache_control",
     "container",
     "context_management",
+    "diagnostics",
     "inference_geo",
     "mcp_servers",
     "metadata",

@@ -40,15 +40,20 @@ _READ = frozenset(
     )
 )
 _ONLY = (
+    "billing_policy",
     "cache_control",
+    "compaction",
     "container",
     "context_management",
     "diagnostics",
+    "fallback_credit_token",
+    "fallbacks",
     "inference_geo",
     "mcp_servers",
     "metadata",
     "service_tier",
     "speed",
+    "thread",
 )
 """Parameters of the Messages API that no other dialect has. `top_k` is not one: several vendors have it."""
 

@@ -1,0 +1,68 @@
+"""Embeddings: the vectors of all inputs, in their order."""
+
+from __future__ import annotations
+
+from pydantic_core import to_json
+
+from orchestrator_core.provider_api import (
+    Deadline,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    GatewayError,
+    ProviderAuthFailed,
+)
+from orchestrator_core.testing.bench import Bench
+from orchestrator_core.testing.judge import require
+from orchestrator_core.testing.server import EMBEDDING_USAGE, TEXTS, Reply, vector
+from orchestrator_core.testing.suite import Suite, proves
+
+
+class EmbeddingChecks(Suite):
+    """The hook `embed`."""
+
+    @proves("embeddings")
+    def test_vectors_come_in_the_order_of_their_inputs(self) -> None:
+        """Each input has its vector, wherever the upstream puts it."""
+
+        async def work(bench: Bench) -> None:
+            one, two = await self._embed(bench, TEXTS), await self._embed(bench, TEXTS[::-1])
+            require(isinstance(one, EmbeddingResponse), f"embed gave {type(one).__name__}, not an EmbeddingResponse")
+            require(len(one.vectors) == len(TEXTS), f"{len(TEXTS)} inputs have {len(one.vectors)} vectors")
+            require(
+                [list(found) for found in one.vectors] == [list(found) for found in reversed(two.vectors)],
+                "the order of the vectors is not that of the inputs",
+            )
+            if self.upstream is not None:
+                found = [list(found) for found in one.vectors]
+                require(found == [vector(text) for text in TEXTS], f"the upstream's vectors came out as {found}")
+                require(one.usage in (None, EMBEDDING_USAGE), f"usage is {one.usage}, sent was {EMBEDDING_USAGE}")
+
+        self.run(work)
+
+    @proves("embeddings")
+    def test_errors_of_embeddings_have_their_place_in_the_tree(self) -> None:
+        """A refused key is told, nonsense is an error, and neither shows the key."""
+        status, body = self.fake().error("auth", "KIT-SAID") or (401, {})
+
+        async def work(bench: Bench) -> None:
+            for reply in (Reply(status, to_json(body)), Reply(200, b"{}"), Reply(200, b'{"cut')):
+                bench.server.script.append(reply)
+                try:
+                    await self._embed(bench, TEXTS)
+                except GatewayError as error:
+                    auth = isinstance(error, ProviderAuthFailed)
+                    require(auth or reply.status == 200, f"a refused key is {type(error).__name__}")
+                    require(bench.key is None or bench.key not in f"{error} {error.message}", "the error holds the key")
+                except Exception as error:  # noqa: BLE001 - the author is told of anything else
+                    raise AssertionError(f"{reply.status} {reply.body[:20]!r} raises {error!r}") from error
+                else:
+                    require(False, f"{reply.status} {reply.body[:20]!r} ends like a good answer")
+
+        self.run(work)
+
+    async def _embed(self, bench: Bench, texts: tuple[str, ...]) -> EmbeddingResponse:
+        model = self.embedding_model or self.provider.info.default_embedding_model or "kit-embedding"
+        request = EmbeddingRequest(
+            model=model, input=texts, deadline=Deadline.after(10.0), credential=bench.credential
+        )
+        return await bench.instance.embed(request)

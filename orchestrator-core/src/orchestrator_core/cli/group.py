@@ -15,6 +15,7 @@ from orchestrator_core.cli.usage import Group
 COMMANDS = {
     "chat": "orchestrator_core.cli.chat:chat",
     "keys": "orchestrator_core.cli.keys:keys",
+    "new-provider": "orchestrator_core.cli.new_provider:new_provider",
     "openapi": "orchestrator_core.cli.openapi:openapi",
     "plugins": "orchestrator_core.cli.plugins:plugins",
     "providers": "orchestrator_core.cli.providers:providers",
@@ -25,8 +26,9 @@ COMMANDS = {
 HELP = {
     "chat": "Talk to a model in the terminal.",
     "keys": "Check the keys of the providers.",
+    "new-provider": "Write the package of a new provider.",
     "openapi": "Print the OpenAPI document.",
-    "plugins": "List the installed provider plugins.",
+    "plugins": "List the installed provider plugins, or examine them.",
     "providers": "List the providers and their models.",
     "serve": "Run the gateway.",
 }

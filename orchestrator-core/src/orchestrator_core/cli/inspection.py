@@ -47,14 +47,26 @@ async def key_rows(config: Config) -> Sequence[Mapping[str, Any]]:
 async def plugin_rows(config: Config) -> Sequence[Mapping[str, Any]]:
     """Describe every installed plugin, whatever is wrong with it."""
     found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
-    claims = Counter(name for plugin in found for name in _names(plugin))
     reasons: dict[str, str] = {}
     try:
         async with discovered(config, found) as registry:
             reasons = {plugin.name: plugin.reason for plugin in registry.quarantined}
     except ConfigError:
         pass  # it keeps the gateway from starting, and is said then; here it must not keep the list from being shown
-    return [_plugin_row(plugin, claims, reasons.get(plugin.name)) for plugin in found]
+    return [_plugin_row(plugin, found, reasons.get(plugin.name)) for plugin in found]
+
+
+def claimed_names(plugin: FoundPlugin) -> Sequence[str]:
+    """Return the names by which callers reach a plugin; that of its entry point where it does not load."""
+    return sorted({plugin.cls.info.name, *plugin.cls.info.aliases}) if plugin.cls else [plugin.name]
+
+
+def clashing_names(plugin: FoundPlugin, found: Sequence[FoundPlugin]) -> Sequence[str]:
+    """Return the names of a plugin that another one claims too; one that does not load claims none."""
+    if plugin.cls is None:
+        return []
+    claims = Counter(name for other in found if other.cls for name in claimed_names(other))
+    return [name for name in claimed_names(plugin) if claims[name] > 1]
 
 
 async def _probe(config: Config, provider: Provider) -> None:
@@ -75,8 +87,8 @@ def _provider_row(provider: Provider, *, probed: bool) -> Mapping[str, Any]:
     }
 
 
-def _plugin_row(plugin: FoundPlugin, claims: Mapping[str, int], reason: str | None) -> Mapping[str, Any]:
-    clashes = [name for name in _names(plugin) if claims[name] > 1]
+def _plugin_row(plugin: FoundPlugin, found: Sequence[FoundPlugin], reason: str | None) -> Mapping[str, Any]:
+    clashes = clashing_names(plugin, found)
     fault = plugin.fault or reason
     if fault is not None:
         state = "quarantined"
@@ -93,7 +105,3 @@ def _plugin_row(plugin: FoundPlugin, claims: Mapping[str, int], reason: str | No
         "state": state,
         "reason": fault,
     }
-
-
-def _names(plugin: FoundPlugin) -> Sequence[str]:
-    return sorted({plugin.cls.info.name, *plugin.cls.info.aliases}) if plugin.cls else ()

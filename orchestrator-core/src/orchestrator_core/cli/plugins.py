@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from orchestrator_core.cli.options import config_option, json_option, read_config
 from orchestrator_core.cli.output import show
-from orchestrator_core.cli.usage import Command
+from orchestrator_core.cli.usage import Group
 
 COLUMNS = {
     "name": "Plugin",
@@ -24,11 +26,12 @@ WHOLE = ("name", "distribution", "version", "contract", "state")
 SPARE = ("hooks", "contract", "version", "distribution")
 
 
-@click.command(cls=Command)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @config_option
-def plugins(as_json: bool, config_file: Path | None) -> None:
-    """List the installed provider plugins.
+@click.pass_context
+def plugins(context: click.Context, as_json: bool, config_file: Path | None) -> None:
+    """List the installed provider plugins, or examine them.
 
     Those that cannot be used are listed too, with why. Needs no key, and works even when two plugins claim the
     same name.
@@ -37,12 +40,57 @@ def plugins(as_json: bool, config_file: Path | None) -> None:
     Examples:
       orchestrator plugins
       orchestrator plugins --json | jq '.[] | select(.state != "usable")'
+      orchestrator plugins doctor
 
     Exit codes: 0 every plugin is usable, 1 one is not, 78 wrong configuration.
     """
+    if context.invoked_subcommand is not None:
+        return
     from orchestrator_core.cli.inspection import plugin_rows
 
     rows = asyncio.run(plugin_rows(read_config(config_file)))
     show(rows, title="Plugins", columns=COLUMNS, as_json=as_json, whole=WHOLE, spare=SPARE)
     if any(row["state"] != "usable" for row in rows):
         raise click.exceptions.Exit(1)
+
+
+@plugins.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@config_option
+def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:
+    """Examine the installed plugins, or the one called NAME.
+
+    Says for each why it does not load or what it fails, and what to do: its contract, card, hooks, settings and key
+    formats, what importing it does, and whether its configured keys have the right form. Asks no provider.
+
+    \b
+    Examples:
+      orchestrator plugins doctor
+      orchestrator plugins doctor acme --json
+
+    Exit codes: 0 every plugin is sound, 1 one is not, or none is called NAME, 78 wrong configuration.
+    """
+    from orchestrator_core.cli.doctor import diagnose
+
+    rows = asyncio.run(diagnose(read_config(config_file), name))
+    if name is not None and not any(row["distribution"] for row in rows):
+        raise click.ClickException("No installed plugin has this name: `orchestrator plugins` lists those that are.")
+    if as_json:
+        show(rows, title="", columns={}, as_json=True)
+    else:
+        for line in _report(rows):
+            click.echo(line)
+    if not all(row["sound"] for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _report(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        package = f" ({row['distribution']} {row['version']})" if row["distribution"] else ""
+        count = len(row["problems"])
+        yield f"{row['name']}{package}: " + (f"{count} problem{'s' if count > 1 else ''}" if count else "sound")
+        for found in row["problems"]:
+            yield f"  {found['check']}: {found['problem']}"
+            yield f"    -> {found['cure']}"
+        yield from (f"  note: {note}" for note in row["notes"])

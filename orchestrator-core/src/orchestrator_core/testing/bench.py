@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import io
 import logging
 import ssl
@@ -29,7 +30,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.testing.fake import Asked, FakeUpstream
 from orchestrator_core.testing.judge import fold
-from orchestrator_core.testing.scenes import HELLO
+from orchestrator_core.testing.scenes import HELLO, history
 from orchestrator_core.testing.server import LoopbackServer, Script
 from orchestrator_core.upstream import UpstreamLimits
 from orchestrator_core.upstream.client import PooledClient
@@ -52,11 +53,13 @@ class Heard:
         events: The events.
         error: What was raised instead of an end.
         requests: What reached the upstream.
+        messages: The conversation that was given, as it is after the call.
     """
 
     events: list[ChatEvent] = field(default_factory=list)
     error: Exception | None = None
     requests: Sequence[Asked] = ()
+    messages: Sequence[Message] = ()
 
     @property
     def response(self) -> ChatResponse:
@@ -187,8 +190,17 @@ class Bench:
         )
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """Open a call as core does."""
-        return self.instance.chat(request)
+        """Open a call as core does.
+
+        Raises:
+            AssertionError: The hook gave something else than an async generator.
+        """
+        events: object = self.instance.chat(request)
+        if not isinstance(events, AsyncGenerator):
+            if inspect.iscoroutine(events):
+                events.close()  # Python would warn of it later, far from its cause
+            raise AssertionError(f"chat gave {type(events).__name__}: write `async def` with `yield` in it")
+        return events
 
     async def hear(self, *script: Script, messages: Sequence[Message] = HELLO, **fields: Any) -> Heard:
         """Hold a call to its end.
@@ -200,9 +212,10 @@ class Bench:
         """
         self.server.script.extend(script)
         before = len(self.server.asked)
-        heard = Heard()
+        # A copy, so that a provider which changes a history harms its own call alone.
+        heard = Heard(messages=history(*messages))
         try:
-            async with aclosing(self.chat(self.request(messages, **fields))) as events:
+            async with aclosing(self.chat(self.request(heard.messages, **fields))) as events:
                 async for event in events:
                     heard.events.append(event)
         except Exception as error:  # noqa: BLE001 - the check that asked judges it

@@ -93,25 +93,32 @@ def order_flaw(events: Sequence[ChatEvent], choices: int = 1) -> str | None:
     finished: set[int] = set()
     named: set[tuple[int, int]] = set()
     for event in events[1:]:
-        if not isinstance(event, ChatEvent):
-            return f"{_name(event)} is no ChatEvent"
-        if isinstance(event, Start):
-            return "`Start` came twice"
-        if what := event_flaw(event):
-            return what
-        if isinstance(event, Finish):
-            if event.choice in finished:
-                return f"choice {event.choice} has two `Finish`"
-            finished.add(event.choice)
-        elif event.choice in finished and not isinstance(event, UsageReport | NativeOnly):
-            return f"{_name(event)} of choice {event.choice} came after its `Finish`"
-        elif isinstance(event, ToolCallDelta) and (event.choice, event.index) not in named:
-            if not event.id or not event.name:
-                return f"the first delta of tool call {event.index} lacks its id or its name"
-            named.add((event.choice, event.index))
+        flaw = _place_flaw(event, finished, named)
+        if flaw is not None:
+            return flaw
     if finished != set(range(choices)):
         return f"{len(finished)} of {choices} choices have their `Finish`: each ends with exactly one"
     return None
+
+
+def _place_flaw(event: object, finished: set[int], named: set[tuple[int, int]]) -> str | None:
+    """Return what is wrong with an event after those that have ended choices and named calls, and note it."""
+    if not isinstance(event, ChatEvent):
+        return f"{_name(event)} is no ChatEvent"
+    flaw = event_flaw(event)
+    if isinstance(event, Start):
+        flaw = "`Start` came twice"
+    elif isinstance(event, Finish):
+        if event.choice in finished:
+            flaw = f"choice {event.choice} has two `Finish`"
+        finished.add(event.choice)
+    elif event.choice in finished and not isinstance(event, UsageReport | NativeOnly):
+        flaw = f"{_name(event)} of choice {event.choice} came after its `Finish`"
+    elif isinstance(event, ToolCallDelta) and (event.choice, event.index) not in named:
+        if not event.id or not event.name:
+            flaw = f"the first delta of tool call {event.index} lacks its id or its name"
+        named.add((event.choice, event.index))
+    return flaw
 
 
 def contains(value: Json, wanted: Json) -> bool:

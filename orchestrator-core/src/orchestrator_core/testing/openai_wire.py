@@ -59,7 +59,11 @@ class OpenAIFake(FakeUpstream):
     def stream(self, scene: Scene) -> Iterator[WireEvent]:
         """Return the `chat.completion.chunk`s, usage among them, and `[DONE]`."""
         yield self._chunk(scene, {"role": "assistant", "content": ""})
-        for field, text in ((self.reasoning_field, scene.reasoning), ("content", scene.text), ("refusal", scene.refusal)):
+        for field, text in (
+            (self.reasoning_field, scene.reasoning),
+            ("content", scene.text),
+            ("refusal", scene.refusal),
+        ):
             yield from (self._chunk(scene, {field: piece}) for piece in pieces(text))
         for index, call in enumerate(scene.calls):
             first = {"index": index, **self._call(scene, call)}

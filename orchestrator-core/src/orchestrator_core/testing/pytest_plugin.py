@@ -29,9 +29,9 @@ class _Tally:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note with each check which provider it is about, and what it proves."""
-    suite = getattr(item, "cls", None)
+    suite: type | None = getattr(item, "cls", None)
     info = getattr(getattr(suite, "provider", None), "info", None)
-    if info is None or not hasattr(suite, "setup_method") or not hasattr(suite, "bench"):
+    if suite is None or info is None or not hasattr(suite, "bench"):
         return
     noted = {
         "provider": info.name,

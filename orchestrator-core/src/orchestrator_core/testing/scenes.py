@@ -30,6 +30,9 @@ Fault = Literal[
 content, a wrong key, a key without the right, no money, too many requests, overload, a failure of its own."""
 
 
+TOKENS: Final = Usage(input_tokens=11, output_tokens=7)
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptedCall:
     """A tool call that the model is to make.
@@ -68,13 +71,13 @@ class Scene:
     calls: tuple[ScriptedCall, ...] = ()
     refusal: str = ""
     finish_reason: FinishReason = "stop"
-    usage: Usage = Usage(input_tokens=11, output_tokens=7)
+    usage: Usage = TOKENS
     id: str = "answer-kit-1"
     model: str = "kit-model"
 
 
 HELLO: Final = (text_message("user", "KIT-QUESTION: how are you?"),)
-PLAIN: Final = Scene(text="I am well, thank you. And you?")
+PLAIN: Final = Scene(text="I am well, thanks. And you?")
 UNICODE: Final = Scene(text='Grüße, 世界 \U0001f600\n\t"quoted" \\ back\u2028slash')
 CALLS: Final = Scene(
     calls=(
@@ -123,9 +126,7 @@ FORMAT: Final = ResponseFormat(
         "additionalProperties": False,
     },
 )
-PNG: Final = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 """One transparent pixel."""
 
 

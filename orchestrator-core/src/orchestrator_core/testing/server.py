@@ -134,7 +134,9 @@ class LoopbackServer:
             response = web.StreamResponse(headers={"content-type": kind})
             await response.prepare(request)
             body = pydantic_core.to_json(self.fake.chat(script.scene)) if not streamed else b""
-            frames = [*self.frames(script.scene)[: script.events], script.last] if streamed else [body[: len(body) // 2]]
+            frames = (
+                [*self.frames(script.scene)[: script.events], script.last] if streamed else [body[: len(body) // 2]]
+            )
             for frame in frames:
                 if frame:
                     await response.write(frame)

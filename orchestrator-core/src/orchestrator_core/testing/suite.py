@@ -91,4 +91,10 @@ class Suite:
             async with asyncio.timeout(TIME_LIMIT), self.bench(**changes) as bench:
                 await work(bench)
 
-        asyncio.run(bounded())
+        try:
+            asyncio.run(bounded())
+        except TimeoutError:
+            raise AssertionError(f"the provider did not come to an end within {TIME_LIMIT:g} s") from None
+        except asyncio.CancelledError:
+            message = "the provider cancelled its caller: no timeout or task group may stand around a `yield`"
+            raise AssertionError(message) from None

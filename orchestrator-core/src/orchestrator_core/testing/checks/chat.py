@@ -8,13 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator_core.provider_api import FinishReason, Start, TextDelta, Usage, text_message
+from orchestrator_core.provider_api import (
+    FinishReason,
+    ImagePart,
+    Message,
+    Start,
+    TextDelta,
+    TextPart,
+    Usage,
+    text_message,
+)
 from orchestrator_core.testing.bench import Bench, Heard, within
 from orchestrator_core.testing.judge import contains, expected, order_flaw, require, said
 from orchestrator_core.testing.scenes import FORMAT, HELLO, JSON_ANSWER, PLAIN, PNG, REFUSAL, THOUGHT, UNICODE, Scene
 from orchestrator_core.testing.server import Broken
 from orchestrator_core.testing.suite import Suite, proves
-from orchestrator_core.provider_api import ImagePart, Message, TextPart
 
 PARAMETERS = {
     "temperature": 0.123,
@@ -201,7 +209,9 @@ class ChatChecks(Suite):
                 param = getattr(strict.error, "param", None)
                 refused = type(strict.error).__name__ == "UnsupportedParameter" and param in lost
                 if lost:
-                    require(refused, f"strictly, {name} would be lost, and came {strict.error!r}: pass request.strict on")
+                    require(
+                        refused, f"strictly, {name} would be lost, and came {strict.error!r}: pass request.strict on"
+                    )
                     require(not strict.requests, f"{name} is refused after the request was sent")
                 else:
                     require(strict.error is None, f"strictly, {name} is refused although it is sent otherwise")

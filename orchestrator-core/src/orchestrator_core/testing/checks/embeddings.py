@@ -53,7 +53,7 @@ class EmbeddingChecks(Suite):
                     auth = isinstance(error, ProviderAuthFailed)
                     require(auth or reply.status == 200, f"a refused key is {type(error).__name__}")
                     require(bench.key is None or bench.key not in f"{error} {error.message}", "the error holds the key")
-                except Exception as error:  # noqa: BLE001 - the author is told of anything else
+                except Exception as error:
                     raise AssertionError(f"{reply.status} {reply.body[:20]!r} raises {error!r}") from error
                 else:
                     require(False, f"{reply.status} {reply.body[:20]!r} ends like a good answer")
@@ -62,7 +62,5 @@ class EmbeddingChecks(Suite):
 
     async def _embed(self, bench: Bench, texts: tuple[str, ...]) -> EmbeddingResponse:
         model = self.embedding_model or self.provider.info.default_embedding_model or "kit-embedding"
-        request = EmbeddingRequest(
-            model=model, input=texts, deadline=Deadline.after(10.0), credential=bench.credential
-        )
+        request = EmbeddingRequest(model=model, input=texts, deadline=Deadline.after(10.0), credential=bench.credential)
         return await bench.instance.embed(request)

@@ -79,9 +79,13 @@ class ErrorChecks(Suite):
             require(isinstance(error, wanted), f"{fault} ({status}) is {type(error).__name__}, not {wanted.__name__}")
             require(not heard.events, "`Start` came although the upstream refused: it follows a 2xx")
             if fault in HIDDEN:
-                require("KIT-SAID" not in _shown(error), f"the body of {fault} ({status}) is shown: it may hold secrets")
+                require(
+                    "KIT-SAID" not in _shown(error), f"the body of {fault} ({status}) is shown: it may hold secrets"
+                )
             elif fault == "refused":
-                require("KIT-SAID" in error.message, "what the vendor says of a bad request is not shown: people need it")
+                require(
+                    "KIT-SAID" in error.message, "what the vendor says of a bad request is not shown: people need it"
+                )
 
         self.run(work)
 

@@ -41,7 +41,9 @@ class LifetimeChecks(Suite):
                     await events.aclose()
                     await bench.server.left.wait()
             except TimeoutError:
-                require(False, "the upstream call stays open after aclose: hold it in `async with` inside the generator")
+                require(
+                    False, "the upstream call stays open after aclose: hold it in `async with` inside the generator"
+                )
             except RuntimeError as error:
                 require(False, f"the generator does not close ({error}): yield nothing after GeneratorExit")
 

@@ -51,7 +51,7 @@ BROKEN = history(
     Message(role="assistant", parts=(ToolCallPart(id="cut", name="weather", arguments='{"city": "KIT-CU'),)),
     text_message("user", "KIT-FOUR"),
 )
-"""A conversation with a call without a result, a result without a call, an empty answer, and a call that was cut off."""
+"""A call without a result, a result without a call, an empty answer, and a call that was cut off."""
 
 
 class PortabilityChecks(Suite):
@@ -82,15 +82,19 @@ class PortabilityChecks(Suite):
             lost = {made.subject for made in heard.response.adjustments if made.action != "mapped"}
             require(lost == {"reasoning", "opaque"}, f"reasoning and an opaque part were left out, reported: {lost}")
             strict = await bench.hear(PLAIN, messages=LEFT_BEHIND, strict=True)
-            require(strict.error is None, f"strictly, another provider's parts are left out all the same: {strict.error}")
+            require(
+                strict.error is None, f"strictly, another provider's parts are left out all the same: {strict.error}"
+            )
             clean = await bench.hear(PLAIN, messages=(*HELLO, text_message("assistant", "KIT-YES"), *HELLO))
-            require(not clean.response.adjustments, f"a plain conversation needs no change: {clean.response.adjustments}")
+            require(
+                not clean.response.adjustments, f"a plain conversation needs no change: {clean.response.adjustments}"
+            )
 
         self.run(work)
 
     @proves("chat", "function_calling")
     def test_a_broken_conversation_is_repaired(self) -> None:
-        """Each call is sent with one result and each result with its call; empty answers do not end the conversation."""
+        """Each call is sent with one result, each result with its call; an empty answer does no harm."""
         fake = self.fake()
 
         async def work(bench: Bench) -> None:
@@ -117,10 +121,8 @@ class PortabilityChecks(Suite):
 
         async def work(bench: Bench) -> None:
             for messages in (LEFT_BEHIND, BROKEN):
-                before = [message.model_dump_json() for message in messages]
-                await bench.hear(PLAIN, messages=messages, tools=TOOLS)
-                after = [message.model_dump_json() for message in messages]
-                require(before == after, "the call changed the history: compile into new objects")
+                heard = await bench.hear(PLAIN, messages=messages, tools=TOOLS)
+                require(heard.messages == messages, "the call changed the history: compile into new objects")
 
         self.run(work)
 
@@ -135,7 +137,7 @@ class PortabilityChecks(Suite):
             messages = history(*HELLO, answer, *LEFT_BEHIND[1:])
             again = await bench.hear(PLAIN, messages=messages, reasoning_effort="low")
             text = again.request.raw.decode()
-            if THOUGHT.signature in str(fake.chat(THOUGHT)):
+            if str(THOUGHT.signature) in str(fake.chat(THOUGHT)):
                 require(noted, "the signature of a thought is not kept: put it into provider_metadata")
                 require(str(THOUGHT.signature) in text, "the signature of its own thought is not given back")
             require("KIT-FOREIGN" not in text, "what another provider thought is sent")

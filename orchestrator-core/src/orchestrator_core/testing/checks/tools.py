@@ -152,7 +152,9 @@ class ToolChecks(Suite):
                 messages.append(Message(role="tool", parts=(ToolResultPart(tool_call_id=id_, content="KIT-SUN"),)))
             bodies = [(await bench.hear(PLAIN, messages=messages, tools=TOOLS)).request.body for _ in range(2)]
             calls, results = fake.call_ids(bodies[0])
-            require(len(calls) == 3 and list(calls) == list(results), f"calls {calls} and results {results} do not pair")
+            require(
+                len(calls) == 3 and list(calls) == list(results), f"calls {calls} and results {results} do not pair"
+            )
             require(fake.call_ids(bodies[1]) == (calls, results), "the same ids are mapped differently the second time")
 
         self.run(work)

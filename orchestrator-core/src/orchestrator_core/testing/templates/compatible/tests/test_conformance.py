@@ -1,7 +1,6 @@
 """Acme keeps to the contract. The fake upstream speaks OpenAI's protocol, so there is none to write."""
 
 from orchestrator_acme import AcmeProvider
-
 from orchestrator_core.testing import ProviderConformance
 
 

@@ -2,7 +2,6 @@
 
 from acme_fake import AcmeFake
 from orchestrator_acme import AcmeProvider
-
 from orchestrator_core.testing import ProviderConformance
 
 

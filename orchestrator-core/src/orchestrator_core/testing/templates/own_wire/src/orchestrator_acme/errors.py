@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic_core import from_json
+
 from orchestrator_core.provider_api import (
     ContentBlocked,
     ContextTooLong,
@@ -15,7 +17,6 @@ from orchestrator_core.provider_api import (
     error_for_status,
     retry_after_seconds,
 )
-from pydantic_core import from_json
 
 # What the status alone does not say.
 KINDS: Mapping[str, tuple[type[ProviderError], str]] = {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from pydantic_core import from_json
+
+from orchestrator_acme.errors import error_in_stream
 from orchestrator_core.provider_api import (
     Adjustment,
     ChatEvent,
@@ -21,9 +24,6 @@ from orchestrator_core.provider_api import (
     Usage,
     UsageReport,
 )
-from pydantic_core import from_json
-
-from orchestrator_acme.errors import error_in_stream
 
 ENDS: dict[str, FinishReason] = {
     "done": "stop",
@@ -54,9 +54,7 @@ class AnswerParser:
             for block in answer["content"]:
                 if block["type"] == "call":
                     arguments = json.dumps(block["input"], ensure_ascii=False)
-                    events.append(
-                        ToolCallDelta(index=calls, id=block["id"], name=block["tool"], arguments=arguments)
-                    )
+                    events.append(ToolCallDelta(index=calls, id=block["id"], name=block["tool"], arguments=arguments))
                     calls += 1
                 else:
                     events += self._said(block)

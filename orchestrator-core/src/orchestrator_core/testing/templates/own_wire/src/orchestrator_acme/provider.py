@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from pydantic_core import to_json
+
+from orchestrator_acme.compile import compile_chat, compile_embeddings
+from orchestrator_acme.errors import error_for_answer
+from orchestrator_acme.parse import AnswerParser, parse_embeddings, parse_models
 from orchestrator_core.provider_api import (
     AdjustmentReport,
     ChatEvent,
@@ -22,11 +27,6 @@ from orchestrator_core.provider_api import (
     UpstreamResponse,
     hookimpl,
 )
-from pydantic_core import to_json
-
-from orchestrator_acme.compile import compile_chat, compile_embeddings
-from orchestrator_acme.errors import error_for_answer
-from orchestrator_acme.parse import AnswerParser, parse_embeddings, parse_models
 
 BASE_URL = "https://api.acme.example/v1"
 

@@ -1,0 +1,124 @@
+"""The kit finds what is wrong: each broken provider fails the check that is meant for it; the sound one passes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acme_fake import AcmeFake
+from fake_providers.mutants import MUTANTS
+from orchestrator_acme import AcmeProvider
+from orchestrator_core.provider_api import ProviderHooks
+from orchestrator_core.testing import FakeUpstream, ProviderConformance
+from orchestrator_core.testing.import_work import import_faults
+
+KEY = "acme-" + "a1B2" * 8
+
+
+def faults(provider: type[ProviderHooks], check: str, upstream: type[FakeUpstream] | None = AcmeFake) -> list[str]:
+    """Run a check with all its parameters, as pytest would, and return what it found."""
+    suite = type("Suite", (ProviderConformance,), {"provider": provider, "upstream": upstream, "key": KEY})
+    found = []
+    for parameters in combinations(getattr(suite, check)):
+        instance = suite()
+        try:
+            instance.setup_method(getattr(instance, check))
+            getattr(instance, check)(**parameters)
+        except AssertionError as error:
+            found.append(str(error))
+        except pytest.skip.Exception:
+            continue
+    return found
+
+
+def combinations(check: Any) -> Iterator[Mapping[str, object]]:
+    marks = [mark.args for mark in getattr(check, "pytestmark", ()) if mark.name == "parametrize"]
+    for values in itertools.product(*(values for _, values in marks)):
+        yield dict(zip((name for name, _ in marks), values, strict=True))
+
+
+@pytest.mark.parametrize(("mutant", "checks"), MUTANTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_broken_provider_fails_the_check_that_is_meant_for_it(
+    mutant: type[ProviderHooks], checks: tuple[str, ...]
+) -> None:
+    for check in checks:
+        assert faults(mutant, check), f"{check} does not find {mutant.__doc__ or mutant.__name__}"
+
+
+def test_the_sound_provider_passes_every_check_that_finds_a_broken_one() -> None:
+    every = {check for _, checks in MUTANTS for check in checks}
+    assert {check: faults(AcmeProvider, check) for check in sorted(every)} == {check: [] for check in sorted(every)}
+    assert len(MUTANTS) >= 15
+
+
+def test_every_check_finds_some_broken_provider() -> None:
+    """A check that nothing fails would be a promise that nobody keeps."""
+    checks = {name for name in dir(ProviderConformance) if name.startswith("test_")}
+    elsewhere = {
+        "test_importing_it_does_no_work",  # below
+        "test_what_is_declared_can_be_shown",  # below
+        "test_a_demanded_call_is_made",  # below
+        "test_an_offline_answer_can_be_left",  # below
+        "test_a_refusal_is_told_from_text",  # below
+    }
+    assert checks - {check for _, found in MUTANTS for check in found} == elsewhere
+
+
+OPENS = """
+import socket
+from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
+probe = socket.socket()
+probe.bind(("127.0.0.1", 0))
+probe.close()
+"""
+WRITES = """
+import pathlib, tempfile
+from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
+pathlib.Path(tempfile.gettempdir(), "kit-import-test").write_text("x")
+"""
+STARTS = """
+import threading, time
+from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
+threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+"""
+REACHES = """
+from orchestrator_core.orchestration.fold import Fold
+from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
+"""
+FAILS = "from orchestrator_core.provider_api import ProviderHooks, ProviderInfo, Nothing"
+CLASS = """
+class Imported(ProviderHooks):
+    info = ProviderInfo(name="imported", title="Imported", capabilities=("chat",))
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (OPENS, "socket.bind"),
+        (WRITES, "for writing"),
+        (STARTS, "starts a thread"),
+        (REACHES, "orchestrator_core.orchestration"),
+        (FAILS, "cannot import name 'Nothing'"),
+    ],
+    ids=["opens", "writes", "starts", "reaches", "fails"],
+)
+def test_work_at_import_is_found(head: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kit_imported_plugin.py").write_text(head + CLASS)
+    monkeypatch.syspath_prepend(tmp_path)
+    cls = type("Imported", (), {"__module__": "kit_imported_plugin"})
+
+    assert fault in str(import_faults(cls))  # type: ignore[arg-type]  # only the name of its module is read
+
+
+def test_a_fake_that_cannot_show_what_is_declared_is_named() -> None:
+    class Half(FakeUpstream):
+        chat, stream = AcmeFake.chat, AcmeFake.stream
+
+    assert "error, " not in str(faults(AcmeProvider, "test_what_is_declared_can_be_shown"))
+    [fault] = faults(AcmeProvider, "test_what_is_declared_can_be_shown", Half)
+    assert "Half must have error" in fault

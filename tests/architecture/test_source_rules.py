@@ -13,7 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "orchestrator-core" / "src" / "orchestrator_core"
 PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
-SOURCES = sorted(path for package in (CORE, *PLUGINS) for path in package.rglob("*.py"))
+TEMPLATES = CORE / "testing" / "templates"
+"""Packages of their own, which `new-provider` copies."""
+SOURCES = sorted(
+    path
+    for package in (CORE, *PLUGINS)
+    for path in package.rglob("*.py")
+    if not path.is_relative_to(TEMPLATES)
+)
 PROVIDERS = {
     "anthropic",
     "claude",
@@ -32,7 +39,7 @@ PROVIDERS = {
     "qwen",
     "xai",
 }
-NEUTRAL = ("provider_api", "orchestration", "server", "plugins", "resilience", "upstream", "sessions", "cli")
+NEUTRAL = ("provider_api", "orchestration", "server", "plugins", "resilience", "upstream", "sessions", "cli", "testing")
 REVEALING = {"upstream/client.py", "provider_api/keys.py"}
 MAX_LINES = 400
 EXCEPTION = re.compile(r"# (noqa|type: ignore|pragma: no cover)")

@@ -79,8 +79,11 @@ class LifetimeChecks(Suite):
         async def work(bench: Bench) -> None:
             events = bench.chat(bench.request(stream=True))
             await anext(events)
-            async with within(LEAVE):
-                await events.aclose()
+            try:
+                async with within(LEAVE):
+                    await events.aclose()
+            except (RuntimeError, TimeoutError) as error:
+                raise AssertionError(f"the answer does not close: {error!r}. Yield nothing after GeneratorExit") from error
             leftover = [event async for event in events]
             require(not leftover, f"events come after aclose: {leftover}")
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from acme_fake import AcmeFake
-from fake_providers.mutants import MUTANTS
+from fake_providers.mutants import MUTANTS, NeverCalls, RefusesAsText, SpeaksOpenAI, WillNotStop
 from orchestrator_acme import AcmeProvider
 from orchestrator_core.provider_api import ProviderHooks
-from orchestrator_core.testing import FakeUpstream, ProviderConformance
+from orchestrator_core.testing import FakeUpstream, OpenAIFake, ProviderConformance
 from orchestrator_core.testing.import_work import import_faults
 
 KEY = "acme-" + "a1B2" * 8
@@ -58,14 +58,27 @@ def test_the_sound_provider_passes_every_check_that_finds_a_broken_one() -> None
 def test_every_check_finds_some_broken_provider() -> None:
     """A check that nothing fails would be a promise that nobody keeps."""
     checks = {name for name in dir(ProviderConformance) if name.startswith("test_")}
-    elsewhere = {
-        "test_importing_it_does_no_work",  # below
-        "test_what_is_declared_can_be_shown",  # below
-        "test_a_demanded_call_is_made",  # below
-        "test_an_offline_answer_can_be_left",  # below
-        "test_a_refusal_is_told_from_text",  # below
+    below = {
+        "test_importing_it_does_no_work",
+        "test_what_is_declared_can_be_shown",
+        "test_a_demanded_call_is_made",
+        "test_an_offline_answer_can_be_left",
+        "test_a_refusal_is_told_from_text",
     }
-    assert checks - {check for _, found in MUTANTS for check in found} == elsewhere
+    assert checks - {check for _, found in MUTANTS for check in found} == below
+
+
+def test_a_refusal_that_comes_as_text_is_found() -> None:
+    assert faults(SpeaksOpenAI, "test_a_refusal_is_told_from_text", OpenAIFake) == []
+    assert faults(RefusesAsText, "test_a_refusal_is_told_from_text", OpenAIFake)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "check"),
+    [(NeverCalls, "test_a_demanded_call_is_made"), (WillNotStop, "test_an_offline_answer_can_be_left")],
+)
+def test_faults_of_a_provider_without_an_upstream_are_found(mutant: type[ProviderHooks], check: str) -> None:
+    assert faults(mutant, check, None)
 
 
 OPENS = """

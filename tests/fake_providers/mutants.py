@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from orchestrator_acme import AcmeProvider
 from orchestrator_acme import compile as acme_compile
 from orchestrator_acme import parse as acme_parse
+from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider
 from orchestrator_core.provider_api import (
     AdjustmentReport,
     ChatEvent,
@@ -35,6 +36,7 @@ from orchestrator_core.provider_api import (
     ProviderQuotaExhausted,
     ProviderRateLimited,
     ReasoningDelta,
+    RefusalDelta,
     Start,
     TextDelta,
     ToolCallDelta,
@@ -630,3 +632,37 @@ class AnswersHealthAtOnce(AcmeProvider):
     @hookimpl
     def health(self, request: HealthRequest) -> HealthReport:  # type: ignore[override]  # the fault itself
         return HealthReport(healthy=True)
+
+
+# ---- for the ready fake of OpenAI's protocol, and for providers without an upstream --------------------------------
+
+
+class SpeaksOpenAI(OpenAICompatibleProvider):
+    info = AcmeProvider.info
+    dialect = Dialect(base_url="https://api.acme.example/v1")
+
+
+class RefusesAsText(SpeaksOpenAI):
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> Events:
+        async with aclosing(super().chat(request)) as events:
+            async for event in events:
+                yield TextDelta(text=event.text) if isinstance(event, RefusalDelta) else event
+
+
+class NeverCalls(AcmeProvider):
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> Events:
+        yield Start(model=request.model)
+        yield TextDelta(text="no tools here")
+        yield Finish()
+
+
+class WillNotStop(AcmeProvider):
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> Events:
+        yield Start(model=request.model)
+        try:
+            yield TextDelta(text="and")
+        except GeneratorExit:
+            yield TextDelta(text="another thing")

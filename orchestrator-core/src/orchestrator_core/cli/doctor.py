@@ -32,22 +32,33 @@ async def diagnose(config: Config, name: str | None) -> Sequence[Mapping[str, An
     """
     found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
     meant = [plugin for plugin in found if name is None or name in {plugin.distribution, *claimed_names(plugin)}]
-    rows: list[Mapping[str, Any]] = []
     try:
         async with discovered(config, found) as registry:
-            rows += [await asyncio.to_thread(_row, config, plugin, found, registry) for plugin in meant]
+            return [await asyncio.to_thread(_row, config, plugin, found, registry) for plugin in meant]
     except ConfigError as error:
-        cure = "Change the configuration; the gateway does not start with it."
-        problems = [Finding(CONFIGURATION, problem, cure) for problem in error.problems]
-        rows = [await asyncio.to_thread(_row, config, plugin, found, None) for plugin in meant]
-        rows.append(_made(CONFIGURATION, None, problems, []))
-    return rows
+        # Nobody is made then; made alone, each says what is its own.
+        left, rows = list(error.problems), []
+        for plugin in meant:
+            alone: Registry | None = None
+            own: list[str] = []
+            try:
+                async with discovered(config, [plugin]) as registry:
+                    alone = registry
+            except ConfigError as lone:
+                own = [problem for problem in lone.problems if problem in left]
+            left = [problem for problem in left if problem not in own]
+            rows.append(await asyncio.to_thread(_row, config, plugin, found, alone, own))
+        return [*rows, _made(CONFIGURATION, None, _configuration(left), [])] if left else rows
 
 
 def _row(
-    config: Config, plugin: FoundPlugin, found: Sequence[FoundPlugin], registry: Registry | None
+    config: Config,
+    plugin: FoundPlugin,
+    found: Sequence[FoundPlugin],
+    registry: Registry | None,
+    configuration: Sequence[str] = (),
 ) -> Mapping[str, Any]:
-    problems = [*_loading(plugin), *_clashes(plugin, found)]
+    problems = [*_loading(plugin), *_clashes(plugin, found), *_configuration(configuration)]
     notes: list[str] = []
     if plugin.cls is not None:
         cls = plugin.cls
@@ -85,6 +96,11 @@ def _loading(plugin: FoundPlugin) -> Iterator[Finding]:
         module = _module(plugin)
         shown = f"`python -c 'import {module}'` shows where it fails" if module else "look at its entry point"
         yield Finding("loading", plugin.fault, f"Update it, or, as its author, mend it: {shown}.")
+
+
+def _configuration(problems: Sequence[str]) -> Sequence[Finding]:
+    cure = "Change the configuration; the gateway does not start with it."
+    return [Finding(CONFIGURATION, problem, cure) for problem in problems]
 
 
 def _module(plugin: FoundPlugin) -> str | None:

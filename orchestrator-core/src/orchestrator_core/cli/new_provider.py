@@ -9,12 +9,14 @@ from pathlib import Path
 
 import click
 
+from orchestrator_core.cli.usage import Command
+
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 COMMON, COMPATIBLE, OWN_WIRE = "common", "compatible", "own_wire"
 
 
-@click.command("new-provider")
+@click.command("new-provider", cls=Command)
 @click.argument("name")
 @click.option(
     "--compatible", "kind", flag_value=COMPATIBLE, default=True, help="It speaks OpenAI's protocol. [default]"
@@ -39,9 +41,7 @@ def new_provider(name: str, kind: str, directory: Path | None) -> None:
     Exit codes: 0 written, 1 there is something at that place already, 2 no name for a provider.
     """
     if not NAME.fullmatch(name):
-        raise click.UsageError(
-            f"{name!r} is no name for a provider: use lower-case letters, digits and '-', as in acme."
-        )
+        raise click.UsageError("This is no name for a provider: use lower-case letters, digits and '-', as in acme.")
     target = directory or Path(f"orchestrator-{name}")
     if target.exists() and any(target.iterdir()):
         raise click.ClickException(f"{target} is not empty. Choose another --directory.")

@@ -55,6 +55,19 @@ async def test_of_many_claims_at_once_one_is_given(store: SessionStore) -> None:
     assert sum(isinstance(outcome, RequestInFlight) for outcome in outcomes) == 9
 
 
+async def test_a_claim_that_was_never_settled_is_free_again_after_an_hour(store: SessionStore, clock: Clock) -> None:
+    await store.claim(TENANT, "k", "print")
+    clock.advance(timedelta(minutes=59))
+    with pytest.raises(RequestInFlight):
+        await store.claim(TENANT, "k", "print")
+    clock.advance(timedelta(minutes=2))
+    assert await store.claim(TENANT, "k", "another print") is None
+    with pytest.raises(RequestInFlight):
+        await store.claim(TENANT, "k", "another print")
+    await store.settle(TENANT, "k", REPLY)
+    assert await store.claim(TENANT, "k", "another print") == REPLY
+
+
 async def test_keys_are_kept_for_a_day(store: SessionStore, clock: Clock) -> None:
     await store.claim(TENANT, "k", "print")
     await store.settle(TENANT, "k", REPLY)

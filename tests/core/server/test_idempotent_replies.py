@@ -1,0 +1,132 @@
+"""What a repeated request gets: which replies are kept, and what becomes of them when the store is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_providers.scripted import ScriptedProvider, Step
+from orchestrator_core.provider_api import (
+    ProviderAuthFailed,
+    ProviderRateLimited,
+    ProviderRefused,
+    StorageBusy,
+)
+from orchestrator_core.server import idempotency
+from scripted_gateway import Served, served
+
+CHAT = "/v1/chat/completions"
+BODY = {"model": "scripted/m", "messages": [{"role": "user", "content": "ping"}]}
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Served]:
+    async with served(tmp_path, [ScriptedProvider]) as gateway:
+        yield gateway
+
+
+def asked(gateway: Served) -> int:
+    return len(gateway.plugins["scripted"].requests)
+
+
+async def test_a_key_is_for_one_session(gateway: Served) -> None:
+    one, two = [(await gateway.post("/api/sessions", {})).json["session_id"] for _ in range(2)]
+
+    first = await gateway.post(CHAT, BODY, Idempotency_Key="k", X_Session_Id=one)
+    again = await gateway.post(CHAT, BODY, Idempotency_Key="k", X_Session_Id=one)
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    for other in ({"X_Session_Id": two}, {}):
+        refused = await gateway.post(CHAT, BODY, Idempotency_Key="k", **other)
+        assert (refused.status, refused.json["error"]["code"]) == (422, "idempotency_mismatch")
+    assert asked(gateway) == 1
+
+
+@pytest.mark.parametrize("other", [{"Accept": "text/event-stream"}, {"X_Orchestrator_Strict": "true"}])
+async def test_a_key_is_for_one_way_of_asking(gateway: Served, other: dict[str, str]) -> None:
+    turn = {"message": "a"}
+    assert (await gateway.post("/api/orchestrate", turn, Idempotency_Key="k")).status == 200
+    assert (await gateway.post("/api/orchestrate", turn, Idempotency_Key="k", **other)).status == 422
+    assert (await gateway.post(CHAT, turn, Idempotency_Key="k")).status == 422
+
+
+@pytest.mark.parametrize(
+    ("error", "headers", "status"),
+    [
+        (ProviderRateLimited("slow down", retry_after=10_000.0), {}, 429),
+        (ProviderAuthFailed("wrong key"), {"X_Provider_Key": "a-key-of-the-callers-own"}, 401),
+    ],
+)
+async def test_what_may_go_better_next_time_is_not_kept(
+    gateway: Served, error: Exception, headers: dict[str, str], status: int
+) -> None:
+    script: list[Step] = [error]
+    gateway.plugins["scripted"].scripts.append(script)
+    assert (await gateway.post(CHAT, BODY, Idempotency_Key="k", **headers)).status == status
+    again = await gateway.post(CHAT, BODY, Idempotency_Key="k", **headers)
+    assert (again.status, asked(gateway)) == (200, 2)
+    assert "Idempotency-Replayed" not in again.headers
+
+
+async def test_a_refusal_is_kept(gateway: Served) -> None:
+    gateway.plugins["scripted"].scripts.append([ProviderRefused("bad parameter", param="top_k")])
+    replies = [await gateway.post(CHAT, BODY, Idempotency_Key="k") for _ in range(2)]
+    assert [reply.status for reply in replies] == [400, 400]
+    assert replies[0].body == replies[1].body
+    assert replies[1].headers["Idempotency-Replayed"] == "true"
+    assert asked(gateway) == 1
+
+
+def fail_to_settle(gateway: Served, monkeypatch: pytest.MonkeyPatch, times: int) -> list[float]:
+    """Let the store be busy so many times; return when it was asked."""
+    store = gateway.gateway.store
+    settle, tries = store.settle, list[float]()
+
+    async def busy(*args: Any) -> None:
+        tries.append(time.monotonic())
+        if len(tries) <= times:
+            raise StorageBusy("busy")
+        await settle(*args)
+
+    monkeypatch.setattr(store, "settle", busy)
+    return tries
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_busy_store_costs_nobody_the_answer_and_is_asked_again(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(idempotency, "SETTLE_DELAYS", (0.1, 0.1, 0.1))
+    tries = fail_to_settle(gateway, monkeypatch, times=2)
+    body = {**BODY, "stream": stream}
+
+    first = await gateway.post(CHAT, body, Idempotency_Key="k")
+    assert first.status == 200
+    assert b"pong" in first.body
+    assert (await gateway.post(CHAT, body, Idempotency_Key="k")).status == 409
+    async with asyncio.timeout(5):
+        while len(tries) < 3:
+            await asyncio.sleep(0.01)
+    again = await gateway.post(CHAT, body, Idempotency_Key="k")
+
+    assert (again.status, again.body) == (200, first.body)
+    assert asked(gateway) == 1
+    assert tries[1] - tries[0] >= 0.1
+    assert tries[2] - tries[1] >= 0.1
+
+
+async def test_a_store_that_stays_away_is_asked_so_often_and_no_more(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "SETTLE_DELAYS", (0.01, 0.01))
+    tries = fail_to_settle(gateway, monkeypatch, times=99)
+
+    assert (await gateway.post(CHAT, BODY, Idempotency_Key="k")).status == 200
+    await asyncio.sleep(0.2)
+
+    assert len(tries) == 3
+    assert (await gateway.post(CHAT, BODY, Idempotency_Key="k")).status == 409

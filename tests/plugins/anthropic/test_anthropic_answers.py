@@ -75,7 +75,7 @@ NATIVE = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
 @pytest.fixture
 async def strict() -> AsyncIterator[StrictAnthropic]:
     async with StrictAnthropic() as running:
-        yield running  # type: ignore[misc]  # the base class gives itself
+        yield running
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ GENERATIONS = [
 @pytest.fixture
 async def server() -> AsyncIterator[StrictAnthropic]:
     async with StrictAnthropic() as running:
-        yield running  # type: ignore[misc]  # the base class gives itself
+        yield running
 
 
 def assistant(*parts: Any) -> Message:

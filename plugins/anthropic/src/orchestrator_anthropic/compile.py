@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pydantic_core
 
 from orchestrator_anthropic.messages import Block, Conversation
 from orchestrator_anthropic.models import Traits, traits_of
-from orchestrator_anthropic.thinking import ask_for_thought, limit_sampling, thinks
+from orchestrator_anthropic.thinking import ask_for_thought, config_of, limit_sampling, thinks
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     OPENAI_CHAT,
@@ -110,19 +110,19 @@ class _Compiler:
         self._out = Compiled({})
 
     def compile(self) -> Compiled:
-        request, body = self._request, self._out.body
+        request, body, options = self._request, self._out.body, self._request.native_options
+        own = options.body if options is not None and options.dialect == ANTHROPIC_MESSAGES else None
         conversation = Conversation(
             self._provider_id,
             self._traits,
             self._report,
             tool_name=self._tool_name,
-            connects=bool(request.extra.get("mcp_servers")),
+            connects=bool((request.extra if own is None else own).get("mcp_servers")),
         )
         conversation.compile(request.messages)
         body |= {"model": request.model, "messages": conversation.turns}
-        options = request.native_options
-        if options is not None and options.dialect == ANTHROPIC_MESSAGES:
-            body |= {name: value for name, value in options.body.items() if name not in _NOT_OPTIONS}
+        if own is not None:
+            body |= {name: value for name, value in own.items() if name not in _NOT_OPTIONS}
             body.setdefault("max_tokens", _limit(self._settings, self._traits))
         else:
             self._parameters(conversation)
@@ -166,8 +166,8 @@ class _Compiler:
         for name, value in extra.items():
             if name in _OWN:
                 body[name] = value
-            elif name == "betas":
-                self._out.betas += [str(beta) for beta in value] if isinstance(value, Sequence) else []
+            elif name == "betas" and isinstance(value, str | list):
+                self._out.betas += [value] if isinstance(value, str) else map(str, value)
             elif name in ("user", "metadata") and (user := _user(value)) is not None:
                 body["metadata"] = {"user_id": user}
             elif name == "service_tier" and value in _SERVICE_TIERS:
@@ -248,7 +248,7 @@ class _Compiler:
             return
         if form.type == "json_schema" and self._traits.schemas:
             wanted = {"type": "json_schema", "schema": dict(form.json_schema or {"type": "object"})}
-            body["output_config"] = {**body.get("output_config", {}), "format": wanted}
+            body["output_config"] = {**config_of(body), "format": wanted}
             return
         self._report.downgraded("response_format", "it is asked for in words: this model cannot be held to it")
         words = "Answer with one JSON object, and with nothing before or after it."

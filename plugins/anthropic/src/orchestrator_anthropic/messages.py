@@ -125,9 +125,8 @@ class Conversation:
             elif isinstance(part, OpaquePart):
                 block = self._block_of(part)
                 if block is None or not self._replayable(block, paired):
-                    self._report.omitted(
-                        "opaque", _ONLY_ITS_PROVIDER if block is None else "it has lost its other half"
-                    )
+                    lost = "it has lost its other half, or what it belongs to is not connected"
+                    self._report.omitted("opaque", _ONLY_ITS_PROVIDER if block is None else lost)
                 else:
                     content.append(block)
             elif isinstance(part, ImagePart | FilePart):
@@ -141,6 +140,8 @@ class Conversation:
         if content:
             self._flush()
             self._add("assistant", content)
+        else:
+            self._report.mapped("message", "an empty assistant message says nothing and is left out")
         if results:
             self._add("user", results)
 

@@ -100,13 +100,14 @@ class AnthropicProvider(ProviderHooks):
         compiled = compile_chat(request, self.context.settings, self.context.provider_id, report)
         body = compiled.body
         native = request.native is not None and request.native.dialect == ANTHROPIC_MESSAGES
+        # Only its own tools make Anthropic pause; a client of its dialect sees to it by itself.
+        pauses = body.get("mcp_servers") or any("input_schema" not in tool for tool in body.get("tools") or ())
         parser = MessageParser(
             self.context.provider_id,
             native=native,
             adjustments=tuple(report.adjustments),
             names=compiled.names,
-            # Only its own tools make Anthropic pause; a client of its dialect sees to it by itself.
-            resumes=not native and any("input_schema" not in tool for tool in body.get("tools") or ()),
+            resumes=not native and bool(pauses),
         )
         headers = self._headers(request, compiled.betas)
         ask = self._streamed if request.stream else self._whole

@@ -22,6 +22,12 @@ def thinks(body: dict[str, Json]) -> bool:
     return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
 
 
+def config_of(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the `output_config` that the caller wrote, or an empty one."""
+    config = body.get("output_config")
+    return config if isinstance(config, dict) else {}
+
+
 def ask_for_thought(
     effort: str | None, body: dict[str, Any], traits: Traits, report: AdjustmentReport, *, resumes: bool
 ) -> None:
@@ -75,7 +81,7 @@ def _set_effort(effort: str, body: dict[str, Any], traits: Traits, report: Adjus
     known = effort if effort in traits.efforts else _NEAREST.get(effort, "high")
     if known != effort:
         report.downgraded("reasoning_effort", f"the nearest that this model knows is {known}")
-    body["output_config"] = {"effort": known, **body.get("output_config", {})}
+    body["output_config"] = {"effort": known, **config_of(body)}
 
 
 def limit_sampling(body: dict[str, Any], traits: Traits, report: AdjustmentReport) -> None:

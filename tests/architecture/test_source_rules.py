@@ -16,10 +16,7 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 TEMPLATES = CORE / "testing" / "templates"
 """Packages of their own, which `new-provider` copies."""
 SOURCES = sorted(
-    path
-    for package in (CORE, *PLUGINS)
-    for path in package.rglob("*.py")
-    if not path.is_relative_to(TEMPLATES)
+    path for package in (CORE, *PLUGINS) for path in package.rglob("*.py") if not path.is_relative_to(TEMPLATES)
 )
 PROVIDERS = {
     "anthropic",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import math
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pydantic_core
 
 from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.errors import error_in_answer
+from orchestrator_core.openai_compatible.usage import count
 from orchestrator_core.provider_api import (
     OPENAI_EMBEDDINGS,
     AdjustmentReport,
@@ -96,7 +98,7 @@ def join(parts: Sequence[EmbeddingResponse]) -> EmbeddingResponse:
 
 def _vector(wire: Json) -> Sequence[float]:
     if isinstance(wire, list) and wire:
-        if all(type(number) is float or type(number) is int for number in wire):
+        if all(type(number) is float or type(number) is int for number in wire) and _finite(wire):
             return wire
     elif isinstance(wire, str) and wire:
         try:
@@ -105,12 +107,21 @@ def _vector(wire: Json) -> Sequence[float]:
             raise ProviderBadResponse("The provider's vectors are no base64 of 32-bit floats.") from None
         if sys.byteorder == "big":
             numbers.byteswap()
-        return numbers.tolist()
-    raise ProviderBadResponse("The provider's vectors are no lists of numbers.")
+        if _finite(numbers):
+            return numbers.tolist()
+    raise ProviderBadResponse("The provider's vectors are no lists of finite numbers.")
+
+
+def _finite(numbers: Iterable[float]) -> bool:
+    """Say whether JSON and 64-bit floats have room for all of them: `1e999` is JSON, and no number."""
+    try:
+        return all(map(math.isfinite, numbers))
+    except OverflowError:  # an integer beyond the largest float
+        return False
 
 
 def _usage(wire: Json) -> Usage | None:
     if not isinstance(wire, Mapping):
         return None
-    tokens = wire.get("prompt_tokens") or wire.get("total_tokens")
-    return Usage(input_tokens=tokens) if type(tokens) is int else None
+    tokens = count(wire, "prompt_tokens") or count(wire, "total_tokens")
+    return Usage(input_tokens=tokens) if tokens else None

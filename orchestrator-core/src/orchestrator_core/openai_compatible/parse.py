@@ -46,6 +46,9 @@ _REASONS: Mapping[str, FinishReason] = {
     "function_call": "tool_calls",
     "model_length": "length",  # Mistral: the context window is full
 }
+_LATEST = 253402300799
+"""The end of the year 9999; a time after it is a fault, and no date."""
+
 _WRONG_SHAPE = "The provider's answer does not have the shape of its protocol."
 
 
@@ -169,7 +172,7 @@ class AnswerParser:
             Start(
                 id=id_ if type(id_) is str else None,
                 model=model if type(model) is str else None,
-                created=created if type(created) is int else None,
+                created=created if type(created) is int and 0 < created <= _LATEST else None,
                 adjustments=self._adjustments,
             )
         )

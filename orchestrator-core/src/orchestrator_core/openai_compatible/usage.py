@@ -21,19 +21,19 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> 
             (`num_cached_tokens`) and Moonshot (`cached_tokens`) put them.
         reasoning_outside: What holds where there is no total.
     """
-    prompt = _count(wire, "prompt_tokens")
-    completion = _count(wire, "completion_tokens")
+    prompt = count(wire, "prompt_tokens")
+    completion = count(wire, "completion_tokens")
     details = wire.get("prompt_tokens_details") or {}
     cached = (
-        _count(details, "cached_tokens")
-        or _count(wire, "prompt_cache_hit_tokens")
-        or _count(wire, "num_cached_tokens")
-        or _count(wire, "cached_tokens")
+        count(details, "cached_tokens")
+        or count(wire, "prompt_cache_hit_tokens")
+        or count(wire, "num_cached_tokens")
+        or count(wire, "cached_tokens")
     )
     cached = min(cached, prompt)
-    written = min(_count(details, "cache_write_tokens"), prompt - cached)
-    reasoning = _count(wire.get("completion_tokens_details") or {}, "reasoning_tokens")
-    total = _count(wire, "total_tokens")
+    written = min(count(details, "cache_write_tokens"), prompt - cached)
+    reasoning = count(wire.get("completion_tokens_details") or {}, "reasoning_tokens")
+    total = count(wire, "total_tokens")
     outside = total == prompt + completion + reasoning if total else reasoning_outside
     if not outside:
         reasoning = min(reasoning, completion)
@@ -50,7 +50,7 @@ def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] 
     """
     details = wire.get("prompt_tokens_details") or {}
     cached, output = usage.cached_input_tokens, usage.total_output
-    if _count(details, "cached_tokens") == cached and _count(wire, "completion_tokens") == output:
+    if count(details, "cached_tokens") == cached and count(wire, "completion_tokens") == output:
         return None
     return {
         **wire,
@@ -60,6 +60,7 @@ def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] 
     }
 
 
-def _count(wire: Mapping[str, Json], name: str) -> int:
+def count(wire: Mapping[str, Json], name: str) -> int:
+    """Return a number of a `usage` object; 0 where it is missing or cannot be one."""
     value = wire.get(name)
     return value if type(value) is int and 0 < value <= _MOST else 0

@@ -1,0 +1,143 @@
+"""What clients read of streams that came framed in every way that the format allows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import AsyncOpenAI
+
+from fake_providers.scripted import ScriptedProvider
+from fake_upstreams.behaviours import TEXT
+from fake_upstreams.misbehaving import MisbehavingUpstream
+from orchestrator_core.provider_api import Finish, Start, TextDelta
+from orchestrator_core.server.sse import EventWriter
+from orchestrator_openai import OpenAIProvider
+from scripted_gateway import Reply, Served, served
+
+FRAMINGS = (
+    "ok",
+    "sse-multiline",
+    "sse-crlf",
+    "sse-cr",
+    "sse-comments",
+    "sse-fields",
+    "sse-nospace",
+    "sse-bom",
+    "sse-split-utf8",
+    "sse-one-segment",
+)
+USER = {"role": "user", "content": "ping"}
+KEY = "sk-proj-" + "Ab1" * 20
+
+
+@pytest.fixture(params=FRAMINGS)
+async def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Served]:
+    async with MisbehavingUpstream() as upstream:
+        environ = {
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_BASE_URL": upstream.base_url(request.param),
+            "MONITORING_ENABLED": "false",
+        }
+        async with served(tmp_path, [OpenAIProvider], environ) as gateway:
+            yield gateway
+
+
+def strictly_read(reply: Reply) -> list[tuple[str | None, str]]:
+    """Read a stream as the format's strictest reader: names and data of the events; anything unexpected fails."""
+    assert reply.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert reply.headers["X-Accel-Buffering"] == "no"
+    assert reply.headers["Cache-Control"] == "no-store"
+    text = reply.body.decode()
+    assert "\r" not in text
+    assert text.endswith("\n\n")
+    found = []
+    for block in text.removesuffix("\n\n").split("\n\n"):
+        lines = block.split("\n")
+        name = lines.pop(0).removeprefix("event: ") if lines[0].startswith("event: ") else None
+        assert lines
+        assert all(line.startswith("data: ") for line in lines), block
+        found.append((name, "\n".join(line.removeprefix("data: ") for line in lines)))
+    return found
+
+
+async def test_the_sdk_reads_the_text(gateway: Served) -> None:
+    async with AsyncOpenAI(api_key="x", base_url=f"{gateway.url}/v1", max_retries=0) as client:
+        stream = await client.chat.completions.create(model="openai/m", messages=[USER], stream=True)  # type: ignore[call-overload]  # the SDK's types want literals
+        text, ends = "", []
+        async for chunk in stream:
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                ends += [choice.finish_reason] * bool(choice.finish_reason)
+    assert (text, ends) == (TEXT, ["stop"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"model": "openai/m", "messages": [USER], "stream": True}),
+        ("/api/v1/openai/chat", {"model": "m", "messages": [USER], "stream": True}),
+    ],
+)
+async def test_a_strict_reader_reads_the_text(gateway: Served, path: str, body: dict[str, Any]) -> None:
+    events = strictly_read(await gateway.post(path, body))
+    assert {name for name, _ in events} == {None}
+    assert events[-1][1] == "[DONE]"
+    chunks = [json.loads(data) for _, data in events[:-1]]
+    assert "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]) == TEXT
+
+
+async def test_a_strict_reader_reads_a_turn(gateway: Served) -> None:
+    body = {"message": "ping", "agent_config": {"provider": "openai", "model": "m"}, "stream": True}
+    events = [(name, json.loads(data)) for name, data in strictly_read(await gateway.post("/api/orchestrate", body))]
+    assert "".join(data["text"] for name, data in events if name == "text") == TEXT
+    assert events[-1][0] == "done"
+    assert events[-1][1]["response"] == TEXT
+
+
+async def stored_states(gateway: Served) -> set[str | None]:
+    """Return how the turns of the newest session ended."""
+    session = (await gateway.gateway.store.list_sessions("default", limit=1)).items[0]
+    history = await gateway.gateway.store.history("default", session.id, limit=10)
+    return {message.turn_state for message in history.items}
+
+
+async def test_a_client_that_never_reads_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EventWriter.__init__.__kwdefaults__, "timeout", 0.3)
+    loop = asyncio.get_running_loop()
+    async with served(tmp_path, [ScriptedProvider]) as gateway:
+        plugin = gateway.plugins["scripted"]
+        plugin.scripts.append([Start(), *[TextDelta(text="x" * 65_536)] * 600, Finish()])
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, ("127.0.0.1", int(gateway.url.rpartition(":")[2])))
+            body = json.dumps({"message": "ping", "stream": True}).encode()
+            lines = ("POST /api/orchestrate HTTP/1.1", "Host: a", "Content-Type: application/json")
+            head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", ""))
+            await loop.sock_sendall(deaf, head.encode() + body)
+
+            async with asyncio.timeout(10):
+                while not plugin.requests or plugin.open:
+                    await asyncio.sleep(0.02)
+                while "pending" in (states := await stored_states(gateway)):
+                    await asyncio.sleep(0.02)
+            assert states == {"client_closed"}
+            assert b"event: done" not in await rest_of(deaf)
+        assert (await gateway.post("/api/orchestrate", {"message": "ping"})).status == 200
+
+
+async def rest_of(client: socket.socket) -> bytes:
+    """Read to the end of the connection, which must come."""
+    received = b""
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionResetError):
+            while data := await asyncio.get_running_loop().sock_recv(client, 1 << 20):
+                received += data
+    return received

@@ -30,7 +30,7 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS
-from orchestrator_core.telemetry.cost import price
+from orchestrator_core.telemetry.cost import Prices
 from orchestrator_core.telemetry.metrics import Metrics
 from stores import sqlite_store
 
@@ -83,7 +83,7 @@ async def metered(tmp_path: Path) -> AsyncIterator[Metered]:
 
 
 def has_price(row: Mapping[str, Any]) -> None:
-    expected = price(Priced.info, MODEL, USED)
+    expected = Prices().price("priced", Priced.info, MODEL, USED)
     assert expected is not None
     assert expected.usd > 0
     assert [row[column] for column in COLUMNS] == [100, 20, 0, 30, 5]

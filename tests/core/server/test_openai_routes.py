@@ -26,6 +26,7 @@ from orchestrator_core.provider_api import (
     ProviderFailed,
     ProviderInfo,
     ProviderRefused,
+    ReasoningDelta,
     Start,
     TextDelta,
     ToolCallDelta,
@@ -148,6 +149,31 @@ async def test_a_stream_is_translated(gateway: Served) -> None:
     assert reply.events[-1] == b"[DONE]"
     assert "".join(c["choices"][0]["delta"].get("content", "") for c in reply.chunks[:-1]) == "pong"
     assert reply.chunks[-1]["usage"]["total_tokens"] == 5
+
+
+async def test_what_a_provider_of_another_dialect_says_arrives_in_both_forms(gateway: Served) -> None:
+    script: list[Step] = [
+        Start(id="i", adjustments=[Adjustment("seed", "dropped", "r"), Adjustment("image", "downgraded", "r")]),
+        ReasoningDelta(text="hm", provider_metadata={"acme": {"signature": "s"}}),
+        TextDelta(text="a"),
+        UsageReport(usage=Usage(3, 2, 1, 5, 4)),
+        Finish(),
+    ]
+    gateway.plugins["scripted"].scripts.extend([script, script])
+    whole = await gateway.post(PATH, ask())
+    message = whole.json["choices"][0]["message"]
+    streamed = await gateway.post(PATH, ask(stream=True, stream_options={"include_usage": True}))
+    deltas = [chunk["choices"][0]["delta"] for chunk in streamed.chunks if chunk["choices"]]
+    for reply, said, usage in (
+        (whole, message, whole.json["usage"]),
+        (streamed, deltas[1], streamed.chunks[-1]["usage"]),
+    ):
+        assert reply.headers["x-orchestrator-dropped"] == "seed, image"
+        assert said["reasoning_content"] == "hm"
+        assert said["reasoning_details"][0]["extra_content"] == {"acme": {"signature": "s"}}
+        assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (6, 9, 15)
+        assert usage["prompt_tokens_details"]["cached_tokens"] == 2
+        assert usage["completion_tokens_details"]["reasoning_tokens"] == 4
 
 
 async def test_an_error_before_the_first_content_has_a_status(gateway: Served) -> None:

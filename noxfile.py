@@ -61,6 +61,9 @@ def typing(session: nox.Session) -> None:
     """Check the types of every source, strictly, and of the file that plays a user of the contract."""
     install(session, "typing")
     session.run("mypy", *(f"{path}/src" for path in DISTRIBUTIONS), "tests/typing", "docs/tutorial")
+    for kind in ("compatible", "own_wire"):  # two packages of one name, so each alone
+        template = f"{CORE}/src/orchestrator_core/testing/templates/{kind}/src"
+        session.run("mypy", "-p", "orchestrator_acme", env={"MYPYPATH": template})
 
 
 @nox.session
@@ -95,6 +98,16 @@ def packaging(session: nox.Session) -> None:
     wheels = [str(wheel) for name in ("core", "echo") for wheel in target.glob(f"orchestrator_{name}-*.whl")]
     session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
     session.run(python, DEMO, external=True)
+
+
+@nox.session
+def newcomer(session: nox.Session) -> None:
+    """Make a provider with `new-provider`, and take it from its wheel to a conformant answer beside core's."""
+    session.install("build>=1.3", "pytest>=9")
+    target = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(target), CORE, silent=True)
+    session.run("python", "tests/new_provider_evidence.py", *map(str, target.glob("*.whl")))
 
 
 @nox.session(default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,39 @@ def test_the_provider_of_the_tutorial_answers(orchestrator: RunCommand, acme: st
     done = orchestrator("chat", "--provider", "acme", said="Hello, Acme\n", PYTHONPATH=acme, ACME_API_KEY=KEY)
     assert done.stdout == "emcA ,olleH\n", done.stderr
     assert "acme/backwards-1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "row"),
+    [
+        ("", "", ["structured_output", "yes", "yes, by 1 checks"]),
+        ('"chat",', '"chat", "vision",', ["vision", "yes", "yes, by 1 checks"]),
+        (
+            'example/v1")',
+            'example/v1", refused=(Refused(parameters={"response_format": None}),))',
+            ["structured_output", "yes", "NO: test_a_schema_reaches_the_upstream"],
+        ),
+    ],
+    ids=["as it stands", "with vision", "without schemas"],
+)
+def test_the_generated_provider_is_proven_as_the_tutorial_says(
+    orchestrator: RunCommand, tmp_path: Path, before: str, after: str, row: list[str]
+) -> None:
+    assert orchestrator("new-provider", "acme").returncode == 0
+    package = tmp_path / "orchestrator-acme"
+    source = package / "src" / "orchestrator_acme" / "provider.py"
+    code = source.read_text().replace(before, after) if before else source.read_text()
+    source.write_text(code.replace("import Dialect, OpenAI", "import Dialect, Refused, OpenAI"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:asyncio", "-q", "-k", "schema or images"],
+        cwd=package,
+        env={**inherited_environment(), "PYTHONPATH": os.pathsep.join([str(package / "src"), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert row in [line.split(maxsplit=2) for line in done.stdout.splitlines()], done.stdout
 
 
 def test_the_provider_of_the_tutorial_checks_its_key(orchestrator: RunCommand, acme: str) -> None:

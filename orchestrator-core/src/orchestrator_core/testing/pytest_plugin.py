@@ -39,8 +39,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         "contract": info.contract_version,
         "declared": list(info.capabilities),
         "proves": list(getattr(getattr(item, "function", None), "proves", ())),
+        "provable": sorted({name for check in _defined(suite) for name in getattr(check, "proves", ())}),
     }
     item.user_properties.append((PROPERTY, noted))
+
+
+def _defined(suite: type) -> Iterator[object]:
+    """Yield what a class and its bases define."""
+    return (value for kind in suite.__mro__ for value in vars(kind).values())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -61,7 +67,7 @@ def _count(tallies: dict[str, _Tally], noted: Mapping[str, Any], outcome: str, c
     title = f"conformance of {noted['provider']} ({noted['suite']}), contract {noted['contract']}"
     tally = tallies.setdefault(title, _Tally(title, tuple(noted["declared"])))
     tally.outcomes[outcome] += 1
-    tally.checked.update(noted["proves"])
+    tally.checked.update(noted["provable"])
     for capability in noted["proves"]:
         if outcome == "passed":
             tally.proven[capability] += 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from typing import Protocol
 
 import pydantic_core
 
 from orchestrator_core.openai_compatible.errors import error_for_answer, error_in_answer
-from orchestrator_core.openai_compatible.parse import AnswerParser
 from orchestrator_core.provider_api import (
     ChatEvent,
     Deadline,
@@ -18,6 +18,22 @@ from orchestrator_core.provider_api import (
     Secret,
     UpstreamClient,
 )
+
+
+class Parser(Protocol):
+    """Turns one answer into events, see `AnswerParser`."""
+
+    def body(self, data: bytes) -> list[ChatEvent]:
+        """Return the events of a whole answer."""
+        ...
+
+    def chunk(self, data: bytes, event: str | None = None) -> list[ChatEvent]:
+        """Return the events of one server-sent event."""
+        ...
+
+    def complete(self, *, closed: bool) -> bool:
+        """Say whether the answer has its end."""
+        ...
 
 
 def check_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> None:
@@ -39,7 +55,7 @@ async def whole_chat(
     client: UpstreamClient,
     url: str,
     body: bytes,
-    parser: AnswerParser,
+    parser: Parser,
     *,
     deadline: Deadline,
     credential: Secret | None,
@@ -61,7 +77,7 @@ async def stream_chat(
     client: UpstreamClient,
     url: str,
     body: bytes,
-    parser: AnswerParser,
+    parser: Parser,
     *,
     deadline: Deadline,
     credential: Secret | None,

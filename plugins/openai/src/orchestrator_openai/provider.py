@@ -1,10 +1,30 @@
-"""OpenAI: the protocol itself, so nearly everything here is data."""
+"""OpenAI: the protocol itself, so nearly everything here is data; and which requests go to the Responses API."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Literal
+
+import pydantic_core
+
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Refused
-from orchestrator_core.provider_api import KeyFormat, ProviderInfo
+from orchestrator_core.openai_compatible.stream import stream_chat, whole_chat
+from orchestrator_core.provider_api import (
+    AdjustmentReport,
+    ChatEvent,
+    ChatRequest,
+    KeyFormat,
+    ProviderContext,
+    ProviderInfo,
+    ProviderRefused,
+    ProviderSettings,
+    hookimpl,
+)
 from orchestrator_openai.models import MODELS
+from orchestrator_openai.responses_request import compile_responses
+from orchestrator_openai.responses_stream import ResponseStreamReader
 
 # Fine-tuned models keep the name of their base: `ft:o4-mini:...`.
 REASONING_MODELS = r"(ft:)?(o\d|gpt-([5-9]|\d\d)).*"
@@ -13,10 +33,25 @@ REASONING_MODELS = r"(ft:)?(o\d|gpt-([5-9]|\d\d)).*"
 # the effort, which OpenAI itself must judge.
 FIXED_SAMPLING = r"(ft:)?(o\d.*|gpt-5(-mini|-nano|-pro|-codex)?(-\d{4}-\d\d-\d\d)?(:.*)?)"
 
+# https://developers.openai.com/api/docs/guides/reasoning: "Function tools with reasoning_effort are not supported for
+# gpt-5.6-terra in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+REASONS_WITH_TOOLS_BY_RESPONSES = r"(ft:)?gpt-(5\.[6-9]|[6-9]|\d\d).*"
+
+
+class OpenAISettings(ProviderSettings):
+    """The operator's settings.
+
+    Attributes:
+        responses: Which chats go to the Responses API: those that Chat Completions refuses, none, or all.
+    """
+
+    responses: Literal["auto", "never", "always"] = "auto"
+
 
 class OpenAIProvider(OpenAICompatibleProvider):
-    """OpenAI's Chat Completions, embeddings and models."""
+    """OpenAI's Chat Completions, embeddings and models, and its Responses API where a chat needs it."""
 
+    settings_model = OpenAISettings
     info = ProviderInfo(
         name="openai",
         title="OpenAI",
@@ -65,3 +100,64 @@ class OpenAIProvider(OpenAICompatibleProvider):
         ),
         refusal_field=True,
     )
+
+    def __init__(self, context: ProviderContext) -> None:
+        super().__init__(context)
+        settings = context.settings
+        self._responses = settings.responses if isinstance(settings, OpenAISettings) else "auto"
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Answer a conversation, see `ProviderHooks.chat`.
+
+        What OpenAI refuses on Chat Completions and tells to send to the Responses API is sent there.
+        """
+        refusal: ProviderRefused | None = None
+        if not self._by_responses(request):
+            started = False
+            try:
+                async with aclosing(super().chat(request)) as events:
+                    async for event in events:
+                        started = True
+                        yield event
+                return
+            except ProviderRefused as error:
+                if started or self._responses == "never" or "v1/responses" not in error.message:
+                    raise
+                refusal = error
+        try:
+            async with aclosing(self._ask_responses(request)) as events:
+                async for event in events:
+                    yield event
+        except ProviderRefused as error:
+            if refusal is not None and error.upstream_status == 404:  # a server without the Responses API
+                raise refusal from None
+            self._hint(error, request.model)
+            raise
+
+    def _by_responses(self, request: ChatRequest) -> bool:
+        if self._responses != "auto":
+            return self._responses == "always"
+        reasons = request.reasoning_effort not in (None, "none")
+        return bool(reasons and request.tools and re.fullmatch(REASONS_WITH_TOOLS_BY_RESPONSES, request.model))
+
+    def _ask_responses(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        report = AdjustmentReport(strict=request.strict)
+        body = compile_responses(
+            request,
+            self.dialect,
+            provider_id=self.context.provider_id,
+            settings=self.context.settings,
+            report=report,
+        )
+        ask = stream_chat if request.stream else whole_chat
+        return ask(
+            self.context.client,
+            f"{self.base_url}/responses",
+            pydantic_core.to_json(body),
+            ResponseStreamReader(self.context.provider_id, adjustments=tuple(report.adjustments)),
+            deadline=request.deadline,
+            credential=request.credential,
+            headers=self.dialect.headers,
+            clock=self.context.clock,
+        )

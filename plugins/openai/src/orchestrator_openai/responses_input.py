@@ -1,0 +1,177 @@
+"""The canonical conversation as the `input` of `POST /responses`: messages, calls, results and thoughts, as items.
+
+No item carries an id: an item that does is looked up or checked against its neighbours (recording
+`openai-error-ea3a218b03`: "provided without its required following item"), and nothing is kept at OpenAI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from orchestrator_core.openai_compatible import Dialect
+from orchestrator_core.openai_compatible.messages import NO_RESULT, MessageCompiler
+from orchestrator_core.provider_api import (
+    AdjustmentReport,
+    FilePart,
+    ImagePart,
+    Json,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+
+ITEM: Final = "item"
+"""Metadata of an opaque part: the item as it came."""
+
+
+class InputCompiler:
+    """Compiles one conversation.
+
+    Calls and results are kept side by side as for Chat Completions, see `MessageCompiler`.
+
+    Args:
+        dialect: OpenAI's dialect of Chat Completions.
+        provider_id: The provider instance, whose own metadata is given back.
+        report: Notes what had to change.
+    """
+
+    def __init__(self, dialect: Dialect, provider_id: str, report: AdjustmentReport) -> None:
+        self._provider_id = provider_id
+        self._report = report
+        # One id for one call on both ways, as a conversation may change between them.
+        self._call_id = MessageCompiler(dialect, provider_id, report).call_id
+
+    def compile(self, messages: Sequence[Message]) -> list[dict[str, Json]]:
+        """Return the input items.
+
+        Raises:
+            UnsupportedParameter: Something would get lost, and the caller is strict.
+        """
+        items: list[dict[str, Json]] = []
+        called: set[str] = set()
+        for position, message in enumerate(messages):
+            if message.name:
+                self._report.dropped("name", "the Responses API takes no names of authors")
+            if message.role == "assistant":
+                self._assistant(message, items)
+                called = {call.id for call in message.tool_calls}
+                if called:
+                    self._results(message, _results_after(messages, position), items)
+            elif message.role == "tool":
+                for part in message.parts:
+                    if isinstance(part, ToolResultPart) and part.tool_call_id not in called:
+                        self._report.dropped("tool_result", f"no call has the id {part.tool_call_id}")
+            elif content := [item for part in message.parts if (item := self._content(part))]:
+                items.append({"role": message.role, "content": content})
+        return items
+
+    def _assistant(self, message: Message, items: list[dict[str, Json]]) -> None:
+        before = len(items)
+        thoughts: list[dict[str, Json]] = []
+        for part in message.parts:
+            if isinstance(part, ReasoningPart):
+                thoughts += self._thought(part)
+                continue
+            item = self._item(part)
+            if item is not None:
+                items += [*thoughts, item]
+                thoughts = []
+        if thoughts:
+            self._report.omitted("reasoning", "a thought that nothing followed, as its answer was cut off, is refused")
+        if len(items) == before:
+            self._report.mapped("message", "an empty assistant message says nothing and is left out")
+
+    def _thought(self, part: ReasoningPart) -> list[dict[str, Json]]:
+        metadata = part.provider_metadata or {}
+        if metadata and self._provider_id not in metadata:
+            self._report.omitted("reasoning", "what another model thought is not given to this provider")
+        encrypted = metadata.get(self._provider_id, {}).get("encrypted_content")
+        if not encrypted:
+            return []
+        summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+        return [{"type": "reasoning", "summary": summary, "encrypted_content": encrypted}]
+
+    def _item(self, part: Part) -> dict[str, Json] | None:
+        own = (part.provider_metadata or {}).get(self._provider_id, {})
+        if isinstance(part, TextPart | RefusalPart):
+            if not part.text:
+                return None
+            kind, field = ("refusal", "refusal") if isinstance(part, RefusalPart) else ("output_text", "text")
+            # Newer models want the phase of their earlier messages back (API reference, `phase`).
+            phase = {"phase": own["phase"]} if own.get("phase") else {}
+            return {"role": "assistant", "content": [{"type": kind, field: part.text}], **phase}
+        if isinstance(part, ToolCallPart):
+            head = {"call_id": self._call_id(part.id), "name": part.name}
+            if own.get("type") == "custom":
+                return {"type": "custom_tool_call", **head, "input": part.arguments}
+            return {"type": "function_call", **head, "arguments": part.arguments or "{}"}
+        if isinstance(part, OpaquePart):
+            if ITEM in own:
+                return dict(own[ITEM])
+            self._report.omitted(part.type, "only the provider that made it can read it")
+        elif isinstance(part, ImagePart | FilePart):
+            self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
+        return None
+
+    def _results(self, message: Message, results: Mapping[str, ToolResultPart], items: list[dict[str, Json]]) -> None:
+        for call in message.tool_calls:
+            result = results.get(call.id)
+            if result is None:
+                self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
+                result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
+            own = (call.provider_metadata or {}).get(self._provider_id, {})
+            kind = "custom_tool_call_output" if own.get("type") == "custom" else "function_call_output"
+            items.append({"type": kind, "call_id": self._call_id(call.id), "output": self._output(result)})
+
+    def _output(self, result: ToolResultPart) -> Json:
+        parts = [TextPart(text=result.content)] if isinstance(result.content, str) else list(result.content)
+        text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        if result.is_error and not text.lower().startswith("error"):
+            text = f"Error: {text}"  # the protocol has no mark for it
+        compiled = [self._content(part) for part in parts if not isinstance(part, TextPart)]
+        media = [item for item in compiled if item]
+        if not media:
+            return text
+        return [*([{"type": "input_text", "text": text}] if text else []), *media]
+
+    def _content(self, part: Part) -> dict[str, Json] | None:
+        own = (part.provider_metadata or {}).get(self._provider_id, {})
+        if isinstance(part, TextPart):
+            return {"type": "input_text", "text": part.text, **own}
+        if isinstance(part, ImagePart):
+            url = part.url or f"data:{part.media_type or 'image/png'};base64,{part.data or ''}"
+            return {"type": "input_image", "image_url": url, "detail": part.detail or "auto", **own}
+        if isinstance(part, FilePart):
+            return self._file(part, own)
+        self._report.dropped(part.type, "the Responses API, which this request needs, does not know it")
+        return None
+
+    def _file(self, part: FilePart, own: Mapping[str, Json]) -> dict[str, Json] | None:
+        if part.media_type and part.media_type.startswith(("audio/", "video/")):
+            # Recording `openai-error-050fe17915`.
+            self._report.dropped(part.media_type.partition("/")[0], "the Responses API does not take it")
+            return None
+        if part.file_id:
+            return {"type": "input_file", "file_id": part.file_id, **own}
+        if part.url and not part.url.startswith("data:"):
+            return {"type": "input_file", "file_url": part.url, **own}
+        data = part.url or f"data:{part.media_type or 'application/octet-stream'};base64,{part.data or ''}"
+        return {"type": "input_file", "filename": part.filename or "file.pdf", "file_data": data, **own}
+
+
+def _results_after(messages: Sequence[Message], position: int) -> dict[str, ToolResultPart]:
+    """Return the results between an assistant message and the next one, by the id of their call."""
+    results: dict[str, ToolResultPart] = {}
+    for message in messages[position + 1 :]:
+        if message.role == "assistant":
+            break
+        for part in message.parts:
+            if message.role == "tool" and isinstance(part, ToolResultPart):
+                results.setdefault(part.tool_call_id, part)
+    return results

@@ -218,7 +218,10 @@ class AnthropicProvider(ProviderHooks):
 
 
 def _no_stream(answer: bytes) -> Exception:
-    wire = pydantic_core.from_json(answer, allow_partial=True)
+    try:
+        wire = pydantic_core.from_json(answer, allow_partial=True)
+    except ValueError:
+        wire = None
     if isinstance(wire, dict) and wire.get("type") == "error":
         return error_in_answer(wire)
     return ProviderBadResponse("The provider sent no stream although one was asked for.")

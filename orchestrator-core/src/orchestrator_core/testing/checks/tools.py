@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from orchestrator_core.provider_api import Json, Message, TextPart, ToolCallPart, ToolResultPart
 from orchestrator_core.testing.bench import INSTANCE, Bench
@@ -67,7 +68,7 @@ class ToolChecks(Suite):
         async def work(bench: Bench) -> None:
             ids: list[str] = []
             for scene in (CALLS, SAME_CALLS):
-                answer = (await bench.hear(scene, tools=TOOLS)).response
+                answer = (await bench.hear(replace(scene, id=f"answer-{len(ids)}"), tools=TOOLS)).response
                 ids += [call.id for call in answer.message.tool_calls]
             shown = [call.id for call in CALLS.calls if call.id in str(fake.chat(CALLS))]
             require(len(set(ids)) == len(ids), f"two answers share ids: {ids}")

@@ -33,7 +33,7 @@ FRAMINGS = (
     "sse-split-utf8",
     "sse-one-segment",
 )
-USER = {"role": "user", "content": "ping"}
+USER: Any = {"role": "user", "content": "ping"}
 KEY = "sk-proj-" + "Ab1" * 20
 
 
@@ -69,7 +69,7 @@ def strictly_read(reply: Reply) -> list[tuple[str | None, str]]:
 
 async def test_the_sdk_reads_the_text(gateway: Served) -> None:
     async with AsyncOpenAI(api_key="x", base_url=f"{gateway.url}/v1", max_retries=0) as client:
-        stream = await client.chat.completions.create(model="openai/m", messages=[USER], stream=True)  # type: ignore[call-overload]  # the SDK's types want literals
+        stream = await client.chat.completions.create(model="openai/m", messages=[USER], stream=True)
         text, ends = "", []
         async for chunk in stream:
             for choice in chunk.choices:
@@ -109,7 +109,7 @@ async def stored_states(gateway: Served) -> set[str | None]:
 
 
 async def test_a_client_that_never_reads_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EventWriter.__init__.__kwdefaults__, "timeout", 0.3)
+    monkeypatch.setattr(EventWriter.__init__, "__kwdefaults__", {"timeout": 0.3})
     loop = asyncio.get_running_loop()
     async with served(tmp_path, [ScriptedProvider]) as gateway:
         plugin = gateway.plugins["scripted"]

@@ -157,7 +157,7 @@ async def test_three_targets_that_fail_leave_no_call_for_another_try(start: Star
 async def test_the_delay_between_two_tries_is_waited(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = await start(())
     tried.plugins["one"].scripts.append([ProviderFailed("500")])
-    monkeypatch.setattr(retry.random, "uniform", lambda *_: 0.15)
+    monkeypatch.setattr("orchestrator_core.resilience.retry.random.uniform", lambda *_: 0.15)
     began = time.monotonic()
 
     await tried.ask("one")

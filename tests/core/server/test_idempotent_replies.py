@@ -117,6 +117,8 @@ async def test_a_busy_store_costs_nobody_the_answer_and_is_asked_again(
     assert asked(gateway) == 1
     assert tries[1] - tries[0] >= 0.1
     assert tries[2] - tries[1] >= 0.1
+    await asyncio.sleep(0.2)
+    assert len(tries) == 3, "what is kept is not kept again"
 
 
 async def test_a_store_that_stays_away_is_asked_so_often_and_no_more(

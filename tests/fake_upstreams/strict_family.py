@@ -137,7 +137,7 @@ FAMILY = (
 class StrictFamily(StrictVendor):
     """A server of OpenAI's protocol."""
 
-    rules = FAMILY
+    rules: Sequence[Rule] = FAMILY
     prefix = "/v1"
     usage: Mapping[str, Any] = USAGE
 

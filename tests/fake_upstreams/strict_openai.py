@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fake_upstreams.strict import Body, Rule
 from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, messages, only_parts, parts, roles, without
+from fake_upstreams.strict_openai_responses import RESPONSES, response, said, streamed
 
 REASONING = r"(o\d|gpt-([5-9]|\d\d)).*"
 FIXED = r"o\d.*|gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?"
@@ -33,6 +36,18 @@ def known_roles(body: Body, headers: Mapping[str, str]) -> Iterator[str]:
     return roles(body, headers, known=("system", "developer", "user", "assistant", "tool", "function"))
 
 
+def no_effort_with_functions(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    if "messages" not in body or body.get("reasoning_effort") in (None, "none"):
+        return
+    if any(tool["type"] == "function" for tool in body.get("tools") or ()) and re.match(
+        r"gpt-(5\.[4-9]|6)", body["model"]
+    ):
+        yield (
+            f"Function tools with reasoning_effort are not supported for {body['model']} in /v1/chat/completions. "
+            "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+        )
+
+
 class StrictOpenAI(StrictFamily):
     """OpenAI's server."""
 
@@ -47,6 +62,12 @@ class StrictOpenAI(StrictFamily):
             f"{BASE}; recording openai-error-81d05dac6c",
             only_parts("text", "image_url", "input_audio", "file", "refusal"),
         ),
+        Rule(
+            "no_effort_with_functions",
+            "https://github.com/openai/openai-openapi/issues/541",
+            no_effort_with_functions,
+        ),
+        *RESPONSES,
         Rule("limits", f"{BASE} (`max_tokens`)", without(("max_tokens",), REASONING)),
         Rule(
             "fixed_sampling",
@@ -54,3 +75,12 @@ class StrictOpenAI(StrictFamily):
             without(("presence_penalty", "frequency_penalty"), FIXED),
         ),
     )
+
+    def routes(self) -> Mapping[str, str]:
+        return {**super().routes(), f"{self.prefix}/responses": "responses"}
+
+    def healthy(self, operation: str, body: Body, *, stream: bool) -> Any:
+        if operation != "responses":
+            return super().healthy(operation, body, stream=stream)
+        whole = response(said("Done."), model=body["model"])
+        return streamed(whole) if stream else whole

@@ -15,6 +15,7 @@ from orchestrator_core.provider_api import (
     AdjustmentReport,
     ChatEvent,
     ChatRequest,
+    Json,
     KeyFormat,
     ProviderContext,
     ProviderInfo,
@@ -106,6 +107,16 @@ class OpenAIProvider(OpenAICompatibleProvider):
         settings = context.settings
         self._responses = settings.responses if isinstance(settings, OpenAISettings) else "auto"
 
+    def compile(self, request: ChatRequest, report: AdjustmentReport) -> dict[str, Json]:
+        """Return the body to send, of the Responses API where the request goes there.
+
+        Raises:
+            UnsupportedParameter: Something would get lost, and the caller is strict.
+        """
+        if self._by_responses(request):
+            return self._compile_responses(request, report)
+        return super().compile(request, report)
+
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answer a conversation, see `ProviderHooks.chat`.
@@ -141,15 +152,18 @@ class OpenAIProvider(OpenAICompatibleProvider):
         reasons = request.reasoning_effort not in (None, "none")
         return bool(reasons and request.tools and re.fullmatch(REASONS_WITH_TOOLS_BY_RESPONSES, request.model))
 
-    def _ask_responses(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        report = AdjustmentReport(strict=request.strict)
-        body = compile_responses(
+    def _compile_responses(self, request: ChatRequest, report: AdjustmentReport) -> dict[str, Json]:
+        return compile_responses(
             request,
             self.dialect,
             provider_id=self.context.provider_id,
             settings=self.context.settings,
             report=report,
         )
+
+    def _ask_responses(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        report = AdjustmentReport(strict=request.strict)
+        body = self._compile_responses(request, report)
         ask = stream_chat if request.stream else whole_chat
         return ask(
             self.context.client,

@@ -61,9 +61,11 @@ def typing(session: nox.Session) -> None:
     """Check the types of every source, strictly, and of the file that plays a user of the contract."""
     install(session, "typing")
     session.run("mypy", *(f"{path}/src" for path in DISTRIBUTIONS), "tests/typing", "docs/tutorial")
-    for kind in ("compatible", "own_wire"):  # two packages of one name, so each alone
-        template = f"{CORE}/src/orchestrator_core/testing/templates/{kind}/src"
-        session.run("mypy", "-p", "orchestrator_acme", env={"MYPYPATH": template})
+    templates = f"{CORE}/src/orchestrator_core/testing/templates"
+    for kind in ("compatible", "own_wire"):  # two packages of one name, so each alone, as its author checks it
+        source = f"{templates}/{kind}/src"
+        options = ("--config-file", f"{templates}/common/pyproject.toml", "--explicit-package-bases")
+        session.run("mypy", *options, source, env={"MYPYPATH": source})
 
 
 @nox.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fake_upstreams.strict_openai_responses import response, said, streamed
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ContentBlocked,
+    Deadline,
     FilePart,
     ImagePart,
     Message,
@@ -37,6 +39,8 @@ from orchestrator_core.provider_api import (
     UnsupportedParameter,
     text_message,
 )
+from orchestrator_core.server.translate.openai_request import read_chat
+from orchestrator_core.server.translate.openai_response import message_object
 from orchestrator_openai.provider import OpenAISettings
 
 FIND = Tool(name="find", description="Finds.", parameters={"type": "object", "properties": {"q": {"type": "string"}}})
@@ -200,11 +204,16 @@ async def test_parameters(connect_openai: Any) -> None:
         assert sent["tools"][0]["parameters"] == {"type": "object", "properties": {}}
 
 
-LOST = {"n": 2, "stop": ("END",), "seed": 7, "presence_penalty": 0.5, "frequency_penalty": 0.5}
+LOST: dict[str, Any] = {"n": 2, "stop": ("END",), "seed": 7, "presence_penalty": 0.5, "frequency_penalty": 0.5}
 
 
 async def test_what_is_lost_is_said(connect_openai: Any) -> None:
-    nothing = {"n": 1, "presence_penalty": 0.0, "frequency_penalty": 0.0, "extra": {"modalities": ["text"]}}
+    nothing: dict[str, Any] = {
+        "n": 1,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "extra": {"modalities": ["text"]},
+    }
     async with StrictOpenAI() as server:
         provider = connect_openai(server.url)
         events = await events_of(provider, ask(**NEEDED, **LOST, max_tokens=5, extra={"logprobs": True}))
@@ -475,3 +484,39 @@ async def test_a_retired_model_gets_its_hint_here_too(connect_openai: Any) -> No
             await events_of(connect_openai(server.base_url, responses="always"), ask(model="gpt-4"))
         server.answers(completion())
         await events_of(connect_openai(server.base_url), ask(model="gpt-4"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_of_openai_gives_its_answers_back_on_either_way(connect_openai: Any, stream: bool) -> None:
+    """As through `/v1`: the surface writes the answer, the client keeps the message, the surface reads it."""
+    async with StrictOpenAI() as server:
+        provider = connect_openai(server.url)
+        whole = response(
+            THOUGHT, {"type": "custom_tool_call", "call_id": "call_9", "name": "c", "input": "raw"}, *CALLS
+        )
+        server.answers.append(streamed(whole) if stream else whole)
+        answer = await folded(provider, ask(**NEEDED, stream=stream))
+        kept = json.loads(json.dumps(message_object(answer.message)))
+        assert kept["reasoning_content"] == "First.\n\nThen."
+        results = [{"role": "tool", "tool_call_id": f"call_{n}", "content": "ok"} for n in (9, 1, 2)]
+        body = {
+            "model": "openai/gpt-5.6-luna",
+            "messages": [{"role": "user", "content": "Hi"}, kept, *results],
+            "reasoning_effort": "high",
+            "tools": [{"type": "function", "function": {"name": "find"}}],
+        }
+        request = read_chat(body, deadline=Deadline.after(5), strict=True)
+        await events_of(provider, replace(request, model="gpt-5.6-luna"))
+        sent = server.asked[-1].body["input"]
+        assert sent[1]["encrypted_content"] == "gAAA"
+        assert [item["type"] for item in sent[2:5]] == ["custom_tool_call", "function_call", "function_call"]
+        assert sent[2]["input"] == "raw"
+        request = read_chat({**body, "reasoning_effort": "none"}, deadline=Deadline.after(5), strict=True)
+        events = await events_of(provider, replace(request, model="gpt-5.6-luna"))
+        assert server.asked[-1].path == "/v1/chat/completions"
+        message = server.asked[-1].body["messages"][1]
+        assert message.keys() <= {"role", "content", "refusal", "tool_calls"}
+        assert all(each.keys() <= {"id", "type", "function"} for each in message["tool_calls"])
+        assert isinstance(events[0], Start)
+        assert [(each.subject, each.action) for each in events[0].adjustments] == [("reasoning", "dropped")]
+        assert body["messages"][1] == kept, "the client's own body is not changed"

@@ -24,6 +24,7 @@ from orchestrator_core.provider_api import (
     hookimpl,
 )
 from orchestrator_openai.models import MODELS
+from orchestrator_openai.native import without_gateway_fields
 from orchestrator_openai.responses_request import compile_responses
 from orchestrator_openai.responses_stream import ResponseStreamReader
 
@@ -115,7 +116,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
         """
         if self._by_responses(request):
             return self._compile_responses(request, report)
-        return super().compile(request, report)
+        return super().compile(without_gateway_fields(request, report), report)
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fake_upstreams.openai_calls import ask, events_of, folded
-from fake_upstreams.openai_server import OpenAIServer, completion
+from fake_upstreams.openai_server import OpenAIServer, chunk, completion
 from fake_upstreams.strict_openai import StrictOpenAI
 from fake_upstreams.strict_openai_responses import response, said, streamed
 from orchestrator_core.provider_api import (
@@ -109,6 +109,15 @@ async def test_what_openai_sends_there_goes_there(connect_openai: Any) -> None:
         with pytest.raises(ProviderRefused, match="use /v1/responses"):
             await events_of(connect_openai(server.url, responses="never"), ask(**NEEDED))
         assert len(server.asked) == 3
+
+
+async def test_an_answer_that_has_begun_is_not_asked_for_again(connect_openai: Any) -> None:
+    broken = [chunk(content="Hel"), {"error": {"message": "Please use /v1/responses.", "status": 400}}]
+    async with OpenAIServer() as server:
+        server.streams(broken)
+        with pytest.raises(ProviderRefused, match="use /v1/responses"):
+            await events_of(connect_openai(server.base_url), ask(stream=True))
+    assert len(server.asked) == 1
 
 
 async def test_a_server_without_it_keeps_its_own_refusal(connect_openai: Any) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from orchestrator_core.cli import new_provider
+from orchestrator_core.cli.group import cli
 from processes import RunCommand, inherited_environment
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +81,19 @@ def test_a_compatible_vendor_takes_few_lines(orchestrator: RunCommand, tmp_path:
 
     assert len(code) <= MAX_LINES
     assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+
+
+def test_what_tools_leave_beside_the_templates_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    templates = tmp_path / "templates"
+    shutil.copytree(new_provider._templates(), templates)  # type: ignore[call-overload]  # it is a directory here
+    for left in (".mypy_cache", "__pycache__"):
+        (templates / "common" / left).mkdir(exist_ok=True)
+        (templates / "common" / left / "left").write_bytes(b"\xff")
+    monkeypatch.setattr(new_provider, "_templates", lambda: templates)
+    done = CliRunner().invoke(cli, ["new-provider", "acme", "--directory", str(tmp_path / "made")])
+
+    assert done.exit_code == 0, done.output
+    assert not [path for path in (tmp_path / "made").rglob("*") if path.name == "left"]
 
 
 def test_what_is_there_is_not_overwritten(orchestrator: RunCommand, tmp_path: Path) -> None:

@@ -69,11 +69,12 @@ def _templates() -> Traversable:
 def _files(folder: Traversable, parent: str = "") -> Iterator[tuple[str, str]]:
     """Yield paths and texts. The templates are packages of a vendor called Acme, which are tested as they stand."""
     for entry in folder.iterdir():
-        # Dotted names would be taken for settings of the tools that work on this package itself.
+        # What tools leave in a checkout is no template: those have no dotted names, which the tools would obey here.
+        if entry.name.startswith(".") or entry.name == "__pycache__":
+            continue
         path = f"{parent}{entry.name.replace('dot-', '.', 1) if entry.name.startswith('dot-') else entry.name}"
         if entry.is_dir():
-            if entry.name != "__pycache__":
-                yield from _files(entry, f"{path}/")
+            yield from _files(entry, f"{path}/")
         else:
             yield path, entry.read_text(encoding="utf-8")
 

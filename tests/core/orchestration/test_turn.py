@@ -351,7 +351,7 @@ async def test_results_that_nobody_waits_for_are_refused_before_they_are_stored(
     for session, call_id in ((None, "c1"), (first.session.id, "typo")):
         with pytest.raises(InvalidRequest) as caught:
             await say(bench, result(call_id), session)
-        assert caught.value.param == "tool_results.0.tool_call_id"
+        assert caught.value.param == "tool_call_id"
     await say(bench, result("c1"), first.session.id)
     with pytest.raises(InvalidRequest):
         await say(bench, result("c1"), first.session.id)
@@ -441,3 +441,49 @@ async def test_leaving_twice_leaves_nothing_pending(start: Any) -> None:
         await task
 
     assert (await say(bench, "again", opened.session_id)).message.text == "pong"
+
+
+def results(*ids: str) -> Message:
+    return Message(role="tool", parts=tuple(ToolResultPart(tool_call_id=call_id, content="2") for call_id in ids))
+
+
+async def called(bench: Any) -> str:
+    """Hold a turn in which two tools are called."""
+    calls = [ToolCallDelta(index=number, id=f"c{number}", name="add", arguments="{}") for number in (1, 2)]
+    bench.one.scripts.append([Start(), *calls, Finish(reason="tool_calls")])
+    first = await say(bench, "add")
+    return first.session.id
+
+
+@pytest.mark.parametrize("ids", [("typo",), ("c1", "c1"), ("c1", "c2", "c1")])
+async def test_a_key_does_not_spare_results_the_check(start: Any, ids: tuple[str, ...]) -> None:
+    bench = await start()
+    session = await called(bench)
+
+    with pytest.raises(InvalidRequest, match=f"Result {len(ids)} "):
+        await say(bench, results(*ids), session, idempotency_key="k")
+    assert len(await history(bench, session)) == 2
+    assert (await say(bench, results("c1", "c2"), session, idempotency_key="k2")).message.text == "pong"
+
+
+async def test_a_result_comes_too_late_once_the_user_has_gone_on(start: Any) -> None:
+    bench = await start()
+    session = await called(bench)
+    await say(bench, "never mind", session)
+
+    with pytest.raises(InvalidRequest, match="Waiting: none"):
+        await say(bench, results("c1"), session)
+
+
+async def test_results_of_a_turn_that_broke_off_are_stored_and_it_is_said_so(start: Any) -> None:
+    bench = await start()
+    session = await called(bench)
+    bench.one.scripts.append([Start(), TextDelta(text="half"), ProviderBadResponse("cut")])
+    with pytest.raises(ProviderBadResponse):
+        await say(bench, results("c1", "c2"), session, idempotency_key="k")
+
+    with pytest.raises(InvalidRequest, match="send a message to go on"):
+        await say(bench, results("c1", "c2"), session)
+    again = await bench.gateway.turn(ANONYMOUS, turn(bench, results("c1", "c2"), session, idempotency_key="k"))
+    assert (await again.result()).message.text == "pong"
+    assert [m.message.role for m in await history(bench, session)] == ["user", "assistant", "tool", "assistant"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from orchestrator_core.provider_api import Message, ToolCallPart, ToolResultPart, text_message
+from orchestrator_core.provider_api import InvalidRequest, Message, ToolResultPart, text_message
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage
 
 SUMMARY_HEADING = "Summary of the conversation so far, which you took part in:"
@@ -20,16 +20,42 @@ def build_context(system: Sequence[Message], started: StartedTurn) -> list[Messa
     return messages
 
 
-def calls_waiting(started: StartedTurn) -> set[str]:
-    """Return the ids of the tool calls that have no result yet."""
-    waiting: set[str] = set()
-    for stored in started.messages:
+def results_check(messages: Sequence[Message]) -> Callable[[Sequence[StoredMessage]], None] | None:
+    """Return what refuses a turn whose results of tools nobody waits for; None for a turn without any."""
+    given = [part.tool_call_id for message in messages for part in message.parts if isinstance(part, ToolResultPart)]
+    if not given:
+        return None
+
+    def check(context: Sequence[StoredMessage]) -> None:
+        waiting = calls_waiting(context)
+        for number, call_id in enumerate(given, start=1):
+            if call_id not in waiting:
+                raise InvalidRequest(_nobody_waits(number, waiting, context), param="tool_call_id")
+            waiting.remove(call_id)
+
+    return check
+
+
+def calls_waiting(context: Sequence[StoredMessage]) -> list[str]:
+    """Return the ids of the tool calls that wait for results: those of the newest answer, until the user goes on."""
+    waiting: list[str] = []
+    for stored in context:
+        if stored.message.role in ("user", "assistant"):
+            waiting = [call.id for call in stored.message.tool_calls]
         for part in stored.message.parts:
-            if isinstance(part, ToolCallPart):
-                waiting.add(part.id)
-            elif isinstance(part, ToolResultPart):
-                waiting.discard(part.tool_call_id)
+            if isinstance(part, ToolResultPart) and part.tool_call_id in waiting:
+                waiting.remove(part.tool_call_id)
     return waiting
+
+
+def _nobody_waits(number: int, waiting: Sequence[str], context: Sequence[StoredMessage]) -> str:
+    if context and not waiting and context[-1].turn_state != "complete":
+        return (
+            f"Result {number} belongs to no call that waits. The last turn broke off, with its results stored: send a "
+            "message to go on, or that turn again with its Idempotency-Key."
+        )
+    listed = ", ".join(waiting) or "none"
+    return f"Result {number} belongs to no call that waits for one. Waiting: {listed}."
 
 
 def cut_for_summary(messages: Sequence[StoredMessage], keep: int) -> int:

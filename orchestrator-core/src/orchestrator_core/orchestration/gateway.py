@@ -13,7 +13,7 @@ import structlog
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
-from orchestrator_core.orchestration.context import build_context, calls_waiting
+from orchestrator_core.orchestration.context import build_context, results_check
 from orchestrator_core.orchestration.locks import SessionLocks
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
@@ -30,11 +30,9 @@ from orchestrator_core.provider_api import (
     EmbeddingResponse,
     GatewayError,
     InternalError,
-    InvalidRequest,
     SessionEnded,
     StorageBusy,
     StorageError,
-    ToolResultPart,
 )
 from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
@@ -151,7 +149,6 @@ class Gateway:
             if request.session_id is not None:
                 left = request.template.deadline.remaining()
                 await stack.enter_async_context(self._locks.hold(request.session_id, left))
-            await self._check_results(principal, request)
             started = await self._begin(principal, request, stack)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
@@ -186,25 +183,6 @@ class Gateway:
                     ) from None
             raise
 
-    async def _check_results(self, principal: Principal, request: TurnRequest) -> None:
-        """Refuse results of tools that nobody called, before they are stored.
-
-        Raises:
-            InvalidRequest: A result names no call that waits for one.
-        """
-        results = [part for message in request.messages for part in message.parts if isinstance(part, ToolResultPart)]
-        if not results or request.idempotency_key is not None:
-            return  # a turn that is taken up again has its results stored already
-        waiting: set[str] = set()
-        if request.session_id is not None:
-            waiting = calls_waiting(await self.store.context(principal.tenant, request.session_id))
-        for index, result in enumerate(results):
-            if result.tool_call_id not in waiting:
-                raise InvalidRequest(
-                    f"No call with this id waits for a result. Waiting: {', '.join(sorted(waiting)) or 'none'}.",
-                    param=f"tool_results.{index}.tool_call_id",
-                )
-
     async def _begin(self, principal: Principal, request: TurnRequest, held: AsyncExitStack) -> StartedTurn:
         """Store the beginning of a turn.
 
@@ -216,6 +194,7 @@ class Gateway:
             user_id=request.user_id,
             metadata=request.metadata,
             idempotency_key=request.idempotency_key,
+            check=results_check(request.messages),
         )
         beginning = self._own(self.store.begin_turn(principal.tenant, turn))
         try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator_core.provider_api import Conflict, IdempotencyMismatch, RequestInFlight, SessionBusy
 from orchestrator_core.sessions import statements
 from orchestrator_core.sessions.connection import RETRY_AFTER
-from orchestrator_core.sessions.models import StartedTurn, new_id
+from orchestrator_core.sessions.models import StartedTurn, StoredMessage, new_id
 from orchestrator_core.sessions.rows import MessageRow, Said, SessionRow, TurnRow, session_row, stored_message
 
 
@@ -65,6 +65,7 @@ class BeginTurn:
     messages: tuple[Said, ...]
     now: int
     limits: Limits
+    check: Callable[[Sequence[StoredMessage]], None] | None = None
 
     def __call__(self, connection: sqlite3.Connection) -> Begun:
         """Begin the turn, or find how it ended.
@@ -83,6 +84,8 @@ class BeginTurn:
 
     def _anew(self, connection: sqlite3.Connection) -> Begun:
         session = self._session(connection)
+        if self.check is not None:
+            self.check([stored_message(row) for row in read_context(connection, self.tenant, session)])
         now = max(self.now, session.last_turn_at or session.created_at)
         first = session.last_sequence + 1
         turn_id = new_id("turn")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
@@ -99,6 +99,8 @@ class NewTurn:
         user_id: The label for a session that is made.
         metadata: The caller's data for a session that is made.
         idempotency_key: The caller's key; a turn is made once for each.
+        check: Looks at the context that the turn would join, in the transaction that stores it, and raises where the
+            turn does not fit. A turn that is taken up again has been looked at before.
     """
 
     messages: Sequence[Message]
@@ -106,6 +108,7 @@ class NewTurn:
     user_id: str | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     idempotency_key: str | None = None
+    check: Callable[[Sequence[StoredMessage]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,6 +188,7 @@ class SqliteStore:
             messages=tuple(said(message, self._redact) for message in turn.messages),
             now=self._now(),
             limits=self._limits,
+            check=turn.check,
         )
         begun = await self._writer.run(job, undo=job.abandon)
         return begun.started(tenant, job.now, self._limits)

@@ -93,3 +93,13 @@ async def test_the_connector_puts_rows_in_the_order_of_the_texts(
     upstream.answers(rows(form, order))
     reply = await gateway.post("/api/v1/openai/embeddings", {"model": "m", "input": TEXTS})
     assert reply.json["embeddings"] == VECTORS
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("base64", "float"), ("float", "base64")])
+async def test_a_server_that_does_not_heed_the_form_is_corrected(
+    gateway: Served, upstream: OpenAIServer, asked: str, sent: str
+) -> None:
+    upstream.answers(rows(sent, (0, 1, 2)))
+    body = {"model": "openai/m", "input": TEXTS, "encoding_format": asked}
+    reply = await gateway.post("/v1/embeddings", body)
+    assert by_index(reply.json) == ([packed(v) for v in VECTORS] if asked == "base64" else VECTORS)

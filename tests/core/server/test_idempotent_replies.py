@@ -132,3 +132,16 @@ async def test_a_store_that_stays_away_is_asked_so_often_and_no_more(
 
     assert len(tries) == 3
     assert (await gateway.post(CHAT, BODY, Idempotency_Key="k")).status == 409
+
+
+async def test_an_answer_that_is_too_long_is_not_kept(gateway: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator_core.server.sse.MAX_KEPT", 100)
+    monkeypatch.setattr(idempotency, "MAX_KEPT", 100)
+    body = {"model": "scripted/m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    for stream in (True, False):
+        key = {"Idempotency-Key": f"long-{stream}"}
+        before = asked(gateway)
+        first = await gateway.post("/v1/chat/completions", {**body, "stream": stream}, **key)
+        again = await gateway.post("/v1/chat/completions", {**body, "stream": stream}, **key)
+        assert (first.status, again.status) == (200, 200)
+        assert asked(gateway) == before + 2

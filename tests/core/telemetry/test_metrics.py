@@ -49,7 +49,7 @@ def test_requests_are_counted_by_surface_and_status() -> None:
     metrics = Metrics()
     for status in (200, 201, 404, 500):
         metrics.observe_request("api", status, 0.1)
-    assert (metrics.requests_total, metrics.errors_rate) == (4, 0.5)
+    assert (metrics.requests_total, metrics.errors_rate) == (4, 0.25)
     counted = samples(metrics, "orchestrator_http_requests_total")
     assert {frozenset(labels): value for labels, value in counted.items()}[frozenset({"api", "500"})] == 1
 

@@ -78,9 +78,8 @@ class AnswerParser:
         self._adjustments = adjustments
         self._expected = choices
         self._reasoning_fields = tuple(dialect.reasoning_fields)
-        self._replayed: ProviderMetadata | None = (
-            None if dialect.replay_reasoning == "none" else {provider_id: {"field": self._reasoning_fields[0]}}
-        )
+        # Also where it is not given back: without a mark another provider would take it for its own.
+        self._thought: ProviderMetadata = {provider_id: {"field": self._reasoning_fields[0]}}
         self._calls = ToolCalls(provider_id)
         self._respelt = False
         self._seen: set[int] = set()
@@ -192,7 +191,7 @@ class AnswerParser:
         for name in self._reasoning_fields:
             reasoning = message.get(name)
             if reasoning:
-                events.append(ReasoningDelta(index, self._replayed, text=_string(reasoning)))
+                events.append(ReasoningDelta(index, self._thought, text=_string(reasoning)))
                 break
         content = message.get("content")
         if content:
@@ -238,7 +237,7 @@ class AnswerParser:
                     thinking = "".join(piece.get("text") or "" for piece in thinking)
                 if thinking:
                     thoughts.append(thinking)
-                    events.append(ReasoningDelta(index, self._replayed, text=thinking))
+                    events.append(ReasoningDelta(index, self._thought, text=thinking))
         message["content"] = "".join(texts) or None
         if thoughts:
             message["reasoning_content"] = "".join(thoughts)

@@ -15,6 +15,7 @@ from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.endpoint import Handler
 from orchestrator_core.server.errors import render
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
+from orchestrator_core.server.sse import MAX_KEPT
 from orchestrator_core.sessions.models import StoredReply
 from orchestrator_core.sessions.store import SessionStore
 
@@ -110,10 +111,15 @@ def _fingerprint(request: web.Request, body: bytes) -> str:
     return digest.hexdigest()
 
 
-def _reply(response: web.StreamResponse, transcript: list[bytes]) -> StoredReply | None:
+def _reply(response: web.StreamResponse, transcript: list[bytes] | None) -> StoredReply | None:
     if response.status >= 500 or response.status in _TRANSIENT:
         return None
-    body = response.body if isinstance(response, web.Response) else b"".join(transcript)
-    if body is not None and not isinstance(body, bytes):
+    if isinstance(response, web.Response):
+        body = response.body
+    elif transcript is None:
+        return None  # longer than is kept; a turn of a session is given again from the session
+    else:
+        body = b"".join(transcript)
+    if body is not None and (not isinstance(body, bytes) or len(body) > MAX_KEPT):
         return None
     return StoredReply(status=response.status, content_type=response.headers.get("Content-Type", ""), body=body or b"")

@@ -12,6 +12,9 @@ from orchestrator_core.provider_api import GatewayError
 from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.errors import Surface, error_body
 
+MAX_KEPT = 4 * 1024 * 1024
+"""Bytes of an answer that are kept for its idempotency key."""
+
 WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read what fills the connection's buffer."""
 
@@ -61,6 +64,7 @@ class EventWriter:
         self.response.headers["X-Accel-Buffering"] = "no"
         request[CONTEXT].stream = self
         self._transcript = request[CONTEXT].transcript
+        self._kept = 0
 
     @property
     def started(self) -> bool:
@@ -100,14 +104,22 @@ class EventWriter:
         await self._send(b"")
         return self.response
 
+    def _keep(self, frame: bytes) -> None:
+        """Keep what was sent for a repeat of the request; an answer that is too long for that is not kept at all."""
+        if self._transcript is not None:
+            self._kept += len(frame)
+            if self._kept > MAX_KEPT:
+                self._transcript = self._request[CONTEXT].transcript = None
+            else:
+                self._transcript.append(frame)
+
     async def _send(self, frame: bytes) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 if not self.response.prepared:
                     await self.response.prepare(self._request)
                 if frame:
-                    if self._transcript is not None:
-                        self._transcript.append(frame)
+                    self._keep(frame)
                     await self.response.write(frame)
                 else:
                     await self.response.write_eof()

@@ -131,7 +131,7 @@ class Metrics:
     def observe_request(self, surface: str, status: int, seconds: float) -> None:
         """Count one request that was served, by its surface and HTTP status."""
         self._requests += 1
-        self._errors += status >= 400
+        self._errors += status >= 500
         self._http.labels(surface, str(status)).inc()
         self._http_seconds.labels(surface).observe(seconds)
 
@@ -171,7 +171,7 @@ class Metrics:
 
     @property
     def errors_rate(self) -> float:
-        """The share of requests that were answered with 400 or above, from 0 to 1."""
+        """The share of requests that were answered with 500 or above, from 0 to 1."""
         return round(self._errors / self._requests, 4) if self._requests else 0.0
 
     @property

@@ -46,7 +46,7 @@ from orchestrator_core.server.routes.calls import (
     open_answer,
     select,
 )
-from orchestrator_core.server.translate.openai_embeddings import embeddings, encoding, read_embeddings
+from orchestrator_core.server.translate.openai_embeddings import embeddings, encoding, has_form, read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat, wants_usage
 from orchestrator_core.server.translate.openai_response import completion
 from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
@@ -83,7 +83,7 @@ async def create_embeddings(request: web.Request) -> web.StreamResponse:
     answer = await gateway(request).embed(principal(request), selection, call)
     headers = answer_headers(answer, answer.cost)
     native = answer.response.native
-    if native is not None and native.dialect == OPENAI_EMBEDDINGS:
+    if native is not None and native.dialect == OPENAI_EMBEDDINGS and has_form(native.data, form):
         return raw_response(native.data, headers)
     return json_response(embeddings(answer.response, form, model=answer.model), headers)
 

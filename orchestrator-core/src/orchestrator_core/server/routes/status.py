@@ -43,7 +43,7 @@ class SystemMetrics(BaseModel):
 
     uptime: str
     requests_total: int
-    errors_rate: float = Field(description="The share of requests that failed, from 0 to 1.")
+    errors_rate: float = Field(description="The share of requests that were answered with 500 or above, from 0 to 1.")
 
 
 class ProviderMetrics(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -20,6 +21,8 @@ from orchestrator_core.server.translate.fields import Fields, invalid
 Encoding = Literal["float", "base64"]
 
 _KNOWN = frozenset(("model", "input", "encoding_format", "dimensions"))
+
+_VECTOR = re.compile(rb'"embedding"\s*:\s*(["\[])')
 
 
 def read_embeddings(
@@ -66,6 +69,12 @@ def encoding(body: Mapping[str, Json]) -> Encoding:
             return "base64"
         case _:
             raise invalid("encoding_format", "expected 'float' or 'base64'")
+
+
+def has_form(answer: bytes, form: Encoding) -> bool:
+    """Say whether an upstream's answer has its vectors in the form that was asked for: not every server heeds it."""
+    found = _VECTOR.search(answer)
+    return found is None or (found[1] == b'"') == (form == "base64")
 
 
 def embeddings(response: EmbeddingResponse, form: Encoding, *, model: str) -> dict[str, Json]:

@@ -69,6 +69,8 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.chdir(directory)
+            # Whoever runs the tests in the background has them inherit an interrupt that is ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execve(COMMAND, ["orchestrator", "chat", *arguments], inherited_environment())  # noqa: S606 - pty.fork
 
     def wait_for(self, text: str, within: float = 15.0) -> None:

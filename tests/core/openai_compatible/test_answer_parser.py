@@ -27,6 +27,7 @@ from orchestrator_core.provider_api import (
     RefusalDelta,
     Start,
     TextDelta,
+    TextPart,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -129,6 +130,9 @@ def test_custom_tools() -> None:
     assert made.provider_metadata == {"tested": {"type": "custom"}}
 
 
+OWN_THOUGHT = {"tested": {"field": "reasoning_content"}}
+
+
 def test_content_as_a_list_with_thinking() -> None:
     content = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True},
@@ -139,21 +143,19 @@ def test_content_as_a_list_with_thinking() -> None:
         {"type": "reference", "reference_ids": [1]},
     ]
     assert parse(chunk(content=content))[1:] == [
-        ReasoningDelta(text="hm"),
-        ReasoningDelta(text=", well"),
+        ReasoningDelta(text="hm", provider_metadata=OWN_THOUGHT),
+        ReasoningDelta(text=", well", provider_metadata=OWN_THOUGHT),
         TextDelta(text="Hi"),
         TextDelta(text=" there"),
         RefusalDelta(text="No."),
     ]
 
 
-def test_reasoning_is_read_once_and_marked_where_it_must_come_back() -> None:
+@pytest.mark.parametrize("replay", ["none", "all"])
+def test_reasoning_is_read_once_and_marked_as_its_own(replay: Any) -> None:
     delta = chunk(reasoning_content="a", reasoning="a", content="b")
-    assert parse(delta)[1:] == [ReasoningDelta(text="a"), TextDelta(text="b")]
-    response = folded(parse(delta, dialect=Dialect(replay_reasoning="all")))
-    reasoning = response.message.parts[0]
-    assert isinstance(reasoning, ReasoningPart)
-    assert reasoning.provider_metadata == {"tested": {"field": "reasoning_content"}}
+    response = folded(parse(delta, dialect=Dialect(replay_reasoning=replay)))
+    assert response.message.parts == (ReasoningPart(text="a", provider_metadata=OWN_THOUGHT), TextPart(text="b"))
 
 
 def test_a_spoken_answer_is_its_transcript() -> None:

@@ -52,7 +52,8 @@ def test_chunks_of_one_kind_make_one_part() -> None:
         gemini_answer([{"text": "...", "thought": True}, {"text": "It "}], None),
         gemini_answer([{"text": "rains."}], "STOP"),
     )
-    assert answer.message.parts == (ReasoningPart(text="So..."), TextPart(text="It rains."))
+    thought = ReasoningPart(text="So...", provider_metadata={"gemini": {"thought": True}})
+    assert answer.message.parts == (thought, TextPart(text="It rains."))
 
 
 @pytest.mark.parametrize("last", [{"text": "", "thoughtSignature": "c2ln"}, {"thoughtSignature": "c2ln"}])
@@ -71,7 +72,8 @@ def test_signed_parts_stay_apart(last: dict[str, Any]) -> None:
 
 def test_a_signed_thought() -> None:
     answer = read(gemini_answer([{"text": "So", "thought": True, "thoughtSignature": "c2ln"}, {"text": "Yes"}]))
-    assert answer.message.parts[0] == ReasoningPart(text="So", provider_metadata=signed("c2ln"))
+    noted = {"gemini": {**signed("c2ln")["gemini"], "thought": True}}
+    assert answer.message.parts[0] == ReasoningPart(text="So", provider_metadata=noted)
 
 
 def test_calls() -> None:

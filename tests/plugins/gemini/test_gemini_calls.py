@@ -156,7 +156,7 @@ async def test_a_round_trip_with_tools(vendor: StrictGemini, gemini: GeminiProvi
         said("tool", ToolResultPart(tool_call_id=one.id, content="1")),
     ]
     second = await folded(gemini, ask(history, tools=tools, stream=stream))
-    assert vendor.asked[1].body["contents"][1] == {"role": "model", "parts": calls[1:]}
+    assert vendor.asked[1].body["contents"][1] == {"role": "model", "parts": calls}
     responses = [part["functionResponse"]["response"] for part in vendor.asked[1].body["contents"][2]["parts"]]
     assert responses == [{"result": "1"}, {"result": "2"}]
     await folded(gemini, ask([*history, second.message, *HELLO], tools=tools, stream=stream))

@@ -165,8 +165,11 @@ class AnswerParser:
             if candidate.last != (thought, False) or noted:
                 candidate.block += 1
             candidate.last = (thought, noted is not None)
-            kind_of = ReasoningDelta if thought else TextDelta
-            return kind_of(index, noted, text=text, block=candidate.block)
+            if not thought:
+                return TextDelta(index, noted, text=text, block=candidate.block)
+            # Unsigned thoughts are Gemini's own too: without a mark another provider would take them for its own.
+            own = {**(noted or {}).get(self._provider_id, {}), "thought": True}
+            return ReasoningDelta(index, {self._provider_id: own}, text=text, block=candidate.block)
         candidate.last = None
         whole = {**part, "thought": True} if thought else part
         return WholePart(index, part=OpaquePart(provider_metadata={self._provider_id: {"part": whole}}))

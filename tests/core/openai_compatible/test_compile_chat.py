@@ -209,6 +209,40 @@ def test_calls_without_results_and_results_without_calls_are_repaired() -> None:
     ]
 
 
+def test_calls_of_one_id_get_a_result_each_and_a_result_too_many_is_reported() -> None:
+    wire, adjustments = messages(
+        message("assistant", call("a"), call("a")), result("a", "one"), result("a", "two"), result("a", "three")
+    )
+    first, second = (each["id"] for each in wire[0]["tool_calls"])
+    assert first == "a"
+    assert second != "a"
+    assert [(each["tool_call_id"], each["content"]) for each in wire[1:]] == [("a", "one"), (second, "two")]
+    assert adjustments == [("tool_result", "dropped")]
+
+
+def test_an_empty_refusal_says_nothing() -> None:
+    wire, adjustments = messages(message("assistant", RefusalPart(text="")), dialect=Dialect(refusal_field=True))
+    assert wire == [{"role": "user", "content": "(nothing was said)"}]
+    assert adjustments == [("message", "mapped"), ("message", "mapped")]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reported"),
+    [
+        (None, [("reasoning", "dropped")]),
+        ({"other": {}}, [("reasoning", "dropped")]),
+        ({"tested": {"field": "reasoning_content"}}, []),
+    ],
+)
+def test_thoughts_that_are_not_given_back_are_reported_but_for_its_own(
+    metadata: Any, reported: list[tuple[str, str]]
+) -> None:
+    thought = ReasoningPart(text="hm", provider_metadata=metadata)
+    wire, adjustments = messages(message("assistant", thought, TextPart(text="a")), text_message("user", "b"))
+    assert wire[0] == {"role": "assistant", "content": "a"}
+    assert adjustments == reported
+
+
 def test_ids_that_the_vendor_refuses_are_mapped_alike_on_both_sides() -> None:
     dialect = Dialect(tool_call_id="[a-zA-Z0-9]{9}", tool_call_id_length=9)
     conversation = (message("assistant", call("functions.find:0"), call("abcdefghi")), result("functions.find:0"))

@@ -116,6 +116,18 @@ def test_parallel_calls_and_their_results() -> None:
     assert report == []
 
 
+def test_parallel_calls_of_one_id_are_told_apart() -> None:
+    calls = [ToolCallPart(id="a", name="add", arguments=f'{{"n": {number}}}') for number in (1, 2)]
+    contents, report = compiled(HELLO, model(*calls), result("a", "one"), result("a", "two"))
+    ids = [part["functionCall"]["id"] for part in contents[1]["parts"]]
+    assert len(set(ids)) == 2
+    assert [(each["id"], each["response"]) for each in responses(contents[2])] == [
+        (ids[0], {"result": "one"}),
+        (ids[1], {"result": "two"}),
+    ]
+    assert report == []
+
+
 def test_what_is_said_after_results_is_a_content_of_its_own() -> None:
     call = ToolCallPart(id="a", name="add")
     contents, report = compiled(HELLO, model(call), HELLO, result("a", "1"))

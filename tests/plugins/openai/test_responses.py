@@ -272,6 +272,17 @@ CONVERSATION = (
 )
 
 
+async def test_calls_of_one_id_get_a_result_each(connect_openai: Any) -> None:
+    conversation = (assistant(call("a"), call("a")), result("a", "one"), result("a", "two"))
+    async with StrictOpenAI() as server:
+        await events_of(connect_openai(server.url), ask(conversation, **NEEDED))
+    items = server.asked[-1].body["input"]
+    ids = [item["call_id"] for item in items if item["type"] == "function_call"]
+    assert len(set(ids)) == 2
+    results = [(item["call_id"], item["output"]) for item in items if item["type"] == "function_call_output"]
+    assert results == [(ids[0], "one"), (ids[1], "two")]
+
+
 async def test_a_conversation(connect_openai: Any) -> None:
     async with StrictOpenAI() as server:
         events = await events_of(connect_openai(server.url), ask(CONVERSATION, **NEEDED))

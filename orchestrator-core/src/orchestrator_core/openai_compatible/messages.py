@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from orchestrator_core.openai_compatible.dialect import Dialect, MediaKind
 from orchestrator_core.provider_api import (
@@ -23,7 +24,11 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
 )
 
+Pair: TypeAlias = tuple[ToolCallPart, str, ToolResultPart | None]
+"""A call, the id under which the vendor takes it, and its result where there is one."""
+
 NO_RESULT = "no result was given"
+NOTHING_SAID = "(nothing was said)"
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a"}
 _DATA_URI = re.compile(r"data:([^;,]*)(?:;[^,]*)?,")
 
@@ -45,6 +50,7 @@ class MessageCompiler:
         self._provider_id = provider_id
         self._report = report
         self._ids: dict[str, str] = {}
+        self._answered: set[int] = set()
 
     def compile(self, messages: Sequence[Message]) -> list[dict[str, Json]]:
         """Return the wire messages.
@@ -56,24 +62,57 @@ class MessageCompiler:
         last_user = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
         for position, message in enumerate(messages):
             if message.role == "assistant":
-                self._assistant(message, wire, working=position > last_user)
-                if message.tool_calls:
-                    self._results(message, _results_after(messages, position), wire)
+                pairs = self.paired(message, messages[position + 1 :])
+                self._assistant(message, [id_ for _, id_, _ in pairs], wire, working=position > last_user)
+                self._results(pairs, wire)
             elif message.role == "tool":
-                self._strays(messages, position)
+                self.report_strays(message)
             else:
                 wire.append(self._named(message, {"role": message.role, "content": self._content(message.parts)}))
+        if messages and not wire:
+            self._report.mapped("message", "a conversation has at least one message at this provider")
+            wire.append({"role": "user", "content": NOTHING_SAID})
         return wire
 
-    def call_id(self, canonical: str) -> str:
-        """Return the id under which the vendor takes a call, the same for the same id."""
-        if canonical not in self._ids:
-            fits = re.fullmatch(self._dialect.tool_call_id, canonical) is not None
-            made = hashlib.sha256(canonical.encode()).hexdigest()[: self._dialect.tool_call_id_length]
-            self._ids[canonical] = canonical if fits else made
-        return self._ids[canonical]
+    def paired(self, message: Message, later: Sequence[Message]) -> list[Pair]:
+        """Return each call of an answer, with an id that no other call of it has, and its result where there is one.
 
-    def _assistant(self, message: Message, wire: list[dict[str, Json]], *, working: bool) -> None:
+        Args:
+            message: The answer.
+            later: What came after it; results count up to the next answer, each for one call.
+        """
+        results: list[ToolResultPart] = []
+        for after in later:
+            if after.role == "assistant":
+                break
+            if after.role == "tool":
+                results += [part for part in after.parts if isinstance(part, ToolResultPart)]
+        pairs: list[Pair] = []
+        for call in message.tool_calls:
+            free = (each for each in results if each.tool_call_id == call.id and id(each) not in self._answered)
+            result = next(free, None)
+            if result is not None:
+                self._answered.add(id(result))
+            namesakes = sum(other.id == call.id for other, _, _ in pairs)
+            pairs.append((call, self._call_id(call.id, namesakes), result))
+        return pairs
+
+    def report_strays(self, message: Message) -> None:
+        """Report the results in a message that no call before it took."""
+        for part in message.parts:
+            if isinstance(part, ToolResultPart) and id(part) not in self._answered:
+                self._report.dropped("tool_result", f"no call waits for a result with the id {part.tool_call_id}")
+
+    def _call_id(self, canonical: str, namesakes: int) -> str:
+        """Return the id under which the vendor takes a call, the same for the same id."""
+        key = f"{canonical}#{namesakes}" if namesakes else canonical
+        if key not in self._ids:
+            fits = not namesakes and re.fullmatch(self._dialect.tool_call_id, canonical) is not None
+            made = hashlib.sha256(key.encode()).hexdigest()[: self._dialect.tool_call_id_length]
+            self._ids[key] = canonical if fits else made
+        return self._ids[key]
+
+    def _assistant(self, message: Message, ids: Sequence[str], wire: list[dict[str, Json]], *, working: bool) -> None:
         texts: list[str] = []
         refusals: list[str] = []
         reasoning: list[str] = []
@@ -87,18 +126,18 @@ class MessageCompiler:
                 if self._replays(part, working=working):
                     reasoning.append(part.text)
             elif isinstance(part, ToolCallPart):
-                calls.append(self._call(part))
+                calls.append(self._call(part, ids[len(calls)]))
             elif isinstance(part, OpaquePart):
                 self._report.omitted(part.type, "only the provider that made it can read it")
             elif isinstance(part, ImagePart | FilePart):
                 self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
-        if not (any(texts) or refusals or calls or reasoning):
+        if not (any(texts) or any(refusals) or calls or reasoning):
             self._report.mapped("message", "an empty assistant message says nothing and is left out")
             return
         # Beside calls or a refusal the protocol has null for "no text"; alone, an answer must have a text.
-        content = "".join(texts) or (None if calls or refusals else "")
+        content = "".join(texts) or (None if calls or any(refusals) else "")
         compiled: dict[str, Json] = {"role": "assistant", "content": content, **self._thoughts(reasoning, content)}
-        if refusals:
+        if any(refusals):
             compiled["refusal"] = "".join(refusals)
         if calls:
             compiled["tool_calls"] = calls
@@ -118,11 +157,13 @@ class MessageCompiler:
         if metadata and self._provider_id not in metadata:
             self._report.omitted("reasoning", "what another model thought is not given to this provider")
             return False
-        return bool(part.text) and (mode == "all" or (mode == "tool_turn" and working))
+        wanted = mode == "all" or (mode == "tool_turn" and working)
+        if part.text and not wanted and not metadata:  # its own goes without saying: it asks for no more of it
+            self._report.omitted("reasoning", "this provider takes no thoughts back here")
+        return bool(part.text) and wanted
 
-    def _call(self, part: ToolCallPart) -> dict[str, Json]:
+    def _call(self, part: ToolCallPart, id_: str) -> dict[str, Json]:
         own = dict((part.provider_metadata or {}).get(self._provider_id, {}))
-        id_ = self.call_id(part.id)
         if own.get("type") == "custom":
             return {**own, "id": id_, "custom": {"name": part.name, "input": part.arguments}}
         function = {"name": part.name, "arguments": self._arguments(part)}
@@ -139,11 +180,11 @@ class MessageCompiler:
                 return json.dumps({"incomplete": part.arguments}, ensure_ascii=False)
         return part.arguments or "{}"
 
-    def _results(self, message: Message, results: Mapping[str, ToolResultPart], wire: list[dict[str, Json]]) -> None:
+    def _results(self, pairs: Sequence[Pair], wire: list[dict[str, Json]]) -> None:
         """Append the result of each call, and after them, as a user, what no result can hold."""
         attached: list[dict[str, Json]] = []
-        for call in message.tool_calls:
-            result = results.get(call.id)
+        for call, id_, found in pairs:
+            result = found
             if result is None:
                 self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
                 result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
@@ -151,7 +192,7 @@ class MessageCompiler:
             content: Json = text
             if media and self._dialect.result_media:
                 content = [*([{"type": "text", "text": text}] if text else []), *media]
-            wire.append({"role": "tool", "tool_call_id": self.call_id(call.id), "content": content})
+            wire.append({"role": "tool", "tool_call_id": id_, "content": content})
             if media and not self._dialect.result_media:
                 self._report.mapped("tool_result", "images and files of a result follow it as a user's message")
                 attached += [{"type": "text", "text": f"Attached to the result of {call.name}:"}, *media]
@@ -169,14 +210,6 @@ class MessageCompiler:
         if result.is_error and not text.lower().startswith("error"):
             text = f"Error: {text}"  # the protocol has no mark for it
         return text, media
-
-    def _strays(self, messages: Sequence[Message], position: int) -> None:
-        """Report the results at `position` that belong to no call before them."""
-        caller = next((i for i in range(position - 1, -1, -1) if messages[i].role == "assistant"), None)
-        called = {call.id for call in messages[caller].tool_calls} if caller is not None else set()
-        for part in messages[position].parts:
-            if isinstance(part, ToolResultPart) and part.tool_call_id not in called:
-                self._report.dropped("tool_result", f"no call has the id {part.tool_call_id}")
 
     def _content(self, parts: Sequence[Part]) -> str | list[dict[str, Json]]:
         if len(parts) == 1 and isinstance(parts[0], TextPart) and not parts[0].provider_metadata:
@@ -239,15 +272,3 @@ class MessageCompiler:
         if message.name and not self._dialect.names:
             self._report.dropped("name", "this provider takes no names of authors")
         return {**wire, "name": message.name} if message.name and self._dialect.names else wire
-
-
-def _results_after(messages: Sequence[Message], position: int) -> dict[str, ToolResultPart]:
-    """Return the results between an assistant message and the next one, by the id of their call."""
-    results: dict[str, ToolResultPart] = {}
-    for message in messages[position + 1 :]:
-        if message.role == "assistant":
-            break
-        for part in message.parts:
-            if message.role == "tool" and isinstance(part, ToolResultPart):
-                results.setdefault(part.tool_call_id, part)
-    return results

@@ -106,6 +106,7 @@ class ContentsCompiler:
             for call, piece in zip(message.tool_calls, calls, strict=True):
                 if "id" not in self._own(call):
                     del piece["functionCall"]["id"]
+        _tell_apart([piece["functionCall"] for piece in calls])
         if calls and self._newer:
             calls[0].setdefault("thoughtSignature", UNSIGNED)
         self._say("model", parts)
@@ -215,6 +216,17 @@ class ContentsCompiler:
             self._report.dropped(part.type, "files that another provider keeps cannot be read")
             return None
         return {"fileData": {"fileUri": uri, **({"mimeType": kind} if kind else {})}}
+
+
+def _tell_apart(calls: Sequence[Wire]) -> None:
+    """Change ids that parallel calls have in common: a response names its call by it."""
+    seen: set[str] = set()
+    for call in calls:
+        base, number = call.get("id"), 1
+        while base is not None and call["id"] in seen:
+            number += 1
+            call["id"] = f"{base}_{number}"
+        seen.update([call["id"]] if base is not None else ())
 
 
 def _results_after(messages: Sequence[Message], position: int) -> list[ToolResultPart]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from orchestrator_core.openai_compatible import Dialect
-from orchestrator_core.openai_compatible.messages import NO_RESULT, MessageCompiler
+from orchestrator_core.openai_compatible.messages import NO_RESULT, MessageCompiler, Pair
 from orchestrator_core.provider_api import (
     AdjustmentReport,
     FilePart,
@@ -45,7 +45,7 @@ class InputCompiler:
         self._provider_id = provider_id
         self._report = report
         # One id for one call on both ways, as a conversation may change between them.
-        self._call_id = MessageCompiler(dialect, provider_id, report).call_id
+        self._calls = MessageCompiler(dialect, provider_id, report)
 
     def compile(self, messages: Sequence[Message]) -> list[dict[str, Json]]:
         """Return the input items.
@@ -54,31 +54,28 @@ class InputCompiler:
             UnsupportedParameter: Something would get lost, and the caller is strict.
         """
         items: list[dict[str, Json]] = []
-        called: set[str] = set()
         for position, message in enumerate(messages):
             if message.name:
                 self._report.dropped("name", "the Responses API takes no names of authors")
             if message.role == "assistant":
-                self._assistant(message, items)
-                called = {call.id for call in message.tool_calls}
-                if called:
-                    self._results(message, _results_after(messages, position), items)
+                pairs = self._calls.paired(message, messages[position + 1 :])
+                self._assistant(message, [id_ for _, id_, _ in pairs], items)
+                self._results(pairs, items)
             elif message.role == "tool":
-                for part in message.parts:
-                    if isinstance(part, ToolResultPart) and part.tool_call_id not in called:
-                        self._report.dropped("tool_result", f"no call has the id {part.tool_call_id}")
+                self._calls.report_strays(message)
             elif content := [item for part in message.parts if (item := self._content(part))]:
                 items.append({"role": message.role, "content": content})
         return items
 
-    def _assistant(self, message: Message, items: list[dict[str, Json]]) -> None:
+    def _assistant(self, message: Message, ids: Sequence[str], items: list[dict[str, Json]]) -> None:
         before = len(items)
+        left = iter(ids)
         thoughts: list[dict[str, Json]] = []
         for part in message.parts:
             if isinstance(part, ReasoningPart):
                 thoughts += self._thought(part)
                 continue
-            item = self._item(part)
+            item = self._call(part, next(left)) if isinstance(part, ToolCallPart) else self._item(part)
             if item is not None:
                 items += [*thoughts, item]
                 thoughts = []
@@ -106,11 +103,6 @@ class InputCompiler:
             # Newer models want the phase of their earlier messages back (API reference, `phase`).
             phase = {"phase": own["phase"]} if own.get("phase") else {}
             return {"role": "assistant", "content": [{"type": kind, field: part.text}], **phase}
-        if isinstance(part, ToolCallPart):
-            head = {"call_id": self._call_id(part.id), "name": part.name}
-            if own.get("type") == "custom":
-                return {"type": "custom_tool_call", **head, "input": part.arguments}
-            return {"type": "function_call", **head, "arguments": part.arguments or "{}"}
         if isinstance(part, OpaquePart):
             if ITEM in own:
                 return dict(own[ITEM])
@@ -119,15 +111,21 @@ class InputCompiler:
             self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
         return None
 
-    def _results(self, message: Message, results: Mapping[str, ToolResultPart], items: list[dict[str, Json]]) -> None:
-        for call in message.tool_calls:
-            result = results.get(call.id)
+    def _call(self, part: ToolCallPart, id_: str) -> dict[str, Json]:
+        own = (part.provider_metadata or {}).get(self._provider_id, {})
+        if own.get("type") == "custom":
+            return {"type": "custom_tool_call", "call_id": id_, "name": part.name, "input": part.arguments}
+        return {"type": "function_call", "call_id": id_, "name": part.name, "arguments": part.arguments or "{}"}
+
+    def _results(self, pairs: Sequence[Pair], items: list[dict[str, Json]]) -> None:
+        for call, id_, found in pairs:
+            result = found
             if result is None:
                 self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
                 result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
             own = (call.provider_metadata or {}).get(self._provider_id, {})
             kind = "custom_tool_call_output" if own.get("type") == "custom" else "function_call_output"
-            items.append({"type": kind, "call_id": self._call_id(call.id), "output": self._output(result)})
+            items.append({"type": kind, "call_id": id_, "output": self._output(result)})
 
     def _output(self, result: ToolResultPart) -> Json:
         parts = [TextPart(text=result.content)] if isinstance(result.content, str) else list(result.content)
@@ -163,15 +161,3 @@ class InputCompiler:
             return {"type": "input_file", "file_url": part.url, **own}
         data = part.url or f"data:{part.media_type or 'application/octet-stream'};base64,{part.data or ''}"
         return {"type": "input_file", "filename": part.filename or "file.pdf", "file_data": data, **own}
-
-
-def _results_after(messages: Sequence[Message], position: int) -> dict[str, ToolResultPart]:
-    """Return the results between an assistant message and the next one, by the id of their call."""
-    results: dict[str, ToolResultPart] = {}
-    for message in messages[position + 1 :]:
-        if message.role == "assistant":
-            break
-        for part in message.parts:
-            if message.role == "tool" and isinstance(part, ToolResultPart):
-                results.setdefault(part.tool_call_id, part)
-    return results

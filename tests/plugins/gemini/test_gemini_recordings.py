@@ -117,10 +117,10 @@ def test_answers_go_back_as_they_came(record: dict[str, Any]) -> None:
     for chunk in wire_chunks(record["response_body"]):
         for candidate in chunk["candidates"]:
             for part in (candidate.get("content") or {}).get("parts") or []:
-                plain = part.keys() == {"text"}
-                if plain and came and came[-1].keys() == {"text"}:
-                    came[-1] = {"text": came[-1]["text"] + part["text"]}
-                elif not (part.get("thought") and "thoughtSignature" not in part) and part != {"text": ""}:
+                grows = part.keys() in ({"text"}, {"text", "thought"})
+                if grows and came and came[-1].keys() == part.keys():
+                    came[-1] = {**part, "text": came[-1]["text"] + part["text"]}
+                elif part.get("text") != "" or "thoughtSignature" in part:
                     came.append(part)
     sent = [part for content in contents if content["role"] == "model" for part in content["parts"]]
     assert [_without_id(part) for part in sent] == [_without_id(part) for part in came]

@@ -267,6 +267,16 @@ async def test_forms_of_the_answer(server: StrictAnthropic) -> None:
     assert "output_config" not in body
 
 
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-3-5-haiku-latest"])
+async def test_the_description_of_a_form_stands_in_its_schema(server: StrictAnthropic, model: str) -> None:
+    form = ResponseFormat(type="json_schema", description="A town.", json_schema={"type": "object"})
+    body, _ = await sent(server, ask(model=model, response_format=form))
+    if "output_config" in body:
+        assert body["output_config"]["format"]["schema"] == {"description": "A town.", "type": "object"}
+    else:
+        assert body["system"][-1]["text"].endswith('{"description":"A town.","type":"object"}')
+
+
 async def test_media(server: StrictAnthropic) -> None:
     marked = {"anthropic": {"cache_control": {"type": "ephemeral"}}}
     from_client = {OPENAI_CHAT: {"cache_control": {"type": "ephemeral"}, "citations": {"enabled": True}, "other": 1}}

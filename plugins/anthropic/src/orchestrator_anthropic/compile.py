@@ -246,14 +246,16 @@ class _Compiler:
         body = self._out.body
         if form.type == "text":
             return
+        described = {"description": form.description} if form.description else {}
+        schema = {**described, **form.json_schema} if form.json_schema else {}
         if form.type == "json_schema" and self._traits.schemas:
-            wanted = {"type": "json_schema", "schema": dict(form.json_schema or {"type": "object"})}
+            wanted = {"type": "json_schema", "schema": schema or {**described, "type": "object"}}
             body["output_config"] = {**config_of(body), "format": wanted}
             return
         self._report.downgraded("response_format", "it is asked for in words: this model cannot be held to it")
         words = "Answer with one JSON object, and with nothing before or after it."
-        if form.json_schema:
-            words += f" It follows this JSON Schema: {pydantic_core.to_json(form.json_schema).decode()}"
+        if schema:
+            words += f" It follows this JSON Schema: {pydantic_core.to_json(schema).decode()}"
         system.append({"type": "text", "text": words})
 
     def _bind(self) -> None:

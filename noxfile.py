@@ -48,6 +48,16 @@ def matrix(session: nox.Session) -> None:
     run_tests(session)
 
 
+@nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """Talk to a gateway with LangChain and pydantic-ai, as docs/how-to shows; arguments after `--` go to pytest."""
+    install(session, "clients")
+    session.run("mypy", "--explicit-package-bases", "tests/clients", "docs/how-to")
+    # Both libraries keep connections open for ever, which Python reports when it collects them.
+    leftovers = ("-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    session.run("pytest", "tests/clients", *leftovers, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": "1"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check the style and the format of every file."""

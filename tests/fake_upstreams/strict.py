@@ -45,7 +45,8 @@ class StrictVendor:
 
     Attributes:
         rules: What is refused.
-        answers: Wire answers to give next: a body, or a list of events for a stream. Then the healthy one is given.
+        answers: Wire answers to give next: a body, a list of events for a stream, or a response that is sent as it is.
+            Then the healthy one is given.
         asked: Every request, with what was wrong with it.
         url: The base URL, in the form that the vendor's plugin wants, once the server runs.
     """
@@ -92,6 +93,8 @@ class StrictVendor:
             return web.json_response(refusal, status=status)
         stream = self.streams(request, body)
         answer = self.answers.popleft() if self.answers else self.healthy(operation, body, stream=stream)
+        if isinstance(answer, web.Response):
+            return answer
         if not stream:
             return web.json_response(answer)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})

@@ -173,6 +173,12 @@ async def test_embeddings(front: Frontage, vendor: str) -> None:
         assert asked.body["input"] == ["Oslo", "Bergen"]
 
 
+async def test_a_provider_without_embeddings(front: Frontage) -> None:
+    with pytest.raises(Exception, match=r"The provider 'anthropic' does not embed\. Choose another\."):
+        await page.embeddings("anthropic/claude-sonnet-5-5", front.url).aembed_query("Oslo")
+    assert front.asked("anthropic") == []
+
+
 async def test_refusals_of_vendors(front: Frontage, dialect: str, vendor: str) -> None:
     front.refuse(vendor, "I do not take this.", 400)
     with pytest.raises(Exception, match=r"I do not take this\.") as caught:

@@ -216,9 +216,9 @@ async def test_an_error_of_the_tree_passes_as_it_is() -> None:
 
 
 async def test_what_a_provider_has_not_is_said() -> None:
-    with pytest.raises(NotSupported, match="no chat"):
+    with pytest.raises(NotSupported, match="does not chat"):
         await said(acme())
-    with pytest.raises(NotSupported, match="no embed"):
+    with pytest.raises(NotSupported, match="does not embed"):
         await acme().embed(embed_request())
 
 

@@ -140,7 +140,7 @@ class Provider:
         unread = self._unread(request)
         events = self._call("chat", request)
         if events is None and "chat" not in self.hooks:
-            raise NotSupported(f"The provider {self.id!r} has no chat.")
+            raise NotSupported(f"The provider {self.id!r} does not chat. Choose another.")
         if not isinstance(events, AsyncGenerator):
             _discard(events)
             raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
@@ -242,7 +242,7 @@ class Provider:
     ) -> T:
         awaitable = self._call(hook, request)
         if awaitable is None and hook not in self.hooks:
-            raise NotSupported(f"The provider {self.id!r} has no {hook}.", param="model")
+            raise NotSupported(f"The provider {self.id!r} does not {hook}. Choose another.", param="model")
         if not isinstance(awaitable, Awaitable):
             raise self._broken(hook, f"it returned {type(awaitable).__name__}, not an awaitable")
         limit = asyncio.timeout(deadline.remaining())

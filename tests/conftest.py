@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from databases import PostgresServer, postgres_server
 from processes import (
     COMMAND,
     GatewayProcess,
@@ -120,3 +121,10 @@ def gateway_process(tmp_path: Path) -> Iterator[StartGateway]:
     for gateway in started:
         if gateway.process.poll() is None:
             gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests that need one."""
+    with postgres_server() as server:
+        yield server

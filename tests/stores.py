@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_core.provider_api import Message, Usage, text_message
+from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome
-from orchestrator_core.sessions.sqlite import SqliteStore
 from orchestrator_core.sessions.store import SessionStore
 
 TENANT = "acme"
@@ -53,11 +54,16 @@ def copy_to(path: Path) -> None:
     path.write_bytes(migrated())
 
 
-def sqlite_store(path: Path, **options: Any) -> SqliteStore:
+def sqlite_store(path: Path, *, busy_timeout: float = 5.0, **options: Any) -> Conversations:
     """Return a store on a file, which is made with its schema where there is none. It is not opened."""
     if not path.exists():
         copy_to(path)
-    return SqliteStore(path, **{"max_idle": MAX_IDLE, **options})
+    return plain_store(path, busy_timeout=busy_timeout, **options)
+
+
+def plain_store(path: Path, *, busy_timeout: float = 5.0, **options: Any) -> Conversations:
+    """Return a store on a file as it is. It is not opened."""
+    return Conversations(SqliteDatabase(path, busy_timeout=busy_timeout), **{"max_idle": MAX_IDLE, **options})
 
 
 def user(text: str) -> list[Message]:

@@ -23,8 +23,8 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS
-from orchestrator_core.sessions.sqlite import SqliteStore
 from orchestrator_core.telemetry.metrics import Metrics
+from stores import plain_store
 
 
 class Conversation:
@@ -57,7 +57,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("contract") / "test.db"
 
     async def make() -> None:
-        store = SqliteStore(path, max_idle=timedelta(hours=1))
+        store = plain_store(path, max_idle=timedelta(hours=1))
         await store.open()
         await store.close()
 
@@ -69,7 +69,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def conversation(tmp_path: Path, migrated_database: Path) -> AsyncIterator[Conversation]:
     shutil.copy(migrated_database, tmp_path / "test.db")
     claude, gemini = AnthropicShapedProvider(context("claude")), GeminiShapedProvider(context("gemini"))
-    store = SqliteStore(tmp_path / "test.db", max_idle=timedelta(hours=1))
+    store = plain_store(tmp_path / "test.db", max_idle=timedelta(hours=1))
     registry = Registry([Provider(claude), Provider(gemini)])
     gateway = Gateway(load(environ={}, directory=tmp_path), registry, store, Metrics())
     await gateway.start()

@@ -32,12 +32,12 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS
-from orchestrator_core.sessions.sqlite import SqliteStore
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 from orchestrator_gemini import GeminiProvider
 from pairs.script import IMAGE, NAMES, SYSTEM, Call, Turn
 from pairs.wires import WIRES
+from stores import plain_store
 
 PROVIDERS: Mapping[str, type[ProviderHooks]] = {
     **{name: vendor.provider for name, vendor in VENDORS.items()},
@@ -154,7 +154,7 @@ async def dialogues(database: Path) -> AsyncIterator[Dialogue]:
             key = "sk-ant-api03-" + "k" * 93 + "AA" if name == "anthropic" else "k" * 40
             providers.append(Provider(instance, [Secret(key)]))
         config = load(environ={}, directory=database.parent)
-        store = SqliteStore(database, max_idle=timedelta(hours=1))
+        store = plain_store(database, max_idle=timedelta(hours=1))
         gateway = Gateway(config, Registry(providers), store, Metrics())
         await gateway.start()
         stack.push_async_callback(gateway.close)

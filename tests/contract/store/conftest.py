@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
+from databases import PostgresServer
+from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases.base import Database
+from orchestrator_core.sessions.databases.memory import MemoryDatabase
+from orchestrator_core.sessions.databases.postgres import PostgresDatabase
+from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.store import SessionStore
-from stores import Clock, sqlite_store
+from stores import MAX_IDLE, Clock, copy_to
 
 StoreFactory = Callable[..., SessionStore]
 
@@ -19,12 +25,24 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
-def make_store(tmp_path: Path, clock: Clock) -> StoreFactory:
-    """Make a store, not opened; every call is on the same data."""
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """A database with its schema, not opened."""
+    if request.param == "memory":
+        return MemoryDatabase(busy_timeout=5.0)
+    if request.param == "sqlite":
+        copy_to(tmp_path / "store.db")
+        return SqliteDatabase(tmp_path / "store.db", busy_timeout=5.0)
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return PostgresDatabase(await server.migrated(), connections=8, budget=5.0)
+
+
+@pytest.fixture
+def make_store(database: Database, clock: Clock) -> StoreFactory:
+    """Make a store, not opened."""
 
     def make(**options: Any) -> SessionStore:
-        return sqlite_store(tmp_path / "store.db", clock=clock, **options)
+        return Conversations(database, **{"max_idle": MAX_IDLE, "clock": clock, **options})
 
     return make
 

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator_core.provider_api import (
     Adjustment,
+    Conflict,
     ImagePart,
     Message,
     NotFound,
@@ -84,8 +85,8 @@ async def test_a_turn_that_lost_its_process_blocks_its_session_for_a_time_only(
     clock.advance(timedelta(minutes=61))
     second = await ask(store, "two", lost.session.id)
     assert [message.turn_state for message in second.messages] == ["interrupted", "pending"]
-    late = await store.finish_turn(TENANT, lost.turn_id, answered("too late"))
-    assert late.answer is None
+    with pytest.raises(Conflict, match="went on"):
+        await store.finish_turn(TENANT, lost.turn_id, answered("too late"))
     assert await texts(store, lost.session.id) == ["one", "two"]
 
 

@@ -14,8 +14,8 @@ from orchestrator_core.config import load
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import ProviderContext, ProviderSettings, UpstreamClient
-from orchestrator_core.sessions.sqlite import SqliteStore
 from orchestrator_core.telemetry.metrics import Metrics
+from stores import plain_store
 
 
 class Bench:
@@ -40,7 +40,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "test.db"
 
     async def make() -> None:
-        store = SqliteStore(path, max_idle=timedelta(hours=1))
+        store = plain_store(path, max_idle=timedelta(hours=1))
         await store.open()
         await store.close()
 
@@ -57,7 +57,7 @@ async def start(tmp_path: Path, migrated: Path) -> AsyncIterator[StartBench]:
         config = load(environ={name: str(value) for name, value in environ.items()}, directory=tmp_path)
         one, two = scripted("one"), scripted("two")
         registry = Registry([Provider(one), Provider(two)])
-        store = SqliteStore(tmp_path / "test.db", max_idle=timedelta(hours=1))
+        store = plain_store(tmp_path / "test.db", max_idle=timedelta(hours=1))
         gateway = Gateway(config, registry, store, Metrics())
         await gateway.start()
         benches.append(Bench(gateway, one, two))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_core.sessions.sqlite import SqliteStore
+from orchestrator_core.sessions.conversations import Conversations
 from stores import sqlite_store
 
 
@@ -15,7 +15,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[SqliteStore]:
+async def store(path: Path) -> AsyncIterator[Conversations]:
     opened = sqlite_store(path, busy_timeout=1.0)
     await opened.open()
     yield opened

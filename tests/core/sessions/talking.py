@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from orchestrator_core.provider_api import GatewayError, text_message
+from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.models import NewTurn, TurnOutcome
-from orchestrator_core.sessions.sqlite import SqliteStore
 
 TENANT = "acme"
 WORKERS = 8
@@ -21,7 +22,7 @@ def tell(*words: object) -> None:
     os.write(1, (" ".join(str(word) for word in words) + "\n").encode())
 
 
-async def talk(store: SqliteStore, prefix: str) -> None:
+async def talk(store: Conversations, prefix: str) -> None:
     session, number = None, 0
     while True:
         number += 1
@@ -39,7 +40,7 @@ async def main() -> None:
     path, cycle, limit = sys.argv[1:]
     if int(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-    store = SqliteStore(Path(path), max_idle=timedelta(hours=1))
+    store = Conversations(SqliteDatabase(Path(path), busy_timeout=5.0), max_idle=timedelta(hours=1))
     await store.open()
     tell("open")
     try:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator_core.provider_api import NotFound, StorageBusy, StorageError
-from orchestrator_core.sessions.connection import connect_reader, connect_writer
-from orchestrator_core.sessions.reader import Reader
-from orchestrator_core.sessions.writer import BATCH, Writer
+from orchestrator_core.sessions.databases.reader import Reader
+from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, connect_writer
+from orchestrator_core.sessions.databases.writer import BATCH, Writer
 
 Log = list[str]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
 import subprocess
@@ -12,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator_core.sessions.sqlite import SqliteStore
-from stores import MAX_IDLE, TENANT, copy_to, sqlite_store
+from orchestrator_core.sessions.schema import URL_VARIABLE
+from stores import MAX_IDLE, TENANT, copy_to, plain_store, sqlite_store
 
 CYCLES = 12
 PROGRAM = Path(__file__).with_name("talking.py")
@@ -88,8 +89,9 @@ async def test_a_file_that_may_not_grow_is_told_and_read_on(path: Path) -> None:
 
 
 def kill_a_migration(path: Path, delay: float) -> None:
-    command = [sys.executable, "-m", "orchestrator_core.sessions.migrate", f"sqlite:///{path}"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-m", "orchestrator_core.sessions.migrate"]
+    environment = {**os.environ, URL_VARIABLE: f"sqlite:///{path}"}
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
         timer = threading.Timer(delay, process.kill)
         timer.start()
     timer.join()
@@ -99,7 +101,7 @@ async def test_a_killed_migration_is_made_again(tmp_path: Path) -> None:
     for number, delay in enumerate((0.3, 0.45)):
         path = tmp_path / f"{number}.db"
         await asyncio.to_thread(kill_a_migration, path, delay)
-        store = SqliteStore(path, max_idle=MAX_IDLE)
+        store = plain_store(path, max_idle=MAX_IDLE)
         await store.open()
         await store.ping()
         await store.close()

@@ -190,7 +190,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert read.message_count == sum(turn.state != "failed" for turn in talk.turns)
             assert read.status == ("closed" if talk.closed else "active")
             assert read.summary == talk.summary
-            assert self.run(self.store._reader.run(partial(unsummarized, session))) == len(talk.context())
+            assert self.run(self.store.database.reader.run(partial(unsummarized, session))) == len(talk.context())
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

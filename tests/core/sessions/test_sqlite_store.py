@@ -17,8 +17,8 @@ from orchestrator_core.provider_api import (
     StorageFull,
     text_message,
 )
+from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.models import NewSummary, NewTurn, StoredReply
-from orchestrator_core.sessions.sqlite import SqliteStore
 from stores import TENANT, answered, ask, sqlite_store, talk, texts
 
 KEY = "sk-canary-4f9d1c0b7a"
@@ -57,29 +57,29 @@ async def test_conversations_survive_a_restart(path: Path) -> None:
     await second.close()
 
 
-async def test_files_are_for_their_owner_alone(store: SqliteStore, path: Path) -> None:
+async def test_files_are_for_their_owner_alone(store: Conversations, path: Path) -> None:
     await talk(store, "hello")
     files = list(path.parent.iterdir())
     assert {file.name for file in files} == {f"store.db{end}" for end in ("", "-wal", "-shm", ".lock")}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-async def test_every_write_is_synced(store: SqliteStore) -> None:
+async def test_every_write_is_synced(store: Conversations) -> None:
     def pragmas(connection: sqlite3.Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "temp_store")
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert await store._writer.run(pragmas) == ["wal", 2, 1, 1, 2]
+    assert await store.database.writer.run(pragmas) == ["wal", 2, 1, 1, 2]
 
 
-async def test_a_second_process_is_refused(store: SqliteStore, path: Path) -> None:
+async def test_a_second_process_is_refused(store: Conversations, path: Path) -> None:
     second = sqlite_store(path, busy_timeout=0.1)
     with pytest.raises(StorageError, match="Another process"):
         await second.open()
     await talk(store, "the first serves on")
 
 
-async def test_a_successor_waits_for_its_predecessor(store: SqliteStore, path: Path) -> None:
+async def test_a_successor_waits_for_its_predecessor(store: Conversations, path: Path) -> None:
     second = sqlite_store(path, busy_timeout=5.0)
     opening = asyncio.create_task(second.open())
     await asyncio.sleep(0.1)
@@ -88,7 +88,7 @@ async def test_a_successor_waits_for_its_predecessor(store: SqliteStore, path: P
     await second.close()
 
 
-async def test_a_locked_database_is_waited_for_and_recovers(store: SqliteStore, path: Path) -> None:
+async def test_a_locked_database_is_waited_for_and_recovers(store: Conversations, path: Path) -> None:
     session = (await talk(store, "hello")).session.id
     with locked(path):
         before = time.monotonic()
@@ -100,7 +100,7 @@ async def test_a_locked_database_is_waited_for_and_recovers(store: SqliteStore, 
     assert (await store.totals(TENANT)).total_created == 1
 
 
-async def test_a_lock_shorter_than_the_budget_is_not_noticed(store: SqliteStore, path: Path) -> None:
+async def test_a_lock_shorter_than_the_budget_is_not_noticed(store: Conversations, path: Path) -> None:
     with locked(path):
         task = asyncio.create_task(talk(store, "patient"))
         await asyncio.sleep(0.3)
@@ -108,23 +108,23 @@ async def test_a_lock_shorter_than_the_budget_is_not_noticed(store: SqliteStore,
     assert (await task).session.message_count == 1
 
 
-async def test_a_full_disk_is_told_and_reads_go_on(store: SqliteStore) -> None:
+async def test_a_full_disk_is_told_and_reads_go_on(store: Conversations) -> None:
     def limit(connection: sqlite3.Connection, pages: int = 1) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
 
     session = (await talk(store, "hello")).session.id
-    await store._writer.run(limit)
+    await store.database.writer.run(limit)
     outcomes = await asyncio.gather(*(ask(store, "x" * 50_000) for _ in range(5)), store.ping(), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StorageFull] * 6
     assert await texts(store, session) == ["hello", "re: hello"]
     assert (await store.totals(TENANT)).total_created == 1
 
-    await store._writer.run(lambda connection: limit(connection, 1_000_000))
+    await store.database.writer.run(lambda connection: limit(connection, 1_000_000))
     await store.ping()
     await talk(store, "again", session)
 
 
-async def test_callers_that_leave_at_any_point_leave_no_pending_turn(store: SqliteStore) -> None:
+async def test_callers_that_leave_at_any_point_leave_no_pending_turn(store: Conversations) -> None:
     for delay in [0.0, 0.0002, 0.0005, 0.001, 0.002] * 6:
         session = (await store.create_session(TENANT)).id
         task = asyncio.create_task(ask(store, "left", session, idempotency_key=f"k{session}"))
@@ -141,11 +141,11 @@ async def test_callers_that_leave_at_any_point_leave_no_pending_turn(store: Sqli
             assert await store.claim(TENANT, session, "print") is None
 
 
-async def test_deleted_text_is_in_no_file(store: SqliteStore, path: Path) -> None:
+async def test_deleted_text_is_in_no_file(store: Conversations, path: Path) -> None:
     word, other = "quetzalcoatlus", "archaeopteryx"
     kept = (await talk(store, other)).session.id
     await store.claim(TENANT, "k", "print")
-    started = await ask(store, word * 3, idempotency_key="k", metadata={"m": word}, user_id=word)
+    started = await ask(store, word * 3, idempotency_key="k", metadata={"m": word}, user_id="ann")
     session = started.session.id
     await store.finish_turn(TENANT, started.turn_id, answered(word * 2000))
     await store.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=word.encode()))
@@ -158,7 +158,7 @@ async def test_deleted_text_is_in_no_file(store: SqliteStore, path: Path) -> Non
     assert await texts(store, kept) == [other, f"re: {other}"]
 
 
-async def test_deleted_text_goes_when_a_foreign_reader_has_ended(store: SqliteStore, path: Path) -> None:
+async def test_deleted_text_goes_when_a_foreign_reader_has_ended(store: Conversations, path: Path) -> None:
     word = b"quetzalcoatlus"
     session = (await talk(store, word.decode())).session.id
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as foreign:

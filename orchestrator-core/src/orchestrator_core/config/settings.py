@@ -166,8 +166,10 @@ class Settings(BaseModel):
     database_url: str = Field(
         default="sqlite:///orchestrator.db",
         repr=False,
-        description="Where conversations are stored: `sqlite:///<path>`.",
+        description="Where conversations are stored: `sqlite:///<path>` for one process, "
+        "`postgresql://user:password@host/database` for several, `memory:` for tests.",
     )
+    database_connections: Count = Field(default=10, description="Connections of each process to PostgreSQL.")
     redis_url: str | None = Field(
         default=None, repr=False, description="For shared limits. Not supported by this version."
     )

@@ -25,6 +25,7 @@ from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.plugins import Registry
 from orchestrator_core.provider_api import (
     ChatRequest,
+    Conflict,
     Deadline,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -194,6 +195,7 @@ class Gateway:
             user_id=request.user_id,
             metadata=request.metadata,
             idempotency_key=request.idempotency_key,
+            client=principal.id,
             check=results_check(request.messages),
         )
         beginning = self._own(self.store.begin_turn(principal.tenant, turn))
@@ -254,12 +256,16 @@ class Gateway:
 
         Raises:
             StorageError: It could not be stored yet.
+            Conflict: The turn was given up in the meantime, and the conversation went on.
             InternalError: The outcome itself cannot be stored; that the turn was interrupted is.
         """
         try:
             return await self.store.finish_turn(principal.tenant, started.turn_id, outcome)
         except StorageError:
             self._own(self._store_end_later(principal, started, outcome))
+            raise
+        except Conflict:
+            log.warning("turn ended too late", session_id=started.session.id)
             raise
         except Exception:
             log.exception("turn cannot be stored", session_id=started.session.id)

@@ -1,22 +1,24 @@
-"""Bring a database to the newest schema: `python -m orchestrator_core.sessions.migrate sqlite:////path/to/file`.
+"""Bring the database that `ORCHESTRATOR_MIGRATE_URL` names to the newest schema.
 
 It is a process of its own so that serving imports neither SQLAlchemy nor Alembic.
 """
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+
+from orchestrator_core.sessions.schema import URL_VARIABLE
 
 
 def configuration(url: str) -> Config:
     """Return Alembic's configuration for a database.
 
     Args:
-        url: The database, as SQLAlchemy names it.
+        url: The database: `sqlite:///...` or `postgresql://...`.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -25,10 +27,8 @@ def configuration(url: str) -> Config:
 
 
 def main() -> None:
-    """Migrate the database that the first argument names."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m orchestrator_core.sessions.migrate URL")
-    command.upgrade(configuration(sys.argv[1]), "head")
+    """Migrate."""
+    command.upgrade(configuration(os.environ[URL_VARIABLE]), "head")
 
 
 if __name__ == "__main__":

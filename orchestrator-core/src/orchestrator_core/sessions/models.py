@@ -79,14 +79,37 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSummary:
-    """A summary of the messages up to `upto_sequence`, those of earlier summaries among them."""
+    """A summary of the messages up to `upto_sequence`, those of earlier summaries among them.
+
+    Attributes:
+        id: `sum_...`.
+        from_sequence: The first message that no earlier summary covered.
+        upto_sequence: The last message that it covers.
+        text: The summary.
+        created_at: UTC.
+        provider: Who wrote it.
+        model: Which model wrote it.
+        replaces: The id of the summary before it.
+        usage: The tokens that it took, where the ledger is read.
+        cost: USD; None where the price is unknown.
+        tokens_before: An estimate of what it stands for.
+        tokens_after: An estimate of what it takes itself.
+        turn_ids: The turns from `from_sequence` on, where the ledger is read.
+    """
 
     id: str
+    from_sequence: int
     upto_sequence: int
     text: str
     created_at: datetime
     provider: str | None = None
     model: str | None = None
+    replaces: str | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    tokens_before: int | None = None
+    tokens_after: int | None = None
+    turn_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +122,8 @@ class NewTurn:
         user_id: The label for a session that is made.
         metadata: The caller's data for a session that is made.
         idempotency_key: The caller's key; a turn is made once for each.
+        client: The public id of the client's key, for the totals.
+        fence: The number of the lock that its caller holds; one smaller than the session has seen is refused.
         check: Looks at the context that the turn would join, in the transaction that stores it, and raises where the
             turn does not fit. A turn that is taken up again has been looked at before.
     """
@@ -108,6 +133,8 @@ class NewTurn:
     user_id: str | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     idempotency_key: str | None = None
+    client: str = ""
+    fence: int | None = None
     check: Callable[[Sequence[StoredMessage]], None] | None = None
 
 
@@ -214,6 +241,10 @@ class NewSummary:
         model: Which model wrote it.
         usage: The tokens.
         cost: USD; None where the price is unknown.
+        duration: Seconds that it took.
+        tokens_before: An estimate of what it stands for.
+        tokens_after: An estimate of what it takes itself.
+        client: The public id of the client's key, for the totals.
     """
 
     text: str
@@ -223,6 +254,10 @@ class NewSummary:
     model: str | None = None
     usage: Usage | None = None
     cost: float | None = None
+    duration: float = 0.0
+    tokens_before: int | None = None
+    tokens_after: int | None = None
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

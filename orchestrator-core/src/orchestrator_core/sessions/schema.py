@@ -1,4 +1,4 @@
-"""Whether a database file has the schema that this version needs, and bringing it there."""
+"""Whether a database has the schema that this version needs, and bringing it there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator_core.provider_api import StorageError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The revisions of `migrations/versions`, oldest first."""
 
 HEAD = REVISIONS[-1]
@@ -20,6 +20,11 @@ HEAD = REVISIONS[-1]
 MIGRATE_WITHIN = 120.0
 """Seconds."""
 
+URL_VARIABLE = "ORCHESTRATOR_MIGRATE_URL"
+"""Tells the process that migrates which database."""
+
+_VERSION = "alembic_version"
+_OURS = frozenset({"sessions", "turns", "messages"})
 _SHOWN = 500
 _MODE = 0o600
 
@@ -37,12 +42,57 @@ async def prepare(path: Path) -> None:
         raise StorageError(f"The database file cannot be used: {_reason(error)}. Check its path and rights.") from error
     if revision == HEAD:
         return
+    _check_known(revision)
+    await migrate(f"sqlite:///{path}")
+
+
+async def prepare_postgres(url: str, *, within: float) -> None:
+    """Make the schema of an empty database; one that is behind is the operator's to upgrade, since others may use it.
+
+    Args:
+        url: `postgresql://...`.
+        within: Seconds to connect.
+
+    Raises:
+        StorageError: The database is behind, is no database of this gateway, or is one of a newer version.
+        OSError: It cannot be reached.
+        asyncpg.PostgresError: It cannot be read.
+    """
+    # Here, because SQLite does without the driver.
+    import asyncpg  # noqa: PLC0415
+
+    connection = await asyncpg.connect(url, timeout=within, command_timeout=within)
+    try:
+        tables = {
+            name
+            for (name,) in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+        }
+        revision = await connection.fetchval("SELECT version_num FROM alembic_version") if _VERSION in tables else None
+    finally:
+        await connection.close(timeout=within)
+    if revision == HEAD:
+        return
+    _check_known(revision)
+    if revision is not None:
+        raise StorageError(
+            f"The database has the schema {revision} and this version of the gateway needs {HEAD}. Stop what uses the "
+            "database and run `orchestrator db upgrade`."
+        )
+    if tables & _OURS:
+        raise _foreign()
+    await migrate(url)
+
+
+def _check_known(revision: str | None) -> None:
     if revision is not None and revision not in REVISIONS:
         raise StorageError(
             f"The database has the schema {revision}, which is newer than this version of the gateway "
             f"knows ({HEAD}). Upgrade the gateway, or use another ORCHESTRATOR_DATABASE_URL."
         )
-    await _migrate(path)
+
+
+def _foreign() -> StorageError:
+    return StorageError("The database belongs to another program. Use another one in ORCHESTRATOR_DATABASE_URL.")
 
 
 def make_file(path: Path) -> None:
@@ -59,22 +109,28 @@ def current_revision(path: Path) -> str | None:
     """
     with closing(sqlite3.connect(path, timeout=5.0)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "alembic_version" in tables:
+        if _VERSION in tables:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             return None if row is None else str(row[0])
     if tables:
-        raise StorageError(
-            "The database file belongs to another program. Use another path in ORCHESTRATOR_DATABASE_URL."
-        )
+        raise _foreign()
     return None
 
 
-async def _migrate(path: Path) -> None:
+async def migrate(url: str) -> None:
+    """Bring a database to the newest schema, in a process of its own: serving needs neither SQLAlchemy nor Alembic.
+
+    Args:
+        url: `sqlite:///...` or `postgresql://...`.
+
+    Raises:
+        StorageError: It could not be done.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "orchestrator_core.sessions.migrate",
-        f"sqlite:///{path}",
+        env={**os.environ, URL_VARIABLE: url},  # a command line can be read by everybody
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

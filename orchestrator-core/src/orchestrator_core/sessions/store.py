@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orchestrator_core.provider_api import Json
@@ -17,6 +17,7 @@ from orchestrator_core.sessions.models import (
     StartedTurn,
     StoredMessage,
     StoredReply,
+    StoredSummary,
     StoreTotals,
     TurnOutcome,
 )
@@ -107,6 +108,7 @@ class SessionStore(Protocol):
 
         Raises:
             NotFound: No such turn; its session may have been deleted.
+            Conflict: The turn was taken for abandoned, and the conversation went on without it.
             ValueError: The outcome is `pending`.
         """
         ...
@@ -123,12 +125,33 @@ class SessionStore(Protocol):
         """Store a summary if `replaces` still is the newest one and it covers more; return whether it was stored."""
         ...
 
+    async def summaries(self, tenant: str, session_id: str) -> Sequence[StoredSummary]:
+        """Read the ledger of summaries, oldest first."""
+        ...
+
     async def metrics(self, tenant: str, session_id: str) -> SessionMetrics:
         """Read a session's totals."""
         ...
 
     async def totals(self, tenant: str) -> StoreTotals:
         """Read the totals of a tenant."""
+        ...
+
+    async def lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease, for what one process alone is to do at a time; it belongs to no tenant.
+
+        Args:
+            name: What is to be done.
+            holder: Who wants to do it.
+            seconds: How long nobody else may.
+
+        Returns:
+            Whether it is the holder's now.
+        """
+        ...
+
+    async def release(self, name: str, holder: str) -> None:
+        """Give a lease up; one that somebody else has stays."""
         ...
 
     async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | None:

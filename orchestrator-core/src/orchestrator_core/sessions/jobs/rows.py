@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
+from zlib import crc32
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -32,6 +33,13 @@ from orchestrator_core.sessions.models import (
 
 Redact = Callable[[str], str]
 
+Label = tuple[str, str]
+"""A name of a session's metadata and its value, as it can be searched for."""
+
+SHARDS = 16
+MAX_LABEL = 256
+"""Characters of a name or a value that can be searched for."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ATTEMPTS: TypeAdapter[tuple[Attempt, ...]] = TypeAdapter(tuple[Attempt, ...])
@@ -55,11 +63,14 @@ class SessionRow(NamedTuple):
     last_turn_id: str | None
     last_turn_state: TurnState | None
     summary_id: str | None
+    from_sequence: int | None
     upto_sequence: int | None
     summary_text: str | None
     summary_at: int | None
     summary_provider: str | None
     summary_model: str | None
+    fence: int
+    parent_id: str | None
 
     @property
     def summarized(self) -> int:
@@ -104,6 +115,7 @@ class SessionRow(NamedTuple):
             return None
         return StoredSummary(
             id=self.summary_id,
+            from_sequence=self.from_sequence or 1,
             upto_sequence=self.summarized,
             text=self.summary_text or "",
             created_at=moment(self.summary_at or 0),
@@ -139,6 +151,7 @@ class TurnRow(NamedTuple):
     adjustments: str
     error_code: str | None
     duration: float
+    client: str | None
 
     @property
     def last_sequence(self) -> int:
@@ -147,15 +160,7 @@ class TurnRow(NamedTuple):
 
     def usage(self) -> Usage | None:
         """Return the tokens of the turn, where they are known."""
-        if self.input_tokens is None:
-            return None
-        return Usage(
-            self.input_tokens,
-            self.cached_input_tokens or 0,
-            self.cache_write_tokens or 0,
-            self.output_tokens or 0,
-            self.reasoning_tokens or 0,
-        )
+        return _usage(self)
 
     def outcome(self, answer: StoredMessage | None) -> TurnOutcome:
         """Return how the turn ended."""
@@ -174,6 +179,62 @@ class TurnRow(NamedTuple):
             duration=self.duration,
             summary_id=self.summary_id,
         )
+
+
+class SummaryRow(NamedTuple):
+    """What `statements.GET_SUMMARIES` reads."""
+
+    id: str
+    from_sequence: int
+    upto_sequence: int
+    replaces: str | None
+    text: str
+    provider: str | None
+    model: str | None
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    cost: float | None
+    tokens_before: int | None
+    tokens_after: int | None
+    created_at: int
+
+    def summary(self, covered: Sequence[tuple[str, int]]) -> StoredSummary:
+        """Return the summary.
+
+        Args:
+            covered: Turns and places of the session's messages.
+        """
+        own = (turn for turn, place in covered if self.from_sequence <= place <= self.upto_sequence)
+        return StoredSummary(
+            id=self.id,
+            from_sequence=self.from_sequence,
+            upto_sequence=self.upto_sequence,
+            text=self.text,
+            created_at=moment(self.created_at),
+            provider=self.provider,
+            model=self.model,
+            replaces=self.replaces,
+            usage=_usage(self),
+            cost=self.cost,
+            tokens_before=self.tokens_before,
+            tokens_after=self.tokens_after,
+            turn_ids=tuple(dict.fromkeys(own)),
+        )
+
+
+def _usage(row: TurnRow | SummaryRow) -> Usage | None:
+    if row.input_tokens is None:
+        return None
+    return Usage(
+        row.input_tokens,
+        row.cached_input_tokens or 0,
+        row.cache_write_tokens or 0,
+        row.output_tokens or 0,
+        row.reasoning_tokens or 0,
+    )
 
 
 class Said(NamedTuple):
@@ -213,6 +274,25 @@ def said(message: Message, redact: Redact) -> Said:
 def metadata_json(metadata: Mapping[str, Json] | None, redact: Redact) -> str:
     """Return the caller's data as it is written."""
     return redact(to_json(dict(metadata or {})).decode())
+
+
+def labels_of(metadata: Mapping[str, Json] | None, redact: Redact) -> Sequence[Label]:
+    """Return what a session can be found by: the short plain values of its metadata."""
+    pairs = ((redact(name), label_value(value)) for name, value in (metadata or {}).items())
+    return [(name, redact(value)) for name, value in pairs if value is not None and len(name) <= MAX_LABEL]
+
+
+def label_value(value: Json) -> str | None:
+    """Return a value as it is searched for: text as it stands, numbers and truth as JSON writes them."""
+    if value is None or isinstance(value, list | dict):
+        return None
+    text = value if isinstance(value, str) else to_json(value).decode()
+    return text if len(text) <= MAX_LABEL else None
+
+
+def shard(session_id: str) -> int:
+    """Return in which part of a shared counter a session counts."""
+    return crc32(session_id.encode()) % SHARDS
 
 
 def attempts_json(before: str, attempts: Sequence[Attempt]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
-from orchestrator_core.provider_api import StorageBusy, StorageError, StorageFull
+from orchestrator_core.provider_api import StorageError
+from orchestrator_core.sessions.errors import busy, full, unusable
 
 LOCK_WAIT = 0.1
 """Seconds that SQLite itself waits for a lock; whoever may wait longer asks again."""
-
-RETRY_AFTER = 1.0
-"""Seconds after which a caller that found the store busy may come again."""
 
 _CACHE_KIB = 16 * 1024
 _CHECKPOINT_PAGES = 2000
@@ -50,13 +49,35 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return _connect(path, "ro")
 
 
+def connect_memory(content: bytes) -> sqlite3.Connection:
+    """Open a database in memory.
+
+    Args:
+        content: A database file's bytes, to begin with.
+    """
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.deserialize(content)
+    _prepare(connection)
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=LOCK_WAIT, isolation_level=None
     )
+    _prepare(connection)
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.create_function("now_micros", 0, _now_micros)
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-    return connection
+
+
+def _now_micros() -> int:
+    return time.time_ns() // 1000
 
 
 def storage_error(error: sqlite3.Error) -> StorageError:
@@ -64,18 +85,13 @@ def storage_error(error: sqlite3.Error) -> StorageError:
     if is_locked(error):
         return busy()
     if _code(error) in _NO_ROOM:
-        return StorageFull("The conversation store has no room left. Free disk space; nothing was stored.")
-    return StorageError("The conversation store cannot be used now. Its log says why.")
+        return full()
+    return unusable()
 
 
 def is_locked(error: sqlite3.Error) -> bool:
     """Whether another connection holds a lock, so that waiting may help."""
     return _code(error) & _PRIMARY in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def busy() -> StorageBusy:
-    """Return the error of a store that had no time for a caller."""
-    return StorageBusy("The conversation store is busy. Try again.", retry_after=RETRY_AFTER)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator_core.sessions.connection import is_locked
-from orchestrator_core.sessions.worker import Job, Worker
+from orchestrator_core.sessions.databases.sqlite_connection import is_locked
+from orchestrator_core.sessions.databases.worker import Job, Worker
 
 BATCH = 128
 """The most jobs of one transaction."""

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator_core.sessions.connection import is_locked
-from orchestrator_core.sessions.worker import Job, Worker
+from orchestrator_core.sessions.databases.sqlite_connection import is_locked
+from orchestrator_core.sessions.databases.worker import Job, Worker
 
 PAUSE = 0.005
 """Seconds between two tries at a locked table."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestrator_core.provider_api import IdempotencyMismatch, RequestInFlight
-from orchestrator_core.sessions import statements
-from orchestrator_core.sessions.connection import RETRY_AFTER
+from orchestrator_core.sessions.errors import RETRY_AFTER
+from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs.rows import Redact
 from orchestrator_core.sessions.models import StoredReply
-from orchestrator_core.sessions.rows import Redact
+from orchestrator_core.sessions.steps import Steps, do, one
 
 KEEP = timedelta(hours=24)
 """How long a key means the same request."""
-
-_PURGE = 20
 
 
 def digest(key: str) -> str:
@@ -26,7 +24,7 @@ def digest(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The job that claims a key."""
+    """The transaction that claims a key."""
 
     tenant: str
     key: str
@@ -34,15 +32,16 @@ class Claim:
     now: int
     keep: int
     abandoned: int
+    process_id: str
 
-    def __call__(self, connection: sqlite3.Connection) -> StoredReply | None:
+    def __call__(self) -> Steps[StoredReply | None]:
         """Claim the key, or return the reply that it has.
 
         Raises:
             RequestInFlight: Another request holds the key.
             IdempotencyMismatch: The key was used for another request.
         """
-        row = connection.execute(statements.GET_CLAIM, (self.tenant, self.key)).fetchone()
+        row = yield from one(statements.GET_CLAIM, self.tenant, self.key)
         if row is not None:
             fingerprint, status, content_type, body, created_at = row
             # One without a reply is of a request under way, or of one whose end could not be stored.
@@ -55,9 +54,9 @@ class Claim:
                         retry_after=RETRY_AFTER,
                     )
                 return StoredReply(status=status, content_type=content_type, body=body)
-            connection.execute(statements.DELETE_CLAIM, (self.tenant, self.key))
-        connection.execute(statements.PURGE_CLAIMS, (self.tenant, self.now - self.keep, _PURGE))
-        connection.execute(statements.INSERT_CLAIM, (self.tenant, self.key, self.fingerprint, self.now))
+            yield from do(statements.DELETE_CLAIM, self.tenant, self.key)
+        claim = (self.tenant, self.key, self.fingerprint, self.now, self.process_id)
+        yield from do(statements.INSERT_CLAIM, *claim)
         return None
 
     def abandon(self, reply: StoredReply | None) -> Settle | None:
@@ -67,21 +66,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The job that gives a claimed key its reply, or gives it free."""
+    """The transaction that gives a claimed key its reply, or gives it free."""
 
     tenant: str
     key: str
     reply: StoredReply | None
 
-    def __call__(self, connection: sqlite3.Connection) -> None:
+    def __call__(self) -> Steps[None]:
         """Settle the claim; a key that is not claimed stays as it is."""
         if self.reply is None:
-            connection.execute(statements.FREE_CLAIM, (self.tenant, self.key))
+            yield from do(statements.FREE_CLAIM, self.tenant, self.key)
             return
-        connection.execute(
-            statements.SETTLE_CLAIM,
-            (self.reply.status, self.reply.content_type, self.reply.body, self.tenant, self.key),
-        )
+        reply = (self.reply.status, self.reply.content_type, self.reply.body)
+        yield from do(statements.SETTLE_CLAIM, *reply, self.tenant, self.key)
 
 
 def redacted(reply: StoredReply, redact: Redact) -> StoredReply:

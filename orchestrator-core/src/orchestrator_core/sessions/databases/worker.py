@@ -14,7 +14,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from orchestrator_core.provider_api import GatewayError, StorageError
-from orchestrator_core.sessions.connection import RETRY_AFTER, busy, is_locked, storage_error
+from orchestrator_core.sessions.databases.sqlite_connection import is_locked, storage_error
+from orchestrator_core.sessions.errors import busy, closed
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ class Worker:
 
     def _submit(self, run: Callable[[sqlite3.Connection], T]) -> Job[T]:
         if not self._accepting:
-            raise StorageError("The conversation store is closed.", retry_after=RETRY_AFTER)
+            raise closed()
         if self._load >= self._capacity:
             raise busy()
         job = Job(run, self._loop.create_future(), time.monotonic() + self._budget)

@@ -1,0 +1,1 @@
+"""What runs the store's transactions: SQLite, in a file or in memory, and PostgreSQL."""

@@ -1,0 +1,46 @@
+"""What the store asks of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from orchestrator_core.sessions.steps import Transaction
+
+T = TypeVar("T")
+
+Undo = Callable[[T | None], Transaction[Any] | None]
+"""From the result that a caller was not told, or None where nobody knows whether it was committed: what to do then."""
+
+
+class Database(Protocol):
+    """Runs transactions, each whole or not at all.
+
+    Every method raises `StorageBusy`, `StorageFull` or `StorageError` within a bounded time, and lets the errors of the
+    steps themselves through.
+    """
+
+    process_id: str
+    """Names this process in what it writes."""
+
+    async def open(self) -> None:
+        """Make sure of the schema, and put in order what processes that ended left behind."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and close."""
+        ...
+
+    async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:
+        """Run a transaction; when this returns, it is durable.
+
+        Args:
+            transaction: What to do.
+            undo: For a caller that goes away before it learns the result.
+            scrub: Rid every file of what is deleted before this returns, as far as the database can.
+        """
+        ...
+
+    async def read(self, transaction: Transaction[T]) -> T:
+        """Run a transaction that only reads, on one state of the data."""
+        ...

@@ -1,0 +1,230 @@
+"""PostgreSQL, for any number of processes and machines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+import asyncpg
+
+from orchestrator_core.provider_api import GatewayError, StorageError
+from orchestrator_core.sessions.databases.base import Undo
+from orchestrator_core.sessions.databases.identity import dead_among, process_identity
+from orchestrator_core.sessions.databases.postgres_sql import to_postgres
+from orchestrator_core.sessions.errors import busy, closed, full, unusable
+from orchestrator_core.sessions.jobs import processes
+from orchestrator_core.sessions.schema import prepare_postgres
+from orchestrator_core.sessions.steps import Row, Transaction
+
+T = TypeVar("T")
+
+BEAT_EVERY = 2.0
+"""Seconds between two signs of life."""
+
+SILENCE = 10.0
+"""Seconds without a sign of life after which a process is taken for dead."""
+
+CONNECT_WITHIN = 3.0
+"""Seconds to open a connection, or to get one of the pool's."""
+
+_CLOSE_WITHIN = 10.0
+_UNDO_DELAYS = (0.1, 0.5, 2.0, 5.0, 15.0)
+_PAUSE = 0.05
+
+_CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresDatabase:
+    """Implements `Database` on a pool of connections.
+
+    A transaction that loses to another one, or whose connection breaks before its end was asked for, is run again
+    until its time is over. The pool replaces connections that broke.
+    """
+
+    def __init__(self, url: str, *, connections: int, budget: float) -> None:
+        """Make a database; `open` it.
+
+        Args:
+            url: `postgresql://...`.
+            connections: The most connections at once.
+            budget: Seconds that a transaction may take, with its waiting.
+        """
+        self.process_id = process_identity()
+        self._url = url
+        self._connections = connections
+        self._budget = budget
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._heart: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def open(self) -> None:
+        """See `Database.open`.
+
+        Raises:
+            StorageError: The database cannot be reached, or has another schema.
+        """
+        try:
+            await prepare_postgres(self._url, within=CONNECT_WITHIN)
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._connections,
+                timeout=CONNECT_WITHIN,
+                command_timeout=self._budget,
+                max_inactive_connection_lifetime=300.0,
+                server_settings={"application_name": "orchestrator"},
+            )
+        except (*_AWAY, asyncpg.PostgresError, TimeoutError) as error:
+            raise StorageError(
+                f"PostgreSQL cannot be used ({type(error).__name__}). Check ORCHESTRATOR_DATABASE_URL and that it runs."
+            ) from error
+        try:
+            dead = dead_among(await self.read(processes.known))
+            await self.write(partial(processes.join, self.process_id, dead))
+        except BaseException:
+            await self.close()
+            raise
+        self._heart = asyncio.create_task(self._live(), name="store heartbeat")
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+            self._heart = None
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_WITHIN)
+        pool = self._pool
+        if pool is not None:
+            with suppress(GatewayError):
+                await self.write(partial(processes.leave, self.process_id))
+            self._pool = None
+            try:
+                async with asyncio.timeout(_CLOSE_WITHIN):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:  # noqa: ARG002 - see below
+        """See `Database.write`; PostgreSQL overwrites deleted rows at its next vacuum, whatever `scrub` says."""
+        work = self._own(self._persist(partial(self._transact, transaction), undo))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(partial(self._undo_after, undo))
+            raise
+
+    async def read(self, transaction: Transaction[T]) -> T:
+        """See `Database.read`."""
+        return await self._persist(partial(self._transact, transaction, readonly=True), None)
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]], undo: Undo[T] | None) -> T:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._budget
+        while True:
+            try:
+                async with asyncio.timeout_at(end + CONNECT_WITHIN):
+                    return await attempt()
+            except _Uncertain as error:
+                self._undo(undo, None)
+                raise unusable() from error
+            except (*_CONFLICTS, *_AWAY, TimeoutError) as error:
+                away = not isinstance(error, _CONFLICTS)
+                if loop.time() >= end:
+                    if away:
+                        logger.error("PostgreSQL cannot be reached: %s", type(error).__name__)  # noqa: TRY400 - the traceback says no more
+                    raise unusable() if away and not isinstance(error, TimeoutError) else busy() from error
+                await asyncio.sleep(_PAUSE * (4 if away else 1))
+            except asyncpg.DiskFullError as error:
+                raise full() from error
+            except asyncpg.PostgresError as error:
+                logger.error("database error: %s: %s", error.sqlstate, error)  # noqa: TRY400 - the traceback says no more
+                raise unusable() from error
+
+    async def _transact(self, transaction: Transaction[T], *, readonly: bool = False) -> T:
+        if self._pool is None:
+            raise closed()
+        async with self._pool.acquire(timeout=CONNECT_WITHIN) as connection:
+            begun = connection.transaction(
+                isolation="repeatable_read" if readonly else "read_committed", readonly=readonly
+            )
+            await begun.start()
+            try:
+                result = await _run(connection, transaction)
+            except BaseException:
+                with suppress(*_AWAY, asyncpg.PostgresError):
+                    await begun.rollback()
+                raise
+            try:
+                await begun.commit()
+            except (*_AWAY, TimeoutError, asyncio.CancelledError) as error:
+                # Whether it was committed is known to the server alone.
+                raise _Uncertain from error
+            return result
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_EVERY)
+            try:
+                dead = dead_among(await self.read(processes.known))
+                await self.write(partial(processes.beat, self.process_id, SILENCE, dead))
+            except GatewayError as error:
+                logger.warning("no sign of life could be given: %s", error.code)
+
+    def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _undo_after(self, undo: Undo[T] | None, work: asyncio.Task[T]) -> None:
+        if not work.cancelled() and work.exception() is None:
+            self._undo(undo, work.result())
+
+    def _undo(self, undo: Undo[T] | None, result: T | None) -> None:
+        step = None if undo is None else undo(result)
+        if step is not None:
+            self._own(self._undo_later(step))
+
+    async def _undo_later(self, step: Transaction[Any]) -> None:
+        for delay in _UNDO_DELAYS:
+            try:
+                await self._persist(partial(self._transact, step), None)
+            except StorageError as error:
+                logger.warning("an abandoned job could not be undone yet: %s", error.code)
+                await asyncio.sleep(delay)
+            else:
+                return
+
+
+class _Uncertain(Exception):
+    """The connection broke while the transaction was being committed."""
+
+
+async def _run(connection: Any, transaction: Transaction[T]) -> T:
+    steps = transaction()
+    rows: Sequence[Row] | None = None
+    try:
+        while True:
+            query = next(steps) if rows is None else steps.send(rows)
+            rows = await connection.fetch(to_postgres(query.sql), *query.parameters)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()

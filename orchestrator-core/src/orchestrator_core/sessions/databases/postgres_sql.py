@@ -1,0 +1,17 @@
+"""The store's statements in PostgreSQL's dialect."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import count
+
+_MARK = re.compile(r"\?(\d*)")
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+@cache
+def to_postgres(sql: str) -> str:
+    """Return a statement with `$1` for its parameters, numbered as they stand, and the server's clock."""
+    numbers = count(1)
+    return _MARK.sub(lambda mark: f"${mark.group(1) or next(numbers)}", sql).replace("now_micros()", _NOW)

@@ -1,0 +1,116 @@
+"""One SQLite file, for one process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator_core.sessions.databases.base import Undo
+from orchestrator_core.sessions.databases.lock import ProcessLock
+from orchestrator_core.sessions.databases.reader import Reader
+from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, connect_writer
+from orchestrator_core.sessions.databases.writer import Writer
+from orchestrator_core.sessions.jobs.processes import join_alone
+from orchestrator_core.sessions.models import new_id
+from orchestrator_core.sessions.schema import prepare
+from orchestrator_core.sessions.steps import Lock, Row, Transaction
+
+T = TypeVar("T")
+
+_READERS = 2
+
+
+class SqliteDatabase:
+    """Implements `Database` on one file.
+
+    All writes go through one thread with one connection, in groups; reads have threads of their own. The event loop
+    is never blocked.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float) -> None:
+        """Make a database; `open` it.
+
+        Args:
+            path: The file; its directory exists.
+            busy_timeout: Seconds that a call may wait for a lock.
+        """
+        self.process_id = new_id("proc")
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._lock = ProcessLock(path)
+        self.writer = Writer("sqlite-writer", partial(connect_writer, path), budget=busy_timeout)
+        self.reader = Reader("sqlite-reader", partial(connect_reader, path), threads=_READERS, budget=busy_timeout)
+
+    async def open(self) -> None:
+        """See `Database.open`.
+
+        Raises:
+            StorageError: The file cannot be used, or another process uses it.
+        """
+        await self._lock.acquire(self._busy_timeout)
+        try:
+            await prepare(self._path)
+            await self.writer.start()
+            await self.write(partial(join_alone, self.process_id))
+            await self.reader.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        await self.reader.stop()
+        await self.writer.stop()
+        self._lock.release()
+
+    async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:
+        """See `Database.write`."""
+
+        def job(connection: sqlite3.Connection) -> T:
+            result = run(connection, transaction)
+            if scrub:
+                self.writer.scrub()
+            return result
+
+        return await self.writer.run(job, undo=None if undo is None else undoing(undo))
+
+    async def read(self, transaction: Transaction[T]) -> T:
+        """See `Database.read`."""
+        return await self.reader.run(partial(_read, transaction=transaction))
+
+
+def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+    """Run the steps of a transaction on a connection, which has begun one."""
+    steps = transaction()
+    execute = connection.execute
+    rows: Sequence[Row] | None = None
+    try:
+        while True:
+            query = next(steps) if rows is None else steps.send(rows)
+            rows = () if isinstance(query, Lock) else execute(*query).fetchall()
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()
+
+
+def _read(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return run(connection, transaction)
+    finally:
+        connection.execute("COMMIT")
+
+
+def undoing(undo: Undo[T]) -> Callable[[T], Callable[[sqlite3.Connection], Any] | None]:
+    """Return what undoes, as the writer takes it."""
+
+    def follow_up(result: T) -> Callable[[sqlite3.Connection], Any] | None:
+        step = undo(result)
+        return None if step is None else partial(run, transaction=step)
+
+    return follow_up

@@ -1,0 +1,281 @@
+"""The transaction that begins a turn: its messages, its pending row, and the context that it is answered in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator_core.provider_api import Conflict, IdempotencyMismatch, RequestInFlight, SessionBusy
+from orchestrator_core.sessions.errors import RETRY_AFTER
+from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs.rows import (
+    Label,
+    MessageRow,
+    Said,
+    SessionRow,
+    TurnRow,
+    session_row,
+    shard,
+    stored_message,
+)
+from orchestrator_core.sessions.models import StartedTurn, StoredMessage, new_id
+from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things last, in microseconds.
+
+    Attributes:
+        idle: A session, after its last turn.
+        turn: A pending turn; an older one has lost the process that answered it.
+        key: An idempotency key.
+    """
+
+    idle: int
+    turn: int
+    key: int
+
+
+class Begun(NamedTuple):
+    """What the job read; becoming messages costs time that the writer does not have."""
+
+    turn_id: str
+    session: SessionRow
+    context: Sequence[MessageRow]
+    ended: TurnRow | None = None
+    answer: MessageRow | None = None
+
+    def started(self, tenant: str, now: int, limits: Limits) -> StartedTurn:
+        """Return what a caller is told."""
+        answer = None if self.answer is None else stored_message(self.answer)
+        ended = self.ended
+        return StartedTurn(
+            turn_id=self.turn_id,
+            session=self.session.session(tenant, now, limits.idle),
+            summary=self.session.summary(),
+            messages=[stored_message(row) for row in self.context],
+            first_with_summary=is_new_summary(self.session) if ended is None else bool(ended.first_with_summary),
+            finished=None if ended is None else ended.outcome(answer),
+            answer=answer,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginTurn:
+    """Everything that the job needs, ready to be written."""
+
+    tenant: str
+    turn_id: str
+    process_id: str
+    session_id: str | None
+    user_id: str | None
+    metadata: str
+    labels: Sequence[Label]
+    client: str
+    key: str | None
+    messages: tuple[Said, ...]
+    now: int
+    limits: Limits
+    fence: int | None = None
+    check: Callable[[Sequence[StoredMessage]], None] | None = None
+
+    def __call__(self) -> Steps[Begun]:
+        """Begin the turn, or find how it ended.
+
+        Raises:
+            RequestError: See `SessionStore.begin_turn`.
+        """
+        if self.key is not None:
+            row = yield from one(statements.GET_TURN_BY_KEY, self.tenant, self.key)
+            if row is not None:
+                turn = TurnRow._make(row)
+                if turn.started_at + self.limits.key >= self.now:
+                    return (yield from self._again(turn))
+                yield from do(statements.FORGET_TURN_KEY, self.tenant, turn.id)
+        return (yield from self._anew())
+
+    def _anew(self) -> Steps[Begun]:
+        session = yield from self._session()
+        if self.check is not None:
+            self.check([stored_message(row) for row in (yield from read_context(self.tenant, session))])
+        now = max(self.now, session.last_turn_at or session.created_at)
+        first = session.last_sequence + 1
+        users = sum(message.role == "user" for message in self.messages)
+        yield from do(
+            statements.INSERT_TURN,
+            self.tenant,
+            self.turn_id,
+            session.id,
+            self.key,
+            session.summary_id,
+            first,
+            len(self.messages),
+            users,
+            now,
+            self.process_id,
+            self.client,
+        )
+        for sequence, message in enumerate(self.messages, first):
+            place = (self.tenant, session.id, sequence)
+            yield from do(statements.INSERT_MESSAGE, *place, new_id("msg"), self.turn_id, *message, now)
+        session = session._replace(
+            message_count=session.message_count + users,
+            last_sequence=session.last_sequence + len(self.messages),
+            unsummarized=session.unsummarized + len(self.messages),
+        )
+        return (yield from self._go_on(session, self.turn_id, now))
+
+    def _session(self) -> Steps[SessionRow]:
+        if self.session_id is None:
+            session_id = new_id("sess")
+            yield from insert_session(self.tenant, session_id, self.user_id, self.metadata, self.labels, self.now)
+            return (yield from read_session(self.tenant, session_id))
+        yield from lock(statements.LOCK_SESSION, self.tenant, self.session_id)
+        session = yield from read_session(self.tenant, self.session_id)
+        session.check_open(self.now, self.limits.idle)
+        if self.fence is not None:
+            if self.fence < session.fence:
+                raise SessionBusy("Another turn of this session came in between. Try again.", retry_after=RETRY_AFTER)
+            session = session._replace(fence=self.fence)
+        if session.last_turn_state == "pending":
+            if (session.last_turn_at or 0) + self.limits.turn >= self.now:
+                raise SessionBusy(
+                    "Another turn of this session is under way. Wait for its end.", retry_after=RETRY_AFTER
+                )
+            place = (self.tenant, session.last_turn_id)
+            yield from do(statements.ABANDON_TURN, "interrupted", "abandoned", self.now, *place)
+        return session
+
+    def _again(self, turn: TurnRow) -> Steps[Begun]:
+        """Answer a key that came before."""
+        yield from lock(statements.LOCK_SESSION, self.tenant, turn.session_id)
+        (row,) = yield from rows(statements.GET_TURN, self.tenant, turn.id)
+        turn = TurnRow._make(row)
+        same = (yield from self._said_before(turn)) == self.messages
+        if self.session_id not in {None, turn.session_id} or not same:
+            raise IdempotencyMismatch("This Idempotency-Key was used for another turn. Use a new one.")
+        session = yield from read_session(self.tenant, turn.session_id)
+        answer = None
+        if turn.answer_sequence is not None:
+            answer = yield from one(statements.GET_MESSAGE, self.tenant, turn.session_id, turn.answer_sequence)
+        if turn.state == "pending":
+            if turn.started_at + self.limits.turn >= self.now:
+                raise RequestInFlight(
+                    "The first request with this Idempotency-Key is under way. Wait for its end.",
+                    retry_after=RETRY_AFTER,
+                )
+        elif turn.state == "complete":
+            return Begun(turn.id, session, (), turn, answer)
+        if session.last_turn_id == turn.id and session.summarized < turn.first_sequence:
+            return (yield from self._resume(session, turn))
+        if answer is not None:
+            return Begun(turn.id, session, (), turn, answer)
+        raise Conflict("This turn had no answer, and the conversation went on. Send it with a new Idempotency-Key.")
+
+    def _said_before(self, turn: TurnRow) -> Steps[tuple[Said, ...]]:
+        place = (self.tenant, turn.session_id, turn.first_sequence, turn.last_sequence)
+        return tuple(Said._make(row) for row in (yield from rows(statements.GET_SAID, *place)))
+
+    def _resume(self, session: SessionRow, turn: TurnRow) -> Steps[Begun]:
+        session.check_open(self.now, self.limits.idle)
+        now = max(self.now, session.last_turn_at or 0)
+        if turn.answer_sequence is not None:
+            yield from do(statements.DELETE_MESSAGE, self.tenant, session.id, turn.answer_sequence)
+            session = session._replace(last_sequence=session.last_sequence - 1, unsummarized=session.unsummarized - 1)
+        if turn.state == "failed":
+            session = session._replace(
+                message_count=session.message_count + turn.user_messages,
+                unsummarized=session.unsummarized + turn.messages,
+            )
+        yield from do(statements.RESUME_TURN, session.summary_id, now, self.process_id, self.tenant, turn.id)
+        return (yield from self._go_on(session, turn.id, now))
+
+    def _go_on(self, session: SessionRow, turn_id: str, now: int) -> Steps[Begun]:
+        longer = now - (session.last_turn_at or session.created_at)
+        yield from do(
+            statements.SESSION_BEGINS_TURN,
+            turn_id,
+            now,
+            now,
+            session.message_count,
+            session.last_sequence,
+            session.unsummarized,
+            session.fence,
+            self.tenant,
+            session.id,
+        )
+        if longer:
+            yield from do(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
+        session = session._replace(last_turn_id=turn_id, last_turn_state="pending", last_turn_at=now)
+        return Begun(turn_id, session, (yield from read_context(self.tenant, session)))
+
+    def abandon(self, begun: Begun | None) -> AbandonTurn | None:
+        """Return what is to be done for a caller that left before it knew of its turn.
+
+        Args:
+            begun: What the caller was not told; None where nobody knows whether it was committed.
+        """
+        if begun is not None and begun.ended is not None:
+            return None
+        turn_id = self.turn_id if begun is None else begun.turn_id
+        return AbandonTurn(self.tenant, turn_id, self.key, self.process_id, self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonTurn:
+    """Ends a turn that nobody will answer; its key finds it where it was taken up again."""
+
+    tenant: str
+    turn_id: str
+    key: str | None
+    process_id: str
+    now: int
+
+    def __call__(self) -> Steps[None]:
+        """End the turn."""
+        ended = ("client_closed", "client_closed", self.now, self.tenant)
+        yield from do(statements.ABANDON_TURN, *ended, self.turn_id)
+        if self.key is not None:
+            yield from do(statements.ABANDON_TURN_OF_KEY, *ended, self.key, self.process_id)
+
+
+def insert_session(
+    tenant: str,
+    session_id: str,
+    user_id: str | None,
+    metadata: str,
+    labels: Sequence[Label],
+    now: int,
+    parent: str | None = None,
+) -> Steps[None]:
+    """Write a session with what it can be found by, and count it."""
+    yield from do(statements.INSERT_SESSION, tenant, session_id, user_id, metadata, now, now, parent)
+    yield from write_labels(tenant, session_id, labels, now)
+    yield from do(statements.COUNT_SESSION, tenant, shard(session_id))
+
+
+def write_labels(tenant: str, session_id: str, labels: Sequence[Label], created_at: int) -> Steps[None]:
+    """Write what a session can be found by."""
+    for name, value in labels:
+        yield from do(statements.INSERT_LABEL, tenant, name, value, created_at, session_id)
+
+
+def read_session(tenant: str, session_id: str) -> Steps[SessionRow]:
+    """Read a session.
+
+    Raises:
+        NotFound: No such session.
+    """
+    return session_row((yield from one(statements.GET_SESSION, tenant, session_id)))
+
+
+def read_context(tenant: str, session: SessionRow) -> Steps[Sequence[MessageRow]]:
+    """Read the messages after the summary."""
+    return (yield from rows(statements.GET_CONTEXT, tenant, session.id, session.summarized))
+
+
+def is_new_summary(session: SessionRow) -> bool:
+    """Whether no complete answer was made with the newest summary yet."""
+    return session.summary_id is not None and session.summary_id != session.seen_summary_id

@@ -1,0 +1,163 @@
+"""The transaction that ends a turn: its answer, what it used, and the counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator_core.provider_api import Conflict, NotFound
+from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs.beginning import read_session
+from orchestrator_core.sessions.jobs.rows import (
+    MessageRow,
+    Said,
+    SessionRow,
+    TurnRow,
+    attempts_json,
+    providers_with,
+    usage_columns,
+)
+from orchestrator_core.sessions.jobs.usage import add_usage
+from orchestrator_core.sessions.models import TurnOutcome, new_id
+from orchestrator_core.sessions.steps import Steps, do, lock, one
+
+GIVEN_UP = frozenset({"process_ended", "abandoned"})
+"""The codes of turns that were ended in the place of a process that was not heard of. It may be heard of again."""
+
+
+class Ended(NamedTuple):
+    """What the job left: the session and the answer."""
+
+    session: SessionRow
+    answer: MessageRow | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndTurn:
+    """Everything that the job needs, ready to be written."""
+
+    tenant: str
+    turn_id: str
+    outcome: TurnOutcome
+    answer: Said | None
+    adjustments: str
+    now: int
+
+    def __call__(self) -> Steps[Ended]:
+        """End the turn; one that has ended stays as it is.
+
+        Raises:
+            NotFound: No such turn.
+            Conflict: The turn was taken for abandoned, and the conversation went on without it.
+        """
+        yield from lock(statements.LOCK_SESSION_OF_TURN, self.tenant, self.turn_id)
+        row = yield from one(statements.GET_TURN, self.tenant, self.turn_id)
+        if row is None:
+            raise NotFound("There is no such turn. Its session may have been deleted.")
+        turn = TurnRow._make(row)
+        session = yield from read_session(self.tenant, turn.session_id)
+        given_up = turn.state == "interrupted" and turn.error_code in GIVEN_UP
+        if turn.state == "pending" or (given_up and session.last_turn_id == turn.id):
+            return (yield from self._end(session, turn))
+        if given_up and self.answer is not None:
+            raise Conflict("This turn took too long, and the conversation went on without its answer. Ask again.")
+        if turn.answer_sequence is None:
+            return Ended(session, None)
+        place = (self.tenant, session.id, turn.answer_sequence)
+        return Ended(session, (yield from one(statements.GET_MESSAGE, *place)))
+
+    def _end(self, session: SessionRow, turn: TurnRow) -> Steps[Ended]:
+        outcome, place, answer = self.outcome, None, None
+        if self.answer is not None:
+            place, message_id = session.last_sequence + 1, new_id("msg")
+            where = (self.tenant, session.id, place)
+            yield from do(statements.INSERT_MESSAGE, *where, message_id, turn.id, *self.answer, self.now)
+            answer = (
+                message_id,
+                place,
+                turn.id,
+                outcome.state,
+                *self.answer,
+                self.now,
+                outcome.provider,
+                outcome.model,
+            )
+            session = session._replace(last_sequence=place, unsummarized=session.unsummarized + 1)
+        if outcome.state == "failed":
+            uncovered = turn.last_sequence - max(session.summarized, turn.first_sequence - 1)
+            session = session._replace(
+                message_count=session.message_count - turn.user_messages,
+                unsummarized=session.unsummarized - max(0, uncovered),
+            )
+        yield from self._write_turn(session, turn, place)
+        if outcome.state == "complete":
+            session = session._replace(seen_summary_id=self._summary(turn))
+        yield from self._write_session(session)
+        yield from self._count(session, turn)
+        return Ended(session._replace(last_turn_state=outcome.state), answer)
+
+    def _summary(self, turn: TurnRow) -> str | None:
+        return self.outcome.summary_id or turn.summary_id
+
+    def _write_turn(self, session: SessionRow, turn: TurnRow, place: int | None) -> Steps[None]:
+        outcome, summary = self.outcome, self._summary(turn)
+        # A turn that was taken up again has used both: what its tries cost is not forgotten.
+        before = turn.usage()
+        usage = outcome.usage if before is None else before + outcome.usage if outcome.usage else before
+        cost = outcome.cost if turn.cost is None else turn.cost + (outcome.cost or 0.0)
+        yield from do(
+            statements.END_TURN,
+            outcome.state,
+            summary,
+            int(summary is not None and summary != session.seen_summary_id),
+            place,
+            outcome.provider,
+            outcome.model,
+            outcome.finish_reason,
+            *usage_columns(usage),
+            cost,
+            outcome.price_version or turn.price_version,
+            attempts_json(turn.attempts, outcome.attempts),
+            self.adjustments,
+            outcome.error_code,
+            outcome.duration,
+            self.now,
+            self.tenant,
+            turn.id,
+        )
+
+    def _write_session(self, session: SessionRow) -> Steps[None]:
+        outcome = self.outcome
+        complete = outcome.state == "complete"
+        yield from do(
+            statements.SESSION_ENDS_TURN,
+            session.message_count,
+            session.last_sequence,
+            session.unsummarized,
+            session.seen_summary_id,
+            providers_with(session.providers, outcome.provider if self.answer is not None else None),
+            outcome.usage.total if outcome.usage else 0,
+            outcome.cost,
+            outcome.cost,
+            int(complete),
+            outcome.duration if complete else 0.0,
+            self.tenant,
+            session.id,
+        )
+
+    def _count(self, session: SessionRow, turn: TurnRow) -> Steps[None]:
+        outcome = self.outcome
+        if outcome.provider is None:
+            return
+        yield from add_usage(
+            self.tenant,
+            session,
+            turn.client or "",
+            "chat",
+            outcome.provider,
+            outcome.model or "",
+            outcome.usage,
+            outcome.cost,
+            outcome.duration,
+            self.now,
+        )

@@ -1,0 +1,127 @@
+"""The shorter transactions of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic_core import from_json
+
+from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs.beginning import (
+    Begun,
+    insert_session,
+    read_context,
+    read_session,
+    write_labels,
+)
+from orchestrator_core.sessions.jobs.rows import (
+    Label,
+    MessageRow,
+    SessionRow,
+    SummaryRow,
+    moment,
+    no_such_session,
+)
+from orchestrator_core.sessions.models import SessionMetrics, StoredSummary, StoreTotals, new_id
+from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
+
+_SECOND = 1_000_000
+_PROBE_BYTES = 8192
+
+
+def probe() -> Steps[None]:
+    """Write something that needs room, and take it away."""
+    key = new_id("probe")
+    yield from do(statements.PROBE, key, bytes(_PROBE_BYTES))
+    yield from do(statements.END_PROBE, key)
+
+
+def create_session(
+    *, tenant: str, user_id: str | None, metadata: str, labels: Sequence[Label], now: int
+) -> Steps[SessionRow]:
+    """Make a session."""
+    session_id = new_id("sess")
+    yield from insert_session(tenant, session_id, user_id, metadata, labels, now)
+    return (yield from read_session(tenant, session_id))
+
+
+def list_sessions(*, tenant: str, limit: int, offset: int, user_id: str | None) -> Steps[list[SessionRow]]:
+    """Read one session more than asked for, where there is one."""
+    if user_id is None:
+        found = yield from rows(statements.LIST_SESSIONS, tenant, limit + 1, offset)
+    else:
+        found = yield from rows(statements.LIST_SESSIONS_OF_USER, tenant, user_id, limit + 1, offset)
+    return [SessionRow._make(row) for row in found]
+
+
+def update_session(
+    *, tenant: str, session_id: str, metadata: str | None, labels: Sequence[Label], close: bool, now: int
+) -> Steps[SessionRow]:
+    """Change a session."""
+    yield from lock(statements.LOCK_SESSION, tenant, session_id)
+    session = yield from read_session(tenant, session_id)
+    if metadata is not None:
+        yield from do(statements.SET_METADATA, metadata, tenant, session_id)
+        yield from do(statements.DELETE_LABELS, tenant, session_id)
+        yield from write_labels(tenant, session_id, labels, session.created_at)
+    if close:
+        yield from do(statements.CLOSE_SESSION, now, tenant, session_id)
+    return (yield from read_session(tenant, session_id))
+
+
+def delete_session(tenant: str, session_id: str) -> Steps[None]:
+    """Delete a session, all that belongs to it, and the replies that repeat its answers.
+
+    Raises:
+        NotFound: No such session.
+    """
+    yield from lock(statements.LOCK_SESSION, tenant, session_id)
+    yield from do(statements.DELETE_REPLIES, tenant, session_id)
+    if not (yield from rows(statements.DELETE_SESSION, tenant, session_id)):
+        raise no_such_session()
+
+
+def read_history(*, tenant: str, session_id: str, limit: int, offset: int) -> Steps[Sequence[MessageRow]]:
+    """Read one message more than asked for, where there is one. Places have no gaps: the offset is one."""
+    yield from read_session(tenant, session_id)
+    return (yield from rows(statements.GET_HISTORY, tenant, session_id, offset, limit + 1))
+
+
+def context(*, tenant: str, session_id: str) -> Steps[Begun]:
+    """Read what a turn would see."""
+    session = yield from read_session(tenant, session_id)
+    return Begun("", session, (yield from read_context(tenant, session)))
+
+
+def read_summaries(*, tenant: str, session_id: str) -> Steps[Sequence[StoredSummary]]:
+    """Read all summaries, oldest first, each with the turns that it covers itself."""
+    session = yield from read_session(tenant, session_id)
+    found = [SummaryRow._make(row) for row in (yield from rows(statements.GET_SUMMARIES, tenant, session_id))]
+    covered = yield from rows(statements.GET_SUMMARIZED_TURNS, tenant, session_id, session.summarized)
+    return [row.summary(covered) for row in found]
+
+
+def read_metrics(*, tenant: str, session_id: str) -> Steps[SessionMetrics]:
+    """Read a session's totals."""
+    row = yield from one(statements.GET_METRICS, tenant, session_id)
+    if row is None:
+        raise no_such_session()
+    message_count, providers, tokens, cost, turns, seconds, last_summary_at, created_at = row
+    return SessionMetrics(
+        session_id=session_id,
+        message_count=message_count,
+        providers_used=from_json(providers),
+        total_tokens=tokens,
+        total_cost=0.0 if cost is None and not turns else cost,
+        average_response_time=seconds / turns if turns else 0.0,
+        last_summary_at=None if last_summary_at is None else moment(last_summary_at),
+        created_at=moment(created_at),
+    )
+
+
+def read_totals(*, tenant: str, active_since: int) -> Steps[StoreTotals]:
+    """Read a tenant's totals."""
+    ((created, duration),) = yield from rows(statements.GET_TENANT, tenant)
+    ((active,),) = yield from rows(statements.COUNT_ACTIVE, tenant, active_since)
+    average = duration / created / _SECOND if created else 0.0
+    return StoreTotals(active=active, total_created=created, average_duration=average)

@@ -1,0 +1,56 @@
+"""What the store does, told without a database: generators that yield statements and are sent the rows.
+
+The same steps run on every database. A driver (`databases/`) runs them in one transaction, and may run them again from
+the beginning where the transaction was lost to a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Query(NamedTuple):
+    """A statement, with `?` or `?1` for its parameters; `now_micros()` is the database's own time."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+class Lock(Query):
+    """A statement that locks rows until the end of the transaction; a database with one writer passes it over."""
+
+    __slots__ = ()
+
+
+Row = Any
+"""What a statement returns, column by column."""
+
+Steps = Generator[Query, Sequence[Row], T]
+"""Yields statements, is sent their rows, and returns a result."""
+
+Transaction = Callable[[], Steps[T]]
+"""Makes the steps of one try."""
+
+
+def one(sql: str, *parameters: Any) -> Steps[Row | None]:
+    """Return the first row, or None."""
+    rows = yield Query(sql, parameters)
+    return rows[0] if rows else None
+
+
+def rows(sql: str, *parameters: Any) -> Steps[Sequence[Row]]:
+    """Return all rows."""
+    return (yield Query(sql, parameters))
+
+
+def do(sql: str, *parameters: Any) -> Steps[None]:
+    """Run a statement for what it does."""
+    yield Query(sql, parameters)
+
+
+def lock(sql: str, *parameters: Any) -> Steps[None]:
+    """Lock rows until the end of the transaction."""
+    yield Lock(sql, parameters)

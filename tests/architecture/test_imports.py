@@ -19,7 +19,8 @@ def modules_after(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["orchestrator_core.server.app", "orchestrator_core.server.run", "orchestrator_core.sessions.databases.sqlite"]
+    "module",
+    ["orchestrator_core.server.app", "orchestrator_core.server.run", "orchestrator_core.sessions.databases.sqlite"],
 )
 def test_the_server_starts_without_what_it_may_never_need(module: str) -> None:
     loaded = modules_after(f"import {module}")

@@ -39,6 +39,7 @@ _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.
 _AWAY = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver says where a connection broke in the middle of an operation
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -166,6 +167,9 @@ class PostgresDatabase:
             await begun.start()
             try:
                 result = await _run(connection, transaction)
+            except (*_AWAY, TimeoutError):
+                connection.terminate()
+                raise
             except BaseException:
                 with suppress(*_AWAY, asyncpg.PostgresError):
                     await begun.rollback()
@@ -174,6 +178,7 @@ class PostgresDatabase:
                 await begun.commit()
             except (*_AWAY, TimeoutError, asyncio.CancelledError) as error:
                 # Whether it was committed is known to the server alone.
+                connection.terminate()
                 raise _Uncertain from error
             return result
 

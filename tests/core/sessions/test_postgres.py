@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import asyncpg
+import pytest
+
+from databases import PostgresServer, postgres_server
+from orchestrator_core.provider_api import Conflict, RequestInFlight, SessionBusy, StorageError
+from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases import postgres as module
+from orchestrator_core.sessions.databases.identity import dead_among, process_identity
+from orchestrator_core.sessions.databases.postgres import PostgresDatabase
+from orchestrator_core.sessions.databases.postgres_sql import to_postgres
+from orchestrator_core.sessions.jobs import processes
+from orchestrator_core.sessions.models import NewTurn
+from orchestrator_core.sessions.schema import HEAD
+from orchestrator_core.sessions.steps import Query, Steps
+from stores import MAX_IDLE, TENANT, answered, ask, talk, texts, user
+
+
+@pytest.fixture
+async def url(postgres: PostgresServer) -> str:
+    return await postgres.migrated()
+
+
+@asynccontextmanager
+async def serving(url: str, *, budget: float = 5.0, connections: int = 5) -> AsyncIterator[Conversations]:
+    store = Conversations(PostgresDatabase(url, connections=connections, budget=budget), max_idle=MAX_IDLE)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def fetch(url: str, sql: str, *values: object) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(sql, *values)]
+    finally:
+        await connection.close()
+
+
+async def test_an_empty_database_is_made_ready(postgres: PostgresServer) -> None:
+    url = await postgres.empty()
+    async with serving(url) as store:
+        await talk(store, "hello")
+    assert await fetch(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+async def test_several_that_start_together_make_the_schema_once(postgres: PostgresServer) -> None:
+    url = await postgres.empty()
+    async with AsyncExitStack() as stack:
+        stores = await asyncio.gather(*(stack.enter_async_context(serving(url)) for _ in range(3)))
+        await asyncio.gather(*(talk(store, "hello") for store in stores))
+    assert await fetch(url, "SELECT count(*) FROM sessions") == [(3,)]
+
+
+async def test_an_older_schema_is_the_operators_to_upgrade(url: str) -> None:
+    await fetch(url, "UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(StorageError, match="orchestrator db upgrade"):
+        await Conversations(PostgresDatabase(url, connections=1, budget=1.0), max_idle=MAX_IDLE).open()
+
+
+async def test_a_newer_schema_and_a_foreign_database_are_left_alone(postgres: PostgresServer, url: str) -> None:
+    await fetch(url, "UPDATE alembic_version SET version_num = '9999'")
+    foreign = await postgres.empty()
+    await fetch(foreign, "CREATE TABLE messages (x int)")
+    for address, said in ((url, "Upgrade the gateway"), (foreign, "another program")):
+        with pytest.raises(StorageError, match=said):
+            await Conversations(PostgresDatabase(address, connections=1, budget=1.0), max_idle=MAX_IDLE).open()
+
+
+async def test_nobody_listening_is_told_without_the_password() -> None:
+    database = PostgresDatabase("postgresql://u:hunter2@127.0.0.1:1/db", connections=1, budget=1.0)
+    with pytest.raises(StorageError, match="PostgreSQL cannot be used") as caught:
+        await Conversations(database, max_idle=MAX_IDLE).open()
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_two_processes_make_one_linear_history(url: str) -> None:
+    async with serving(url) as one, serving(url) as two:
+        session = (await talk(one, "start")).session.id
+
+        async def write(store: Conversations, name: str) -> None:
+            for number in range(6):
+                while True:
+                    try:
+                        await talk(store, f"{name}{number}", session)
+                        break
+                    except SessionBusy:
+                        await asyncio.sleep(0.005)
+
+        writers = [write(store, f"{name}{index}-") for index in range(3) for name, store in (("a", one), ("b", two))]
+        await asyncio.gather(*writers)
+        said = await texts(two, session)
+    assert len(said) == 2 + 2 * 36
+    assert max(Counter(said).values()) == 1
+    assert all(answer == f"re: {question}" for question, answer in zip(said[::2], said[1::2], strict=True))
+
+
+async def test_one_idempotency_key_is_one_turn_for_all_processes(url: str) -> None:
+    turn = NewTurn(messages=user("once"), idempotency_key="k")
+    async with serving(url) as one, serving(url) as two:
+        tries = [store.begin_turn(TENANT, turn) for store in (one, two) for _ in range(10)]
+        outcomes = await asyncio.gather(*tries, return_exceptions=True)
+        claims = [store.claim(TENANT, "c", "print") for store in (one, two) for _ in range(10)]
+        claimed = await asyncio.gather(*claims, return_exceptions=True)
+    assert Counter(type(outcome) for outcome in outcomes)[RequestInFlight] == 19
+    assert Counter(type(outcome) for outcome in claimed) == {RequestInFlight: 19, type(None): 1}
+    assert await fetch(url, "SELECT (SELECT count(*) FROM turns), (SELECT count(*) FROM sessions)") == [(1, 1)]
+
+
+async def test_what_a_dead_process_left_is_put_in_order(url: str) -> None:
+    async with serving(url) as lives:
+        lost = await ask(lives, "one", idempotency_key="k")
+        await lives.claim(TENANT, "c", "print")
+        kept = await ask(lives, "two")
+        gone = "elsewhere|1|2|dead"
+        await fetch(url, "INSERT INTO processes VALUES ($1, 0, 0)", gone)
+        await fetch(url, "UPDATE turns SET process_id = $1 WHERE id = $2", gone, lost.turn_id)
+        await fetch(url, "UPDATE idempotency SET process_id = $1", gone)
+        with pytest.raises(SessionBusy):
+            await ask(lives, "again", lost.session.id)
+
+        await lives.database.write(partial(processes.beat, lives.database.process_id, 10.0, ()))
+        with pytest.raises(SessionBusy):  # a process that has just come does not judge others
+            await ask(lives, "again", lost.session.id)
+        await fetch(url, "UPDATE processes SET since = 0 WHERE id = $1", lives.database.process_id)
+        await lives.database.write(partial(processes.beat, lives.database.process_id, 10.0, ()))
+
+        page = await lives.history(TENANT, lost.session.id, limit=10)
+        assert [message.turn_state for message in page.items] == ["interrupted"]
+        assert (await lives.history(TENANT, kept.session.id, limit=10)).items[0].turn_state == "pending"
+        assert await lives.claim(TENANT, "c", "print") is None
+        await ask(lives, "again", lost.session.id)
+
+
+async def test_an_answer_that_comes_late_counts_where_nobody_went_on(url: str) -> None:
+    async with serving(url) as store:
+        first, second = await ask(store, "one"), await ask(store, "two")
+        await fetch(url, "UPDATE turns SET state = 'interrupted', error_code = 'process_ended'")
+        finished = await store.finish_turn(TENANT, first.turn_id, answered("late"))
+        assert finished.answer is not None
+        await talk(store, "three", second.session.id)
+        with pytest.raises(Conflict):
+            await store.finish_turn(TENANT, second.turn_id, answered("too late"))
+        assert await texts(store, second.session.id) == ["two", "three", "re: three"]
+
+
+async def test_processes_of_this_machine_are_seen_to_be_dead_at_once() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import sys; sys.path[:0] = sys.argv[1:];"
+        "from orchestrator_core.sessions.databases.identity import process_identity as p; print(p(), flush=True);"
+        "sys.stdin.read()",
+        *filter(None, sys.path),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    other = (await process.stdout.readline()).decode().strip()
+    mine = process_identity()
+    assert dead_among([mine, other, "elsewhere|ns|1|2|x"]) == []
+    process.kill()
+    await process.wait()
+    assert dead_among([mine, other, "elsewhere|ns|1|2|x"]) == [other]
+
+
+async def test_a_smaller_fence_is_refused(url: str) -> None:
+    async with serving(url) as store:
+        session = (await talk(store, "one")).session.id
+        newer = await store.begin_turn(TENANT, NewTurn(messages=user("two"), session_id=session, fence=7))
+        await store.finish_turn(TENANT, newer.turn_id, answered())
+        with pytest.raises(SessionBusy, match="in between"):
+            await store.begin_turn(TENANT, NewTurn(messages=user("late"), session_id=session, fence=6))
+        await store.begin_turn(TENANT, NewTurn(messages=user("three"), session_id=session, fence=7))
+
+
+async def test_a_server_that_went_away_is_waited_for_and_found_again() -> None:
+    with postgres_server() as server:
+        url = await server.migrated()
+        async with serving(url, budget=1.0) as store:
+            session = (await talk(store, "before")).session.id
+            begun = await ask(store, "during", session)
+            server.kill()
+            with pytest.raises(StorageError):
+                await store.finish_turn(TENANT, begun.turn_id, answered())
+            with pytest.raises(StorageError):
+                await store.get_session(TENANT, session)
+            await asyncio.to_thread(server.start)
+            await store.finish_turn(TENANT, begun.turn_id, answered("re: during"))
+            await talk(store, "after", session)
+            assert await texts(store, session) == ["before", "re: before", "during", "re: during", "after", "re: after"]
+
+
+async def test_a_commit_of_unknown_end_is_undone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(url) as store:
+        session = (await talk(store, "one")).session.id
+        commit = asyncpg.transaction.Transaction.commit
+
+        async def broken(self: asyncpg.transaction.Transaction) -> None:
+            await commit(self)
+            raise ConnectionResetError
+
+        monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", broken)
+        with pytest.raises(StorageError):
+            await ask(store, "two", session)
+        monkeypatch.undo()
+        async with asyncio.timeout(5):
+            while (await store.history(TENANT, session, limit=10)).items[-1].turn_state == "pending":
+                await asyncio.sleep(0.01)
+        await talk(store, "three", session)
+
+
+async def test_callers_that_leave_leave_no_pending_turn(url: str) -> None:
+    async with serving(url) as store:
+        session = (await talk(store, "one")).session.id
+        for steps in range(12):
+            task = asyncio.create_task(ask(store, f"left {steps}", session))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            async with asyncio.timeout(5):
+                while True:
+                    try:
+                        await talk(store, f"next {steps}", session)
+                        break
+                    except SessionBusy:
+                        await asyncio.sleep(0.005)
+
+
+async def test_a_transaction_that_loses_is_run_again(url: str) -> None:
+    tries = 0
+
+    def transaction() -> Steps[None]:
+        nonlocal tries
+        tries += 1
+        yield Query("INSERT INTO leases VALUES (?, 'h', 0)", (f"name {min(tries, 2)}",))
+
+    async with serving(url) as store:
+        await fetch(url, "INSERT INTO leases VALUES ('name 1', 'h', 0)")
+        await store.database.write(transaction)
+    assert tries == 2
+
+
+async def test_more_work_than_connections_waits_in_line_or_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_WITHIN", 0.2)
+
+    def slow() -> Steps[None]:
+        yield Query("SELECT pg_sleep(0.1)")
+
+    async with serving(url, connections=1, budget=0.3) as store:
+        outcomes = await asyncio.gather(*(store.database.write(slow) for _ in range(12)), return_exceptions=True)
+    refused = [outcome for outcome in outcomes if outcome is not None]
+    assert 1 <= len(refused) < 12
+    assert all(isinstance(outcome, StorageError) for outcome in refused)
+
+
+def test_statements_get_the_marks_of_postgresql() -> None:
+    assert to_postgres("a = ? AND b = ?") == "a = $1 AND b = $2"
+    assert to_postgres("a = ?2 AND b = ?1") == "a = $2 AND b = $1"
+    assert "clock_timestamp" in to_postgres("SELECT now_micros()")

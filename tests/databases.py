@@ -58,6 +58,7 @@ class PostgresServer:
     def kill(self) -> None:
         """End the server as a crash of its machine does: all its processes at once."""
         first = psutil.Process(int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0]))
+        first.suspend()  # so that it makes no further process for a client that comes back
         family = [first, *first.children(recursive=True)]
         for process in family:
             process.kill()

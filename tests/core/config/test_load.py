@@ -246,3 +246,20 @@ def test_the_example_names_everything_that_the_specification_names() -> None:
         expected |= {f"{prefix}_DEFAULT_MAX_TOKENS", f"{key}_API_KEY", f"{key}_API_KEY_FILE"}
     assert expected <= names
     assert "CORS_ORIGINS" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite://", "sqlite:///file"),
+        ("sqlite:///", "in memory"),
+        ("sqlite:///x.db?mode=ro", "no parameters"),
+        ("postgresql+asyncpg://u:hunter2@h/db", "expected sqlite:///file"),
+        ("mysql://u:hunter2@h/db", "expected sqlite:///file"),
+    ],
+)
+def test_other_databases_are_refused_without_their_values(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load({"ORCHESTRATOR_DATABASE_URL": url}, tmp_path)
+    assert "hunter2" not in str(caught.value)

@@ -13,10 +13,12 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
+from orchestrator_core import sessions
 from orchestrator_core.config import ConfigError, Settings
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions import open_store, schema
-from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases.memory import MemoryDatabase
+from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.migrate import configuration
@@ -128,27 +130,18 @@ async def test_a_migration_has_a_deadline(path: Path, monkeypatch: pytest.Monkey
         await schema.prepare(path)
 
 
-def test_the_settings_name_a_file(path: Path) -> None:
-    store = open_store(Settings(database_url=f"sqlite:///{path}"))
-    assert isinstance(store, Conversations)
-    assert isinstance(store.database, SqliteDatabase)
+def test_the_settings_name_each_database(path: Path) -> None:
+    made = {
+        url: type(open_store(Settings(database_url=url)).database)  # type: ignore[attr-defined] - every store has one
+        for url in (f"sqlite:///{path}", "memory:", "postgresql://u@h/db", "postgres://u@h/db")
+    }
+    assert list(made.values()) == [SqliteDatabase, MemoryDatabase, PostgresDatabase, PostgresDatabase]
 
 
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("sqlite:///:memory:", "in memory"),
-        ("sqlite://", "sqlite:///file"),
-        ("sqlite:///", "in memory"),
-        ("sqlite:///x.db?mode=ro", "no parameters"),
-        ("postgresql+asyncpg://u:hunter2@h/db", "expected sqlite:///file"),
-        ("mysql://h/db", "expected sqlite:///file"),
-    ],
-)
-def test_other_urls_are_refused_without_their_values(url: str, said: str) -> None:
-    settings = Settings(database_url=url)
-    with pytest.raises(ConfigError, match=said) as caught:
-        open_store(settings)
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"orchestrator-core\[postgresql\]") as caught:
+        open_store(Settings(database_url="postgresql://u:hunter2@h/db"))
     assert "hunter2" not in str(caught.value)
 
 

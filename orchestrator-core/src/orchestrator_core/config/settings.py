@@ -36,6 +36,11 @@ SUSPICIOUS_PATTERNS = (
 )
 """What scanners and attackers ask for, and no client of this gateway does."""
 
+SQLITE = "sqlite:///"
+MEMORY = "memory:"
+POSTGRES = ("postgresql://", "postgres://")
+"""How the addresses of databases begin."""
+
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -88,6 +93,20 @@ def _priced(value: Mapping[str, PriceEntry]) -> Mapping[str, PriceEntry]:
 def _proxy(value: str | None) -> str | None:
     if value is not None and not re.match(r"https?://[^/\s]+", value):
         raise ValueError("expected a URL that starts with http:// or https://")
+    return value
+
+
+def _database(value: str) -> str:
+    name = value.removeprefix(SQLITE)
+    if name in {"", ":memory:"}:
+        raise ValueError("a database in memory loses every conversation: use sqlite:///file, or memory: for tests")
+    if name != value and "?" in name:
+        raise ValueError("sqlite:///file takes no parameters")
+    if name == value and value != MEMORY and not value.startswith(POSTGRES):
+        raise ValueError(
+            "expected sqlite:///file (relative), sqlite:////path/to/file, postgresql://user:password@host/database, "
+            "or memory: for tests"
+        )
     return value
 
 
@@ -163,7 +182,7 @@ class Settings(BaseModel):
         default=(), description="Origins of web pages that may call the gateway, such as `https://app.example.com`."
     )
 
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
         default="sqlite:///orchestrator.db",
         repr=False,
         description="Where conversations are stored: `sqlite:///<path>` for one process, "

@@ -14,6 +14,7 @@ from orchestrator_core.config import Config, Settings
 from orchestrator_core.config.messages import nearest
 from orchestrator_core.config.provider import key_names
 from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.config.settings import MEMORY
 from orchestrator_core.provider_api import KeyFormat, KeyVerdict, ProviderInfo, ProviderSettings, check_key
 from orchestrator_core.security.cors import CorsPolicy, origin_problems
 
@@ -159,6 +160,8 @@ def _exposure_problems(settings: Settings, providers: Sequence[StartingProvider]
                 f"{provider.id}: its base URL is neither https nor on this machine, so that keys and conversations "
                 "would travel in the clear."
             )
+    if settings.production and settings.database_url == MEMORY:
+        yield "ORCHESTRATOR_DATABASE_URL: a database in memory loses every conversation; use a file or PostgreSQL."
     if settings.production and settings.log_level == "DEBUG":
         yield "LOG_LEVEL: DEBUG shows more than production may keep; use INFO."
 
@@ -170,8 +173,6 @@ def _no_provider(providers: Sequence[StartingProvider]) -> Iterator[str]:
 
 
 def _unsupported(settings: Settings) -> Iterator[str]:
-    if not settings.database_url.startswith("sqlite:///"):
-        yield "ORCHESTRATOR_DATABASE_URL: this version stores in SQLite only; expected sqlite:///<path>."
     if settings.redis_url is not None:
         yield "ORCHESTRATOR_REDIS_URL: this version does not use Redis; remove the setting."
     if settings.blocked_countries:

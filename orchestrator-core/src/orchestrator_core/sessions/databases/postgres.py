@@ -83,11 +83,12 @@ class PostgresDatabase:
             await prepare_postgres(self._url, within=CONNECT_WITHIN)
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                min_size=0,  # what keeps a floor logs a traceback for every try while the server is away
                 max_size=self._connections,
                 timeout=CONNECT_WITHIN,
                 command_timeout=self._budget,
                 max_inactive_connection_lifetime=300.0,
+                reset=_leave_as_it_is,
                 server_settings={"application_name": "orchestrator"},
             )
         except (*_AWAY, asyncpg.PostgresError, TimeoutError) as error:
@@ -160,14 +161,16 @@ class PostgresDatabase:
     async def _transact(self, transaction: Transaction[T], *, readonly: bool = False) -> T:
         if self._pool is None:
             raise closed()
-        async with self._pool.acquire(timeout=CONNECT_WITHIN) as connection:
+        pool = self._pool
+        connection = await pool.acquire(timeout=CONNECT_WITHIN)
+        try:
             begun = connection.transaction(
                 isolation="repeatable_read" if readonly else "read_committed", readonly=readonly
             )
             await begun.start()
             try:
                 result = await _run(connection, transaction)
-            except (*_AWAY, TimeoutError):
+            except (*_AWAY, TimeoutError, asyncio.CancelledError):
                 connection.terminate()
                 raise
             except BaseException:
@@ -181,6 +184,9 @@ class PostgresDatabase:
                 connection.terminate()
                 raise _Uncertain from error
             return result
+        finally:
+            # Apart, since what is committed must be told even where the connection breaks as it goes back.
+            self._own(_give_back(pool, connection))
 
     async def _live(self) -> None:
         while True:
@@ -219,6 +225,17 @@ class PostgresDatabase:
 
 class _Uncertain(Exception):
     """The connection broke while the transaction was being committed."""
+
+
+async def _give_back(pool: asyncpg.Pool[asyncpg.Record], connection: Any) -> None:
+    try:
+        await pool.release(connection, timeout=CONNECT_WITHIN)
+    except (*_AWAY, asyncpg.PostgresError, TimeoutError):
+        connection.terminate()
+
+
+async def _leave_as_it_is(_: Any) -> None:
+    """Reset nothing: no transaction changes anything of its connection."""
 
 
 async def _run(connection: Any, transaction: Transaction[T]) -> T:

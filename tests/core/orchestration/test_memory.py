@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fake_providers.scripted import answer
 from orchestrator_core.orchestration import Selection, TurnRequest
-from orchestrator_core.orchestration.context import SUMMARY_HEADING, cut_for_summary
+from orchestrator_core.orchestration.context import SUMMARY_HEADING
 from orchestrator_core.orchestration.turn import TurnResult
-from orchestrator_core.provider_api import ChatRequest, Message, ProviderFailed, TextPart, text_message
+from orchestrator_core.provider_api import ChatRequest, ProviderFailed, text_message
 from orchestrator_core.security.principal import ANONYMOUS
-from orchestrator_core.sessions.models import StoredMessage
 
 THRESHOLD = {"SESSION_SUMMARIZATION_THRESHOLD": 4}
 
@@ -125,26 +121,3 @@ async def test_another_provider_may_be_the_one_that_summarises(start: Any) -> No
     assert summaries(bench) == []
     assert [request.model for request in bench.two.requests] == ["small"] * len(bench.two.requests)
     assert bench.two.requests
-
-
-def stored(roles: list[str]) -> list[StoredMessage]:
-    return [
-        StoredMessage(
-            id=f"msg_{index}",
-            sequence=index + 1,
-            turn_id="turn",
-            turn_state="complete",
-            message=Message(role=role, parts=(TextPart(text="x"),)),  # type: ignore[arg-type]  # drawn from the roles
-            created_at=datetime.now(UTC),
-        )
-        for index, role in enumerate(roles)
-    ]
-
-
-@given(st.lists(st.sampled_from(["user", "assistant", "tool"]), max_size=40), st.integers(1, 20))
-def test_a_cut_stands_before_a_users_message_or_nowhere(roles: list[str], keep: int) -> None:
-    cut = cut_for_summary(stored(roles), keep)
-
-    assert 0 <= cut < max(1, len(roles))
-    if cut:
-        assert roles[cut] == "user"

@@ -112,6 +112,7 @@ def _database(value: str) -> str:
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -259,11 +260,19 @@ class Settings(BaseModel):
     max_stream_bytes: Count = Field(default=128 * 2**20, description="Bytes of a whole stream.")
 
     session_wait: Seconds = Field(default=10.0, description="Seconds that a turn waits for the one before it.")
+    summary_window_share: Share = Field(
+        default=0.6,
+        description="The share of the model's context window above which older messages are condensed, where "
+        "the window is known.",
+    )
     summary_timeout: Seconds = Field(default=60.0, description="Seconds that a summary may take.")
     summary_provider: str | None = Field(
         default=None, description="Who writes summaries; without it who answered last."
     )
-    summary_model: str | None = Field(default=None, description="The model that writes summaries.")
+    summary_model: str | None = Field(
+        default=None,
+        description="The model that writes summaries; `provider/model` or an alias where no `summary_provider` is set.",
+    )
     shutdown_grace: Seconds = Field(default=30.0, description="Seconds that requests under way have at shutdown.")
     plugin_load_timeout: Seconds = Field(default=5.0, description="Seconds that a plugin has to load.")
     log_format: LogFormat = Field(

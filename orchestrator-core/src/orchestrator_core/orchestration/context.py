@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from orchestrator_core.provider_api import InvalidRequest, Message, ToolResultPart, text_message
+from orchestrator_core.orchestration.estimate import Weight, weigh_message, weigh_request
+from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Message, Role, ToolResultPart, text_message
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage
 
 SUMMARY_HEADING = "Summary of the conversation so far, which you took part in:"
 """What stands before a summary, so that the model takes it for memory and not for an instruction."""
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a provider is shown in a turn.
+
+    Attributes:
+        started: The turn and what it is part of.
+        template: The call without the conversation.
+        request: The call.
+        weight: What the call weighs.
+    """
+
+    started: StartedTurn
+    template: ChatRequest
+    request: ChatRequest
+    weight: Weight
+
+    @classmethod
+    def of(cls, template: ChatRequest, started: StartedTurn) -> View:
+        """Return the view of a turn; the template's messages are its system messages."""
+        request = replace(template, messages=build_context(template.messages, started))
+        return cls(started, template, request, weigh_request(request))
+
+
 def build_context(system: Sequence[Message], started: StartedTurn) -> list[Message]:
     """Return the messages of a call, oldest first."""
     messages = list(system)
     if started.summary is not None:
-        messages.append(text_message("system", f"{SUMMARY_HEADING}\n{started.summary.text}"))
+        # Most providers want the user first: after a cut within a chain of calls, only the summary can be that.
+        begins = not started.messages or started.messages[0].message.role == "user"
+        role: Role = "system" if begins else "user"
+        messages.append(text_message(role, f"{SUMMARY_HEADING}\n{started.summary.text}"))
     messages.extend(stored.message for stored in started.messages)
     return messages
 
@@ -58,19 +86,57 @@ def _nobody_waits(number: int, waiting: Sequence[str], context: Sequence[StoredM
     return f"Result {number} belongs to no call that waits for one. Waiting: {listed}."
 
 
-def cut_for_summary(messages: Sequence[StoredMessage], keep: int) -> int:
+def cut_for_summary(messages: Sequence[StoredMessage], *, keep: int, room: float | None = None) -> int:
     """Return how many of the oldest messages to summarise.
 
-    The cut stands before a user's message, so that a tool call is never parted from its results.
+    A cut stands only where no call waits for its result, and before the last turn, which is never cut. Of such places
+    the last is chosen that leaves `keep` messages, before a message of the user if there is one near; where those
+    would not fit into `room`, or no place leaves so many, the first that leaves less.
 
     Args:
         messages: What no summary covers, oldest first.
         keep: How many of the newest should stay as they are.
+        room: What those may weigh; None is anything.
 
     Returns:
-        The number of messages before the cut; 0 where there is no such place.
+        The number of messages before the cut; 0 where nothing has to be cut, or can be.
     """
-    wanted = len(messages) - keep
-    places = [index for index, stored in enumerate(messages) if index and stored.message.role == "user"]
-    before = [index for index in places if index <= wanted]
-    return before[-1] if before else next(iter(places), 0)
+    least = 0 if room is None else _overweight(messages, room)
+    wanted = max(len(messages) - keep, 0)
+    if wanted == 0 and least == 0:
+        return 0
+    places = _places(messages)
+    near = [place for place in places if max(least, wanted - keep) <= place <= wanted]
+    spoken = [place for place in near if messages[place].message.role == "user"]
+    after = [place for place in places if place >= least and place > wanted]
+    chosen = spoken[-1:] or near[-1:] or after[:1] or places[-1:]
+    return chosen[0] if chosen else 0
+
+
+def _overweight(messages: Sequence[StoredMessage], room: float) -> int:
+    """Return how many of the oldest messages are too much for a room."""
+    for place in range(len(messages), 0, -1):
+        room -= weigh_message(messages[place - 1].message).total
+        if room < 0:
+            return place
+    return 0
+
+
+def _places(messages: Sequence[StoredMessage]) -> list[int]:
+    """Return where a cut parts neither a call from its result nor the last turn."""
+    places: list[int] = []
+    waiting: list[str] = []
+    last = messages[-1].turn_id if messages else None
+    for place, stored in enumerate(messages):
+        message = stored.message
+        results = [part.tool_call_id for part in message.parts if isinstance(part, ToolResultPart)]
+        if place and not results and (not waiting or message.role == "user"):
+            places.append(place)
+        if stored.turn_id == last:
+            break
+        if message.role == "assistant" or (message.role == "user" and not results):
+            waiting = [call.id for call in message.tool_calls]
+        for call_id in results:
+            if call_id in waiting:
+                waiting.remove(call_id)
+    return places

@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
-from orchestrator_core.orchestration.context import build_context, results_check
+from orchestrator_core.orchestration.context import View, results_check
 from orchestrator_core.orchestration.locks import SessionLocks
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
@@ -26,18 +25,20 @@ from orchestrator_core.plugins import Registry
 from orchestrator_core.provider_api import (
     ChatRequest,
     Conflict,
+    ContextTooLong,
     Deadline,
     EmbeddingRequest,
     EmbeddingResponse,
     GatewayError,
     InternalError,
+    Secret,
     SessionEnded,
     StorageBusy,
     StorageError,
 )
 from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
-from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, StoredSummary, TurnOutcome, TurnState
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.cost import Prices, load_tables
 from orchestrator_core.telemetry.metrics import Metrics
@@ -73,7 +74,7 @@ class Gateway:
         self._keys = KeyRing()
         self._locks = SessionLocks(config.settings.session_wait)
         self._prices = Prices(config.settings.prices)
-        self._memory = Memory(config.settings, self.router, store, self.chat, self._prices)
+        self._memory = Memory(config.settings, self.router, store, self._open_summary)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
 
@@ -154,22 +155,28 @@ class Gateway:
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
             call = Call(request.template, targets, request.selection.credential)
+            view: View | None = None
 
             async def finish(outcome: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
                 # Owned: a caller who leaves, even twice, neither stops it nor frees the session before it is done.
-                return await asyncio.shield(self._own(self._finish(principal, call, started, outcome, held)))
+                return await asyncio.shield(self._own(self._finish(principal, call, started, view, outcome, held)))
 
             try:
-                started = await self._remember(principal, request, started)
-                call.request = replace(request.template, messages=build_context(request.template.messages, started))
-                answer = await self._open(call)
+                view = await self._memory.remember(principal, request, started, call.target)
+                view, answer = await self._ask(principal, request, view, call)
             except BaseException as error:
                 outcome = _failure(error, call, time.monotonic() - begun, stopping=self.stopping)
                 await finish(outcome, stack.pop_all())
                 raise
             return TurnAnswer(
-                started, answer, finish, begun=begun, held=stack.pop_all(), stopping=lambda: self.stopping
+                view.started, answer, finish, begun=begun, held=stack.pop_all(), stopping=lambda: self.stopping
             )
+
+    async def summarize(
+        self, principal: Principal, session_id: str, selection: Selection | None, keep: int = 0
+    ) -> StoredSummary | None:
+        """Summarise a session now; see `Memory.force`."""
+        return await self._memory.force(principal, session_id, selection, keep)
 
     async def _targets(self, principal: Principal, request: TurnRequest) -> Sequence[Target]:
         """Route a turn; where that fails, a session that is not there or has ended is the better reason."""
@@ -220,35 +227,35 @@ class Gateway:
             if started.finished is None:
                 await self._store_end(principal, started, TurnOutcome(state="client_closed", error_code="cancelled"))
 
-    async def _remember(self, principal: Principal, request: TurnRequest, started: StartedTurn) -> StartedTurn:
-        """Wait for a summary that is overdue, and read the context anew."""
-        if not self._memory.overdue(len(started.messages)):
-            return started
-        limit = request.template.deadline.remaining()
-        await self._memory.wait(principal, started.session.id, request.selection, limit)
-        fresh = await self.store.context(principal.tenant, started.session.id)
-        return replace(
-            started,
-            summary=fresh.summary,
-            messages=fresh.messages,
-            first_with_summary=fresh.first_with_summary,
-        )
+    async def _ask(
+        self, principal: Principal, request: TurnRequest, view: View, call: Call[ChatRequest]
+    ) -> tuple[View, Answer]:
+        """Open the call of a turn. Where the conversation is too long, it is condensed and asked once more."""
+        call.request = view.request
+        try:
+            return view, await self._open(call)
+        except ContextTooLong:
+            shorter = await self._memory.shorten(principal, request, view, call.target)
+            if shorter is None:
+                raise
+        call.request = shorter.request
+        call.targets = call.targets[call.targets.index(call.target) :]
+        return shorter, await self._open(call)
 
     async def _finish(
         self,
         principal: Principal,
         call: Call[ChatRequest],
         started: StartedTurn,
+        view: View | None,
         outcome: TurnOutcome,
         held: AsyncExitStack,
     ) -> FinishedTurn:
         """Store the end of a turn, give free what it held, and have the session summarised where that is due."""
         async with held:
             finished = await self._store_end(principal, started, outcome)
-        if self._memory.due(finished.unsummarized) and not self.stopping:
-            # Without the caller's own key: that serves the caller's request only, and the request is over.
-            selection = Selection(provider=call.target.provider.id, model=call.target.model)
-            self._memory.schedule(principal, started.session.id, selection)
+        if not self.stopping:
+            self._memory.ended(principal, view, call.target, outcome, finished)
         return finished
 
     async def _store_end(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> FinishedTurn:
@@ -306,11 +313,15 @@ class Gateway:
         answer = ReplayedAnswer(started.finished)
         return TurnAnswer(started, answer, finish, begun=begun, held=held, stopping=lambda: self.stopping)
 
-    async def _open(self, call: Call[ChatRequest]) -> Answer:
+    async def _open_summary(self, target: Target, credential: Secret | None, request: ChatRequest) -> Answer:
+        return await self._open(Call(request, [target], credential), "summarize")
+
+    async def _open(self, call: Call[ChatRequest], operation: str = "chat") -> Answer:
+        before = len(call.attempts)
         try:
             opened = await run(call, _send_chat, self._keys)
         finally:
-            self._observe_failures(call, "chat")
+            self._observe_failures(call, operation, before)
         begun = time.monotonic() - call.attempts[-1].duration
 
         async def on_end(answer: Answer) -> None:
@@ -322,7 +333,7 @@ class Gateway:
             self.metrics.observe_call(
                 answer.provider,
                 answer.target.model,
-                "chat",
+                operation,
                 time.monotonic() - begun,
                 code,
                 usage,
@@ -331,8 +342,8 @@ class Gateway:
 
         return Answer(call, opened, on_end)
 
-    def _observe_failures(self, call: Call[Any], operation: str) -> None:
-        for attempt in call.attempts:
+    def _observe_failures(self, call: Call[Any], operation: str, before: int = 0) -> None:
+        for attempt in call.attempts[before:]:
             if attempt.error is not None:
                 self.metrics.observe_call(
                     attempt.provider, attempt.model, operation, attempt.duration, attempt.error, None, None

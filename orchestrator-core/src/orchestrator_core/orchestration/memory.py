@@ -3,82 +3,231 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 import structlog
 
 from orchestrator_core.config import Settings
-from orchestrator_core.orchestration.answer import Answer
-from orchestrator_core.orchestration.context import cut_for_summary
-from orchestrator_core.orchestration.requests import Selection
+from orchestrator_core.orchestration.backoff import SummaryBackoff
+from orchestrator_core.orchestration.context import View
+from orchestrator_core.orchestration.estimate import TokenEstimates, weigh_message
+from orchestrator_core.orchestration.policy import SummaryPolicy
+from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.orchestration.routing import Router, Target
+from orchestrator_core.orchestration.summarizer import OpenCall, Summarizer
 from orchestrator_core.provider_api import (
     ChatRequest,
-    ChatResponse,
+    Conflict,
     GatewayError,
-    Message,
-    ProviderBadResponse,
-    Secret,
-    SummarizeRequest,
-    Summary,
+    InternalError,
+    NotFound,
+    ProviderNotConfigured,
+    ProviderTimeout,
+    SessionBusy,
+    StorageError,
 )
 from orchestrator_core.security.principal import Principal
-from orchestrator_core.sessions.models import NewSummary, StartedTurn
+from orchestrator_core.sessions.models import FinishedTurn, StartedTurn, StoredSummary, TurnOutcome, new_id
 from orchestrator_core.sessions.store import SessionStore
-from orchestrator_core.telemetry.cost import Prices
 
-OpenChat = Callable[[Principal, Selection, ChatRequest], Awaitable[Answer]]
+LEASE_GRACE = 10.0
+"""Seconds that a lease lasts beyond the time that a summary may take."""
+
+_POLL = 0.25
 
 log = structlog.get_logger(__name__)
 
 
-class Memory:
-    """Summarises sessions: one summary at a time for each."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A summary to be made.
 
-    def __init__(self, settings: Settings, router: Router, store: SessionStore, chat: OpenChat, prices: Prices) -> None:
+    Attributes:
+        principal: Whose session it is.
+        session_id: The session.
+        reader: Who goes on with the conversation.
+        answered: Who summarises where nobody else is chosen.
+        wanted: Who was asked for to do it.
+        template: The call that is to have room; None where the summary is made whatever there is room for.
+        keep: How many of the newest messages stay; None leaves it to the policy.
+        patient: Whether to wait while another process makes one.
+    """
+
+    principal: Principal
+    session_id: str
+    reader: Target
+    answered: Selection
+    wanted: Selection | None = None
+    template: ChatRequest | None = None
+    keep: int | None = None
+    patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of a job: `made` where there is a new summary, `busy` where another process is making one."""
+
+    made: bool = False
+    busy: bool = False
+    error: GatewayError | None = None
+
+
+class Memory:
+    """Summarises sessions: one summary at a time for each, over all processes."""
+
+    def __init__(self, settings: Settings, router: Router, store: SessionStore, open_call: OpenCall) -> None:
         """Make a memory.
 
         Args:
             settings: The thresholds, and who summarises.
             router: Finds the provider that summarises.
             store: Where summaries are kept.
-            chat: Opens a metered call.
-            prices: What is known about prices.
+            open_call: Opens a metered call.
         """
         self._settings = settings
         self._router = router
         self._store = store
-        self._chat = chat
-        self._prices = prices
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._estimates = TokenEstimates()
+        self._policy = SummaryPolicy(settings, self._estimates)
+        self._summarizer = Summarizer(settings, router, self._policy, self._estimates, open_call)
+        self._backoff = SummaryBackoff()
+        self._holder = new_id("memory")
+        self._running: dict[str, asyncio.Task[_Outcome]] = {}
 
-    def due(self, unsummarized: int) -> bool:
-        """Whether so many messages without a summary call for one."""
-        return unsummarized > self._settings.session_summarization_threshold
+    async def remember(self, principal: Principal, request: TurnRequest, started: StartedTurn, target: Target) -> View:
+        """Return what a turn is to show to a provider; a summary that is overdue is waited for, within bounds.
 
-    def overdue(self, unsummarized: int) -> bool:
-        """Whether a turn should wait for the summary."""
-        return unsummarized > 2 * self._settings.session_summarization_threshold
+        Args:
+            principal: Whose turn it is.
+            request: The turn as it was asked for.
+            started: The turn as it is stored.
+            target: Who is asked first.
 
-    def schedule(self, principal: Principal, session_id: str, selection: Selection) -> asyncio.Task[None]:
-        """Begin a summary in the background, or return the one that is under way.
+        Raises:
+            StorageError: The context cannot be read.
+        """
+        view = View.of(request.template, started)
+        if self._backoff.holds(started.session.id) or not self._policy.overdue(target, view):
+            return view
+        job = _Job(
+            principal=principal,
+            session_id=started.session.id,
+            reader=target,
+            answered=request.selection,
+            template=request.template,
+            patient=True,
+        )
+        await asyncio.wait([self._schedule(job)], timeout=self._patience(request.template))
+        return await self._again(principal, request.template, view)
+
+    async def shorten(self, principal: Principal, request: TurnRequest, view: View, target: Target) -> View | None:
+        """Condense all but the last turn, after a provider found the conversation too long.
+
+        Args:
+            principal: Whose turn it is.
+            request: The turn as it was asked for.
+            view: What was too long.
+            target: Who said so.
+
+        Returns:
+            What to show instead; None where it did not become any shorter in time.
+        """
+        room = self._policy.room(target, request.template)
+        self._estimates.learn_refusal(target.provider.id, target.model, view.weight, room)
+        session_id = view.started.session.id
+        answered = Selection(
+            provider=target.provider.id, model=target.model, fallbacks=(), credential=request.selection.credential
+        )
+        job = _Job(principal=principal, session_id=session_id, reader=target, answered=answered, keep=0, patient=True)
+        try:
+            async with asyncio.timeout(self._patience(request.template)):
+                if session_id in self._running:
+                    await asyncio.wait([self._running[session_id]])
+                await asyncio.wait([self._schedule(job)])
+        except TimeoutError:
+            log.warning("summary is not there in time", session_id=session_id)
+        shorter = await self._again(principal, request.template, view)
+        return shorter if shorter.weight.total < view.weight.total else None
+
+    def ended(
+        self, principal: Principal, view: View | None, target: Target, outcome: TurnOutcome, finished: FinishedTurn
+    ) -> None:
+        """Learn from a turn that ended, and begin a summary in the background where one is due.
+
+        Args:
+            principal: Whose turn it was.
+            view: What was shown to the provider; None where it never came to that.
+            target: Who answered, or was asked last.
+            outcome: How it ended.
+            finished: The turn as it is stored.
+        """
+        if view is None:
+            return
+        weight = view.weight
+        if outcome.state == "complete" and outcome.usage is not None and outcome.message is not None:
+            self._estimates.learn(target.provider.id, target.model, weight, outcome.usage)
+            weight += weigh_message(outcome.message)
+        session_id, due = finished.session.id, self._policy.due(target, view.template, finished.unsummarized, weight)
+        if not due or self._backoff.holds(session_id):
+            return
+        # Without the caller's own key: that serves the caller's request only, and the request is over.
+        answered = Selection(provider=target.provider.id, model=target.model, fallbacks=())
+        self._schedule(
+            _Job(principal=principal, session_id=session_id, reader=target, answered=answered, template=view.template)
+        )
+
+    async def force(
+        self, principal: Principal, session_id: str, wanted: Selection | None, keep: int
+    ) -> StoredSummary | None:
+        """Make a summary now.
 
         Args:
             principal: Whose session it is.
             session_id: The session.
-            selection: Who answered it, and with which key; it summarises unless another is configured.
-        """
-        task = self._running.get(session_id)
-        if task is None:
-            task = asyncio.create_task(self._attempt(principal, session_id, selection), name=f"summary {session_id}")
-            self._running[session_id] = task
-            task.add_done_callback(lambda _: self._running.pop(session_id, None))
-        return task
+            wanted: Who is to make it; None leaves it to the configuration, or to who answered last.
+            keep: How many of the newest messages stay as they are; the last turn always does.
 
-    async def wait(self, principal: Principal, session_id: str, selection: Selection, limit: float) -> None:
-        """Wait for the summary of a session, at most `limit` seconds; without it the conversation goes on."""
-        task = self.schedule(principal, session_id, selection)
-        await asyncio.wait([task], timeout=min(limit, self._settings.summary_timeout))
+        Returns:
+            The entry of the ledger; None where there is nothing to summarise.
+
+        Raises:
+            NotFound: No such session.
+            SessionBusy: A turn is under way.
+            Conflict: Another summary is being made.
+            GatewayError: The summary could not be made.
+        """
+        context = await self._store.context(principal.tenant, session_id)
+        if context.messages and context.messages[-1].turn_state == "pending":
+            raise SessionBusy("A turn of this session is under way: wait for its answer.", retry_after=1.0)
+        if session_id in self._running:
+            raise _under_way()
+        if not context.messages:
+            return None
+        last = next((stored for stored in reversed(context.messages) if stored.provider is not None), None)
+        answered = (
+            Selection(provider=last.provider, model=last.model, fallbacks=()) if last else Selection(fallbacks=())
+        )
+        target, _ = self._summarizer.choose(principal, wanted, answered)
+        outcome = await asyncio.shield(
+            self._schedule(
+                _Job(
+                    principal=principal,
+                    session_id=session_id,
+                    reader=target,
+                    answered=answered,
+                    wanted=wanted,
+                    keep=keep,
+                )
+            )
+        )
+        if outcome.busy:
+            raise _under_way()
+        if outcome.error is not None:
+            raise outcome.error
+        return (await self._store.summaries(principal.tenant, session_id))[-1] if outcome.made else None
 
     async def close(self) -> None:
         """Cancel what is under way; the next turn makes it up."""
@@ -87,70 +236,95 @@ class Memory:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _attempt(self, principal: Principal, session_id: str, selection: Selection) -> None:
+    def _patience(self, request: ChatRequest) -> float:
+        """Return the seconds that a turn waits for a summary: it still needs some to be answered."""
+        return min(self._settings.summary_timeout, request.deadline.remaining() / 2)
+
+    async def _again(self, principal: Principal, template: ChatRequest, view: View) -> View:
+        """Return the view as it is now."""
+        fresh = await self._store.context(principal.tenant, view.started.session.id)
+        started = replace(
+            view.started,
+            summary=fresh.summary,
+            messages=fresh.messages,
+            first_with_summary=fresh.first_with_summary,
+        )
+        return View.of(template, started)
+
+    def _schedule(self, job: _Job) -> asyncio.Task[_Outcome]:
+        """Begin a summary, or return the one that is under way."""
+        task = self._running.get(job.session_id)
+        if task is None:
+            task = asyncio.create_task(self._attempt(job), name=f"summary {job.session_id}")
+            self._running[job.session_id] = task
+            task.add_done_callback(lambda _: self._running.pop(job.session_id, None))
+        return task
+
+    async def _attempt(self, job: _Job) -> _Outcome:
+        """Make a summary. Where that fails, the originals are all there, and the conversation goes on."""
+        error: GatewayError
         try:
-            async with asyncio.timeout(self._settings.summary_timeout):
-                await self._summarize(principal, session_id, selection)
-        except (GatewayError, TimeoutError) as error:
-            # The originals are all there: the conversation goes on without the summary.
-            log.warning("summary failed", session_id=session_id, error=getattr(error, "code", "timeout"))
+            async with asyncio.timeout(self._settings.summary_timeout), self._lease(job) as leased:
+                return _Outcome(made=await self._summarize(job)) if leased else _Outcome(busy=True)
+        except TimeoutError:
+            error = ProviderTimeout(
+                "The summary was not there in time. Allow it more, or choose a faster model for it."
+            )
+        except GatewayError as caught:
+            error = caught
+        except Exception:
+            log.exception("summary failed", session_id=job.session_id)
+            error = InternalError("The summary could not be made.")
+        log.warning("summary failed", session_id=job.session_id, error=error.code)
+        if not isinstance(error, NotFound | StorageError | ProviderNotConfigured):
+            self._backoff.failed(job.session_id)
+        return _Outcome(error=error)
 
-    async def _summarize(self, principal: Principal, session_id: str, selection: Selection) -> None:
-        context = await self._store.context(principal.tenant, session_id)
-        cut = cut_for_summary(context.messages, keep=self._settings.session_summarization_threshold // 2)
+    @asynccontextmanager
+    async def _lease(self, job: _Job) -> AsyncIterator[bool]:
+        """Keep other processes from summarising the session at the same time."""
+        name, seconds = f"summary/{job.session_id}", self._settings.summary_timeout + LEASE_GRACE
+        leased = await self._store.lease(name, self._holder, seconds)
+        while not leased and job.patient:
+            await asyncio.sleep(_POLL)
+            leased = await self._store.lease(name, self._holder, seconds)
+        try:
+            yield leased
+        finally:
+            if leased:
+                try:
+                    await self._store.release(name, self._holder)
+                except StorageError as error:
+                    log.warning("lease was not released", session_id=job.session_id, error=error.code)
+
+    async def _summarize(self, job: _Job) -> bool:
+        tenant = job.principal.tenant
+        context = await self._store.context(tenant, job.session_id)
+        if job.template is not None:
+            # Another process may have done it meanwhile.
+            view = View.of(job.template, context)
+            if not self._policy.due(job.reader, job.template, len(context.messages), view.weight):
+                return False
+        cut = self._policy.cut(job.reader, context.messages, job.keep)
         if cut == 0:
-            return
-        target, credential = self._summarizer(principal, selection)
-        messages = [stored.message for stored in context.messages[:cut]]
-        summary = await self._ask(principal, target, credential, messages, context)
-        if not summary.text.strip() or len(summary.text) >= _length(messages, context):
-            raise ProviderBadResponse("The summary is empty or longer than what it replaces.")
-        provider, model, usage = target.provider, summary.model or target.model, summary.usage
-        cost = self._prices.price(provider.id, provider.info, model, usage) if usage else None
-        await self._store.add_summary(
-            principal.tenant,
-            session_id,
-            NewSummary(
-                text=summary.text.strip(),
-                upto_sequence=context.messages[cut - 1].sequence,
-                replaces=context.summary.id if context.summary else None,
-                provider=provider.id,
-                model=model,
-                usage=usage,
-                cost=cost.usd if cost else None,
-            ),
+            return False
+        begun = time.monotonic()
+        chosen = self._summarizer.choose(job.principal, job.wanted, job.answered)
+        summary = await self._summarizer.condense(job.principal, chosen, job.reader, context, cut)
+        stored = await self._store.add_summary(tenant, job.session_id, summary)
+        self._backoff.forget(job.session_id)
+        log.info(
+            "session summarised",
+            session_id=job.session_id,
+            provider=summary.provider,
+            model=summary.model,
+            tokens_before=summary.tokens_before,
+            tokens_after=summary.tokens_after,
+            seconds=round(time.monotonic() - begun, 3),
+            stored=stored,
         )
-
-    def _summarizer(self, principal: Principal, selection: Selection) -> tuple[Target, Secret | None]:
-        """Return who summarises, and the caller's key where it is that provider's."""
-        if self._settings.summary_provider is None:
-            wanted = selection
-        else:
-            wanted = Selection(provider=self._settings.summary_provider, model=self._settings.summary_model)
-        return self._router.targets(principal, wanted, "chat")[0], wanted.credential
-
-    async def _ask(
-        self,
-        principal: Principal,
-        target: Target,
-        credential: Secret | None,
-        messages: Sequence[Message],
-        context: StartedTurn,
-    ) -> Summary:
-        deadline = self._settings.deadline(self._settings.summary_timeout)
-        selection = Selection(provider=target.provider.id, model=target.model, fallbacks=(), credential=credential)
-
-        async def chat(messages: Sequence[Message], *, max_tokens: int | None = None) -> ChatResponse:
-            request = ChatRequest(model=target.model, messages=messages, deadline=deadline, max_tokens=max_tokens)
-            return await (await self._chat(principal, selection, request)).response()
-
-        previous = context.summary.text if context.summary else None
-        return await target.provider.summarize(
-            SummarizeRequest(messages=messages, chat=chat, deadline=deadline, previous=previous)
-        )
+        return stored
 
 
-def _length(messages: Sequence[Message], context: StartedTurn) -> int:
-    """Return the characters that a summary would replace."""
-    before = len(context.summary.text) if context.summary else 0
-    return before + sum(len(part.model_dump_json()) for message in messages for part in message.parts)
+def _under_way() -> Conflict:
+    return Conflict("A summary of this session is being made: ask again when it is there.", retry_after=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
@@ -86,7 +86,8 @@ class Provider:
         self.quarantined: str | None = None
         self.healthy = True
         self.health_detail: str | None = None
-        self._listed: Sequence[ModelInfo] = ()
+        self._known = {model.id: model for model in self.info.models}
+        self._listed: Mapping[str, ModelInfo] = {}
         self._hook = make_manager(instance).hook
         self.use_keys(keys, [self.validate_key(key) for key in keys])
 
@@ -98,8 +99,11 @@ class Provider:
     @property
     def models(self) -> Sequence[ModelInfo]:
         """The models that the plugin knows, and those that the provider listed."""
-        known = {model.id for model in self.info.models}
-        return [*self.info.models, *(model for model in self._listed if model.id not in known)]
+        return [*self.info.models, *(model for name, model in self._listed.items() if name not in self._known)]
+
+    def known(self, model: str) -> Sequence[ModelInfo]:
+        """Return what is known of a model: by the plugin, and by what the provider listed."""
+        return [found[model] for found in (self._known, self._listed) if model in found]
 
     def default_model(self, operation: Literal["chat", "embeddings"]) -> str | None:
         """Return the model where nobody names one: the operator's, or the plugin's."""
@@ -205,7 +209,7 @@ class Provider:
             report = replace(report, detail=REDACTOR.redact(report.detail))
         self.healthy, self.health_detail = report.healthy, report.detail
         if report.models:
-            self._listed = report.models
+            self._listed = {model.id: model for model in report.models}
         return report
 
     async def summarize(self, request: SummarizeRequest) -> Summary:

@@ -1,0 +1,229 @@
+"""How many tokens something is, without a tokenizer: by its characters, and by what providers reported before.
+
+Text is weighed by the bytes of its UTF-8: about four to a token where they are ASCII, about three where they are not.
+So a word of English, a syllable of Russian and a Chinese character each come out near what today's vocabularies make
+of them. What a provider really counted for what it was sent corrects the weight by a factor for each model.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic_core import to_json
+
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Part,
+    RefusalPart,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+
+ASCII_BYTES: Final = 4.0
+"""Bytes of ASCII in a token."""
+
+OTHER_BYTES: Final = 3.0
+"""Bytes of any other character in a token: 0.7 tokens for a letter with an accent, 1 for a Chinese character."""
+
+MESSAGE: Final = 4.0
+"""Tokens around a message: its role and its marks."""
+
+CALL: Final = 12.0
+"""Tokens around a call, a result, or a tool."""
+
+IMAGE: Final = 1000.0
+"""Tokens of an image; vendors count from 250 to 1,600, most of them by its size."""
+
+SMALL_IMAGE: Final = 100.0
+"""Tokens of an image that the caller wants seen in low detail."""
+
+FILE: Final = 3000.0
+"""Tokens of a file that is no plain text."""
+
+OPAQUE: Final = 300.0
+"""Tokens of what only one provider can read."""
+
+_KEPT: Final = 512
+_LEAST, _MOST = 0.25, 4.0
+_STEP: Final = 2.0
+_PACE: Final = 0.2
+_WORTH: Final = 64.0
+_TEXT_SHARE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What something weighs, in tokens of no provider in particular.
+
+    Attributes:
+        text: What is text. Providers' counts correct it.
+        other: What is counted flat: images, files, and what nobody here can read.
+    """
+
+    text: float = 0.0
+    other: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.text + self.other
+
+    def __add__(self, more: Weight) -> Weight:
+        return Weight(self.text + more.text, self.other + more.other)
+
+
+def weigh_text(text: str) -> float:
+    """Return what a text weighs."""
+    if text.isascii():
+        return len(text) / ASCII_BYTES
+    plain = len(text.encode("ascii", "ignore"))
+    return plain / ASCII_BYTES + (len(text.encode("utf-8", "replace")) - plain) / OTHER_BYTES
+
+
+def weigh_message(message: Message) -> Weight:
+    """Return what a message weighs."""
+    text, other = MESSAGE, 0.0
+    for part in message.parts:
+        if type(part) is TextPart:  # most of them are
+            text += weigh_text(part.text)
+        else:
+            weight = _weigh_part(part)
+            text, other = text + weight.text, other + weight.other
+    return Weight(text, other)
+
+
+def weigh(messages: Iterable[Message]) -> Weight:
+    """Return what messages weigh together."""
+    text = other = 0.0
+    for message in messages:
+        weight = weigh_message(message)
+        text, other = text + weight.text, other + weight.other
+    return Weight(text, other)
+
+
+def weigh_request(request: ChatRequest) -> Weight:
+    """Return what a call weighs: its messages, its tools, and the schema of its answer."""
+    more = sum(map(_weigh_tool, request.tools))
+    form = request.response_format
+    if form is not None and form.json_schema is not None:
+        more += len(to_json(form.json_schema)) / ASCII_BYTES
+    return weigh(request.messages) + Weight(more)
+
+
+def _weigh_tool(tool: Tool) -> float:
+    schema = len(to_json(tool.parameters)) if tool.parameters else 0
+    return CALL + schema / ASCII_BYTES + weigh_text(tool.name) + weigh_text(tool.description or "")
+
+
+def _weigh_part(part: Part) -> Weight:
+    match part:
+        case TextPart(text=text) | RefusalPart(text=text):
+            return Weight(weigh_text(text))
+        case ToolCallPart(name=name, arguments=arguments):
+            return Weight(CALL + weigh_text(name) + weigh_text(arguments))
+        case ToolResultPart(content=content):
+            parts = (TextPart(text=content),) if isinstance(content, str) else content
+            return sum(map(_weigh_part, parts), Weight(CALL))
+        case ImagePart(detail=detail):
+            return Weight(other=SMALL_IMAGE if detail == "low" else IMAGE)
+        case FilePart(data=str() as data, media_type=str() as kind) if kind.startswith("text/"):
+            return Weight(len(data) * 3 / 4 / ASCII_BYTES)  # base64
+        case FilePart():
+            return Weight(other=FILE)
+        case OpaquePart():
+            return Weight(other=OPAQUE)
+    return Weight()  # thoughts: most providers leave those of earlier turns out
+
+
+@dataclass(slots=True)
+class _Learned:
+    """What is known of one model: its factor, from how many calls, and the fewest tokens that it refused."""
+
+    factor: float = 1.0
+    calls: int = 0
+    refused: int | None = None
+
+
+class TokenEstimates:
+    """Turns weights into tokens, by a factor for each model that follows what its provider reports.
+
+    The factor is a moving average of what was seen. A report counts as no more than twice and no less than half of
+    what was expected, for a fifth after the first few, and the factor stays between a quarter and four: a vendor that
+    counts wrongly now and then, or adds what nobody sent, does little harm. The models used last are remembered.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet: every factor is 1."""
+        self._models: OrderedDict[tuple[str, str], _Learned] = OrderedDict()
+
+    def tokens(self, provider: str, model: str, weight: Weight) -> int:
+        """Return an estimate of what a provider will count."""
+        known = self._models.get((provider, model))
+        return round(weight.text * (known.factor if known else 1.0) + weight.other)
+
+    def weight(self, provider: str, model: str, tokens: float) -> float:
+        """Return the weight of text that comes to so many tokens."""
+        known = self._models.get((provider, model))
+        return tokens / known.factor if known else tokens
+
+    def refused(self, provider: str, model: str) -> int | None:
+        """Return an estimate of the fewest tokens that a model refused as too many; None where that is not known."""
+        known = self._models.get((provider, model))
+        return known.refused if known else None
+
+    def learn(self, provider: str, model: str, weight: Weight, usage: Usage) -> None:
+        """Note what a provider counted for what it was sent, cached input included.
+
+        Calls that are small, or not mostly text, say little about text and are passed over.
+        """
+        counted = usage.total_input
+        if weight.text < max(_WORTH, _TEXT_SHARE * weight.total) or counted <= weight.other:
+            return
+        known = self._known(provider, model)
+        if known.refused is not None and counted > known.refused:
+            known.refused = None  # it takes more than was thought
+        known.calls += 1
+        seen = _within((counted - weight.other) / weight.text, known.factor / _STEP, known.factor * _STEP)
+        pace = max(_PACE, 1 / known.calls)
+        known.factor = _within(known.factor + pace * (seen - known.factor), _LEAST, _MOST)
+
+    def learn_refusal(self, provider: str, model: str, weight: Weight, room: int | None) -> None:
+        """Note that a provider found something too long.
+
+        The factor rises as far as it may in one step to say so too. What is then still missing is not in the counting:
+        the window is smaller than known, and that is remembered.
+
+        Args:
+            provider: Who refused.
+            model: For which model.
+            weight: What was sent.
+            room: The input tokens that should have had room; None where the window is not known.
+        """
+        known = self._known(provider, model)
+        if room is not None and weight.text:
+            needed = (room - weight.other) / weight.text
+            known.factor = _within(max(known.factor, min(needed, known.factor * _STEP)), _LEAST, _MOST)
+        tokens = round(weight.text * known.factor + weight.other)
+        if room is None or tokens < room * 0.99:
+            known.refused = min(tokens, known.refused or tokens)
+
+    def _known(self, provider: str, model: str) -> _Learned:
+        known = self._models.setdefault((provider, model), _Learned())
+        self._models.move_to_end((provider, model))
+        if len(self._models) > _KEPT:
+            self._models.popitem(last=False)
+        return known
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return min(max(value, least), most)

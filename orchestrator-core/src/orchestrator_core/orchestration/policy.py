@@ -1,0 +1,98 @@
+"""When a conversation is condensed, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from orchestrator_core.config import Settings
+from orchestrator_core.orchestration.context import View, cut_for_summary
+from orchestrator_core.orchestration.estimate import TokenEstimates, Weight
+from orchestrator_core.orchestration.routing import Target
+from orchestrator_core.provider_api import ChatRequest
+from orchestrator_core.sessions.models import StoredMessage
+
+USUAL_ANSWER = 4096
+"""Tokens of an answer where nobody limits it."""
+
+
+class SummaryPolicy:
+    """Decides by the number of messages, and by tokens where the model's context window is known."""
+
+    def __init__(self, settings: Settings, estimates: TokenEstimates) -> None:
+        """Decide by an operator's settings.
+
+        Args:
+            settings: The thresholds.
+            estimates: What is known of the models' counting.
+        """
+        self._threshold = settings.session_summarization_threshold
+        self._share = settings.summary_window_share
+        self._estimates = estimates
+
+    def window(self, target: Target) -> int | None:
+        """Return the tokens that a model takes, input and output together; None where that is not known."""
+        known = _first(model.context_window for model in target.provider.known(target.model))
+        refused = self._estimates.refused(target.provider.id, target.model)
+        return min((tokens for tokens in (known, refused) if tokens is not None), default=None)
+
+    def room(self, target: Target, request: ChatRequest) -> int | None:
+        """Return the tokens that a call's input has room for, beside its answer; None where that is not known."""
+        window = self.window(target)
+        if window is None:
+            return None
+        asked = request.max_tokens or target.provider.settings.default_max_tokens
+        if asked is not None:
+            return window - min(asked, window // 2)
+        usual = _first(model.max_output_tokens for model in target.provider.known(target.model)) or USUAL_ANSWER
+        return window - min(usual, window // 4)
+
+    def due(self, target: Target, request: ChatRequest, messages: int, weight: Weight) -> bool:
+        """Whether a conversation calls for a summary.
+
+        Args:
+            target: Who is to go on with it.
+            request: The call.
+            messages: How many no summary covers.
+            weight: What the call weighs.
+        """
+        if messages > self._threshold:
+            return True
+        room = self.room(target, request)
+        if room is None:
+            return False
+        return self._tokens(target, weight) > min(room, self._budget(target) or room)
+
+    def overdue(self, target: Target, view: View) -> bool:
+        """Whether a turn should wait for the summary."""
+        if len(view.started.messages) > 2 * self._threshold:
+            return True
+        room = self.room(target, view.request)
+        return room is not None and self._tokens(target, view.weight) > room
+
+    def cut(self, target: Target, messages: Sequence[StoredMessage], keep: int | None = None) -> int:
+        """Return how many of the oldest messages to summarise.
+
+        Args:
+            target: Who is to go on with the conversation.
+            messages: What no summary covers, oldest first.
+            keep: How many of the newest should stay; None is half of the threshold, and what fits into half of the
+                tokens above which a summary is due.
+        """
+        if keep is not None:
+            return cut_for_summary(messages, keep=keep)
+        budget = self._budget(target)
+        room = None
+        if budget is not None:
+            room = self._estimates.weight(target.provider.id, target.model, budget / 2)
+        return cut_for_summary(messages, keep=self._threshold // 2, room=room)
+
+    def _tokens(self, target: Target, weight: Weight) -> int:
+        return self._estimates.tokens(target.provider.id, target.model, weight)
+
+    def _budget(self, target: Target) -> float | None:
+        window = self.window(target)
+        return None if window is None else self._share * window
+
+
+def _first(values: Iterable[int | None]) -> int | None:
+    return next((value for value in values if value), None)

@@ -1,0 +1,267 @@
+"""Has a part of a conversation condensed, in as many steps as the model that does it needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+
+import structlog
+
+from orchestrator_core.config import Settings
+from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.estimate import (
+    TokenEstimates,
+    Weight,
+    weigh,
+    weigh_message,
+    weigh_request,
+    weigh_text,
+)
+from orchestrator_core.orchestration.policy import SummaryPolicy
+from orchestrator_core.orchestration.requests import Selection
+from orchestrator_core.orchestration.routing import Router, Target
+from orchestrator_core.plugins.defaults import SUMMARY_TOKENS, transcript
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    ChatResponse,
+    ContentBlocked,
+    ContextTooLong,
+    Deadline,
+    GatewayError,
+    Message,
+    ProviderBadResponse,
+    RefusalPart,
+    Secret,
+    SummarizeRequest,
+    TextPart,
+    Usage,
+)
+from orchestrator_core.security.principal import Principal
+from orchestrator_core.sessions.models import NewSummary, StartedTurn
+
+OpenCall = Callable[[Target, Secret | None, ChatRequest], Awaitable[Answer]]
+
+_INSTRUCTION = 300.0
+_SMALLEST = 64.0
+_REFUSALS = 4
+_LONGER = 4
+
+log = structlog.get_logger(__name__)
+
+
+class Summarizer:
+    """Makes summaries, and says what they cost."""
+
+    def __init__(
+        self, settings: Settings, router: Router, policy: SummaryPolicy, estimates: TokenEstimates, open_call: OpenCall
+    ) -> None:
+        """Make a summarizer.
+
+        Args:
+            settings: Who summarises.
+            router: Finds who that is.
+            policy: Knows the models' windows.
+            estimates: Knows how models count.
+            open_call: Opens a metered call.
+        """
+        self._settings = settings
+        self._router = router
+        self._policy = policy
+        self._estimates = estimates
+        self._open = open_call
+
+    def choose(
+        self, principal: Principal, wanted: Selection | None, answered: Selection
+    ) -> tuple[Target, Secret | None]:
+        """Return who summarises, and the caller's own key for it.
+
+        Args:
+            principal: Whose conversation it is. What it may not use, its conversation is not sent to.
+            wanted: Who was asked to do it, if anybody was.
+            answered: Who does it where nobody is configured, or the configured one cannot.
+
+        Raises:
+            GatewayError: There is none.
+        """
+        if wanted is not None:
+            return self._router.targets(principal, wanted, "chat")[0], wanted.credential
+        try:
+            configured = self._configured()
+            if configured is not None:
+                target = self._router.targets(principal, configured, "chat")[0]
+                if target.provider.configured:
+                    return target, None
+        except GatewayError as error:
+            log.warning("configured summarizer cannot be used", error=error.code, reason=error.message)
+        return self._router.targets(principal, replace(answered, fallbacks=()), "chat")[0], answered.credential
+
+    async def condense(
+        self, principal: Principal, chosen: tuple[Target, Secret | None], reader: Target, context: StartedTurn, cut: int
+    ) -> NewSummary:
+        """Have the first `cut` messages of a context condensed.
+
+        Args:
+            principal: Whose conversation it is.
+            chosen: Who does it.
+            reader: Who is to go on with the conversation.
+            context: The conversation.
+            cut: How many messages.
+
+        Raises:
+            ProviderBadResponse: The summary is empty, or no shorter than what it stands for.
+            GatewayError: It could not be made.
+        """
+        begun = time.monotonic()
+        target, credential = chosen
+        messages = [stored.message for stored in context.messages[:cut]]
+        deadline = self._settings.deadline(self._settings.summary_timeout)
+        meter = _Meter(self._open, self._estimates, target, credential, deadline)
+        windows = [window for window in map(self._policy.window, (target, reader)) if window is not None]
+        limit = max(128, min(SUMMARY_TOKENS, min(windows) // 8)) if windows else None
+        previous = context.summary.text if context.summary else None
+        text = await self._fold(meter, messages, previous, limit)
+        before = weigh(messages) + Weight(weigh_text(previous or ""))
+        after = Weight(weigh_text(text))
+        if not text or after.total >= before.total:
+            raise ProviderBadResponse("The summary is empty or no shorter than what it stands for: it is not used.")
+        model = meter.model or target.model
+        return NewSummary(
+            text=text,
+            upto_sequence=context.messages[cut - 1].sequence,
+            replaces=context.summary.id if context.summary else None,
+            provider=target.provider.id,
+            model=model,
+            usage=meter.usage,
+            cost=meter.cost,
+            duration=time.monotonic() - begun,
+            tokens_before=self._estimates.tokens(target.provider.id, target.model, before),
+            tokens_after=self._estimates.tokens(target.provider.id, target.model, after),
+            client=principal.id,
+        )
+
+    def _configured(self) -> Selection | None:
+        provider, model = self._settings.summary_provider, self._settings.summary_model
+        if provider is None and model is not None:
+            provider, model = self._router.parse_model(model)
+        return None if provider is None else Selection(provider=provider, model=model, fallbacks=())
+
+    async def _fold(self, meter: _Meter, messages: Sequence[Message], previous: str | None, limit: int | None) -> str:
+        """Condense step by step; each is told the summary of those before it."""
+        rest = list(messages)
+        size = self._size(meter.target, limit or SUMMARY_TOKENS)
+        refusals = 0
+        while rest:
+            step, left = _step(rest, size)
+            try:
+                previous = await self._ask(meter, step, previous, limit)
+            except ContextTooLong:
+                refusals += 1
+                weight = weigh(step)
+                if refusals > _REFUSALS or weight.total <= _SMALLEST:
+                    raise
+                window = self._policy.window(meter.target)
+                room = None if window is None else window - (limit or SUMMARY_TOKENS)
+                self._estimates.learn_refusal(meter.target.provider.id, meter.target.model, weight, room)
+                size = weight.total / 2
+                continue
+            rest = left
+        return previous or ""
+
+    async def _ask(self, meter: _Meter, step: Sequence[Message], previous: str | None, limit: int | None) -> str:
+        summary = await meter.target.provider.summarize(
+            SummarizeRequest(
+                messages=step, chat=meter.chat, deadline=meter.deadline, previous=previous, max_tokens=limit
+            )
+        )
+        meter.note(summary.model, summary.usage)
+        return summary.text.strip()
+
+    def _size(self, target: Target, answer: int) -> float | None:
+        """Return what a step may weigh; None where the window is not known."""
+        window = self._policy.window(target)
+        if window is None:
+            return None
+        tokens = self._settings.summary_window_share * window - 2 * answer - _INSTRUCTION
+        return max(_SMALLEST, self._estimates.weight(target.provider.id, target.model, tokens))
+
+
+class _Meter:
+    """The calls of one summary: what they used and cost together."""
+
+    def __init__(
+        self,
+        open_call: OpenCall,
+        estimates: TokenEstimates,
+        target: Target,
+        credential: Secret | None,
+        deadline: Deadline,
+    ) -> None:
+        self.target = target
+        self.deadline = deadline
+        self.model: str | None = None
+        self.usage: Usage | None = None
+        self.cost: float | None = None
+        self._open = open_call
+        self._estimates = estimates
+        self._credential = credential
+        self._asked = False
+
+    async def chat(self, messages: Sequence[Message], *, max_tokens: int | None = None) -> ChatResponse:
+        """Ask the model; see `SummaryChat`."""
+        response = await self._call(messages, max_tokens)
+        choice = response.choices[0]
+        if max_tokens is not None and choice.finish_reason == "length" and not choice.message.text.strip():
+            # A model that thinks spends the tokens of its answer on that.
+            response = await self._call(messages, max_tokens * _LONGER)
+            choice = response.choices[0]
+        refused = any(isinstance(part, RefusalPart) for part in choice.message.parts)
+        if refused or choice.finish_reason == "content_filter":
+            raise ContentBlocked(
+                "The provider refused to summarise the conversation.", provider=self.target.provider.id
+            )
+        return response
+
+    def note(self, model: str | None, usage: Usage | None) -> None:
+        """Take what a plugin says of a summary that it made in its own way."""
+        self.model = model or self.model
+        if not self._asked and usage is not None:
+            self.usage = usage if self.usage is None else self.usage + usage
+
+    async def _call(self, messages: Sequence[Message], max_tokens: int | None) -> ChatResponse:
+        self._asked = True
+        target = self.target
+        request = ChatRequest(model=target.model, messages=messages, deadline=self.deadline, max_tokens=max_tokens)
+        answer = await self._open(target, self._credential, request)
+        try:
+            response = await answer.response()
+        finally:
+            if answer.usage is not None:
+                self.usage = answer.usage if self.usage is None else self.usage + answer.usage
+                self._estimates.learn(target.provider.id, target.model, weigh_request(request), answer.usage)
+            if answer.cost is not None:
+                self.cost = (self.cost or 0.0) + answer.cost
+        return response
+
+
+def _step(messages: Sequence[Message], size: float | None) -> tuple[list[Message], list[Message]]:
+    """Return the messages that are condensed next, at least a part of one, and what is left."""
+    if size is None:
+        return list(messages), []
+    total = 0.0
+    for place, message in enumerate(messages):
+        total += weigh_message(message).total
+        if total > size:
+            if place:
+                return list(messages[:place]), list(messages[place:])
+            pieces = list(_pieces(message, size))
+            return pieces[:1], [*pieces[1:], *messages[1:]]
+    return list(messages), []
+
+
+def _pieces(message: Message, size: float) -> Iterator[Message]:
+    """Yield a message that is too large for a step as several."""
+    text = transcript([message])
+    characters = max(1, int(len(text) * size / max(weigh_text(text), size) * 0.9))
+    for start in range(0, max(len(text), 1), characters):
+        yield Message(role=message.role, parts=(TextPart(text=text[start : start + characters]),))

@@ -89,9 +89,9 @@ def _nobody_waits(number: int, waiting: Sequence[str], context: Sequence[StoredM
 def cut_for_summary(messages: Sequence[StoredMessage], *, keep: int, room: float | None = None) -> int:
     """Return how many of the oldest messages to summarise.
 
-    A cut stands only where no call waits for its result, and before the last turn, which is never cut. Of such places
-    the last is chosen that leaves `keep` messages, before a message of the user if there is one near; where those
-    would not fit into `room`, or no place leaves so many, the first that leaves less.
+    A cut stands only between two turns, or after the results that an earlier turn began with, and only where no call
+    waits for its result. Of such places the last is chosen that leaves `keep` messages, before a message of the user
+    if there is one near; where those would not fit into `room`, or no place leaves so many, the first that leaves less.
 
     Args:
         messages: What no summary covers, oldest first.
@@ -123,17 +123,17 @@ def _overweight(messages: Sequence[StoredMessage], room: float) -> int:
 
 
 def _places(messages: Sequence[StoredMessage]) -> list[int]:
-    """Return where a cut parts neither a call from its result nor the last turn."""
+    """Return where a cut may stand; see `cut_for_summary`."""
     places: list[int] = []
     waiting: list[str] = []
-    last = messages[-1].turn_id if messages else None
     for place, stored in enumerate(messages):
         message = stored.message
         results = [part.tool_call_id for part in message.parts if isinstance(part, ToolResultPart)]
         if place and not results and (not waiting or message.role == "user"):
-            places.append(place)
-        if stored.turn_id == last:
-            break
+            before = messages[place - 1]
+            resumed = before.message.role == "tool" and stored.turn_id != messages[-1].turn_id
+            if before.turn_id != stored.turn_id or resumed:
+                places.append(place)
         if message.role == "assistant" or (message.role == "user" and not results):
             waiting = [call.id for call in message.tool_calls]
         for call_id in results:

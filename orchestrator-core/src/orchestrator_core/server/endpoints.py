@@ -6,11 +6,21 @@ from collections.abc import Sequence
 
 from orchestrator_core.server import documentation
 from orchestrator_core.server.endpoint import Endpoint
-from orchestrator_core.server.routes import connectors, health, messages, openai, orchestrate, sessions, status
+from orchestrator_core.server.routes import (
+    connectors,
+    health,
+    messages,
+    openai,
+    orchestrate,
+    sessions,
+    status,
+    summaries,
+)
 
 ENDPOINTS: Sequence[Endpoint] = (
     *orchestrate.ENDPOINTS,
     *sessions.ENDPOINTS,
+    *summaries.ENDPOINTS,
     *status.ENDPOINTS,
     *openai.ENDPOINTS,
     *messages.ENDPOINTS,

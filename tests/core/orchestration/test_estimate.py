@@ -1,0 +1,159 @@
+"""Estimates of tokens: where they start, and how they follow what providers report."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator_core.orchestration.estimate import (
+    FILE,
+    IMAGE,
+    SMALL_IMAGE,
+    TokenEstimates,
+    Weight,
+    weigh,
+    weigh_request,
+    weigh_text,
+)
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    Deadline,
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    ResponseFormat,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+    text_message,
+)
+
+MODEL = ("acme", "acme-1")
+TEXT = Weight(text=1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("Who wrote the first program, and when was that?", 10, 14),
+        ("Qui a écrit le premier programme, et quand était-ce déjà ?", 14, 20),
+        ("Кто написал первую программу и когда это было?", 20, 34),
+        ("谁写了第一个程序那是什么时候", 12, 16),
+        ("最初のプログラムを書いたのは誰ですか", 14, 20),
+        ("👍👍👍", 3, 9),
+        ("", 0, 0),
+    ],
+)
+def test_scripts_start_near_what_vocabularies_make_of_them(text: str, least: float, most: float) -> None:
+    assert least <= weigh_text(text) <= most
+
+
+def parts(*parts: Part) -> Weight:
+    return weigh([Message(role="user", parts=parts)])
+
+
+def test_what_is_no_text_counts_flat() -> None:
+    assert parts(ImagePart(url="https://example.org/a.png")).other == IMAGE
+    assert parts(ImagePart(data="aGk=", detail="low")).other == SMALL_IMAGE
+    assert parts(FilePart(data="aGk=" * 999, media_type="application/pdf")).other == FILE
+    assert parts(FilePart(data="aGk=" * 1000, media_type="text/plain")).text == pytest.approx(750, abs=10)
+    assert parts(ReasoningPart(text="x" * 999)) == parts()
+
+
+def test_calls_results_tools_and_schemas_count() -> None:
+    def request(**fields: object) -> ChatRequest:
+        fields = {"messages": (), **fields}
+        return ChatRequest(model="m", deadline=Deadline.after(1), **fields)  # type: ignore[arg-type]  # any field
+
+    schema = {"type": "object", "properties": {"city": {"type": "string", "description": "Where" * 40}}}
+    nested = ToolResultPart(tool_call_id="1", content=(ImagePart(url="https://example.org/a.png"),))
+    assert parts(ToolCallPart(id="1", name="look", arguments="x" * 400)).text > 100
+    assert parts(ToolResultPart(tool_call_id="1", content="x" * 400)).text > 100
+    assert parts(nested).other == IMAGE
+    assert weigh_request(request(tools=[Tool(name="look", parameters=schema)])).text > 60
+    assert weigh_request(request(response_format=ResponseFormat(type="json_schema", json_schema=schema))).text > 60
+    assert weigh_request(request(messages=[text_message("user", "x" * 400)])).text > 100
+
+
+@given(st.floats(0.3, 3.5), st.lists(st.floats(0.8, 1.25), min_size=30, max_size=60))
+def test_the_factor_comes_to_what_the_provider_counts(truth: float, noise: list[float]) -> None:
+    estimates = TokenEstimates()
+    for wobble in noise:
+        estimates.learn(*MODEL, TEXT, Usage(input_tokens=round(1000 * truth * wobble)))
+
+    assert 0.75 * truth <= estimates.tokens(*MODEL, TEXT) / 1000 <= 1.3 * truth
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=50), st.floats(0, 10**6), st.floats(0, 10**6))
+def test_no_report_makes_an_estimate_implausible(counts: list[int], text: float, other: float) -> None:
+    estimates = TokenEstimates()
+    for count in counts:
+        estimates.learn(*MODEL, Weight(text, other), Usage(input_tokens=count))
+
+    assert 250 <= estimates.tokens(*MODEL, TEXT) <= 4000
+
+
+def test_one_odd_report_hardly_matters() -> None:
+    estimates = TokenEstimates()
+    for _ in range(20):
+        estimates.learn(*MODEL, TEXT, Usage(input_tokens=1000))
+    estimates.learn(*MODEL, TEXT, Usage(input_tokens=10**6))
+
+    assert estimates.tokens(*MODEL, TEXT) <= 1200
+
+
+def test_cached_input_is_input() -> None:
+    estimates = TokenEstimates()
+    for _ in range(10):
+        estimates.learn(*MODEL, TEXT, Usage(input_tokens=100, cached_input_tokens=1000, cache_write_tokens=400))
+
+    assert estimates.tokens(*MODEL, TEXT) == pytest.approx(1500, rel=0.05)
+
+
+def test_models_are_known_apart_and_only_so_many() -> None:
+    estimates = TokenEstimates()
+    for number in range(2000):
+        for _ in range(5):
+            estimates.learn("acme", f"m{number}", TEXT, Usage(input_tokens=2000))
+
+    assert estimates.tokens("acme", "m1999", TEXT) > 1500
+    assert estimates.tokens("acme", "m0", TEXT) == 1000
+    assert estimates.tokens("other", "m1999", TEXT) == 1000
+
+
+def test_small_calls_and_calls_of_images_say_nothing_about_text() -> None:
+    estimates = TokenEstimates()
+    estimates.learn(*MODEL, Weight(text=10), Usage(input_tokens=40))
+    estimates.learn(*MODEL, Weight(text=500, other=4000), Usage(input_tokens=9000))
+
+    assert estimates.tokens(*MODEL, TEXT) == 1000
+
+
+def test_a_refusal_raises_the_estimate_to_what_had_no_room() -> None:
+    estimates = TokenEstimates()
+    estimates.learn_refusal(*MODEL, TEXT, room=1500)
+
+    assert estimates.tokens(*MODEL, TEXT) == pytest.approx(1500)
+    assert estimates.refused(*MODEL) is None
+
+
+def test_a_refusal_far_below_the_window_says_that_the_window_is_smaller() -> None:
+    estimates = TokenEstimates()
+    estimates.learn_refusal(*MODEL, TEXT, room=100_000)
+    assert estimates.refused(*MODEL) == 2000
+
+    estimates.learn(*MODEL, Weight(text=5000), Usage(input_tokens=5000))
+    assert estimates.refused(*MODEL) is None
+
+
+def test_a_refusal_of_an_unknown_window_is_remembered() -> None:
+    estimates = TokenEstimates()
+    estimates.learn_refusal(*MODEL, TEXT, room=None)
+    estimates.learn_refusal(*MODEL, Weight(text=3000), room=None)
+
+    assert estimates.refused(*MODEL) == 1000
+    assert estimates.tokens(*MODEL, TEXT) == 1000

@@ -1,0 +1,100 @@
+"""A provider that counts what it is sent, refuses what is too long, and summarises by keeping every marked fact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from typing import ClassVar
+
+from fake_providers.scripted import Step
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    ChatRequest,
+    ContextTooLong,
+    Finish,
+    ModelInfo,
+    ProviderContext,
+    ProviderHooks,
+    ProviderInfo,
+    Start,
+    TextDelta,
+    Usage,
+    UsageReport,
+    hookimpl,
+)
+
+FACT = re.compile(r"FACT\d+=\w+")
+"""What a conversation is to remember."""
+
+
+class CountingProvider(ProviderHooks):
+    """Counts three characters to a token, and answers with them; a summary is all the facts in what it stands for.
+
+    Attributes:
+        made: The instances of this kind.
+        window: The tokens that it takes; None is any number.
+        refuses_above: The tokens above which it refuses, where that is not the window that it declares.
+        turns: The turns that it was asked for, without summaries.
+        summaries: The summaries that it was asked for.
+        refused: How many calls were too long.
+        next_summaries: What the next summaries say instead, or raise.
+    """
+
+    made: ClassVar[list[CountingProvider]] = []
+    window: ClassVar[int | None] = None
+    refuses_above: ClassVar[int | None] = None
+    info = ProviderInfo(
+        name="counting", title="Counting", capabilities=("chat",), requires_key=False, default_model="counting-1"
+    )
+
+    def __init__(self, context: ProviderContext) -> None:
+        super().__init__(context)
+        self.made.append(self)
+        self.turns: list[ChatRequest] = []
+        self.summaries: list[ChatRequest] = []
+        self.refused = 0
+        self.next_summaries: list[str | Exception] = []
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        tokens = size(request)
+        limit = self.refuses_above or self.window
+        if limit is not None and tokens > limit:
+            self.refused += 1
+            raise ContextTooLong("The conversation is longer than the model's context window. Shorten it.")
+        summary = request.messages[0].text.startswith("Condense")
+        (self.summaries if summary else self.turns).append(request)
+        said = self._summary(request) if summary else f"answer of {tokens} tokens"
+        steps: list[Step] = [
+            Start(id="answer-1", model=request.model),
+            TextDelta(text=said),
+            UsageReport(usage=Usage(input_tokens=tokens - tokens // 2, cached_input_tokens=tokens // 2)),
+            Finish(reason="stop"),
+        ]
+        for step in steps:
+            assert isinstance(step, ChatEvent)
+            yield step
+
+    def _summary(self, request: ChatRequest) -> str:
+        if self.next_summaries:
+            planned = self.next_summaries.pop(0)
+            if isinstance(planned, Exception):
+                raise planned
+            return planned
+        facts = dict.fromkeys(FACT.findall("".join(message.text for message in request.messages)))
+        return " ".join(facts) or "nothing"
+
+
+def size(request: ChatRequest) -> int:
+    """Return the tokens of a call, as this provider counts."""
+    return sum(len(part.model_dump_json()) for message in request.messages for part in message.parts) // 3
+
+
+def counting(name: str, window: int | None = None, refuses_above: int | None = None) -> type[CountingProvider]:
+    """Make a provider with a context window, declared or not."""
+    models = (ModelInfo(id=f"{name}-1", context_window=window, max_output_tokens=200),)
+    info = ProviderInfo(
+        name=name, title=name, capabilities=("chat",), requires_key=False, default_model=f"{name}-1", models=models
+    )
+    fields = {"made": [], "info": info, "window": window, "refuses_above": refuses_above}
+    return type(f"Counting{name.title()}", (CountingProvider,), fields)

@@ -11,6 +11,7 @@ import pytest
 
 from fake_providers.counting import CountingProvider, counting, size
 from orchestrator_core.config import load
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration import Gateway, Selection, TurnRequest, TurnResult
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import (
@@ -22,6 +23,7 @@ from orchestrator_core.provider_api import (
     ProviderContext,
     ProviderFailed,
     ProviderSettings,
+    Secret,
     SessionBusy,
     text_message,
 )
@@ -44,7 +46,8 @@ class Talk:
 
     async def say(self, text: str = LONG, to: str = "one", **kwargs: Any) -> TurnResult:
         principal = kwargs.pop("principal", ANONYMOUS)
-        template = ChatRequest(model="", messages=(), deadline=self.gateway.deadline(10))
+        system = [text_message("system", prompt)] if (prompt := kwargs.pop("prompt", None)) else ()
+        template = ChatRequest(model="", messages=system, deadline=self.gateway.deadline(10))
         request = TurnRequest(
             selection=Selection(provider=to, fallbacks=kwargs.pop("fallbacks", ())),
             messages=[text_message("user", text)],
@@ -100,6 +103,17 @@ async def test_a_share_of_the_window_calls_for_a_summary_before_the_messages_do(
     assert one.summaries
     assert max(size(request) for request in one.turns) <= 0.8 * 2000
     assert "FACT0=x0" in one.turns[-1].messages[0].text
+
+
+async def test_a_prompt_that_takes_most_of_the_window_does_not_call_for_a_summary_each_turn(talk: Any) -> None:
+    bench: Talk = await talk(counting("one", window=20_000))
+    for _ in range(40):
+        await bench.say(LONG * 2, prompt=LONG * 100)
+        await bench.settle()
+
+    one = bench.fakes["one"]
+    assert one.refused == 0
+    assert 2 <= len(one.summaries) <= 10
 
 
 async def test_without_a_known_window_messages_alone_count(talk: Any) -> None:
@@ -337,3 +351,25 @@ async def test_a_forced_summary_does_not_come_between_a_question_and_its_answer(
     with pytest.raises(SessionBusy):
         await bench.gateway.summarize(ANONYMOUS, bench.session or "", None)
     await turn.result()
+
+
+async def test_a_callers_key_is_masked_as_long_as_a_summary_uses_it(talk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-caller-0123456789abcdef"
+    seen: list[str] = []
+
+    def summary(_: CountingProvider, request: ChatRequest) -> str:
+        assert request.credential is not None
+        seen.append(REDACTOR.redact(key))
+        return "short"
+
+    monkeypatch.setattr(CountingProvider, "_summary", summary)
+    bench: Talk = await talk(counting("one"))
+    for _ in range(2):
+        await bench.say()
+
+    chosen = Selection(provider="one", credential=Secret(key))
+    assert await bench.gateway.summarize(ANONYMOUS, bench.session or "", chosen) is not None
+
+    assert len(seen) == 1
+    assert key not in seen[0]
+    assert REDACTOR.redact(key) == key

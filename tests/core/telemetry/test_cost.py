@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator_core.config import ConfigError, load
 from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
-from orchestrator_core.telemetry.cost import Price, Prices
+from orchestrator_core.telemetry.cost import Price, Prices, load_tables
 
 
 def info(price_id: str | None, *prices: ModelPrice) -> ProviderInfo:
@@ -130,3 +130,16 @@ def test_the_operators_price_goes_before_all_others(tmp_path: Path) -> None:
 def test_prices_that_make_no_sense_stop_the_start(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="prices"):
         configured(tmp_path, text)
+
+
+def test_the_tables_know_windows() -> None:
+    load_tables()
+
+    def window(price_id: str | None, model: str) -> int | None:
+        info = ProviderInfo(name="p", title="P", capabilities=("chat",), price_id=price_id)
+        return Prices().window(info, model)
+
+    assert window("openai", "gpt-4o") == 128_000
+    assert window("openai", "gpt-4o-2024-08-06") == 128_000
+    assert window("openai", "gpt-900") is None
+    assert window(None, "gpt-4o") is None

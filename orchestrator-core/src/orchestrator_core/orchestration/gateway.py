@@ -74,7 +74,7 @@ class Gateway:
         self._keys = KeyRing()
         self._locks = SessionLocks(config.settings.session_wait)
         self._prices = Prices(config.settings.prices)
-        self._memory = Memory(config.settings, self.router, store, self._open_summary)
+        self._memory = Memory(config.settings, self.router, store, self._open_summary, self._prices)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
 

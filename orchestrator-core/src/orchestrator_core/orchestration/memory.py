@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
 
 from orchestrator_core.config import Settings
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.backoff import SummaryBackoff
 from orchestrator_core.orchestration.context import View
 from orchestrator_core.orchestration.estimate import TokenEstimates, weigh_message
@@ -32,6 +33,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, StartedTurn, StoredSummary, TurnOutcome, new_id
 from orchestrator_core.sessions.store import SessionStore
+from orchestrator_core.telemetry.cost import Prices
 
 LEASE_GRACE = 10.0
 """Seconds that a lease lasts beyond the time that a summary may take."""
@@ -78,7 +80,9 @@ class _Outcome:
 class Memory:
     """Summarises sessions: one summary at a time for each, over all processes."""
 
-    def __init__(self, settings: Settings, router: Router, store: SessionStore, open_call: OpenCall) -> None:
+    def __init__(
+        self, settings: Settings, router: Router, store: SessionStore, open_call: OpenCall, prices: Prices
+    ) -> None:
         """Make a memory.
 
         Args:
@@ -86,12 +90,13 @@ class Memory:
             router: Finds the provider that summarises.
             store: Where summaries are kept.
             open_call: Opens a metered call.
+            prices: What is known about models.
         """
         self._settings = settings
         self._router = router
         self._store = store
         self._estimates = TokenEstimates()
-        self._policy = SummaryPolicy(settings, self._estimates)
+        self._policy = SummaryPolicy(settings, self._estimates, prices)
         self._summarizer = Summarizer(settings, router, self._policy, self._estimates, open_call)
         self._backoff = SummaryBackoff()
         self._holder = new_id("memory")
@@ -264,8 +269,12 @@ class Memory:
         """Make a summary. Where that fails, the originals are all there, and the conversation goes on."""
         error: GatewayError
         try:
-            async with asyncio.timeout(self._settings.summary_timeout), self._lease(job) as leased:
-                return _Outcome(made=await self._summarize(job)) if leased else _Outcome(busy=True)
+            # A summary may outlast the request whose key it was given.
+            with ExitStack() as held:
+                for selection in (job.answered, job.wanted):
+                    if selection is not None and selection.credential is not None:
+                        held.enter_context(REDACTOR.hold(selection.credential))
+                return await self._leased(job)
         except TimeoutError:
             error = ProviderTimeout(
                 "The summary was not there in time. Allow it more, or choose a faster model for it."
@@ -279,6 +288,10 @@ class Memory:
         if not isinstance(error, NotFound | StorageError | ProviderNotConfigured):
             self._backoff.failed(job.session_id)
         return _Outcome(error=error)
+
+    async def _leased(self, job: _Job) -> _Outcome:
+        async with asyncio.timeout(self._settings.summary_timeout), self._lease(job) as leased:
+            return _Outcome(made=await self._summarize(job)) if leased else _Outcome(busy=True)
 
     @asynccontextmanager
     async def _lease(self, job: _Job) -> AsyncIterator[bool]:
@@ -300,14 +313,15 @@ class Memory:
     async def _summarize(self, job: _Job) -> bool:
         tenant = job.principal.tenant
         context = await self._store.context(tenant, job.session_id)
-        if job.template is not None:
-            # Another process may have done it meanwhile.
-            view = View.of(job.template, context)
-            if not self._policy.due(job.reader, job.template, len(context.messages), view.weight):
-                return False
         cut = self._policy.cut(job.reader, context.messages, job.keep)
         if cut == 0:
             return False
+        if job.template is not None:
+            view = View.of(job.template, context)
+            due = self._policy.due(job.reader, job.template, len(context.messages), view.weight)
+            # Another process may have done it meanwhile.
+            if not due or not self._policy.worth(job.reader, view, cut):
+                return False
         begun = time.monotonic()
         chosen = self._summarizer.choose(job.principal, job.wanted, job.answered)
         summary = await self._summarizer.condense(job.principal, chosen, job.reader, context, cut)

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.context import View, cut_for_summary
-from orchestrator_core.orchestration.estimate import TokenEstimates, Weight
+from orchestrator_core.orchestration.estimate import TokenEstimates, Weight, weigh
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import ChatRequest
 from orchestrator_core.sessions.models import StoredMessage
+from orchestrator_core.telemetry.cost import Prices
+
+WORTH = 0.125
+"""The least that a summary should save, as a share of the tokens above which it is due."""
 
 USUAL_ANSWER = 4096
 """Tokens of an answer where nobody limits it."""
@@ -18,21 +22,28 @@ USUAL_ANSWER = 4096
 class SummaryPolicy:
     """Decides by the number of messages, and by tokens where the model's context window is known."""
 
-    def __init__(self, settings: Settings, estimates: TokenEstimates) -> None:
+    def __init__(self, settings: Settings, estimates: TokenEstimates, prices: Prices) -> None:
         """Decide by an operator's settings.
 
         Args:
             settings: The thresholds.
             estimates: What is known of the models' counting.
+            prices: The tables of prices, which know windows too.
         """
         self._threshold = settings.session_summarization_threshold
         self._share = settings.summary_window_share
         self._estimates = estimates
+        self._prices = prices
 
     def window(self, target: Target) -> int | None:
-        """Return the tokens that a model takes, input and output together; None where that is not known."""
-        known = _first(model.context_window for model in target.provider.known(target.model))
-        refused = self._estimates.refused(target.provider.id, target.model)
+        """Return the tokens that a model takes, input and output together; None where that is not known.
+
+        The plugin knows, or the provider's list says, or the tables of prices do; what was refused counts above all.
+        """
+        provider = target.provider
+        known = _first(model.context_window for model in provider.known(target.model))
+        known = known or self._prices.window(provider.info, target.model)
+        refused = self._estimates.refused(provider.id, target.model)
         return min((tokens for tokens in (known, refused) if tokens is not None), default=None)
 
     def room(self, target: Target, request: ChatRequest) -> int | None:
@@ -68,6 +79,24 @@ class SummaryPolicy:
             return True
         room = self.room(target, view.request)
         return room is not None and self._tokens(target, view.weight) > room
+
+    def worth(self, target: Target, view: View, cut: int) -> bool:
+        """Whether a summary that is due is worth its price.
+
+        Where prompts and tools alone take most of the tokens, a summary would be due after every turn: then it waits
+        until more has come together, or nothing fits any more.
+
+        Args:
+            target: Who is to go on with the conversation.
+            view: What it would be shown now.
+            cut: How many messages would be condensed.
+        """
+        messages = view.started.messages
+        budget = self._budget(target)
+        if budget is None or len(messages) > self._threshold or self.overdue(target, view):
+            return True
+        saved = weigh(stored.message for stored in messages[:cut])
+        return self._tokens(target, saved) >= budget * WORTH
 
     def cut(self, target: Target, messages: Sequence[StoredMessage], keep: int | None = None) -> int:
         """Return how many of the oldest messages to summarise.

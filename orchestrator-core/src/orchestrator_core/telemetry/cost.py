@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from threading import Event
 
 from orchestrator_core.config.settings import PriceEntry
 from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
 
 MILLION = 1_000_000
+
+_loaded = Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,26 @@ class Prices:
                 return Price(_cost(own, usage), f"{own.source} {own.as_of}")
         return _bundled(info.price_id, model, usage) if info.price_id is not None else None
 
+    def window(self, info: ProviderInfo, model: str) -> int | None:
+        """Return the context window of a model in the bundled tables, in tokens; None until they are loaded."""
+        return _bundled_window(info.price_id, model) if info.price_id is not None and _loaded.is_set() else None
+
 
 def load_tables() -> None:
     """Load the bundled tables, in a thread at start, so that the first price does not hold the event loop."""
     _bundled("openai", "none", Usage())
+    _loaded.set()
+
+
+@lru_cache(maxsize=512)
+def _bundled_window(price_id: str, model: str) -> int | None:
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as in _bundled
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, price_id, None)
+    except LookupError:
+        return None
+    return found.context_window
 
 
 def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:

@@ -311,6 +311,24 @@ async def test_a_process_leaves_a_session_to_the_one_that_summarises_it(talk: An
     assert await store.lease(name, "another process", 60)
 
 
+async def test_an_overdue_turn_waits_for_the_summary_of_another_process(talk: Any) -> None:
+    bench: Talk = await talk(counting("one"), SESSION_SUMMARIZATION_THRESHOLD=2)
+    await bench.say()
+    store, name = bench.gateway.store, f"summary/{bench.session}"
+    assert await store.lease(name, "another process", 60)
+    await bench.say()
+    await bench.settle()
+
+    turn = asyncio.create_task(bench.say())
+    while not (running := list(bench.gateway._memory._running.values())):
+        await asyncio.sleep(0.001)
+    assert not running[0].done()
+    await store.release(name, "another process")
+
+    assert (await turn).was_summarized
+    assert len(await bench.ledger()) >= 1
+
+
 async def test_a_forced_summary_leaves_the_last_turn_and_what_is_to_be_kept(talk: Any) -> None:
     bench: Talk = await talk(counting("one"))
     for number in range(5):

@@ -11,6 +11,7 @@ import structlog
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.estimate import (
+    MESSAGE,
     TokenEstimates,
     Weight,
     weigh,
@@ -152,7 +153,7 @@ class Summarizer:
         size = self._size(meter.target, limit or SUMMARY_TOKENS)
         refusals = 0
         while rest:
-            step, left = _step(rest, size)
+            step, left = next_step(rest, size)
             try:
                 previous = await self._ask(meter, step, previous, limit)
             except ContextTooLong:
@@ -244,8 +245,13 @@ class _Meter:
         return response
 
 
-def _step(messages: Sequence[Message], size: float | None) -> tuple[list[Message], list[Message]]:
-    """Return the messages that are condensed next, at least a part of one, and what is left."""
+def next_step(messages: Sequence[Message], size: float | None) -> tuple[list[Message], list[Message]]:
+    """Return the messages that are condensed next, at least a part of one, and what is left.
+
+    Args:
+        messages: What is to be condensed, oldest first.
+        size: What a step may weigh; None is anything.
+    """
     if size is None:
         return list(messages), []
     total = 0.0
@@ -262,6 +268,11 @@ def _step(messages: Sequence[Message], size: float | None) -> tuple[list[Message
 def _pieces(message: Message, size: float) -> Iterator[Message]:
     """Yield a message that is too large for a step as several."""
     text = transcript([message])
-    characters = max(1, int(len(text) * size / max(weigh_text(text), size) * 0.9))
-    for start in range(0, max(len(text), 1), characters):
-        yield Message(role=message.role, parts=(TextPart(text=text[start : start + characters]),))
+    length, start = len(text), 0
+    while start < len(text) or not start:
+        piece = text[start : start + length]
+        if length > 1 and weigh_text(piece) + MESSAGE > size:
+            length = length * 2 // 3
+            continue
+        yield Message(role=message.role, parts=(TextPart(text=piece),))
+        start += length

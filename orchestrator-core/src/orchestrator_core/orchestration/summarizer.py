@@ -268,7 +268,7 @@ def next_step(messages: Sequence[Message], size: float | None) -> tuple[list[Mes
 def _pieces(message: Message, size: float) -> Iterator[Message]:
     """Yield a message that is too large for a step as several."""
     text = transcript([message])
-    length, start = len(text), 0
+    length, start = max(len(text), 1), 0
     while start < len(text) or not start:
         piece = text[start : start + length]
         if length > 1 and weigh_text(piece) + MESSAGE > size:

@@ -70,7 +70,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of a job: `made` where there is a new summary, `busy` where another process is making one."""
+    """What came of a job: `made` where there is a new summary, `busy` where another process makes one or was faster."""
 
     made: bool = False
     busy: bool = False
@@ -291,7 +291,7 @@ class Memory:
 
     async def _leased(self, job: _Job) -> _Outcome:
         async with asyncio.timeout(self._settings.summary_timeout), self._lease(job) as leased:
-            return _Outcome(made=await self._summarize(job)) if leased else _Outcome(busy=True)
+            return await self._summarize(job) if leased else _Outcome(busy=True)
 
     @asynccontextmanager
     async def _lease(self, job: _Job) -> AsyncIterator[bool]:
@@ -310,18 +310,18 @@ class Memory:
                 except StorageError as error:
                     log.warning("lease was not released", session_id=job.session_id, error=error.code)
 
-    async def _summarize(self, job: _Job) -> bool:
+    async def _summarize(self, job: _Job) -> _Outcome:
         tenant = job.principal.tenant
         context = await self._store.context(tenant, job.session_id)
         cut = self._policy.cut(job.reader, context.messages, job.keep)
         if cut == 0:
-            return False
+            return _Outcome()
         if job.template is not None:
             view = View.of(job.template, context)
             due = self._policy.due(job.reader, job.template, len(context.messages), view.weight)
             # Another process may have done it meanwhile.
             if not due or not self._policy.worth(job.reader, view, cut):
-                return False
+                return _Outcome()
         begun = time.monotonic()
         chosen = self._summarizer.choose(job.principal, job.wanted, job.answered)
         summary = await self._summarizer.condense(job.principal, chosen, job.reader, context, cut)
@@ -337,7 +337,7 @@ class Memory:
             seconds=round(time.monotonic() - begun, 3),
             stored=stored,
         )
-        return stored
+        return _Outcome(made=stored, busy=not stored)
 
 
 def _under_way() -> Conflict:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,9 @@ from processes import (
     inherited_environment,
     wait_until_ready,
 )
+
+if TYPE_CHECKING:
+    from redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +131,13 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for all tests that need one."""
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A real Redis, which keeps nothing on disk."""
+    from redis_server import RedisServer  # noqa: PLC0415 - most tests need none, and the import takes a moment
+
+    server = RedisServer(tmp_path / "redis.log")
+    yield server
+    server.kill()

@@ -116,20 +116,20 @@ def test_no_minute_has_more_than_the_limit(steps: list[int], limit: int) -> None
         assert sum(begin <= moment < begin + WINDOW for moment in times) <= limit
 
 
-def test_the_limits_are_those_of_the_settings() -> None:
+async def test_the_limits_are_those_of_the_settings() -> None:
     limits = RequestLimits(Settings(max_requests_per_minute=1, rate_limit_per_session=1), clock=Clock())
-    limits.admit_client("a")
-    limits.admit_session("tenant", "sess_1")
-    limits.admit_session("other", "sess_1")
+    await limits.admit_client("a")
+    await limits.admit_session("tenant", "sess_1")
+    await limits.admit_session("other", "sess_1")
     with pytest.raises(RateLimited, match="each client"):
-        limits.admit_client("a")
-    limits.admit_client("b", 5)
+        await limits.admit_client("a")
+    await limits.admit_client("b", 5)
     with pytest.raises(RateLimited, match="each session"):
-        limits.admit_session("tenant", "sess_1")
+        await limits.admit_session("tenant", "sess_1")
 
 
-def test_nothing_is_limited_in_development() -> None:
+async def test_nothing_is_limited_in_development() -> None:
     limits = RequestLimits(Settings(), clock=Clock())
     for _ in range(1000):
-        limits.admit_client("a")
-        limits.admit_session("tenant", "sess_1")
+        await limits.admit_client("a")
+        await limits.admit_session("tenant", "sess_1")

@@ -13,8 +13,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from orchestrator_core import sessions
-from orchestrator_core.config import ConfigError, Settings
+from orchestrator_core.config import ConfigError, Settings, extras
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions import open_store, schema
 from orchestrator_core.sessions.databases.memory import MemoryDatabase
@@ -139,7 +138,7 @@ def test_the_settings_name_each_database(path: Path) -> None:
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"orchestrator-core\[postgresql\]") as caught:
         open_store(Settings(database_url="postgresql://u:hunter2@h/db"))
     assert "hunter2" not in str(caught.value)

@@ -13,13 +13,14 @@ import structlog
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.context import View, results_check
-from orchestrator_core.orchestration.locks import SessionLocks
+from orchestrator_core.orchestration.locks import LocalLocks, SessionLocks
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
 from orchestrator_core.orchestration.pipeline import Call, run
 from orchestrator_core.orchestration.replay import ReplayedAnswer
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.orchestration.routing import Router, Target
+from orchestrator_core.orchestration.shared_locks import SharedLocks
 from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.plugins import Registry
 from orchestrator_core.provider_api import (
@@ -37,6 +38,8 @@ from orchestrator_core.provider_api import (
     StorageError,
 )
 from orchestrator_core.resilience.keys import KeyRing
+from orchestrator_core.resilience.shared_state import SharedState
+from orchestrator_core.security.events import report
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, StoredSummary, TurnOutcome, TurnState
 from orchestrator_core.sessions.store import SessionStore
@@ -59,31 +62,41 @@ class Gateway:
         registry: The providers.
         store: The conversations.
         metrics: What is counted.
+        shared: What all processes share over Redis; None where no Redis is configured.
         router: Resolves names.
         stopping: Whether no new work is taken.
     """
 
     def __init__(self, config: Config, registry: Registry, store: SessionStore, metrics: Metrics) -> None:
-        """Put the parts together; `start` before use."""
+        """Put the parts together; `start` before use.
+
+        Raises:
+            ConfigError: A Redis is configured that cannot be used.
+        """
         self.config = config
         self.registry = registry
         self.store = store
         self.metrics = metrics
+        self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
         self.router = Router(config.settings, registry)
         self.stopping = False
         self._keys = KeyRing()
-        self._locks = SessionLocks(config.settings.session_wait)
+        wait = config.settings.session_wait
+        self._locks: SessionLocks = SharedLocks(self.shared, wait) if self.shared else LocalLocks(wait)
         self._prices = Prices(config.settings.prices)
         self._memory = Memory(config.settings, self.router, store, self._open_summary, self._prices)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
 
     async def start(self) -> None:
-        """Open the store and the providers.
+        """Open the store and the providers, and connect to Redis where one is configured.
 
         Raises:
             StorageError: The store cannot be opened.
+            ConfigError: Redis refuses this gateway.
         """
+        if self.shared is not None:
+            await self.shared.start()
         await asyncio.gather(self.store.open(), self.registry.start())
         if any(provider.info.price_id for provider in self.registry.usable):
             # In a thread, and waited for by nobody: reading the tables takes a quarter of a second.
@@ -98,6 +111,8 @@ class Gateway:
             await asyncio.wait(self._tasks)
         await self.registry.close()
         await self.store.close()
+        if self.shared is not None:
+            await self.shared.close()
 
     def deadline(self, timeout: float | None = None) -> Deadline:
         """Return the deadline of a request that begins now; `timeout` (seconds) can only shorten it."""
@@ -148,10 +163,11 @@ class Gateway:
         begun = time.monotonic()
         targets = await self._targets(principal, request)
         async with AsyncExitStack() as stack:
+            fence = None
             if request.session_id is not None:
                 left = request.template.deadline.remaining()
-                await stack.enter_async_context(self._locks.hold(request.session_id, left))
-            started = await self._begin(principal, request, stack)
+                fence = await stack.enter_async_context(self._locks.hold(request.session_id, left))
+            started = await self._begin(principal, request, fence, stack)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
             call = Call(request.template, targets, request.selection.credential)
@@ -191,7 +207,9 @@ class Gateway:
                     ) from None
             raise
 
-    async def _begin(self, principal: Principal, request: TurnRequest, held: AsyncExitStack) -> StartedTurn:
+    async def _begin(
+        self, principal: Principal, request: TurnRequest, fence: int | None, held: AsyncExitStack
+    ) -> StartedTurn:
         """Store the beginning of a turn.
 
         A caller who leaves meanwhile leaves no pending turn behind, and the session is held until it is ended.
@@ -203,6 +221,7 @@ class Gateway:
             metadata=request.metadata,
             idempotency_key=request.idempotency_key,
             client=principal.id,
+            fence=fence,
             check=results_check(request.messages),
         )
         beginning = self._own(self.store.begin_turn(principal.tenant, turn))
@@ -302,6 +321,12 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _report_shared_state(self, reason: str | None) -> None:
+        if reason is None:
+            report("shared_state_restored", self.metrics)
+        else:
+            report("shared_state_lost", self.metrics, reason=reason)
 
     def _replay(self, started: StartedTurn, begun: float, held: AsyncExitStack) -> TurnAnswer:
         async def finish(_: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:

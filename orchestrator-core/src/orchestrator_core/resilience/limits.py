@@ -1,7 +1,8 @@
-"""How many requests a client, and a session, may make in a minute."""
+"""How many requests a client, and a session, may make in a minute: of this process, or of all that share a Redis."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections import OrderedDict, deque
@@ -10,12 +11,37 @@ from typing import Final
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import RateLimited
+from orchestrator_core.resilience.shared_state import SharedState, SharedStateLost
 
 WINDOW: Final = 60.0
 """Seconds."""
 
 MAX_KEYS: Final = 10_000
 """Clients or sessions that are remembered; above it the one that was silent for the longest time is forgotten."""
+
+
+# KEYS: the times of the requests admitted, oldest first. ARGV: limit, window in microseconds. Returns the microseconds
+# until the next one is admitted, 0 where this one is. The time is Redis' own, so that the machines' clocks do not
+# matter; where it was set back, no time counts as later than now, and a list from another age is forgotten.
+_ADMIT: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local newest = tonumber(redis.call('LINDEX', KEYS[1], -1) or 0)
+if newest > now + window then
+  redis.call('DEL', KEYS[1])
+elseif newest > now then
+  now = newest
+end
+local first = redis.call('LINDEX', KEYS[1], -limit)
+if first and tonumber(first) > now - window then
+  return first + window - now
+end
+redis.call('RPUSH', KEYS[1], string.format('%.0f', now))
+redis.call('LTRIM', KEYS[1], -limit, -1)
+redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
+return 0
+"""
 
 
 class SlidingWindow:
@@ -56,12 +82,7 @@ class SlidingWindow:
         while times and times[0] <= now - WINDOW:
             times.popleft()
         if len(times) >= limit:
-            wait = times[-limit] + WINDOW - now if limit > 0 else WINDOW
-            raise RateLimited(
-                f"The limit of {limit} requests a minute for each {self._what} is reached. "
-                f"Come again in {math.ceil(wait)} seconds.",
-                retry_after=wait,
-            )
+            raise _reached(self._what, limit, times[-limit] + WINDOW - now if limit > 0 else WINDOW)
         times.append(now)
         self._forget(now)
 
@@ -77,31 +98,94 @@ class SlidingWindow:
             self._admitted.popitem(last=False)
 
 
+class RequestLimit:
+    """A limit of requests a minute, of this process or of all that share a Redis, exactly, whatever their clocks say.
+
+    Redis keeps a list of at most `limit` times for each key, for a minute after the last of them. While Redis is away,
+    each process admits its part of the limit by a window of its own, so that all together stay within it; what one of
+    the two has admitted, the other does not know.
+    """
+
+    def __init__(
+        self, what: str, limit: int | None, shared: SharedState | None, processes: int, clock: Callable[[], float]
+    ) -> None:
+        """Make a limit.
+
+        Args:
+            what: Whose limit it is, for the message: `client`, `session`.
+            limit: Requests a minute; None admits everything.
+            shared: Where all processes count together; None counts in this one.
+            processes: How many share the limit.
+            clock: Monotonic seconds.
+        """
+        self._what = what
+        self._limit = limit
+        self._shared = shared
+        self._processes = processes
+        self._local = SlidingWindow(what, limit, clock=clock)
+
+    async def admit(self, key: str, limit: int | None = None) -> None:
+        """Count a request, or refuse it; one that is refused does not count.
+
+        Args:
+            key: Whose request it is. Redis is given a hash of it.
+            limit: A limit of its own in place of the configured one.
+
+        Raises:
+            RateLimited: The limit is reached; `retry_after` says when the next request is admitted.
+        """
+        limit = self._limit if limit is None else limit
+        if self._shared is None or not limit:
+            self._local.admit(key, limit)
+            return
+        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        try:
+            wait = await self._shared.evaluate(
+                _ADMIT, [f"orchestrator:requests:{self._what}:{name}"], [limit, int(WINDOW * 1e6)]
+            )
+        except SharedStateLost:
+            self._local.admit(key, max(1, limit // self._processes))
+            return
+        if wait:
+            raise _reached(self._what, limit, wait / 1e6)
+
+
+def _reached(what: str, limit: int, wait: float) -> RateLimited:
+    return RateLimited(
+        f"The limit of {limit} requests a minute for each {what} is reached. Come again in {math.ceil(wait)} seconds.",
+        retry_after=wait,
+    )
+
+
 class RequestLimits:
     """The limits of the gateway."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, shared: SharedState | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Make the limits that the settings ask for.
 
         Args:
             settings: Without limits in development, unless they are set.
+            shared: Where all processes count together; None counts in this one.
             clock: Monotonic seconds.
         """
-        self._clients = SlidingWindow("client", settings.client_limit, clock=clock)
-        self._sessions = SlidingWindow("session", settings.session_limit, clock=clock)
+        processes = settings.expected_processes
+        self._clients = RequestLimit("client", settings.client_limit, shared, processes, clock)
+        self._sessions = RequestLimit("session", settings.session_limit, shared, processes, clock)
 
-    def admit_client(self, client: str, limit: int | None = None) -> None:
+    async def admit_client(self, client: str, limit: int | None = None) -> None:
         """Count a request of a client, by the id of its principal.
 
         Raises:
             RateLimited: The limit of the client is reached.
         """
-        self._clients.admit(client, limit)
+        await self._clients.admit(client, limit)
 
-    def admit_session(self, tenant: str, session_id: str) -> None:
+    async def admit_session(self, tenant: str, session_id: str) -> None:
         """Count a turn of a session.
 
         Raises:
             RateLimited: The limit of the session is reached.
         """
-        self._sessions.admit(f"{tenant}/{session_id}")
+        await self._sessions.admit(f"{tenant}/{session_id}")

@@ -13,11 +13,14 @@ SecurityEvent = Literal[
     "suspicious_request",
     "provider_key_refused",
     "unauthenticated_network",
+    "shared_state_lost",
+    "shared_state_restored",
 ]
 """`authentication_failed`: a wrong or missing client credential. `permission_denied`: a client asked for what it may
 not use. `rate_limited`: a limit fired. `suspicious_request`: a path or id looks like an attack. `provider_key_refused`:
 a provider refused a key of the server. `unauthenticated_network`: the gateway listens beyond this machine and asks
-nobody for a credential."""
+nobody for a credential. `shared_state_lost`: Redis is away, so that each process counts alone against its part
+of the limits; `shared_state_restored`: it is back."""
 
 _logger = structlog.get_logger(__name__)
 

@@ -11,10 +11,11 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from orchestrator_core.config import Config, Settings
+from orchestrator_core.config.extras import missing_extra
 from orchestrator_core.config.messages import nearest
 from orchestrator_core.config.provider import key_names
 from orchestrator_core.config.redaction import REDACTOR
-from orchestrator_core.config.settings import MEMORY
+from orchestrator_core.config.settings import MEMORY, POSTGRES
 from orchestrator_core.provider_api import KeyFormat, KeyVerdict, ProviderInfo, ProviderSettings, check_key
 from orchestrator_core.security.cors import CorsPolicy, origin_problems
 
@@ -173,8 +174,12 @@ def _no_provider(providers: Sequence[StartingProvider]) -> Iterator[str]:
 
 
 def _unsupported(settings: Settings) -> Iterator[str]:
-    if settings.redis_url is not None:
-        yield "ORCHESTRATOR_REDIS_URL: this version does not use Redis; remove the setting."
+    if settings.database_url.startswith(POSTGRES) and (
+        problem := missing_extra("ORCHESTRATOR_DATABASE_URL", "asyncpg", "postgresql")
+    ):
+        yield problem
+    if settings.redis_url is not None and (problem := missing_extra("ORCHESTRATOR_REDIS_URL", "redis", "redis")):
+        yield problem
     if settings.blocked_countries:
         yield (
             "ORCHESTRATOR_BLOCKED_COUNTRIES: this version cannot tell a client's country, so that nothing would be "

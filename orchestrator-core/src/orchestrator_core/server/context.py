@@ -77,14 +77,14 @@ def request_id(request: web.Request) -> str:
     return request[CONTEXT].request_id
 
 
-def admit_session(request: web.Request, session_id: str) -> None:
+async def admit_session(request: web.Request, session_id: str) -> None:
     """Count a turn of a session.
 
     Raises:
         RateLimited: The limit of the session is reached.
     """
     context = request[CONTEXT]
-    context.limits.admit_session(context.principal.tenant, session_id)
+    await context.limits.admit_session(context.principal.tenant, session_id)
 
 
 def surface(request: web.Request) -> Surface:

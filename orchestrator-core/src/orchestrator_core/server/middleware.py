@@ -81,7 +81,7 @@ class Middleware:
         self._lifecycle = lifecycle
         self._endpoints = endpoints
         self._authenticator = Authenticator.from_settings(settings)
-        self._limits = RequestLimits(settings)
+        self._limits = RequestLimits(settings, gateway.shared)
         self._cors = CorsPolicy.from_settings(settings)
         self._patterns = SuspiciousPatterns(settings.suspicious_patterns)
         self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
@@ -128,7 +128,7 @@ class Middleware:
         try:
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
-            self._admit(request, context, stack)
+            await self._admit(request, context, stack)
             return await handler(request)
         except GatewayError as problem:
             error = problem
@@ -162,7 +162,7 @@ class Middleware:
             response.force_close()
         return response
 
-    def _admit(self, request: web.Request, context: RequestContext, stack: ExitStack) -> None:
+    async def _admit(self, request: web.Request, context: RequestContext, stack: ExitStack) -> None:
         endpoint = self._endpoints.get(request.match_info.route)
         if self._gateway.stopping and not (endpoint and endpoint.probe):
             raise ShuttingDown("The gateway is stopping. Send the request to another instance.")
@@ -173,7 +173,7 @@ class Middleware:
             context.principal = who
             # Nobody in particular is told apart by the address.
             client = who.id if self._authenticator.asks else f"{who.id} {request.remote}"
-            self._limits.admit_client(client, who.requests_per_minute)
+            await self._limits.admit_client(client, who.requests_per_minute)
         context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +35,13 @@ def open_store(settings: Settings, *, redact: Callable[[str], str] = lambda text
 
 def _database(settings: Settings) -> Database:
     from orchestrator_core.config import ConfigError  # noqa: PLC0415 - as above
+    from orchestrator_core.config.extras import missing_extra  # noqa: PLC0415 - as above
     from orchestrator_core.config.settings import MEMORY, POSTGRES, SQLITE  # noqa: PLC0415 - as above
 
     url = settings.database_url
     if url.startswith(POSTGRES):
-        if find_spec("asyncpg") is None:
-            raise ConfigError(
-                ["ORCHESTRATOR_DATABASE_URL: PostgreSQL needs a driver: pip install 'orchestrator-core[postgresql]'."]
-            )
+        if problem := missing_extra("ORCHESTRATOR_DATABASE_URL", "asyncpg", "postgresql"):
+            raise ConfigError([problem])
         from orchestrator_core.sessions.databases.postgres import PostgresDatabase  # noqa: PLC0415 - one is enough
 
         return PostgresDatabase(url, connections=settings.database_connections, budget=BUSY_TIMEOUT)

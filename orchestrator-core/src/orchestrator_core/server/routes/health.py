@@ -51,6 +51,16 @@ class ProbeBody(BaseModel):
     status: Literal["alive", "ready"]
 
 
+class ReadyBody(ProbeBody):
+    """The answer to the probe of readiness. A gateway whose Redis is away takes work, with stricter limits.
+
+    Attributes:
+        redis: How Redis is, where one is configured.
+    """
+
+    redis: Literal["connected", "lost"] | None = None
+
+
 @cache
 def package_version() -> str:
     """Return the version of the gateway."""
@@ -95,7 +105,10 @@ async def ready(request: web.Request) -> web.Response:
     if served.stopping:
         raise ShuttingDown("The gateway is stopping.")
     await _ping(served)
-    return web.json_response({"status": "ready"})
+    body = {"status": "ready"}
+    if served.shared is not None:
+        body["redis"] = "connected" if await served.shared.ping() else "lost"
+    return web.json_response(body)
 
 
 async def _ping(served: Gateway) -> None:
@@ -114,7 +127,8 @@ async def _status(served: Gateway) -> Status:
     configured = [found.healthy for found in served.registry.providers.values() if found.configured]
     if not any(configured):
         return "unhealthy"
-    return "healthy" if all(configured) else "degraded"
+    shared = served.shared is None or await served.shared.ping()
+    return "healthy" if all(configured) and shared else "degraded"
 
 
 def _providers_status(served: Gateway) -> Mapping[str, bool]:
@@ -180,7 +194,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         summary="Whether the gateway takes work",
         tag="Health",
         surface=Surface.PLAIN,
-        response=ProbeBody,
+        response=ReadyBody,
         errors=(ShuttingDown, StorageError),
         response_example={"status": "ready"},
         authenticated=False,

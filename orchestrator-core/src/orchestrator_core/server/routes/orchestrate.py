@@ -70,7 +70,7 @@ async def orchestrate(request: web.Request) -> web.StreamResponse:
     streams = body.stream
     if streams is None:
         streams = "text/event-stream" in request.headers.get("Accept", "")
-    turn = await gateway(request).turn(principal(request), _turn(request, body, streams=streams))
+    turn = await gateway(request).turn(principal(request), await _turn(request, body, streams=streams))
     if streams:
         return await _stream(request, turn)
     return web.json_response(_answer(await turn.result()))
@@ -119,12 +119,12 @@ def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:
     return found
 
 
-def _turn(request: web.Request, body: OrchestrateBody, *, streams: bool) -> TurnRequest:
+async def _turn(request: web.Request, body: OrchestrateBody, *, streams: bool) -> TurnRequest:
     agent = body.agent_config or AgentConfig()
     served = gateway(request)
     session = None if body.session_id is None else checked_session_id(body.session_id)
     if session is not None:
-        admit_session(request, session)
+        await admit_session(request, session)
     return TurnRequest(
         selection=_selection(request, served, agent),
         messages=_messages(body),

@@ -83,16 +83,16 @@ class RedisServer:
 
 
 @asynccontextmanager
-async def opened(url: str, timeout: float = 10.0) -> AsyncIterator[tuple[SharedState, Reports]]:
+async def opened(url: str, limit: float = 10.0) -> AsyncIterator[tuple[SharedState, Reports]]:
     """Open the shared state at a URL, with what it reports.
 
-    Unless the test says otherwise, an operation has more time than in production: a machine that is busy with other tests
-    is no Redis that is away.
+    Unless the test says otherwise, an operation has more time than in production: where other tests keep the machine
+    busy, Redis is not away.
     """
     reports: Reports = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_state, "PROBE_INTERVAL", 0.05)
-        patch.setattr(shared_state, "TIMEOUT", timeout)
+        patch.setattr(shared_state, "TIMEOUT", limit)
         state = SharedState.from_settings(Settings(redis_url=url), reports.append)
         assert state is not None
         try:

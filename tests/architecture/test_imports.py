@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"alembic", "genai_prices", "httpx", "openai", "sqlalchemy"}
+HEAVY = {"alembic", "genai_prices", "httpx", "openai", "redis", "sqlalchemy"}
 PLUGIN_PREFIXES = ("orchestrator_echo", "orchestrator_openai")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
+import subprocess
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -11,7 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator_core.config import ConfigError, Settings, extras, load
-from orchestrator_core.resilience import shared_state
+from orchestrator_core.orchestration.shared_locks import SharedLocks
+from orchestrator_core.provider_api import RateLimited
+from orchestrator_core.resilience.limits import RequestLimits
 from orchestrator_core.resilience.shared_state import MAX_CONNECTIONS, SharedState, SharedStateLost
 from processes import find_free_port
 from redis_server import RedisServer, opened, told, until
@@ -131,6 +136,62 @@ async def test_a_redis_that_refuses_stops_the_start(
         server.kill()
 
 
+async def test_the_user_that_the_documentation_makes_may_do_all_that_is_needed(
+    redis_server: RedisServer,
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/production.md").read_text()
+    (rules,) = re.findall(r"`ACL SETUSER gateway on >password (.*)`", page)
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "gateway", "on", ">p@ss", *rules.split())
+    async with opened(f"redis://gateway:p%40ss@127.0.0.1:{redis_server.port}/0") as (state, reports):
+        limits = RequestLimits(Settings(max_requests_per_minute=1), state)
+        await limits.admit_client("a")
+        with pytest.raises(RateLimited):
+            await limits.admit_client("a")
+        async with SharedLocks(state, 0.1).hold("sess_1", 1) as fence:
+            assert fence is not None
+        assert reports == []
+
+
+async def test_by_tls_the_certificate_is_checked(redis_server: RedisServer, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(  # noqa: ASYNC221 - before anything runs
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"),
+            *("-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind = await asyncio.open_connection("127.0.0.1", redis_server.port)
+        await asyncio.gather(copy(reader, behind[1]), copy(behind[0], writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        async with opened(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}") as (state, _):
+            assert await state.evaluate(ADD, [KEY], [1]) == 1
+        async with opened(f"rediss://localhost:{port}/0") as (state, reports):
+            await told(reports, 1)
+            assert "certificate" in str(reports[0])
+        async with opened(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}") as (state, reports):
+            await told(reports, 1)
+            assert "certificate" in str(reports[0])
+    finally:
+        server.close()
+
+
 async def test_a_redis_that_is_not_there_yet_is_waited_for() -> None:
     async with opened(f"redis://127.0.0.1:{find_free_port()}/0") as (state, reports):
         assert is_refused_at_once(state)
@@ -154,11 +215,8 @@ async def test_a_redis_that_is_killed_is_reported_once_and_found_again(redis_ser
         assert [reason is None for reason in reports] == [False, True]
 
 
-async def test_a_redis_that_is_silent_is_given_up_after_a_moment(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shared_state, "TIMEOUT", 0.1)
-    async with opened(redis_server.url) as (state, reports):
+async def test_a_redis_that_is_silent_is_given_up_after_a_moment(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url, limit=0.2) as (state, reports):
         redis_server.freeze()
         lost = await asyncio.gather(*(state.evaluate(ADD, [KEY], [1]) for _ in range(100)), return_exceptions=True)
         assert {type(error) for error in lost} == {SharedStateLost}

@@ -80,7 +80,7 @@ class SharedState:
         problem = missing_extra(SETTING, "redis", "redis")
         if problem is not None:
             raise ConfigError([problem])
-        # Here, because most gateways do without, and the import takes a tenth of a second.
+        # Here, because most gateways do without, and the import takes some 50 ms.
         from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415

@@ -94,7 +94,7 @@ async def summarize(request: web.Request) -> web.Response:
     """Summarise a session now."""
     known = session_id(request)
     body = await read_model(request, SummarizeBody)
-    admit_session(request, known)
+    await admit_session(request, known)
     stored = await gateway(request).summarize(principal(request), known, _wanted(request, body), body.keep)
     return web.json_response(
         {

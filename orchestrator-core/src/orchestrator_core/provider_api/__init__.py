@@ -108,6 +108,14 @@ from orchestrator_core.provider_api.native import (
     NativeEvent,
     NativeRequest,
 )
+from orchestrator_core.provider_api.notes import (
+    is_message_note,
+    last_answer,
+    message_notes,
+    noted_message,
+    report_note,
+    taken_notes,
+)
 from orchestrator_core.provider_api.report import Action, Adjustment, AdjustmentReport
 from orchestrator_core.provider_api.requests import (
     ChatRequest,
@@ -252,7 +260,13 @@ __all__ = [
     "check_key",
     "error_for_status",
     "hookimpl",
+    "is_message_note",
+    "last_answer",
     "mask_key",
+    "message_notes",
+    "noted_message",
+    "report_note",
     "retry_after_seconds",
+    "taken_notes",
     "text_message",
 ]

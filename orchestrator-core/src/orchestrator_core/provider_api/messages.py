@@ -74,6 +74,11 @@ class ToolCallPart(_Part):
     name: str
     arguments: str = ""
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether a tool is called whose input is any text, no JSON: OpenAI's tools of the type `custom`."""
+        return any(noted.get("type") == "custom" for noted in (self.provider_metadata or {}).values())
+
 
 class ToolResultPart(_Part):
     """What the call `tool_call_id` gave: text, or parts where there is more than text."""

@@ -128,7 +128,7 @@ def test_assistant() -> None:
         OpaquePart(provider_metadata={OPENAI_CHAT: {"audio": {"id": "audio_1"}}}),
         ToolCallPart(id="c1", name="f", arguments='{"a":1}', provider_metadata={"acme": {"signature": "s"}}),
         ToolCallPart(id="c2", name="g", arguments='{"b":2}'),
-        ToolCallPart(id="c3", name="h", arguments='{"input": "raw"}'),
+        ToolCallPart(id="c3", name="h", arguments="raw", provider_metadata={OPENAI_CHAT: {"type": "custom"}}),
     )
 
 

@@ -173,6 +173,25 @@ def test_tool_calls_begin_with_id_and_name_and_have_arguments() -> None:
     ]
 
 
+def test_calls_of_custom_tools_are_written_as_such() -> None:
+    custom = {"openai": {"type": "custom"}}
+    call = {"id": "a", "type": "custom", "custom": {"name": "f", "input": "raw"}, "extra_content": custom}
+    part = ToolCallPart(id="a", name="f", arguments="raw", provider_metadata=custom)
+    assert message(part)["tool_calls"] == [call]
+    events = [
+        ToolCallDelta(id="a", name="f", provider_metadata=custom),
+        ToolCallDelta(arguments="ra"),
+        ToolCallDelta(arguments="w"),
+        Finish(reason="tool_calls"),
+    ]
+    begun = {"index": 0, **call, "custom": {"name": "f", "input": ""}}
+    pieces = [{"index": 0, "custom": {"input": piece}} for piece in ("ra", "w")]
+    assert [delta["tool_calls"] for delta in deltas(events) if "tool_calls" in delta] == [
+        [begun],
+        *([piece] for piece in pieces),
+    ]
+
+
 def test_half_a_surrogate_pair_breaks_nothing() -> None:
     assert deltas([Start(), TextDelta(text="\ud83d"), Finish()])[1] == {"content": "?"}
 

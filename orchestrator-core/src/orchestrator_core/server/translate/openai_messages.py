@@ -1,4 +1,7 @@
-"""OpenAI's messages (API reference, Chat Completions, `messages`) to canonical ones."""
+"""OpenAI's messages (API reference, Chat Completions, `messages`) to canonical ones.
+
+What a message says beyond them is kept in a note, for a provider that knows the field; others report it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,34 @@ import json
 from collections.abc import Sequence
 
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
     FilePart,
     ImagePart,
     Json,
     Message,
+    OpaquePart,
     Part,
     ReasoningPart,
     RefusalPart,
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    noted_message,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
-from orchestrator_core.server.translate.openai_parts import metadata, notes, opaque, read_content
+from orchestrator_core.server.translate.openai_parts import metadata, notes, opaque, others, read_content
+
+_SAID = ("role", "content", "name")
+_ANSWERED = (
+    *_SAID,
+    "refusal",
+    "audio",
+    "tool_calls",
+    "function_call",
+    "reasoning_content",
+    "reasoning_details",
+    "extra_content",
+)
 
 
 def read_messages(body: Fields, key: str = "messages") -> list[Message]:
@@ -62,7 +80,7 @@ class _Reader:
         parts = read_content(message)
         if not parts:
             raise invalid(message.at("content"), "a string or a list of parts is required")
-        return tuple(parts)
+        return (*parts, *_noted(message, *_SAID))
 
     def _answer(self, message: Fields, index: int) -> tuple[Part, ...]:
         parts: list[Part] = [*_reasoning(message), *read_content(message)]
@@ -75,7 +93,14 @@ class _Reader:
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
             self._calls[name] = call_id
             parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
-        return tuple(parts)
+        if marks := metadata(message):
+            parts.append(OpaquePart(provider_metadata=marks))
+        return (*parts, *_noted(message, *_ANSWERED))
+
+
+def _noted(message: Fields, *read: str) -> Sequence[OpaquePart]:
+    rest = {name: value for name, value in message.data.items() if name not in read and value is not None}
+    return [noted_message(rest)] if rest else []
 
 
 def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
@@ -89,19 +114,15 @@ def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
 def _call(call: Fields) -> ToolCallPart:
     call_id = call.required("id", empty=False)
     kind = call.string("type") or "function"
-    if kind == "custom":
-        custom = call.need("custom")
-        arguments = json.dumps({"input": custom.string("input") or ""}, ensure_ascii=False)
-        return ToolCallPart(id=call_id, name=custom.required("name", empty=False), arguments=arguments)
-    if kind != "function":
+    if kind not in ("function", "custom"):
         raise invalid(call.at("type"), "expected 'function' or 'custom'")
-    function = call.need("function")
-    return ToolCallPart(
-        id=call_id,
-        name=function.required("name", empty=False),
-        arguments=_arguments(function),
-        provider_metadata=metadata(call),
-    )
+    inner, noted = call.need(kind), notes(call, "id", "index", kind)
+    said = ("name", "input" if kind == "custom" else "arguments")
+    if rest := {**({"type": kind} if kind == "custom" else {}), **others(inner, kind, *said)}:
+        noted = {**(noted or {}), OPENAI_CHAT: {**(noted or {}).get(OPENAI_CHAT, {}), **rest}}
+    arguments = (inner.string("input") or "") if kind == "custom" else _arguments(inner)
+    name = inner.required("name", empty=False)
+    return ToolCallPart(id=call_id, name=name, arguments=arguments, provider_metadata=noted)
 
 
 def _arguments(function: Fields) -> str:

@@ -67,9 +67,15 @@ def notes(fields: Fields, *known: str) -> ProviderMetadata | None:
         InvalidRequest: `extra_content` is no object of objects.
     """
     read = {"type", "extra_content", *known}
-    others = {name: value for name, value in fields.data.items() if name not in read and value is not None}
+    rest = {name: value for name, value in fields.data.items() if name not in read and value is not None}
     noted = metadata(fields)
-    return {**(noted or {}), OPENAI_CHAT: others} if others else noted
+    return {**(noted or {}), OPENAI_CHAT: rest} if rest else noted
+
+
+def others(inner: Fields, name: str, *known: str) -> dict[str, Json]:
+    """Read what the object `name` inside of a part, a call or a tool says beyond `known`, as a note."""
+    rest = {key: value for key, value in inner.data.items() if key not in known and value is not None}
+    return {name: rest} if rest else {}
 
 
 def opaque(data: Mapping[str, Json]) -> OpaquePart:
@@ -83,9 +89,22 @@ def _read_part(part: Fields) -> Part:
     if reader is None:
         return opaque({"part": part.data})
     read = reader(part)
-    if isinstance(read, TextPart | ImagePart | FilePart):
-        return read.model_copy(update={"provider_metadata": notes(part, kind, "document_name")})
-    return read
+    if not isinstance(read, TextPart | ImagePart | FilePart):
+        return read
+    noted = notes(part, kind, "document_name")
+    if rest := _inside(part, kind, read):
+        noted = {**(noted or {}), OPENAI_CHAT: {**(noted or {}).get(OPENAI_CHAT, {}), **rest}}
+    return read.model_copy(update={"provider_metadata": noted})
+
+
+def _inside(part: Fields, kind: str, read: TextPart | ImagePart | FilePart) -> dict[str, Json]:
+    """Note what the object of a part says that its canonical form cannot."""
+    if not isinstance(part.data.get(kind), Mapping):
+        return {}
+    known = ["url", "data", "format", "file_data", "file_id", "filename"]
+    if isinstance(read, ImagePart) and read.detail is not None:
+        known.append("detail")
+    return others(part.need(kind), kind, *known)
 
 
 def _url(part: Fields, key: str) -> str:

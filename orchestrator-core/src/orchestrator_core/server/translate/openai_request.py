@@ -18,7 +18,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
 from orchestrator_core.server.translate.openai_messages import read_messages
-from orchestrator_core.server.translate.openai_parts import notes
+from orchestrator_core.server.translate.openai_parts import notes, others
 
 _KNOWN = frozenset(
     (
@@ -66,7 +66,7 @@ def read_chat(
         request_id: The gateway's id of the request.
 
     Returns:
-        The request, with the body as its `native`.
+        The request, with the body as its `native` and `native_options`.
 
     Raises:
         InvalidRequest: A field is missing or of the wrong type; `param` is its dotted path.
@@ -75,6 +75,7 @@ def read_chat(
     extra = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
     if (limit := fields.integer("max_completion_tokens", least=1)) is None:
         limit = fields.integer("max_tokens", least=1)
+    native = NativeRequest(OPENAI_CHAT, body)
     return ChatRequest(
         model=fields.string("model") or "",
         messages=read_messages(fields),
@@ -95,7 +96,8 @@ def read_chat(
         presence_penalty=fields.number("presence_penalty"),
         frequency_penalty=fields.number("frequency_penalty"),
         extra=extra,
-        native=NativeRequest(OPENAI_CHAT, body),
+        native=native,
+        native_options=native,
         request_id=request_id,
     )
 
@@ -125,13 +127,15 @@ def _tools(fields: Fields, extra: dict[str, Json]) -> Sequence[Tool]:
 
 
 def _tool(function: Fields, entry: Fields | None = None) -> Tool:
-    parameters = function.object("parameters")
+    parameters, noted = function.object("parameters"), None if entry is None else notes(entry, "function")
+    if rest := others(function, "function", "name", "description", "parameters", "strict"):
+        noted = {**(noted or {}), OPENAI_CHAT: {**(noted or {}).get(OPENAI_CHAT, {}), **rest}}
     return Tool(
         name=function.required("name", empty=False),
         description=function.string("description"),
         parameters=None if parameters is None else parameters.data,
         strict=function.boolean("strict"),
-        provider_metadata=None if entry is None else notes(entry, "function"),
+        provider_metadata=noted,
     )
 
 

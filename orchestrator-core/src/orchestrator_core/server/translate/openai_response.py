@@ -75,11 +75,11 @@ def message_object(message: Message) -> dict[str, Json]:
 
 def tool_call(call: ToolCallPart) -> dict[str, Json]:
     """Write a call; empty arguments are an empty object, since clients parse them."""
-    body: dict[str, Json] = {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments or "{}"},
-    }
+    body: dict[str, Json] = {"id": call.id, "type": "function"}
+    if call.is_custom:
+        body |= {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    else:
+        body["function"] = {"name": call.name, "arguments": call.arguments or "{}"}
     if call.provider_metadata:
         body["extra_content"] = call.provider_metadata
     return body

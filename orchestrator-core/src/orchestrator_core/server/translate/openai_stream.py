@@ -120,13 +120,16 @@ class ChunkWriter:
         state = self._state(event.choice)
         first = event.index not in state.calls
         call: dict[str, Json] = {"index": state.calls.setdefault(event.index, len(state.calls))}
-        if event.arguments:
+        if first and any(noted.get("type") == "custom" for noted in (event.provider_metadata or {}).values()):
+            state.custom.add(call["index"])
+        kind = "custom" if call["index"] in state.custom else "function"
+        if event.arguments or kind == "custom":
             state.argued.add(call["index"])
-        function: dict[str, Json] = {"arguments": event.arguments}
+        inner: dict[str, Json] = {"input" if kind == "custom" else "arguments": event.arguments}
         if first:
-            call |= {"id": event.id, "type": "function"}
-            function["name"] = event.name
-        call["function"] = function
+            call |= {"id": event.id, "type": kind}
+            inner["name"] = event.name
+        call[kind] = inner
         if event.provider_metadata:
             call["extra_content"] = event.provider_metadata
         return call
@@ -148,12 +151,13 @@ class ChunkWriter:
 class _ChoiceState:
     """What has been written of one alternative."""
 
-    __slots__ = ("_thoughts", "argued", "begun", "calls")
+    __slots__ = ("_thoughts", "argued", "begun", "calls", "custom")
 
     def __init__(self) -> None:
         self.begun = False
         self.calls: dict[int, int] = {}
         self.argued: set[int] = set()
+        self.custom: set[int] = set()
         self._thoughts: dict[int | str | None, int] = {}
 
     def thought(self, block: int | str | None) -> int:

@@ -14,7 +14,8 @@ GUIDE = "https://api-docs.deepseek.com/guides/thinking_mode"
 def thinks(body: Body) -> bool:
     """Whether the model thinks: unless told otherwise, but for the two retired names."""
     by_default = "disabled" if body["model"] in ("deepseek-chat", "deepseek-coder") else "enabled"
-    return (body.get("thinking") or {}).get("type", by_default) == "enabled"
+    said: str = (body.get("thinking") or {}).get("type", by_default)
+    return said == "enabled"
 
 
 def free_choice(body: Body, _: Mapping[str, str]) -> Iterator[str]:

@@ -27,7 +27,8 @@ def thinks(body: Body) -> bool:
     """Whether the model thinks: all but the oldest do, unless switched off."""
     if not re.fullmatch(r"kimi-(k2\.|k2-thinking|k3).*", body["model"]):
         return False
-    return (body.get("thinking") or {}).get("type", "enabled") == "enabled"
+    said: str = (body.get("thinking") or {}).get("type", "enabled")
+    return said == "enabled"
 
 
 def free_choice(body: Body, _: Mapping[str, str]) -> Iterator[str]:

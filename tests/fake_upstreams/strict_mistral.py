@@ -48,6 +48,17 @@ FIELDS = {
     "tool": {"role", "content", "tool_call_id", "name"},
 }
 
+PART_FIELDS = {
+    "text": {"text"},
+    "image_url": {"image_url"},
+    "document_url": {"document_url", "document_name"},
+    "input_audio": {"input_audio"},
+    "file": {"file", "file_id"},
+    "thinking": {"thinking", "closed", "signature"},
+    "reference": {"reference_ids"},
+    "tool_reference": {"tool", "title", "url", "favicon", "description"},
+}
+
 
 def message_fields(body: Body, _: Mapping[str, str]) -> Iterator[str]:
     for place, message in enumerate(messages(body)):
@@ -99,6 +110,26 @@ def shapes(body: Body, _: Mapping[str, str]) -> Iterator[str]:
                 yield "thinking: only an answer has thoughts"
 
 
+def inner_fields(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    for message in messages(body):
+        for part in parts(message):
+            for name in part.keys() - PART_FIELDS.get(part["type"], set()) - {"type"}:
+                yield f"{part['type']}.{name}: extra inputs are not permitted"
+        for call in message.get("tool_calls") or ():
+            for name in call.keys() - {"id", "type", "index", "function"}:
+                yield f"tool_calls.{name}: extra inputs are not permitted"
+    for tool in body.get("tools") or ():
+        if tool.get("type", "function") != "function":
+            yield f"tools.{tool['type']}: unknown"
+        for name in tool.keys() - {"type", "function"}:
+            yield f"tools.{name}: extra inputs are not permitted"
+        for name in tool.get("function", {}).keys() - {"name", "description", "parameters", "strict"}:
+            yield f"tools.function.{name}: extra inputs are not permitted"
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and choice.keys() - {"type", "function"}:
+        yield "tool_choice: extra inputs are not permitted"
+
+
 class StrictMistral(StrictFamily):
     """Mistral's server."""
 
@@ -110,6 +141,7 @@ class StrictMistral(StrictFamily):
             only_fields(*FIELDS_OF_A_REQUEST),
         ),
         Rule("message_fields", API, message_fields),
+        Rule("inner_fields", "https://github.com/mistralai/client-python, models of chunks and tools", inner_fields),
         Rule("ids", f"{ORDER}: 'a length of 9'; recording mistral-chat-5aa79a1763", ids),
         Rule("order", ORDER, order),
         Rule("content", ORDER, content),
@@ -118,7 +150,9 @@ class StrictMistral(StrictFamily):
         Rule(
             "known_parts",
             API,
-            only_parts("text", "image_url", "document_url", "input_audio", "file", "thinking", "reference"),
+            only_parts(
+                "text", "image_url", "document_url", "input_audio", "file", "thinking", "reference", "tool_reference"
+            ),
         ),
     )
 

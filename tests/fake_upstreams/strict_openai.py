@@ -27,6 +27,32 @@ def text_of_tools(body: Body, _: Mapping[str, str]) -> Iterator[str]:
             yield f"messages[{place}]: only text is taken here"
 
 
+KNOWN = {
+    "system": {"role", "content", "name"},
+    "developer": {"role", "content", "name"},
+    "user": {"role", "content", "name"},
+    "assistant": {"role", "content", "name", "refusal", "audio", "tool_calls", "function_call", "annotations"},
+    "tool": {"role", "content", "tool_call_id", "name"},
+    "function": {"role", "content", "name"},
+}
+STRANGE = ("safe_prompt", "enable_thinking", "thinking", "top_k", "random_seed", "cache_control", "search_parameters")
+
+
+def strange_fields(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    for name in STRANGE:
+        if name in body:
+            yield f"Unrecognized request argument supplied: {name}"
+    for place, message in enumerate(messages(body)):
+        for name in message.keys() - KNOWN[message["role"]]:
+            yield f"Unknown parameter: 'messages[{place}].{name}'"
+        for call in message.get("tool_calls") or ():
+            for name in call.keys() - {"id", "type", "function", "custom"}:
+                yield f"Unknown parameter: 'messages[{place}].tool_calls.{name}'"
+        for part in parts(message):
+            if "cache_control" in part:
+                yield f"Unknown parameter: 'messages[{place}].content.cache_control'"
+
+
 def usage_of_streams(body: Body, _: Mapping[str, str]) -> Iterator[str]:
     if "stream_options" in body and not body.get("stream"):
         yield "the 'stream_options' parameter is only allowed when 'stream' is enabled"
@@ -54,6 +80,7 @@ class StrictOpenAI(StrictFamily):
     rules = (
         Rule("known_roles", BASE, known_roles),
         *(rule for rule in FAMILY if rule.name != "roles"),
+        Rule("strange_fields", f"{BASE}: unknown ones are refused by name", strange_fields),
         Rule("short_ids", f"{BASE}: 'expected a string with maximum length 40'", short_ids),
         Rule("text_of_tools", BASE, text_of_tools),
         Rule("usage_of_streams", f"{BASE} (`stream_options`)", usage_of_streams),

@@ -178,7 +178,7 @@ LEFT: list[tuple[str, str, dict[str, Any], set[str]]] = [
     ("grok", "grok-4.3", but(*PENALTIES, "stop"), {*PENALTIES, "stop"}),
     ("grok", "grok-4-fast-non-reasoning", PLAIN, set()),
     ("qwen", "qwen3.8-flash", PLAIN, set()),
-    ("deepseek", "deepseek-flash", PLAIN, set()),
+    ("deepseek", "deepseek-chat", PLAIN, set()),
     ("kimi", "kimi-k3", but(*PENALTIES, "temperature", "top_p", "n"), {*PENALTIES, "temperature", "top_p", "n"}),
     ("kimi", "moonshot-v1-8k", PLAIN, set()),
 ]

@@ -536,7 +536,8 @@ async def test_a_client_of_openai_gives_its_answers_back_on_either_way(connect_o
         assert server.asked[-1].path == "/v1/chat/completions"
         message = server.asked[-1].body["messages"][1]
         assert message.keys() <= {"role", "content", "refusal", "tool_calls"}
-        assert all(each.keys() <= {"id", "type", "function"} for each in message["tool_calls"])
+        assert message["tool_calls"][0] == {"id": "call_9", "type": "custom", "custom": {"name": "c", "input": "raw"}}
+        assert all(each.keys() == {"id", "type", "function"} for each in message["tool_calls"][1:])
         assert isinstance(events[0], Start)
         assert [(each.subject, each.action) for each in events[0].adjustments] == [("reasoning", "dropped")]
         assert body["messages"][1] == kept, "the client's own body is not changed"

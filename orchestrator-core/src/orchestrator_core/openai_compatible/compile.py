@@ -7,6 +7,8 @@ from collections.abc import Container, Mapping
 
 from orchestrator_core.openai_compatible.dialect import LIMITS, Dialect
 from orchestrator_core.openai_compatible.messages import MessageCompiler
+from orchestrator_core.openai_compatible.native import NativeCleaner
+from orchestrator_core.openai_compatible.notes import merged, taken_inside
 from orchestrator_core.openai_compatible.thinking import apply_thinking
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
@@ -18,6 +20,7 @@ from orchestrator_core.provider_api import (
     ResponseFormat,
     Tool,
     ToolChoice,
+    report_note,
 )
 
 _PLAIN = (
@@ -53,13 +56,18 @@ def compile_chat(
     native = request.native
     if native is not None and native.dialect == OPENAI_CHAT and dialect.native_request:
         body: dict[str, Json] = {**native.body, "model": request.model}
+        NativeCleaner(dialect, provider_id, report).clean(body)
         if not dialect.developer:
             _roles(body, report)
     else:
         body = _canonical(request, dialect, provider_id, report)
-    _stream(body, request, dialect)
+    _stream(body, request, dialect, report)
+    for name in [name for name in body if name in dialect.foreign]:
+        if body.pop(name) is not None:
+            report.dropped(name, "this provider does not know it")
     if not dialect.json_schema:
         _schema(body, report)
+    _tools(body, dialect, report)
     apply_thinking(body, request.model, dialect, report)
     _choice(body, dialect, report)
     refused = dialect.refused_for(request.model)
@@ -95,23 +103,24 @@ def _canonical(request: ChatRequest, dialect: Dialect, provider_id: str, report:
     if request.tools:
         others = body.get("tools")  # tools of the vendor's own, which core does not know
         body["tools"] = [
-            *(_tool(tool, provider_id) for tool in request.tools),
+            *(_tool(tool, dialect, provider_id, report) for tool in request.tools),
             *(others if isinstance(others, list) else ()),
         ]
-    if request.tool_choice is not None:
+    if request.tool_choice is not None and not isinstance(body.get("tool_choice"), Mapping):
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.response_format is not None:
         body["response_format"] = _response_format(request.response_format)
     return body
 
 
-def _tool(tool: Tool, provider_id: str) -> dict[str, Json]:
+def _tool(tool: Tool, dialect: Dialect, provider_id: str, report: AdjustmentReport) -> dict[str, Json]:
     function: dict[str, Json] = {"name": tool.name}
     for name in ("description", "parameters", "strict"):
         value = getattr(tool, name)
         if value is not None:
             function[name] = value
-    return {"type": "function", "function": function, **(tool.provider_metadata or {}).get(provider_id, {})}
+    noted = taken_inside(tool.provider_metadata, dialect, provider_id, report)
+    return merged({"type": "function", "function": function}, noted)
 
 
 def _tool_choice(choice: ToolChoice) -> Json:
@@ -165,17 +174,21 @@ def _defaults(body: dict[str, Json], settings: ProviderSettings, refused: Contai
         body["max_tokens"] = limit
 
 
-def _stream(body: dict[str, Json], request: ChatRequest, dialect: Dialect) -> None:
+def _stream(body: dict[str, Json], request: ChatRequest, dialect: Dialect, report: AdjustmentReport) -> None:
     if not request.stream:
         body.pop("stream", None)
         body.pop("stream_options", None)
         return
     body["stream"] = True
+    theirs = request.native_options or request.native
+    options = theirs.body.get("stream_options") if theirs is not None and theirs.dialect == OPENAI_CHAT else None
+    asked = dict(options) if isinstance(options, Mapping) else {}
     if dialect.stream_usage:
-        options = body.get("stream_options")
-        body["stream_options"] = {**(options if isinstance(options, Mapping) else {}), "include_usage": True}
-    else:
-        body.pop("stream_options", None)  # usage comes unasked there, so nothing is lost
+        body["stream_options"] = {**asked, "include_usage": True}
+        return
+    body.pop("stream_options", None)  # usage comes unasked there
+    for name in asked.keys() - {"include_usage"}:
+        report_note(f"stream_options.{name}", asked[name], report)
 
 
 def _limit(body: dict[str, Json], request: ChatRequest, dialect: Dialect, report: AdjustmentReport) -> None:
@@ -187,6 +200,45 @@ def _limit(body: dict[str, Json], request: ChatRequest, dialect: Dialect, report
             body.setdefault(taken[0], value)
             if request.native is not None and name in request.native.body:
                 report.mapped(name, f"this model calls it {taken[0]}")
+
+
+def _tools(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) -> None:
+    """Leave out tools and choices of kinds that the vendor does not have."""
+    kinds, tools, choice = dialect.tool_kinds, body.get("tools"), body.get("tool_choice")
+    kind = choice.get("type") if isinstance(choice, Mapping) else None
+    if kind == "allowed_tools" and not dialect.allowed_tools and isinstance(choice, Mapping):
+        allowed = choice.get("allowed_tools")
+        among = allowed.get("tools") if isinstance(allowed, Mapping) else None
+        mode = allowed.get("mode") if isinstance(allowed, Mapping) else None
+        if isinstance(tools, list) and isinstance(among, list):
+            report.mapped("tool_choice", "only the tools that may be called are given to this provider")
+            names = [_called(each) for each in among]
+            tools = body["tools"] = [tool for tool in tools if _called(tool) in names]
+        kind = choice = body["tool_choice"] = mode if mode == "required" else "auto"
+    if kinds is None:
+        return
+    if isinstance(tools, list):
+        for tool in tools:
+            if (its := _kind(tool)) not in kinds:
+                report.dropped(f"tools.{its}", "this provider has no tools of this kind")
+        body["tools"] = tools = [tool for tool in tools if _kind(tool) in kinds]
+    if isinstance(choice, Mapping) and kind not in (None, *kinds):
+        report.dropped("tool_choice", f"this provider has no tools of the kind {kind}")
+        del body["tool_choice"]
+    if tools == []:
+        for name in ("tools", "tool_choice"):
+            body.pop(name, None)
+
+
+def _kind(tool: Json) -> str:
+    kind = tool.get("type") if isinstance(tool, Mapping) else None
+    return kind if isinstance(kind, str) else "function"
+
+
+def _called(tool: Json) -> Json:
+    """Return the kind and the name of a tool, or of a choice of one."""
+    inner = tool.get(_kind(tool)) if isinstance(tool, Mapping) else None
+    return _kind(tool), inner.get("name") if isinstance(inner, Mapping) else None
 
 
 def _choice(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) -> None:

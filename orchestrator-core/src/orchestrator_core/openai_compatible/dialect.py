@@ -45,6 +45,7 @@ class Thinking:
         forced: Which demands for a tool are taken while a model thinks.
         calls_need_reasoning: Whether an earlier message with calls is refused, while a model thinks, without what was
             thought before it.
+        idle: Parameters that are taken, and do nothing while a model thinks.
     """
 
     models: str = ".*"
@@ -54,6 +55,7 @@ class Thinking:
     default: bool = True
     forced: Sequence[ForcedChoice] = ("required", "named")
     calls_need_reasoning: bool = False
+    idle: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +68,18 @@ class Dialect:
         limits_of: The same for models whose whole name matches a regular expression.
         accepted: The only fields that the vendor takes, where it refuses unknown ones.
         refused: Fields that it refuses.
+        foreign: Fields of other vendors that it refuses as unknown, wherever they stand: in a request, in messages,
+            parts and tools; and kinds of parts.
+        accepted_inside: The only fields of messages, parts, calls and tools that it takes beyond the canonical ones,
+            where it refuses unknown ones.
+        marks: Names in `extra_content` under which the vendor itself keeps what must come back.
         renamed: OpenAI's names of fields, with the vendor's.
         stream_usage: Whether `stream_options.include_usage` has to be asked for.
         tool_choices: OpenAI's words for the choice of a tool, with the vendor's.
         named_tool_choice: Whether one tool can be demanded by its name.
+        allowed_tools: Whether a choice among some of the tools is known; else only those are sent.
+        tool_kinds: The only kinds of tools that there are, where others are refused.
+        custom_tools: Whether a call in the history may be of the kind `custom`; else it is one of a function.
         tool_call_id: A regular expression that ids of tool calls match whole.
         tool_call_id_length: The length of the ids that are made for calls whose id does not.
         json_arguments: Whether the arguments of earlier calls must be JSON, even of one that was cut off.
@@ -100,10 +110,16 @@ class Dialect:
     limits_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
     accepted: Collection[str] | None = None
     refused: Sequence[Refused] = ()
+    foreign: Collection[str] = ()
+    accepted_inside: Collection[str] | None = None
+    marks: Collection[str] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     stream_usage: bool = True
     tool_choices: Mapping[str, str] = field(default_factory=dict)
     named_tool_choice: bool = True
+    allowed_tools: bool = True
+    tool_kinds: Collection[str] | None = None
+    custom_tools: bool = True
     tool_call_id: str = r"[\x21-\x7e]{1,40}"
     tool_call_id_length: int = 24
     json_arguments: bool = False

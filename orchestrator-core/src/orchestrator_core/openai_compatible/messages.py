@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from orchestrator_core.openai_compatible.dialect import Dialect, MediaKind
+from orchestrator_core.openai_compatible.notes import merged, taken_inside
 from orchestrator_core.provider_api import (
+    ANTHROPIC_MESSAGES,
+    OPENAI_CHAT,
     AdjustmentReport,
     FilePart,
     ImagePart,
@@ -22,13 +27,29 @@ from orchestrator_core.provider_api import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    is_message_note,
+    last_answer,
+    message_notes,
+    report_note,
 )
 
 Pair: TypeAlias = tuple[ToolCallPart, str, ToolResultPart | None]
 """A call, the id under which the vendor takes it, and its result where there is one."""
 
+PART = "part"
+"""What an opaque part holds: a part of an answer's content, as it came."""
+
+CONTENT = "content"
+"""The same of the whole content, for clients that are given its text alone."""
+
+THINKING = "thinking"
+"""What a vendor that gives thoughts as parts of the content said on one, beside its text."""
+
 NO_RESULT = "no result was given"
 NOTHING_SAID = "(nothing was said)"
+MEDIA = ("images", "files")
+"""Where answers carry what a model made; no vendor takes it back."""
+
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a"}
 _DATA_URI = re.compile(r"data:([^;,]*)(?:;[^,]*)?,")
 
@@ -51,6 +72,7 @@ class MessageCompiler:
         self._report = report
         self._ids: dict[str, str] = {}
         self._answered: set[int] = set()
+        self._asked = True
 
     def compile(self, messages: Sequence[Message]) -> list[dict[str, Json]]:
         """Return the wire messages.
@@ -60,7 +82,9 @@ class MessageCompiler:
         """
         wire: list[dict[str, Json]] = []
         last_user = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
+        answered = last_answer(messages)
         for position, message in enumerate(messages):
+            self._asked = position > answered or position == len(messages) - 1
             if message.role == "assistant":
                 pairs = self.paired(message, messages[position + 1 :])
                 self._assistant(message, [id_ for _, id_, _ in pairs], wire, working=position > last_user)
@@ -113,44 +137,74 @@ class MessageCompiler:
         return self._ids[key]
 
     def _assistant(self, message: Message, ids: Sequence[str], wire: list[dict[str, Json]], *, working: bool) -> None:
-        texts: list[str] = []
+        content: list[dict[str, Json]] = []
         refusals: list[str] = []
-        reasoning: list[str] = []
+        reasoning: list[dict[str, Json]] = []
         calls: list[dict[str, Json]] = []
         for part in message.parts:
-            if isinstance(part, TextPart):
-                texts.append(part.text)
+            if isinstance(part, TextPart) or (isinstance(part, RefusalPart) and not self._dialect.refusal_field):
+                if part.text:
+                    content.append(merged({"type": "text", "text": part.text}, self._noted(part)))
             elif isinstance(part, RefusalPart):
-                (refusals if self._dialect.refusal_field else texts).append(part.text)
+                refusals.append(part.text)
             elif isinstance(part, ReasoningPart):
-                if self._replays(part, working=working):
-                    reasoning.append(part.text)
+                reasoning += self._thought(part) if self._replays(part, working=working) else ()
             elif isinstance(part, ToolCallPart):
                 calls.append(self._call(part, ids[len(calls)]))
             elif isinstance(part, OpaquePart):
-                self._report.omitted(part.type, "only the provider that made it can read it")
+                content += self._opaque(part)
             elif isinstance(part, ImagePart | FilePart):
                 self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
-        if not (any(texts) or any(refusals) or calls or reasoning):
+        if not (content or any(refusals) or calls or reasoning):
             self._report.mapped("message", "an empty assistant message says nothing and is left out")
             return
+        said = self._original(message) or self._answer_content(content, reasoning)
+        compiled: dict[str, Json] = {"role": "assistant", **said}
         # Beside calls or a refusal the protocol has null for "no text"; alone, an answer must have a text.
-        content = "".join(texts) or (None if calls or any(refusals) else "")
-        compiled: dict[str, Json] = {"role": "assistant", "content": content, **self._thoughts(reasoning, content)}
-        if any(refusals):
-            compiled["refusal"] = "".join(refusals)
-        if calls:
-            compiled["tool_calls"] = calls
+        if compiled["content"] == "" and (calls or any(refusals)):
+            compiled["content"] = None
+        compiled |= {"refusal": "".join(refusals)} if any(refusals) else {}
+        compiled |= {"tool_calls": calls} if calls else {}
         wire.append(self._named(message, compiled))
 
-    def _thoughts(self, reasoning: Sequence[str], content: str | None) -> dict[str, Json]:
-        """Return the field that gives thoughts back, which may be the content."""
-        if not reasoning:
-            return {}
+    def _original(self, message: Message) -> dict[str, Json] | None:
+        """Return the content as the vendor gave it, where the client kept it, and did not change the text."""
+        for part in message.parts:
+            if isinstance(part, OpaquePart):
+                parts = (part.provider_metadata or {}).get(self._provider_id, {}).get(CONTENT)
+                texts = [each for each in parts or () if each.get("type") == "text"]
+                if parts and "".join(each["text"] for each in texts) == message.text:
+                    return {"content": parts}
+        return None
+
+    def _answer_content(self, content: list[dict[str, Json]], reasoning: Sequence[dict[str, Json]]) -> dict[str, Json]:
+        """Return the content of an answer, and the field that gives thoughts back where that is not the content."""
+        plain = all(part.keys() == {"type", "text"} for part in content)
+        said: Json = "".join(part["text"] for part in content) if plain else content
         if not self._dialect.reasoning_parts:
-            return {self._dialect.reasoning_fields[0]: "".join(reasoning)}
-        thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": "".join(reasoning)}]}
-        return {"content": [thoughts, *([{"type": "text", "text": content}] if content else [])]}
+            thought = "".join(each["text"] for each in reasoning)
+            return {"content": said, **({self._dialect.reasoning_fields[0]: thought} if thought else {})}
+        if not reasoning:
+            return {"content": said}
+        parts = [{"type": "text", "text": said}] if plain and said else content
+        return {"content": [*reasoning, *parts]}
+
+    def _thought(self, part: ReasoningPart) -> list[dict[str, Json]]:
+        """Return a thought: as a part of the content where the vendor takes those, with what it noted on it."""
+        if not self._dialect.reasoning_parts:
+            return [{"text": part.text}]
+        noted = (part.provider_metadata or {}).get(self._provider_id, {}).get(THINKING) or {}
+        return [{"type": "thinking", "thinking": [{"type": "text", "text": part.text}], **noted}]
+
+    def _opaque(self, part: OpaquePart) -> list[dict[str, Json]]:
+        """Return the part of a kind that only the vendor reads, where it made it."""
+        noted = part.provider_metadata or {}
+        own = noted.get(self._provider_id, {})
+        if isinstance(own.get(PART), dict):
+            return [own[PART]]
+        if not is_message_note(part) and CONTENT not in own:
+            self._report.omitted(part.type, "only the provider that made it can read it")
+        return []
 
     def _replays(self, part: ReasoningPart, *, working: bool) -> bool:
         metadata, mode = part.provider_metadata, self._dialect.replay_reasoning
@@ -163,13 +217,19 @@ class MessageCompiler:
         return bool(part.text) and wanted
 
     def _call(self, part: ToolCallPart, id_: str) -> dict[str, Json]:
-        own = dict((part.provider_metadata or {}).get(self._provider_id, {}))
-        if own.get("type") == "custom":
-            return {**own, "id": id_, "custom": {"name": part.name, "input": part.arguments}}
+        noted = self._noted(part, "type")
+        if part.is_custom and self._dialect.custom_tools:
+            custom = {"name": part.name, "input": part.arguments}
+            return merged({"id": id_, "type": "custom", "custom": custom}, noted)
         function = {"name": part.name, "arguments": self._arguments(part)}
-        return {**own, "id": id_, "type": "function", "function": function}
+        return merged({"id": id_, "type": "function", "function": function}, noted)
 
     def _arguments(self, part: ToolCallPart) -> str:
+        if part.is_custom:
+            self._report.mapped(
+                "tool_call", f"the input of {part.name} is given as JSON: this provider has functions only"
+            )
+            return json.dumps({"input": part.arguments}, ensure_ascii=False)
         if self._dialect.json_arguments and part.arguments:
             try:
                 json.loads(part.arguments)
@@ -188,44 +248,68 @@ class MessageCompiler:
             if result is None:
                 self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
                 result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
-            text, media = self._result_content(result)
-            content: Json = text
-            if media and self._dialect.result_media:
-                content = [*([{"type": "text", "text": text}] if text else []), *media]
-            wire.append({"role": "tool", "tool_call_id": id_, "content": content})
+            texts, media = self._result_content(result)
+            plain = all(part.keys() == {"type", "text"} for part in texts)
+            content: Json = "".join(part["text"] for part in texts)
+            if not plain or (media and self._dialect.result_media):
+                texts = [{"type": "text", "text": content}] if plain and content else [] if plain else texts
+                content = [*texts, *(media if self._dialect.result_media else ())]
+            noted = self._noted(result)
+            wire.append({**noted, "role": "tool", "tool_call_id": id_, "content": content})
             if media and not self._dialect.result_media:
                 self._report.mapped("tool_result", "images and files of a result follow it as a user's message")
                 attached += [{"type": "text", "text": f"Attached to the result of {call.name}:"}, *media]
         if attached:
             wire.append({"role": "user", "content": attached})
 
-    def _result_content(self, result: ToolResultPart) -> tuple[str, list[dict[str, Json]]]:
-        media: list[dict[str, Json]] = []
-        if isinstance(result.content, str):
-            text = result.content
-        else:
-            text = "".join(part.text for part in result.content if isinstance(part, TextPart))
-            compiled = (self._media(part) for part in result.content if not isinstance(part, TextPart))
-            media = [part for part in compiled if part]
-        if result.is_error and not text.lower().startswith("error"):
-            text = f"Error: {text}"  # the protocol has no mark for it
-        return text, media
+    def _result_content(self, result: ToolResultPart) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
+        parts = [TextPart(text=result.content)] if isinstance(result.content, str) else result.content
+        compiled = [self._said(part) for part in parts]
+        texts = [part for part in compiled if part and part["type"] == "text"]
+        media = [part for part in compiled if part and part["type"] != "text"]
+        if result.is_error and not (texts and texts[0]["text"].lower().startswith("error")):
+            texts = [{"type": "text", "text": "Error: "}, *texts]  # the protocol has no mark for it
+        return texts, media
 
     def _content(self, parts: Sequence[Part]) -> str | list[dict[str, Json]]:
-        if len(parts) == 1 and isinstance(parts[0], TextPart) and not parts[0].provider_metadata:
-            return parts[0].text
-        content: list[dict[str, Json]] = []
-        for part in parts:
-            compiled: dict[str, Json] | None = None
-            if isinstance(part, TextPart):
-                compiled = {"type": "text", "text": part.text}
-            elif isinstance(part, ImagePart | FilePart):
-                compiled = self._media(part)
-            if compiled is not None:
-                content.append({**compiled, **(part.provider_metadata or {}).get(self._provider_id, {})})
+        content = [part for each in parts if (part := self._said(each)) is not None]
+        if len(content) == 1 and content[0].keys() == {"type", "text"} and len(parts) - _notes_among(parts) == 1:
+            return str(content[0]["text"])
+        if not content and len(parts) > _notes_among(parts):
+            self._report.mapped("message", "nothing is left of what was said, and something must be")
+            return NOTHING_SAID
         return content or ""
 
-    def _media(self, part: ImagePart | FilePart) -> dict[str, Json] | None:
+    def _said(self, part: Part) -> dict[str, Json] | None:
+        """Return a part of what the user, an instruction or a tool says."""
+        if isinstance(part, TextPart):
+            return merged({"type": "text", "text": part.text}, self._noted(part))
+        if isinstance(part, ImagePart | FilePart):
+            compiled = self.media(part)
+            return None if compiled is None else merged(compiled, self._noted(part))
+        if isinstance(part, OpaquePart) and not is_message_note(part):
+            return self._unknown(part)
+        return None
+
+    def _unknown(self, part: OpaquePart) -> dict[str, Json] | None:
+        """Return a part of a kind that nobody here knows, for a vendor that may, or report it."""
+        noted = part.provider_metadata or {}
+        own = noted.get(self._provider_id, noted.get(OPENAI_CHAT, {})).get("part")
+        whole = own or noted.get(ANTHROPIC_MESSAGES, {}).get("block")
+        kind = str(whole.get("type")) if isinstance(whole, dict) else part.type
+        if isinstance(own, dict) and self._dialect.accepted_inside is None and kind not in self._dialect.foreign:
+            return own
+        report_note(kind, True, self._report, asked=self._asked)
+        return None
+
+    def _noted(self, part: Part, *read: str) -> dict[str, Json]:
+        metadata = part.provider_metadata
+        if not metadata:
+            return {}
+        return taken_inside(metadata, self._dialect, self._provider_id, self._report, read=read, asked=self._asked)
+
+    def media(self, part: ImagePart | FilePart) -> dict[str, Json] | None:
+        """Return the part that is an image or a file here; None where that has no form here, which is reported."""
         if isinstance(part, ImagePart):
             if not self._takes("image"):
                 return None
@@ -240,6 +324,9 @@ class MessageCompiler:
         if part.media_type and part.media_type.startswith("video/") and "video" in self._dialect.media:
             url = part.url or f"data:{part.media_type};base64,{part.data or ''}"
             return {"type": "video_url", "video_url": {"url": url}}
+        if "file" not in self._dialect.media and (text := _text_of(part)) is not None:
+            self._report.mapped("file", "this provider takes no files: the text is given as text")
+            return {"type": "text", "text": f"{part.filename}:\n{text}" if part.filename else text}
         return self._file(part) if self._takes("file") else None
 
     def _file(self, part: FilePart) -> dict[str, Json] | None:
@@ -269,6 +356,28 @@ class MessageCompiler:
         return True
 
     def _named(self, message: Message, wire: dict[str, Json]) -> dict[str, Json]:
-        if message.name and not self._dialect.names:
+        """Return a message with its author's name, and with the fields that a client knows the vendor to have."""
+        named: dict[str, Json] = {"name": message.name} if message.name and self._dialect.names else {}
+        if message.name and not named:
             self._report.dropped("name", "this provider takes no names of authors")
-        return {**wire, "name": message.name} if message.name and self._dialect.names else wire
+        fields = dict(message_notes(message))
+        for name in MEDIA:
+            if fields.pop(name, None):
+                self._report.dropped(name, "an earlier answer can only hold text and calls here")
+        noted = taken_inside({OPENAI_CHAT: fields}, self._dialect, self._provider_id, self._report, asked=self._asked)
+        return {**noted, **wire, **named}
+
+
+def _notes_among(parts: Collection[Part]) -> int:
+    return sum(is_message_note(part) for part in parts)
+
+
+def _text_of(part: FilePart) -> str | None:
+    """Return what a file says, where it is a text."""
+    kind = part.media_type or ""
+    if not part.data or not (kind.startswith("text/") or kind == "application/json"):
+        return None
+    try:
+        return base64.b64decode(part.data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None

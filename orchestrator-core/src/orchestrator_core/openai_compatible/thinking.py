@@ -31,6 +31,10 @@ def apply_thinking(body: dict[str, Json], model: str, dialect: Dialect, report: 
     _choice(body, rule, report, asked=effort is not None, own=own)
     if rule.calls_need_reasoning and _thinks(body, effort, rule):
         _reasoning(body, dialect.reasoning_fields[0], report)
+    if _thinks(body, effort, rule):
+        for name in rule.idle:
+            if body.get(name) is not None:
+                report.downgraded(name, "it does nothing while this model thinks")
 
 
 def _effort(body: dict[str, Json], effort: Json, rule: Thinking, report: AdjustmentReport) -> None:

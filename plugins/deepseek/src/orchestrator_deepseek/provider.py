@@ -9,6 +9,7 @@ from orchestrator_deepseek.models import MODELS
 # https://api-docs.deepseek.com/guides/thinking_mode: on by default; every other word for the effort is taken.
 OFF = {"thinking": {"type": "disabled"}}
 EFFORTS = {"none": OFF}
+IDLE = ("temperature", "presence_penalty", "frequency_penalty")  # taken while it thinks, "but will also have no effect"
 
 
 class DeepSeekProvider(OpenAICompatibleProvider):
@@ -44,6 +45,8 @@ class DeepSeekProvider(OpenAICompatibleProvider):
     dialect = Dialect(
         base_url="https://api.deepseek.com",
         developer=False,
+        allowed_tools=False,
+        custom_tools=False,
         json_arguments=True,
         media=(),
         json_schema=False,
@@ -51,9 +54,9 @@ class DeepSeekProvider(OpenAICompatibleProvider):
         # every later request; elsewhere it is ignored.
         replay_reasoning="all",
         thinking=(
-            Thinking(models=r"deepseek-(chat|coder)", efforts=EFFORTS, off=OFF, default=False, forced=()),
+            Thinking(models=r"deepseek-(chat|coder)", efforts=EFFORTS, off=OFF, default=False, forced=(), idle=IDLE),
             # "Thinking mode does not support this tool_choice" (400) is said of any demand for a call.
-            Thinking(efforts=EFFORTS, off=OFF, forced=(), calls_need_reasoning=True),
+            Thinking(efforts=EFFORTS, off=OFF, forced=(), calls_need_reasoning=True, idle=IDLE),
         ),
         embeddings=False,
     )

@@ -52,6 +52,8 @@ class GrokProvider(OpenAICompatibleProvider):
             Refused(models=WITHOUT_EFFORT, parameters={"reasoning_effort": None}),
         ),
         developer=False,
+        allowed_tools=False,
+        custom_tools=False,
         media=("image",),
         json_arguments=True,
         reasoning_outside=True,

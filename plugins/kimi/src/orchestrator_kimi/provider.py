@@ -50,6 +50,8 @@ class KimiProvider(OpenAICompatibleProvider):
             Refused(models=r"kimi-k2-(?!thinking).*|moonshot-.*", parameters={"reasoning_effort": None}),
         ),
         developer=False,
+        allowed_tools=False,
+        custom_tools=False,
         json_arguments=True,
         media=("image", "video"),
         replay_reasoning="all",

@@ -58,6 +58,8 @@ class CompatibleSettings(ProviderSettings):
             embeddings=self.embeddings,
             embedding_batch=self.embedding_batch,
             headers=self.headers,
+            # https://ai.google.dev/gemini-api/docs/thought-signatures: Google's own servers of this protocol have them.
+            marks=("google",),
         )
 
 

@@ -23,8 +23,8 @@ from orchestrator_core.provider_api import (
     ProviderSettings,
     hookimpl,
 )
+from orchestrator_openai.foreign import FOREIGN
 from orchestrator_openai.models import MODELS
-from orchestrator_openai.native import without_gateway_fields
 from orchestrator_openai.responses_request import compile_responses
 from orchestrator_openai.responses_stream import ResponseStreamReader
 
@@ -34,6 +34,10 @@ REASONING_MODELS = r"(ft:)?(o\d|gpt-([5-9]|\d\d)).*"
 # https://platform.openai.com/docs/guides/reasoning: these sample in one way only. From gpt-5.1 on it depends on
 # the effort, which OpenAI itself must judge.
 FIXED_SAMPLING = r"(ft:)?(o\d.*|gpt-5(-mini|-nano|-pro|-codex)?(-\d{4}-\d\d-\d\d)?(:.*)?)"
+
+# https://platform.openai.com/docs/api-reference/chat/create (`stop`): "Not supported with latest reasoning models o3
+# and o4-mini"; gpt-5 answers "Unsupported parameter: 'stop' is not supported with this model".
+WITHOUT_STOP = r"(ft:)?(o3(-pro)?|o4-mini|gpt-5(-mini|-nano|-pro|-codex)?)(-\d{4}-\d\d-\d\d)?(:.*)?"
 
 # https://developers.openai.com/api/docs/guides/reasoning: "Function tools with reasoning_effort are not supported for
 # gpt-5.6-terra in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'."
@@ -96,10 +100,15 @@ class OpenAIProvider(OpenAICompatibleProvider):
                     "top_p": 1,
                     "presence_penalty": 0,
                     "frequency_penalty": 0,
+                    "logprobs": False,
+                    "top_logprobs": 0,
+                    "logit_bias": {},
                 },
                 reason="this reasoning model has fixed sampling",
             ),
+            Refused(models=WITHOUT_STOP, parameters={"stop": None}),
         ),
+        foreign=FOREIGN,
         refusal_field=True,
     )
 
@@ -116,7 +125,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
         """
         if self._by_responses(request):
             return self._compile_responses(request, report)
-        return super().compile(without_gateway_fields(request, report), report)
+        return super().compile(request, report)
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:

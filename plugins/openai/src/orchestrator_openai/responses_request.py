@@ -13,7 +13,13 @@ from typing import Final
 
 from orchestrator_core.openai_compatible import LIMITS, Dialect
 from orchestrator_core.openai_compatible.compile import compile_chat
-from orchestrator_core.provider_api import AdjustmentReport, ChatRequest, Json, ProviderSettings
+from orchestrator_core.provider_api import (
+    AdjustmentReport,
+    ChatRequest,
+    Json,
+    ProviderSettings,
+    report_note,
+)
 from orchestrator_openai.responses_input import InputCompiler
 
 _LEAST_OUTPUT: Final = 16
@@ -54,7 +60,7 @@ def compile_responses(
     parameters = replace(request, native=None, messages=())
     body = compile_chat(parameters, dialect, provider_id=provider_id, settings=settings, report=report)
     del body["messages"]
-    body.pop("stream_options", None)  # usage always comes
+    _stream(body, request, report)
     for name, nothing in _UNKNOWN.items():
         value = body.pop(name, None)
         if value is not None and value != nothing:
@@ -73,6 +79,18 @@ def compile_responses(
     body.setdefault("store", False)
     body["input"] = InputCompiler(dialect, provider_id, report).compile(request.messages)
     return body
+
+
+def _stream(body: dict[str, Json], request: ChatRequest, report: AdjustmentReport) -> None:
+    """Keep the one option that both APIs have; usage always comes."""
+    asked = body.pop("stream_options", None)
+    if not request.stream or not isinstance(asked, Mapping):
+        return
+    for name, value in asked.items():
+        if name == "include_obfuscation":
+            body["stream_options"] = {name: value}
+        elif name != "include_usage":
+            report_note(f"stream_options.{name}", value, report)
 
 
 def _limit(body: dict[str, Json], report: AdjustmentReport) -> None:

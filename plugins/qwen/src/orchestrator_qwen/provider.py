@@ -55,6 +55,8 @@ class QwenProvider(OpenAICompatibleProvider):
     dialect = Dialect(
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         developer=False,
+        allowed_tools=False,
+        custom_tools=False,
         json_arguments=True,
         media=("image", "audio", "video"),
         audio_uri=True,

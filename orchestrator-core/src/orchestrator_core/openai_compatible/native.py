@@ -1,0 +1,163 @@
+"""The messages and tools of a client's own body, without what is not for this vendor.
+
+A client keeps the answers of all its providers as they came, and sends them to the next one. What the gateway wrote
+into them for another provider (`extra_content`, `reasoning_details`) is left out here, what it wrote for this one takes
+its own form again, and everything else goes as the client says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from orchestrator_core.openai_compatible.dialect import Dialect
+from orchestrator_core.openai_compatible.messages import MEDIA, NOTHING_SAID, MessageCompiler
+from orchestrator_core.provider_api import AdjustmentReport, FilePart, Json, report_note
+
+_FOREIGN_THOUGHT: Final = "what another model thought is not given to this provider"
+_FOREIGN_MARK: Final = "only the provider that made it can read it"
+
+
+class NativeCleaner:
+    """Cleans one body.
+
+    Args:
+        dialect: The vendor's differences.
+        provider_id: The provider instance, whose own marks are given back.
+        report: Notes what is left out.
+    """
+
+    def __init__(self, dialect: Dialect, provider_id: str, report: AdjustmentReport) -> None:
+        self._dialect = dialect
+        self._provider_id = provider_id
+        self._report = report
+        self._compiler = MessageCompiler(dialect, provider_id, report)
+        self._asked = True
+
+    def clean(self, body: dict[str, Json]) -> None:
+        """Replace the messages and tools of a body; what is unchanged stays the same object.
+
+        Raises:
+            UnsupportedParameter: Something would get lost, and the caller is strict.
+        """
+        messages = body.get("messages")
+        if isinstance(messages, list):
+            places = [place for place, each in enumerate(messages) if _field(each, "role") == "assistant"]
+            last = places[-1] if places else -1
+            cleaned: list[Json] = []
+            for place, message in enumerate(messages):
+                self._asked = place > last or place == len(messages) - 1
+                cleaned.append(self._message(message) if isinstance(message, Mapping) else message)
+            body["messages"] = cleaned
+        self._asked = True
+        if self._dialect.foreign and isinstance(body.get("tools"), list):
+            body["tools"] = [self._tool(tool) for tool in body["tools"]]
+
+    def _message(self, message: Mapping[str, Json]) -> Mapping[str, Json]:
+        kept = dict(message)
+        if message.get("role") == "assistant":
+            self._thoughts(kept)
+            self._marks(kept)
+            if isinstance(calls := kept.get("tool_calls"), list):
+                kept["tool_calls"] = [self._call(call) for call in calls]
+        kept = self._native(kept)
+        if isinstance(content := kept.get("content"), list):
+            kept["content"] = self._parts(content)
+        return message if kept == message else kept
+
+    def _thoughts(self, message: dict[str, Json]) -> None:
+        """Keep thoughts that no other provider marked, and those of this one; the gateway marks by `extra_content`."""
+        names = [*self._dialect.reasoning_fields, "reasoning_details"]
+        if any(name in self._dialect.foreign for name in names):
+            if [message.pop(name) for name in names if message.get(name)]:
+                self._report.omitted("reasoning", "this provider takes no thoughts back")
+            return
+        details = message.get("reasoning_details")
+        if not isinstance(details, list) or not any(
+            isinstance(_field(each, "extra_content"), Mapping) for each in details
+        ):
+            return
+        mine = [each for each in details if not (marks := _field(each, "extra_content")) or self._provider_id in marks]
+        del message["reasoning_details"]
+        if len(mine) == len(details):
+            return
+        self._report.omitted("reasoning", _FOREIGN_THOUGHT)
+        for name in self._dialect.reasoning_fields:
+            message.pop(name, None)
+        if text := "".join(text for each in mine if isinstance(text := _field(each, "text"), str)):
+            message[self._dialect.reasoning_fields[0]] = text
+
+    def _marks(self, message: dict[str, Json]) -> None:
+        for name in MEDIA:
+            if message.pop(name, None):
+                self._report.dropped(name, "an earlier answer can only hold text and calls here")
+        marks = message.get("extra_content")
+        if isinstance(marks, Mapping):
+            message.pop("extra_content")
+            if kept := {name: value for name, value in marks.items() if name in self._dialect.marks}:
+                message["extra_content"] = kept
+            if marks.keys() - self._dialect.marks - {self._provider_id}:
+                self._report.omitted("extra_content", _FOREIGN_MARK)
+
+    def _call(self, call: Json) -> Json:
+        marks = _field(call, "extra_content")
+        if not isinstance(marks, Mapping):
+            return call
+        kept = {name: value for name, value in call.items() if name != "extra_content"}
+        own = marks.get(self._provider_id)
+        if isinstance(own, Mapping):
+            kept |= own
+            function = kept.get("function")
+            if own.get("type") == "custom" and isinstance(function, Mapping):
+                # As the gateway wrote calls of custom tools for clients that know functions only.
+                del kept["function"]
+                kept["custom"] = {"name": function.get("name"), "input": function.get("arguments")}
+        if theirs := {name: value for name, value in marks.items() if name in self._dialect.marks}:
+            kept["extra_content"] = theirs
+        if marks.keys() - self._dialect.marks - {self._provider_id}:
+            self._report.omitted("extra_content", _FOREIGN_MARK)
+        return kept
+
+    def _parts(self, parts: Sequence[Json]) -> list[Json]:
+        kept: list[Json] = []
+        for part in parts:
+            kind = _field(part, "type")
+            if not isinstance(kind, str) or kind not in self._dialect.foreign:
+                kept.append(self._native(part) if isinstance(part, Mapping) else part)
+            elif kind == "document_url" and (file := self._compiler.media(_document(part))) is not None:
+                self._report.mapped("file", "this provider takes documents as files")
+                kept.append(file)
+            elif kind == "thinking":
+                self._report.omitted("reasoning", "this provider takes no thoughts back")
+            elif kind != "document_url":
+                report_note(kind, True, self._report, asked=self._asked)
+        if parts and not kept:
+            kept.append({"type": "text", "text": NOTHING_SAID})
+        return kept
+
+    def _tool(self, tool: Json) -> Json:
+        if not isinstance(tool, Mapping):
+            return tool
+        kept = self._native(tool)
+        if isinstance(function := kept.get("function"), Mapping):
+            kept["function"] = self._native(function)
+        return kept
+
+    def _native(self, value: Mapping[str, Json]) -> dict[str, Json]:
+        """Return an object without other vendors' fields."""
+        kept = dict(value)
+        for name in value.keys() & set(self._dialect.foreign):
+            report_note(name, kept.pop(name), self._report, asked=self._asked)
+        return kept
+
+
+def _document(part: Mapping[str, Json]) -> FilePart:
+    """Read Mistral's part for documents, whose URL may be an object as others have it."""
+    url, name = part.get("document_url"), part.get("document_name")
+    return FilePart(
+        url=str(url.get("url") if isinstance(url, Mapping) else url), filename=name if isinstance(name, str) else None
+    )
+
+
+def _field(value: Json, name: str) -> Json:
+    return value.get(name) if isinstance(value, Mapping) else None

@@ -17,7 +17,9 @@ from orchestrator_core.provider_api import (
     ChatEvent,
     ChatResponse,
     Finish,
+    ImagePart,
     NativeOnly,
+    OpaquePart,
     ProviderBadResponse,
     ProviderError,
     ProviderFailed,
@@ -31,6 +33,7 @@ from orchestrator_core.provider_api import (
     ToolCallDelta,
     Usage,
     UsageReport,
+    WholePart,
 )
 
 
@@ -148,6 +151,7 @@ def test_content_as_a_list_with_thinking() -> None:
         TextDelta(text="Hi"),
         TextDelta(text=" there"),
         RefusalDelta(text="No."),
+        WholePart(part=OpaquePart(provider_metadata={"tested": {"part": content[-1]}})),
     ]
 
 
@@ -365,3 +369,51 @@ def test_no_json_whatever_raises_anything_unknown(value: Any) -> None:
 def test_text_in_pieces_is_the_text(text: str, size: int) -> None:
     pieces = [chunk(content=text[start : start + size]) for start in range(0, len(text), size)]
     assert folded(parse(*pieces, chunk(finish="stop"))).message.text == text
+
+
+CITED: list[dict[str, Any]] = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}, {"type": "reference", "reference_ids": [3]}]},
+    {"type": "text", "text": "See "},
+    {"type": "reference", "reference_ids": [1, "2"]},
+    {"type": "tool_reference", "tool": "web_search", "title": "T", "url": "https://e"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+    {"type": "image_url", "image_url": "https://e/i.png"},
+    {"type": "next_years", "next_years": {}},
+]
+OPAQUE = [
+    {"type": "thinking", "thinking": [{"type": "reference", "reference_ids": [3]}]},
+    *(CITED[place] for place in (2, 3, 6)),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_parts_of_other_kinds_are_kept_for_both_clients(stream: bool) -> None:
+    if stream:
+        parser = AnswerParser(Dialect(), "tested", native=True)
+        events = [event for part in CITED for event in parser.chunk(json.dumps(chunk(content=[part])).encode())]
+        natives = [json.loads(event.native.data)["choices"][0]["delta"] for event in events if event.native]
+    else:
+        message = {"role": "assistant", "content": CITED}
+        answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+        events = AnswerParser(Dialect(), "tested", native=True).body(json.dumps(answer).encode())
+        natives = [json.loads(event.native.data)["choices"][0]["message"] for event in events if event.native]
+    whole = [event.part for event in events if isinstance(event, WholePart)]
+    images = [ImagePart(data="AA", media_type="image/png"), ImagePart(url="https://e/i.png")]
+    assert [part for part in whole if isinstance(part, ImagePart)] == images
+    opaque = [part.provider_metadata for part in whole if isinstance(part, OpaquePart)]
+    assert opaque == [{"tested": {"part": part}} for part in OPAQUE]
+    kept = [part for native in natives for part in native.get("extra_content", {}).get("tested", {}).get("content", ())]
+    assert [part for part in CITED if part not in kept] == ([CITED[1], *CITED[4:6]] if stream else [])
+    assert "".join(native["content"] or "" for native in natives) == "See "
+    assert [image for native in natives for image in native.get("images", ())] == [
+        {"type": "image_url", "index": 0, "image_url": {"url": "data:image/png;base64,AA"}},
+        {"type": "image_url", "index": 1, "image_url": {"url": "https://e/i.png"}},
+    ]
+
+
+def test_a_signature_of_a_thought_is_kept() -> None:
+    signed = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "signature": "s", "closed": True}
+    (_, thought) = parse(chunk(content=[signed]))
+    assert thought == ReasoningDelta(
+        text="hm", provider_metadata={"tested": {"field": "reasoning_content", "thinking": {"signature": "s"}}}
+    )

@@ -10,12 +10,14 @@ all else is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import pydantic_core
 
 from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.errors import error_in_answer
+from orchestrator_core.openai_compatible.messages import CONTENT, PART, THINKING
 from orchestrator_core.openai_compatible.tool_calls import ToolCalls
 from orchestrator_core.openai_compatible.usage import as_openai_counts, read_usage
 from orchestrator_core.provider_api import (
@@ -24,9 +26,11 @@ from orchestrator_core.provider_api import (
     ChatEvent,
     Finish,
     FinishReason,
+    ImagePart,
     Json,
     NativeEvent,
     NativeOnly,
+    OpaquePart,
     ProviderBadResponse,
     ProviderFailed,
     ProviderMetadata,
@@ -36,6 +40,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     UsageReport,
+    WholePart,
 )
 
 _REASONS: Mapping[str, FinishReason] = {
@@ -48,6 +53,8 @@ _REASONS: Mapping[str, FinishReason] = {
 }
 _LATEST = 253402300799
 """The end of the year 9999; a time after it is a fault, and no date."""
+
+_DATA_URI = re.compile(r"data:([^;,]+);base64,")
 
 _WRONG_SHAPE = "The provider's answer does not have the shape of its protocol."
 
@@ -82,6 +89,7 @@ class AnswerParser:
         self._thought: ProviderMetadata = {provider_id: {"field": self._reasoning_fields[0]}}
         self._calls = ToolCalls(provider_id)
         self._respelt = False
+        self._images: dict[int, int] = {}
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._started = False
@@ -216,32 +224,61 @@ class AnswerParser:
             self._finish(index, reason, events)
 
     def _content_parts(self, index: int, message: dict[str, Json], events: list[ChatEvent]) -> None:
-        """Read content that is a list: Mistral's `thinking` and `text` parts, or plain strings."""
+        """Read content that is a list, as Mistral's, and respell it; what OpenAI has no form for is kept beside it."""
         parts = message["content"]
         if not isinstance(parts, list):
             raise TypeError("content is neither text nor parts")
-        texts: list[str] = []
-        thoughts: list[str] = []
-        for part in parts:
-            kind = "text" if isinstance(part, str) else part.get("type")
-            if kind == "text":
-                text = _string(part if isinstance(part, str) else part.get("text") or "")
-                if text:
-                    texts.append(text)
-                    events.append(TextDelta(index, text=text))
-            elif kind == "refusal" and part.get("refusal"):
-                events.append(RefusalDelta(index, text=_string(part["refusal"])))
-            elif kind == "thinking":
-                thinking = part.get("thinking") or ""
-                if not isinstance(thinking, str):
-                    thinking = "".join(piece.get("text") or "" for piece in thinking)
-                if thinking:
-                    thoughts.append(thinking)
-                    events.append(ReasoningDelta(index, self._thought, text=thinking))
-        message["content"] = "".join(texts) or None
-        if thoughts:
-            message["reasoning_content"] = "".join(thoughts)
+        read = [event for part in parts for event in self._content_part(index, part)]
+        events += read
+        message["content"] = "".join(event.text for event in read if type(event) is TextDelta) or None
+        if thought := "".join(event.text for event in read if type(event) is ReasoningDelta):
+            message["reasoning_content"] = thought
+        whole = [event.part for event in read if type(event) is WholePart]
+        if images := [part for part in whole if isinstance(part, ImagePart)]:
+            message["images"] = [self._image(index, part) for part in images]
+        noted = any(type(event) is ReasoningDelta and event.provider_metadata is not self._thought for event in read)
+        if noted or len(whole) > len(images):
+            message["extra_content"] = {self._provider_id: {CONTENT: parts}}
         self._respelt = True
+
+    def _content_part(self, index: int, part: Json) -> Iterator[ChatEvent]:
+        kind = "text" if isinstance(part, str) else part.get("type")
+        if kind == "text":
+            text = _string(part if isinstance(part, str) else part.get("text") or "")
+            if text:
+                yield TextDelta(index, text=text)
+        elif kind == "refusal":
+            if part.get("refusal"):
+                yield RefusalDelta(index, text=_string(part["refusal"]))
+        elif kind == "thinking":
+            yield from self._thinking(index, part)
+        elif kind == "image_url":
+            yield WholePart(index, part=_image_of(part["image_url"]))
+        else:  # citations: https://docs.mistral.ai/capabilities/citations
+            yield WholePart(index, part=OpaquePart(provider_metadata={self._provider_id: {PART: part}}))
+
+    def _thinking(self, index: int, part: Mapping[str, Json]) -> Iterator[ChatEvent]:
+        thinking = part.get("thinking") or ""
+        pieces = [{"type": "text", "text": thinking}] if isinstance(thinking, str) else thinking
+        text = "".join(_string(piece.get("text") or "") for piece in pieces)
+        # That it is closed is said of every one; a signature is not.
+        noted = {name: value for name, value in part.items() if name not in ("type", "thinking", "closed") and value}
+        if text or noted:
+            mark = (
+                {self._provider_id: {**self._thought[self._provider_id], THINKING: noted}} if noted else self._thought
+            )
+            yield ReasoningDelta(index, mark, text=text)
+        for piece in pieces:
+            if piece.get("type", "text") != "text":
+                cited = {"type": "thinking", "thinking": [piece]}
+                yield WholePart(index, part=OpaquePart(provider_metadata={self._provider_id: {PART: cited}}))
+
+    def _image(self, index: int, part: ImagePart) -> dict[str, Json]:
+        """Write an image as the gateway's own answers carry it."""
+        number = self._images.get(index, 0)
+        self._images[index] = number + 1
+        url = part.url or f"data:{part.media_type};base64,{part.data}"
+        return {"type": "image_url", "index": number, "image_url": {"url": url}}
 
     def _finish(self, index: int, reason: str | None, events: list[ChatEvent]) -> None:
         if reason in ("error", "insufficient_system_resource"):  # the latter is DeepSeek's
@@ -262,6 +299,12 @@ def _object(data: bytes) -> dict[str, Json]:
     if type(body) is not dict:
         raise ProviderBadResponse("The provider's answer is JSON, but no object.")
     return body
+
+
+def _image_of(wire: Json) -> ImagePart:
+    url = _string(wire if isinstance(wire, str) else wire["url"])
+    found = _DATA_URI.match(url)
+    return ImagePart(url=url) if found is None else ImagePart(data=url[found.end() :], media_type=found[1])
 
 
 def _string(value: Json) -> str:

@@ -200,7 +200,7 @@ class Conversation:
 
     def _call(self, part: ToolCallPart, identity: str) -> Block:
         try:
-            given = pydantic_core.from_json(part.arguments or "{}")
+            given = {"input": part.arguments} if part.is_custom else pydantic_core.from_json(part.arguments or "{}")
         except ValueError:
             given = None
         if not isinstance(given, dict):

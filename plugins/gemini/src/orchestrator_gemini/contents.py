@@ -188,7 +188,7 @@ class ContentsCompiler:
         return dict((part.provider_metadata or {}).get(self._provider_id, {}))
 
     def _arguments(self, part: ToolCallPart) -> Wire:
-        given = _object(part.arguments or "{}")
+        given = {"input": part.arguments} if part.is_custom else _object(part.arguments or "{}")
         if given is None:
             self._report.mapped("tool_call", "arguments that are no JSON object are sent inside of one")
             return {"unparsed": part.arguments}

@@ -222,7 +222,7 @@ async def test_tools(server: StrictAnthropic) -> None:
     assert third["input_schema"] == {"type": "object", "properties": {}}
     assert own == search
     assert body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert adjusted(response) == {("tools", "mapped"), ("tools", "dropped")}
+    assert adjusted(response) == {("tools", "mapped"), ("tools", "dropped"), ("x", "dropped")}
     assert [call.name for call in response.message.tool_calls] == ["time.now"]
 
 
@@ -311,7 +311,7 @@ async def test_media(server: StrictAnthropic) -> None:
         said("See", **cached),
     ]
     assert server.asked[-1].headers["anthropic-beta"] == "files-api-2025-04-14"
-    assert response.adjustments == ()
+    assert adjusted(response) == {("other", "dropped"), ("citations", "dropped")}
 
 
 async def test_media_that_it_does_not_take(server: StrictAnthropic) -> None:

@@ -22,6 +22,7 @@ from orchestrator_core.provider_api import (
     ProviderSettings,
     ResponseFormat,
     Tool,
+    taken_notes,
 )
 
 DEFAULT_MAX_TOKENS = 32_000
@@ -229,7 +230,7 @@ class _Compiler:
         elif tool.strict:
             self._report.downgraded("tools", "this model does not hold itself strictly to a schema")
         noted = tool.provider_metadata or {}
-        marks = {name: value for name, value in noted.get(OPENAI_CHAT, {}).items() if name in _TOOL_MARKS}
+        marks = taken_notes(noted, OPENAI_CHAT, self._report, known=_TOOL_MARKS)
         return {**wire, **marks, **noted.get(ANTHROPIC_MESSAGES, {}), **noted.get(self._provider_id, {})}
 
     def _tool_name(self, canonical: str) -> str:

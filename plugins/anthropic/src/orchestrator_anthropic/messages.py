@@ -26,6 +26,11 @@ from orchestrator_core.provider_api import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    is_message_note,
+    last_answer,
+    message_notes,
+    report_note,
+    taken_notes,
 )
 
 Block: TypeAlias = dict[str, Json]
@@ -76,6 +81,7 @@ class Conversation:
         self._report = report
         self._tool_name = tool_name
         self._connects = connects
+        self._asked = True
         self._waiting: list[Block] = []
         self._ids: set[str] = set()
 
@@ -86,7 +92,11 @@ class Conversation:
             UnsupportedParameter: Something would get lost, and the caller is strict.
         """
         answered: set[int] = set()
+        answered_at = last_answer(messages)
         for position, message in enumerate(messages):
+            self._asked = position > answered_at or position == len(messages) - 1
+            for name, value in message_notes(message).items():
+                report_note(name, value, self._report, asked=self._asked)
             if message.role == "system":
                 self._system(message)
             elif message.role == "assistant":
@@ -123,6 +133,8 @@ class Conversation:
                 content.append(self._call(part, identity))
                 results.append(self._result(part, identity, later, answered))
             elif isinstance(part, OpaquePart):
+                if is_message_note(part):
+                    continue
                 block = self._block_of(part)
                 if block is None or not self._replayable(block, paired):
                     lost = "it has lost its other half, or what it belongs to is not connected"
@@ -157,7 +169,7 @@ class Conversation:
                     content += [{"type": "text", "text": label}, *inner]
             else:
                 block = self._said(part)
-                if block is None and isinstance(part, OpaquePart):
+                if block is None and isinstance(part, OpaquePart) and not is_message_note(part):
                     self._report.dropped("content", "this kind of content has no form at this provider")
             if block is not None:
                 content.append(block)
@@ -292,9 +304,16 @@ class Conversation:
 
     def _marks(self, part: Part) -> Block:
         """Return what a block may carry besides its content, also where a client of OpenAI's dialect wrote it."""
-        theirs = (part.provider_metadata or {}).get(OPENAI_CHAT, {})
         shared = _MARKS if isinstance(part, FilePart) else _MARKS[:1]
-        marks = {name: theirs[name] for name in shared if theirs.get(name)}
+        noted = taken_notes(
+            part.provider_metadata,
+            OPENAI_CHAT,
+            self._report,
+            known=shared,
+            read=("type", "annotations"),
+            asked=self._asked,
+        )
+        marks = {name: value for name, value in noted.items() if value}
         return {**marks, **{name: value for name, value in self._own(part).items() if name not in _CONTENT and value}}
 
     def _block_of(self, part: Part) -> Block | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import pydantic_core
 
 from orchestrator_core.provider_api import (
+    ANTHROPIC_MESSAGES,
+    OPENAI_CHAT,
     AdjustmentReport,
     FilePart,
     ImagePart,
@@ -20,6 +22,11 @@ from orchestrator_core.provider_api import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    is_message_note,
+    last_answer,
+    message_notes,
+    report_note,
+    taken_notes,
 )
 
 Wire = dict[str, Json]
@@ -34,6 +41,9 @@ UNSIGNED = "skip_thought_signature_validator"
 """The signature of calls that another model made (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
 
 FILES = "https://generativelanguage.googleapis.com/v1beta/"
+
+_SAID_BY_PARTS = ("type", "block", "redacted", "signature", "annotations")
+"""Notes of clients that are the part itself, or the same as the vendor's own note."""
 
 # https://ai.google.dev/gemini-api/docs/audio names MP3 so.
 _MEDIA_TYPES = {"audio/mpeg": "audio/mp3"}
@@ -64,7 +74,9 @@ class ContentsCompiler:
         Raises:
             UnsupportedParameter: Something would get lost, and the caller is strict.
         """
+        answered = last_answer(messages)
         for position, message in enumerate(messages):
+            self._note(message, asked=position > answered or position == len(messages) - 1)
             if message.role == "system":
                 continue
             if message.name:
@@ -94,6 +106,23 @@ class ContentsCompiler:
             if spoken:
                 self._report.mapped("system", "system prompts stand before the conversation here")
         return parts
+
+    def _note(self, message: Message, *, asked: bool) -> None:
+        """Report what clients of other dialects said beside the parts: there are no fields for it here."""
+        for name, value in message_notes(message).items():
+            report_note(name, value, self._report, asked=asked)
+        for part in message.parts:
+            inner = part.content if isinstance(part, ToolResultPart) and not isinstance(part.content, str) else ()
+            for each in (part, *inner):
+                if isinstance(each, OpaquePart) and not is_message_note(each) and message.role != "assistant":
+                    kinds = (
+                        noted.get("part") or noted.get("block") for noted in (each.provider_metadata or {}).values()
+                    )
+                    kind = next((str(kind.get("type")) for kind in kinds if isinstance(kind, Mapping)), each.type)
+                    report_note(kind, True, self._report, asked=asked)
+                elif not isinstance(each, OpaquePart):
+                    for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES):
+                        taken_notes(each.provider_metadata, dialect, self._report, read=_SAID_BY_PARTS, asked=asked)
 
     def _assistant(self, message: Message, results: Sequence[ToolResultPart]) -> None:
         parts = [piece for part in message.parts if (piece := self._part(part)) is not None]
@@ -181,7 +210,8 @@ class ContentsCompiler:
             return {"text": part.text, "thought": True, **own}
         if isinstance(part, OpaquePart) and own:
             return dict(own["part"]) if "part" in own else None  # else it is about the answer, not of it
-        self._report.omitted(part.type, "only the provider that made it can read it")
+        if not is_message_note(part):
+            self._report.omitted(part.type, "only the provider that made it can read it")
         return None
 
     def _own(self, part: Part) -> Wire:

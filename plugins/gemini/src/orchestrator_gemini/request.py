@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from orchestrator_core.provider_api import (
+    ANTHROPIC_MESSAGES,
+    OPENAI_CHAT,
     AdjustmentReport,
     ChatRequest,
     InvalidRequest,
@@ -13,6 +15,7 @@ from orchestrator_core.provider_api import (
     NamedTool,
     ProviderSettings,
     Tool,
+    taken_notes,
 )
 from orchestrator_gemini.contents import ContentsCompiler, Wire
 from orchestrator_gemini.models import generation
@@ -112,7 +115,7 @@ def _tools(
 ) -> None:
     tools: list[Wire] = []
     if request.tools:
-        tools.append({"functionDeclarations": [_declaration(tool, provider_id) for tool in request.tools]})
+        tools.append({"functionDeclarations": [_declaration(tool, provider_id, report) for tool in request.tools]})
     for other in extra.pop("tools", ()):  # Gemini's own are named by their type: `{"type": "google_search"}`
         name = _camel_name(other["type"])
         if name in _SERVER_TOOLS:
@@ -129,7 +132,9 @@ def _tools(
         body["toolConfig"] = config
 
 
-def _declaration(tool: Tool, provider_id: str) -> Wire:
+def _declaration(tool: Tool, provider_id: str, report: AdjustmentReport) -> Wire:
+    for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES):
+        taken_notes(tool.provider_metadata, dialect, report)
     declared: Wire = {"name": tool.name, "description": tool.description or ""}
     # A function without parameters is declared without a schema.
     if tool.parameters and tool.parameters != _NO_PARAMETERS:

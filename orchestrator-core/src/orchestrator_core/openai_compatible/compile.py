@@ -206,7 +206,7 @@ def _tools(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) ->
     """Leave out tools and choices of kinds that the vendor does not have."""
     kinds, tools, choice = dialect.tool_kinds, body.get("tools"), body.get("tool_choice")
     kind = choice.get("type") if isinstance(choice, Mapping) else None
-    if kind == "allowed_tools" and not dialect.allowed_tools and isinstance(choice, Mapping):
+    if kind == "allowed_tools" and not dialect.openai_tools and isinstance(choice, Mapping):
         allowed = choice.get("allowed_tools")
         among = allowed.get("tools") if isinstance(allowed, Mapping) else None
         mode = allowed.get("mode") if isinstance(allowed, Mapping) else None

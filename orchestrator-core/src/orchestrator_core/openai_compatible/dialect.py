@@ -77,9 +77,9 @@ class Dialect:
         stream_usage: Whether `stream_options.include_usage` has to be asked for.
         tool_choices: OpenAI's words for the choice of a tool, with the vendor's.
         named_tool_choice: Whether one tool can be demanded by its name.
-        allowed_tools: Whether a choice among some of the tools is known; else only those are sent.
+        openai_tools: Whether OpenAI's tools of the kind `custom` are known, and a choice among some of the tools; else
+            calls of such tools in the history are functions, and only the tools to choose from are sent.
         tool_kinds: The only kinds of tools that there are, where others are refused.
-        custom_tools: Whether a call in the history may be of the kind `custom`; else it is one of a function.
         tool_call_id: A regular expression that ids of tool calls match whole.
         tool_call_id_length: The length of the ids that are made for calls whose id does not.
         json_arguments: Whether the arguments of earlier calls must be JSON, even of one that was cut off.
@@ -117,9 +117,8 @@ class Dialect:
     stream_usage: bool = True
     tool_choices: Mapping[str, str] = field(default_factory=dict)
     named_tool_choice: bool = True
-    allowed_tools: bool = True
+    openai_tools: bool = True
     tool_kinds: Collection[str] | None = None
-    custom_tools: bool = True
     tool_call_id: str = r"[\x21-\x7e]{1,40}"
     tool_call_id_length: int = 24
     json_arguments: bool = False

@@ -218,7 +218,7 @@ class MessageCompiler:
 
     def _call(self, part: ToolCallPart, id_: str) -> dict[str, Json]:
         noted = self._noted(part, "type")
-        if part.is_custom and self._dialect.custom_tools:
+        if part.is_custom and self._dialect.openai_tools:
             custom = {"name": part.name, "input": part.arguments}
             return merged({"id": id_, "type": "custom", "custom": custom}, noted)
         function = {"name": part.name, "arguments": self._arguments(part)}
@@ -306,7 +306,8 @@ class MessageCompiler:
         metadata = part.provider_metadata
         if not metadata:
             return {}
-        return taken_inside(metadata, self._dialect, self._provider_id, self._report, read=read, asked=self._asked)
+        said = (*read, "annotations")  # of an answer's text: the same as the vendor's own note on it
+        return taken_inside(metadata, self._dialect, self._provider_id, self._report, read=said, asked=self._asked)
 
     def media(self, part: ImagePart | FilePart) -> dict[str, Json] | None:
         """Return the part that is an image or a file here; None where that has no form here, which is reported."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator_core.provider_api import Capability, ModelInfo
 
-_ALL: Final[tuple[Capability, ...]] = (
+ALL: Final[tuple[Capability, ...]] = (
     "chat",
     "function_calling",
     "reasoning",
@@ -19,7 +19,7 @@ _ALL: Final[tuple[Capability, ...]] = (
 )
 
 MODELS: Final = (
-    ModelInfo(id="deepseek-flash", capabilities=_ALL),
+    ModelInfo(id="deepseek-flash", capabilities=ALL),
     ModelInfo(id="deepseek-chat", replacement="deepseek-flash"),
     ModelInfo(id="deepseek-coder", replacement="deepseek-flash"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Thinking
 from orchestrator_core.provider_api import KeyFormat, ProviderInfo
-from orchestrator_deepseek.models import MODELS
+from orchestrator_deepseek.models import ALL, MODELS
 
 # https://api-docs.deepseek.com/guides/thinking_mode: on by default; every other word for the effort is taken.
 OFF = {"thinking": {"type": "disabled"}}
@@ -18,14 +18,7 @@ class DeepSeekProvider(OpenAICompatibleProvider):
     info = ProviderInfo(
         name="deepseek",
         title="DeepSeek",
-        capabilities=(
-            "chat",
-            "function_calling",
-            "reasoning",
-            "long_context",
-            "code_generation",
-            "structured_output",
-        ),
+        capabilities=ALL,
         default_model="deepseek-flash",
         models=MODELS,
         env_prefixes=("DEEPSEEK",),
@@ -45,8 +38,7 @@ class DeepSeekProvider(OpenAICompatibleProvider):
     dialect = Dialect(
         base_url="https://api.deepseek.com",
         developer=False,
-        allowed_tools=False,
-        custom_tools=False,
+        openai_tools=False,
         json_arguments=True,
         media=(),
         json_schema=False,

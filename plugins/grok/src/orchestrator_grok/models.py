@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator_core.provider_api import Capability, ModelInfo
 
-_ALL: Final[tuple[Capability, ...]] = (
+ALL: Final[tuple[Capability, ...]] = (
     "chat",
     "function_calling",
     "vision",
@@ -21,8 +21,8 @@ _ALL: Final[tuple[Capability, ...]] = (
 )
 
 MODELS: Final = (
-    ModelInfo(id="grok-4.7", capabilities=_ALL),
-    ModelInfo(id="grok-4.3", capabilities=_ALL),
+    ModelInfo(id="grok-4.7", capabilities=ALL),
+    ModelInfo(id="grok-4.3", capabilities=ALL),
     ModelInfo(id="grok-3", replacement="grok-4.3"),
     ModelInfo(id="grok-beta", replacement="grok-4.3"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Refused, Thinking
 from orchestrator_core.provider_api import KeyFormat, ProviderInfo
-from orchestrator_grok.models import MODELS
+from orchestrator_grok.models import ALL, MODELS
 
 # https://docs.x.ai/docs/guides/reasoning: every model reasons but grok-2, grok-3 without `mini`, and those that say so
 # in their name.
@@ -20,16 +20,7 @@ class GrokProvider(OpenAICompatibleProvider):
     info = ProviderInfo(
         name="grok",
         title="Grok (xAI)",
-        capabilities=(
-            "chat",
-            "function_calling",
-            "vision",
-            "reasoning",
-            "long_context",
-            "code_generation",
-            "structured_output",
-            "realtime_data",
-        ),
+        capabilities=ALL,
         default_model="grok-4.3",
         models=MODELS,
         env_prefixes=("GROK",),
@@ -52,8 +43,7 @@ class GrokProvider(OpenAICompatibleProvider):
             Refused(models=WITHOUT_EFFORT, parameters={"reasoning_effort": None}),
         ),
         developer=False,
-        allowed_tools=False,
-        custom_tools=False,
+        openai_tools=False,
         media=("image",),
         json_arguments=True,
         reasoning_outside=True,

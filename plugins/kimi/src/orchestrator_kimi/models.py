@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator_core.provider_api import Capability, ModelInfo
 
-_ALL: Final[tuple[Capability, ...]] = (
+ALL: Final[tuple[Capability, ...]] = (
     "chat",
     "function_calling",
     "vision",
@@ -20,7 +20,7 @@ _ALL: Final[tuple[Capability, ...]] = (
 )
 
 MODELS: Final = (
-    ModelInfo(id="kimi-k3", capabilities=_ALL),
-    ModelInfo(id="kimi-k2.6", capabilities=_ALL),
+    ModelInfo(id="kimi-k3", capabilities=ALL),
+    ModelInfo(id="kimi-k2.6", capabilities=ALL),
     ModelInfo(id="moonshot-v1-128k", replacement="kimi-k3"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Refused, Thinking
 from orchestrator_core.provider_api import KeyFormat, ProviderInfo
-from orchestrator_kimi.models import MODELS
+from orchestrator_kimi.models import ALL, MODELS
 
 # https://platform.kimi.ai/docs/api/models-overview: fixed on kimi models, free on moonshot-v1.
 SAMPLING = ("temperature", "top_p", "n", "presence_penalty", "frequency_penalty")
@@ -17,15 +17,7 @@ class KimiProvider(OpenAICompatibleProvider):
     info = ProviderInfo(
         name="kimi",
         title="Kimi (Moonshot AI)",
-        capabilities=(
-            "chat",
-            "function_calling",
-            "vision",
-            "reasoning",
-            "long_context",
-            "code_generation",
-            "structured_output",
-        ),
+        capabilities=ALL,
         default_model="kimi-k3",
         models=MODELS,
         aliases=("kimi_k2",),
@@ -50,8 +42,7 @@ class KimiProvider(OpenAICompatibleProvider):
             Refused(models=r"kimi-k2-(?!thinking).*|moonshot-.*", parameters={"reasoning_effort": None}),
         ),
         developer=False,
-        allowed_tools=False,
-        custom_tools=False,
+        openai_tools=False,
         json_arguments=True,
         media=("image", "video"),
         replay_reasoning="all",

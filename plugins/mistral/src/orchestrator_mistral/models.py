@@ -9,12 +9,12 @@ from typing import Final
 
 from orchestrator_core.provider_api import Capability, ModelInfo
 
-_GENERAL: Final[tuple[Capability, ...]] = ("chat", "function_calling", "vision", "structured_output", "code_generation")
+GENERAL: Final[tuple[Capability, ...]] = ("chat", "function_calling", "vision", "structured_output", "code_generation")
 
 MODELS: Final = (
-    ModelInfo(id="mistral-large-latest", capabilities=_GENERAL),
-    ModelInfo(id="mistral-medium-3-5", capabilities=(*_GENERAL, "reasoning")),
-    ModelInfo(id="mistral-small-latest", capabilities=(*_GENERAL, "reasoning")),
+    ModelInfo(id="mistral-large-latest", capabilities=GENERAL),
+    ModelInfo(id="mistral-medium-3-5", capabilities=(*GENERAL, "reasoning")),
+    ModelInfo(id="mistral-small-latest", capabilities=(*GENERAL, "reasoning")),
     ModelInfo(id="mistral-embed", capabilities=("embeddings",)),
     ModelInfo(id="pixtral-large-latest", replacement="mistral-large-latest"),
 )

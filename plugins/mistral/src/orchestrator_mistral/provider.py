@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Thinking
 from orchestrator_core.provider_api import AdjustmentReport, ChatRequest, Json, KeyFormat, ProviderInfo
-from orchestrator_mistral.models import MODELS
+from orchestrator_mistral.models import GENERAL, MODELS
 
 # https://docs.mistral.ai/api/endpoint/chat: any other field is answered with 422.
 FIELDS = (
@@ -12,6 +12,7 @@ FIELDS = (
     "prediction presence_penalty prompt_cache_key prompt_mode random_seed reasoning_effort "
     "response_format safe_prompt stop stream temperature tool_choice tools top_logprobs top_p"
 )
+NONE, HIGH = {"reasoning_effort": "none"}, {"reasoning_effort": "high"}
 EMBEDDING_FIELDS = frozenset(("model", "input", "metadata", "output_dimension", "output_dtype", "encoding_format"))
 
 
@@ -21,15 +22,7 @@ class MistralProvider(OpenAICompatibleProvider):
     info = ProviderInfo(
         name="mistral",
         title="Mistral AI",
-        capabilities=(
-            "chat",
-            "function_calling",
-            "vision",
-            "reasoning",
-            "code_generation",
-            "embeddings",
-            "structured_output",
-        ),
+        capabilities=(*GENERAL, "reasoning", "embeddings"),
         default_model="mistral-small-latest",
         default_embedding_model="mistral-embed",
         models=MODELS,
@@ -48,9 +41,8 @@ class MistralProvider(OpenAICompatibleProvider):
         renamed={"seed": "random_seed", "dimensions": "output_dimension"},
         stream_usage=False,
         tool_choices={"required": "any"},
-        allowed_tools=False,
+        openai_tools=False,
         tool_kinds=("function",),
-        custom_tools=False,
         tool_call_id=r"[A-Za-z0-9]{9}",
         tool_call_id_length=9,
         json_arguments=True,
@@ -62,14 +54,9 @@ class MistralProvider(OpenAICompatibleProvider):
         thinking=(
             # https://docs.mistral.ai/capabilities/reasoning/adjustable: `none` and `high` are all there is.
             Thinking(
-                efforts={
-                    "minimal": {"reasoning_effort": "none"},
-                    "low": {"reasoning_effort": "high"},
-                    "medium": {"reasoning_effort": "high"},
-                    "xhigh": {"reasoning_effort": "high"},
-                },
-                rough=("minimal", "low", "medium", "xhigh"),
-                off={"reasoning_effort": "none"},
+                efforts={"minimal": NONE, **dict.fromkeys(("low", "medium", "xhigh", "max"), HIGH)},
+                rough=("minimal", "low", "medium", "xhigh", "max"),
+                off=NONE,
                 default=False,
             ),
         ),
@@ -84,8 +71,7 @@ class MistralProvider(OpenAICompatibleProvider):
         # and "Expected last role User or Tool (or Assistant with prefix True)".
         body["messages"] = _ordered(body["messages"], report)
         for tool in body.get("tools") or ():
-            if tool.get("type") == "function":
-                tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
+            tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
         return body
 
 

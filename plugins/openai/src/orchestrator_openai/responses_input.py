@@ -201,7 +201,8 @@ class InputCompiler:
         if not metadata:
             return {}
         taken_notes(metadata, ANTHROPIC_MESSAGES, self._report, read=_OF_BLOCKS, asked=self._asked)
-        theirs = taken_notes(metadata, OPENAI_CHAT, self._report, known=_SHARED, read=read, asked=self._asked)
+        said = (*read, "annotations")  # of an answer's text: the same as the vendor's own note on it
+        theirs = taken_notes(metadata, OPENAI_CHAT, self._report, known=_SHARED, read=said, asked=self._asked)
         return {**theirs, **metadata.get(self._provider_id, {})}
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator_core.provider_api import Capability, ModelInfo, ModelPrice
 
-_ALL: Final[tuple[Capability, ...]] = (
+ALL: Final[tuple[Capability, ...]] = (
     "chat",
     "function_calling",
     "vision",
@@ -22,8 +22,8 @@ _ALL: Final[tuple[Capability, ...]] = (
 )
 
 MODELS: Final = (
-    ModelInfo(id="qwen3.8-flash", capabilities=_ALL),
-    ModelInfo(id="qwen3.7-plus", capabilities=_ALL),
+    ModelInfo(id="qwen3.8-flash", capabilities=ALL),
+    ModelInfo(id="qwen3.7-plus", capabilities=ALL),
     ModelInfo(id="text-embedding-v4", capabilities=("embeddings",)),
     ModelInfo(id="qwen-max", replacement="qwen3.7-plus"),
     ModelInfo(id="qwen-turbo", replacement="qwen3.8-flash"),

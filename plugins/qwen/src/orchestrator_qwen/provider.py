@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvider, Thinking
 from orchestrator_core.provider_api import Json, KeyFormat, ProviderInfo
-from orchestrator_qwen.models import MODELS, PRICES
+from orchestrator_qwen.models import ALL, MODELS, PRICES
 
 # https://www.alibabacloud.com/help/en/model-studio/deep-thinking: a switch, and a budget in tokens where less than
 # everything is wanted. How many tokens stand for a word is our own choice.
@@ -29,17 +29,7 @@ class QwenProvider(OpenAICompatibleProvider):
     info = ProviderInfo(
         name="qwen",
         title="Qwen (Alibaba Cloud Model Studio)",
-        capabilities=(
-            "chat",
-            "function_calling",
-            "vision",
-            "reasoning",
-            "long_context",
-            "code_generation",
-            "embeddings",
-            "structured_output",
-            "chinese_language",
-        ),
+        capabilities=(*ALL, "embeddings"),
         default_model="qwen3.8-flash",
         default_embedding_model="text-embedding-v4",
         models=MODELS,
@@ -55,8 +45,7 @@ class QwenProvider(OpenAICompatibleProvider):
     dialect = Dialect(
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         developer=False,
-        allowed_tools=False,
-        custom_tools=False,
+        openai_tools=False,
         json_arguments=True,
         media=("image", "audio", "video"),
         audio_uri=True,

@@ -93,8 +93,8 @@ class _Reader:
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
             self._calls[name] = call_id
             parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
-        if marks := metadata(message):
-            parts.append(OpaquePart(provider_metadata=marks))
+        if marks := {name: noted for name, noted in (metadata(message) or {}).items() if name != "orchestrator"}:
+            parts.append(OpaquePart(provider_metadata=marks))  # under `orchestrator` stand notes on other parts
         return (*parts, *_noted(message, *_ANSWERED))
 
 

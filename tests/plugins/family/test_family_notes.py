@@ -136,7 +136,7 @@ def test_the_responses_api_names_what_it_has_no_field_for() -> None:
     messages = (
         {**MARKED, "content": [*MARKED["content"][:2], {"type": "text", "text": "P", "prompt_cache_breakpoint": {}}]},
     )
-    needed = {"reasoning_effort": "high", "tools": [FUNCTION]}
+    needed: dict[str, Any] = {"reasoning_effort": "high", "tools": [FUNCTION]}
     body, changes = compiled("openai", read(*messages, **needed), "gpt-5.6-luna")
     assert changes == dict.fromkeys(("cache_control", "foo_part", "image_url.foo_image", "foo_message"), "dropped")
     assert body["input"][0]["content"][2] == {"type": "input_text", "text": "P", "prompt_cache_breakpoint": {}}
@@ -152,7 +152,7 @@ def test_the_responses_api_names_what_it_has_no_field_for() -> None:
     ],
 )
 def test_the_responses_api_is_never_asked_with_nothing(messages: list[dict[str, Any]]) -> None:
-    needed = {"reasoning_effort": "high", "tools": [FUNCTION]}
+    needed: dict[str, Any] = {"reasoning_effort": "high", "tools": [FUNCTION]}
     body, changes = compiled("openai", read(*messages, **needed), "gpt-5.6-luna")
     said = [{"type": "input_text", "text": "(nothing was said)"}]
     assert body["input"] == [{"role": "user", "content": said}]
@@ -161,7 +161,7 @@ def test_the_responses_api_is_never_asked_with_nothing(messages: list[dict[str, 
 
 def test_the_obfuscation_of_a_stream_is_asked_for_where_there_is_one() -> None:
     options = {"include_usage": True, "include_obfuscation": False}
-    needed = {"reasoning_effort": "high", "tools": [FUNCTION], "stream": True}
+    needed: dict[str, Any] = {"reasoning_effort": "high", "tools": [FUNCTION], "stream": True}
     body, changes = compiled("openai", read(USER, stream_options=options, strict=True, **needed), "gpt-5.6-luna")
     assert (body["stream_options"], changes) == ({"include_obfuscation": False}, {})
     _, changes = compiled("mistral", read(USER, stream_options={"include_obfuscation": True}, stream=True))
@@ -222,8 +222,13 @@ def test_the_report_names_what_went() -> None:
 
 
 def test_openai_gets_no_fields_of_other_vendors_and_all_of_its_own() -> None:
-    foreign = {"safe_prompt": True, "enable_thinking": False, "top_k": 3, "thinking": {"type": "disabled"}}
-    own = {"prompt_cache_key": "k", "verbosity": "low", "next_years": {"a": 1}}
+    foreign: dict[str, Any] = {
+        "safe_prompt": True,
+        "enable_thinking": False,
+        "top_k": 3,
+        "thinking": {"type": "disabled"},
+    }
+    own: dict[str, Any] = {"prompt_cache_key": "k", "verbosity": "low", "next_years": {"a": 1}}
     document = {"type": "document_url", "document_url": "https://a/b.pdf"}
     inline = {"type": "document_url", "document_url": "data:application/pdf;base64,AAAA", "document_name": "d.pdf"}
     text = {"type": "text", "text": "a", "next_years": 1}

@@ -129,8 +129,14 @@ NAMES = [
     "check_key",
     "error_for_status",
     "hookimpl",
+    "is_message_note",
+    "last_answer",
     "mask_key",
+    "message_notes",
+    "noted_message",
+    "report_note",
     "retry_after_seconds",
+    "taken_notes",
     "text_message",
 ]
 

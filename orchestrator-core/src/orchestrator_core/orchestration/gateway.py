@@ -13,7 +13,7 @@ import structlog
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.context import View, results_check
-from orchestrator_core.orchestration.locks import LocalLocks, SessionLocks
+from orchestrator_core.orchestration.locks import LocalLocks, SessionLocks, when_free
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
 from orchestrator_core.orchestration.pipeline import Call, run
@@ -163,11 +163,12 @@ class Gateway:
         begun = time.monotonic()
         targets = await self._targets(principal, request)
         async with AsyncExitStack() as stack:
-            fence = None
+            fence, wait = None, 0.0
             if request.session_id is not None:
                 left = request.template.deadline.remaining()
                 fence = await stack.enter_async_context(self._locks.hold(request.session_id, left))
-            started = await self._begin(principal, request, fence, stack)
+                wait = min(self.config.settings.session_wait, left) if fence is None else 0.0
+            started = await when_free(lambda: self._begin(principal, request, fence, stack), wait)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
             call = Call(request.template, targets, request.selection.credential)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from orchestrator_core.provider_api import SessionBusy
+
+T = TypeVar("T")
+
+FIRST_POLL: Final = 0.02
+LAST_POLL: Final = 0.1
+"""Seconds between two looks at a session that another process holds; each wait is half as long again as the last."""
 
 
 class SessionLocks(Protocol):
@@ -61,6 +69,29 @@ class LocalLocks:
             entry.users -= 1
             if entry.users == 0:
                 self._locks.pop(session_id, None)
+
+
+async def when_free(begin: Callable[[], Awaitable[T]], wait: float) -> T:
+    """Begin a turn, again and again while another process answers one of the same session.
+
+    Args:
+        begin: Asks the store, which refuses with `SessionBusy`.
+        wait: Seconds until its refusal is the answer.
+
+    Raises:
+        SessionBusy: The session was not free in time.
+    """
+    end, delay = time.monotonic() + wait, FIRST_POLL
+    while True:
+        try:
+            return await begin()
+        except SessionBusy:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise
+        # Jitter: two who were refused at once do not ask in step.
+        await asyncio.sleep(min(left, delay * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
+        delay = min(delay * 1.5, LAST_POLL)
 
 
 def busy() -> SessionBusy:

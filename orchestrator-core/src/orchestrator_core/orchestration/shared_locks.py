@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from orchestrator_core.orchestration.locks import LocalLocks, busy
+from orchestrator_core.orchestration.locks import FIRST_POLL, LAST_POLL, LocalLocks, busy
 from orchestrator_core.resilience.shared_state import SharedState, SharedStateLost
 
 TTL: Final = 8.0
@@ -20,10 +20,6 @@ TTL: Final = 8.0
 
 RENEWAL: Final = 2.0
 """Seconds between two renewals: three may fail."""
-
-FIRST_POLL: Final = 0.02
-LAST_POLL: Final = 0.1
-"""Seconds between two looks at a lock that somebody holds; each wait is half as long again as the one before."""
 
 _RESERVATION: Final = 1.0
 """Seconds for which a lock that becomes free is kept for who waits: longer than any wait between two looks."""
@@ -78,7 +74,7 @@ class SharedLocks:
 
     Within a process the turns queue for the local lock, and the first of them alone asks Redis. Between processes the
     next in turn is who first found the lock taken, so that a busy process does not keep a session to itself. While
-    Redis is away the local lock is all there is: the store still refuses a second turn at once.
+    Redis is away the local lock is all there is: the store still refuses a second turn, and is asked again.
     """
 
     def __init__(self, shared: SharedState, wait: float) -> None:

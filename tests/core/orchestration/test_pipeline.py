@@ -262,7 +262,7 @@ async def test_every_try_is_counted(start: Any) -> None:
     opened = await bench.gateway.chat(ANONYMOUS, FALLBACK, request(bench))
     await opened.response()
 
-    summary = bench.gateway.metrics.provider_summary()
+    summary = bench.gateway.metrics.figures().providers
     assert (summary["one"]["requests"], summary["one"]["success_rate"]) == (1, 0.0)
     assert (summary["two"]["requests"], summary["two"]["success_rate"]) == (1, 1.0)
 

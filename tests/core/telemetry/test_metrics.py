@@ -28,8 +28,8 @@ def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
 
 def test_nothing_has_happened_yet() -> None:
     metrics = Metrics()
-    assert (metrics.requests_total, metrics.errors_rate) == (0, 0.0)
-    assert metrics.provider_summary() == {}
+    figures = metrics.figures()
+    assert (figures.requests_total, figures.errors_rate, figures.providers) == (0, 0.0, {})
 
 
 def test_calls_are_counted_with_their_tokens_and_cost() -> None:
@@ -37,7 +37,7 @@ def test_calls_are_counted_with_their_tokens_and_cost() -> None:
     metrics.observe_call("openai", "m", "chat", 1.0, None, Usage(1, 2, 3, 4, 5), 0.25)
     metrics.observe_call("openai", "m", "chat", 3.0, "provider_timeout")
     metrics.observe_call("openai", "m", "chat", 2.0, None, Usage(1), None)
-    assert metrics.provider_summary() == {"openai": {"requests": 3, "avg_latency": 2.0, "success_rate": 0.6667}}
+    assert metrics.figures().providers == {"openai": {"requests": 3, "avg_latency": 2.0, "success_rate": 0.6667}}
     tokens = {labels[0]: value for labels, value in samples(metrics, "orchestrator_tokens_total").items()}
     assert tokens == {"input": 2, "cached_input": 2, "cache_write": 3, "output": 4, "reasoning": 5}
     assert list(samples(metrics, "orchestrator_cost_usd_total").values()) == [0.25]
@@ -49,7 +49,7 @@ def test_requests_are_counted_by_surface_and_status() -> None:
     metrics = Metrics()
     for status in (200, 201, 404, 500):
         metrics.observe_request("api", status, 0.1)
-    assert (metrics.requests_total, metrics.errors_rate) == (4, 0.25)
+    assert (metrics.figures().requests_total, metrics.figures().errors_rate) == (4, 0.25)
     counted = samples(metrics, "orchestrator_http_requests_total")
     assert {frozenset(labels): value for labels, value in counted.items()}[frozenset({"api", "500"})] == 1
 
@@ -62,14 +62,14 @@ def test_models_that_callers_invent_do_not_fill_the_memory() -> None:
     assert len(counted) == MAX_MODELS + 1
     assert max(counted.values()) == 50
     metrics.observe_call("openai", "model-0", "chat", 1.0)
-    assert metrics.provider_summary()["openai"]["requests"] == MAX_MODELS + 51
+    assert metrics.figures().providers["openai"]["requests"] == MAX_MODELS + 51
 
 
 def test_uptime_is_told_by_the_monotonic_clock() -> None:
     clock = Clock()
     metrics = Metrics(clock)
     clock.now += 60
-    assert metrics.uptime == 60
+    assert metrics.figures().uptime == 60
     assert list(samples(metrics, "orchestrator_uptime_seconds").values()) == [60]
 
 
@@ -96,7 +96,7 @@ def test_both_formats_can_be_parsed() -> None:
 def test_two_gateways_in_one_process_do_not_share_counts() -> None:
     first, second = Metrics(), Metrics()
     first.observe_request("api", 200, 0.1)
-    assert second.requests_total == 0
+    assert second.figures().requests_total == 0
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
-"""Metrics of this process, for Prometheus and for the gateway's own summary."""
+"""Metrics of a gateway, for Prometheus and for the gateway's own summary."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.provider_api import Usage
@@ -21,38 +25,49 @@ MAX_MODELS: Final = 200
 
 OTHER: Final = "other"
 
+_ANSWERED: Final = "ok"
 
-@dataclass(slots=True)
-class ProviderTotals:
-    """Totals of one provider since the start.
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The gateway's own summary, since its start.
 
     Attributes:
-        requests: Calls, whatever came of them.
-        failures: Calls that ended with an error.
-        seconds: What all calls took together.
+        uptime: Seconds.
+        requests_total: Requests served.
+        errors_rate: The share of them that was answered with 500 or above, from 0 to 1.
+        providers: Of every provider called: requests, average latency in seconds, success rate from 0 to 1.
     """
 
-    requests: int = 0
-    failures: int = 0
-    seconds: float = 0.0
+    uptime: float
+    requests_total: int
+    errors_rate: float
+    providers: Mapping[str, Mapping[str, float]]
 
 
-class Metrics:
+class Metrics(Collector):
     """The metrics of one gateway, in a registry of its own. Used on the event loop only."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, began: float | None = None, shared: Path | None = None
+    ) -> None:
         """Make metrics that start at zero.
 
         Args:
             clock: Monotonic seconds.
+            began: When the gateway began, by the clock; now where None.
+            shared: The folder in which the processes of this gateway keep their values (`telemetry.shared_values`);
+                what is shown is the sum of all. None is a gateway of one process.
         """
         self.registry = CollectorRegistry()
         self._clock = clock
-        self._started = clock()
-        self._totals: dict[str, ProviderTotals] = {}
+        self._began = clock() if began is None else began
         self._models: set[str] = set()
-        self._requests = 0
-        self._errors = 0
+        self._shown = self.registry
+        if shared is not None:
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown, str(shared))  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+        self._shown.register(self)
         call = ("provider", "model", "operation")
         self._calls = Counter(
             "orchestrator_provider_calls",
@@ -87,12 +102,10 @@ class Metrics:
             "1 where the last look found a provider healthy.",
             ("provider",),
             registry=self.registry,
+            multiprocess_mode="mostrecent",
         )
         self._security = Counter(
             "orchestrator_security_events", "Security events, by name.", ("event",), registry=self.registry
-        )
-        Gauge("orchestrator_uptime_seconds", "Time since the start.", registry=self.registry).set_function(
-            lambda: self.uptime
         )
 
     def observe_call(
@@ -117,11 +130,7 @@ class Metrics:
             cost: US dollars, where they are known.
         """
         model = self._label(model)
-        totals = self._totals.setdefault(provider, ProviderTotals())
-        totals.requests += 1
-        totals.seconds += seconds
-        totals.failures += error_code is not None
-        self._calls.labels(provider, model, operation, error_code or "ok").inc()
+        self._calls.labels(provider, model, operation, error_code or _ANSWERED).inc()
         self._call_seconds.labels(provider, model, operation).observe(seconds)
         if usage is not None:
             self._count_tokens(provider, model, usage)
@@ -130,8 +139,6 @@ class Metrics:
 
     def observe_request(self, surface: str, status: int, seconds: float) -> None:
         """Count one request that was served, by its surface and HTTP status."""
-        self._requests += 1
-        self._errors += status >= 500
         self._http.labels(surface, str(status)).inc()
         self._http_seconds.labels(surface).observe(seconds)
 
@@ -151,33 +158,41 @@ class Metrics:
                 known one it is the oldest, Prometheus' 0.0.4, which everybody reads.
         """
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(self._shown), content_type
 
-    def provider_summary(self) -> Mapping[str, Mapping[str, float]]:
-        """Return requests, average latency in seconds and success rate, from 0 to 1, of every provider called."""
-        return {
-            provider: {
-                "requests": totals.requests,
-                "avg_latency": round(totals.seconds / totals.requests, 3),
-                "success_rate": round(1 - totals.failures / totals.requests, 4),
-            }
-            for provider, totals in self._totals.items()
-        }
+    def collect(self) -> Iterator[Metric]:
+        """Give what no process counts, to prometheus-client."""
+        yield GaugeMetricFamily("orchestrator_uptime_seconds", "Time since the start.", self._clock() - self._began)
 
-    @property
-    def requests_total(self) -> int:
-        """Requests served since the start."""
-        return self._requests
-
-    @property
-    def errors_rate(self) -> float:
-        """The share of requests that were answered with 500 or above, from 0 to 1."""
-        return round(self._errors / self._requests, 4) if self._requests else 0.0
-
-    @property
-    def uptime(self) -> float:
-        """Seconds since the start."""
-        return self._clock() - self._started
+    def figures(self) -> Figures:
+        """Return the summary."""
+        requests = errors = 0.0
+        calls: dict[str, list[float]] = {}  # by provider: all, those that answered, seconds
+        for sample in (sample for family in self._shown.collect() for sample in family.samples):
+            labels, value = sample.labels, sample.value
+            if sample.name == "orchestrator_http_requests_total":
+                requests += value
+                errors += value if int(labels["status"]) >= 500 else 0
+            elif sample.name == "orchestrator_provider_calls_total":
+                found = calls.setdefault(labels["provider"], [0.0, 0.0, 0.0])
+                found[0] += value
+                found[1] += value if labels["code"] == _ANSWERED else 0
+            elif sample.name == "orchestrator_provider_call_seconds_sum":
+                calls.setdefault(labels["provider"], [0.0, 0.0, 0.0])[2] += value
+        return Figures(
+            uptime=self._clock() - self._began,
+            requests_total=int(requests),
+            errors_rate=round(errors / requests, 4) if requests else 0.0,
+            providers={
+                provider: {
+                    "requests": int(count),
+                    "avg_latency": round(seconds / count, 3),
+                    "success_rate": round(answered / count, 4),
+                }
+                for provider, (count, answered, seconds) in calls.items()
+                if count
+            },
+        )
 
     def _count_tokens(self, provider: str, model: str, usage: Usage) -> None:
         for kind, count in (

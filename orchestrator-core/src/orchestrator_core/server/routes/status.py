@@ -39,7 +39,7 @@ class ProvidersBody(BaseModel):
 
 
 class SystemMetrics(BaseModel):
-    """The process."""
+    """The gateway, with all its processes on this machine."""
 
     uptime: str
     requests_total: int
@@ -63,7 +63,7 @@ class SessionTotals(BaseModel):
 
 
 class MetricsBody(BaseModel):
-    """The figures of this process and of the caller's sessions."""
+    """The figures of this gateway and of the caller's sessions."""
 
     system: SystemMetrics
     providers: dict[str, ProviderMetrics]
@@ -110,14 +110,15 @@ async def metrics(request: web.Request) -> web.Response:
         return await metrics_text(request)
     served = gateway(request)
     totals = await served.store.totals(principal(request).tenant)
+    figures = served.metrics.figures()
     return web.json_response(
         {
             "system": {
-                "uptime": _days(served.metrics.uptime),
-                "requests_total": served.metrics.requests_total,
-                "errors_rate": served.metrics.errors_rate,
+                "uptime": _days(figures.uptime),
+                "requests_total": figures.requests_total,
+                "errors_rate": figures.errors_rate,
             },
-            "providers": {name: dict(found) for name, found in served.metrics.provider_summary().items()},
+            "providers": {name: dict(found) for name, found in figures.providers.items()},
             "sessions": {
                 "active": totals.active,
                 "total_created": totals.total_created,
@@ -171,7 +172,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         method="GET",
         path="/api/metrics",
         handler=metrics,
-        summary="Figures of this process",
+        summary="Figures of this gateway",
         tag="Monitoring",
         surface=Surface.API,
         response=MetricsBody,

@@ -1,0 +1,23 @@
+"""Values of metrics that several processes keep in files, so that each of them can show the sum of all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import values
+
+_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def share_values(folder: Path, place: int) -> None:
+    """Keep the values of all metrics that are made from now on in a folder; to be called once, in each process.
+
+    Args:
+        folder: The same for all processes of the gateway, and empty when the first of them starts.
+        place: The place of this process among them. One that takes the place of a dead one counts on from where that
+            ended, so that no counter ever falls and there are never more files than places.
+    """
+    os.environ[_VARIABLE] = str(folder)
+    # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

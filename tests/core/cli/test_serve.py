@@ -1,17 +1,29 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
-from click.testing import CliRunner
+import pytest
 
-from orchestrator_core.cli.group import cli
 from processes import RunCommand, StartGateway
 
 
-def test_more_than_one_worker_is_refused_with_the_reason() -> None:
-    result = CliRunner().invoke(cli, ["serve", "--workers", "2"])
-    assert result.exit_code == 2
-    assert "SQLite" in result.output
+@pytest.mark.parametrize("url", ["sqlite:///orchestrator.db", "memory:"])
+def test_more_than_one_worker_is_refused_without_a_database_to_share(
+    orchestrator: RunCommand, url: str, tmp_path: Path
+) -> None:
+    done = orchestrator("serve", "--workers", "2", ORCHESTRATOR_DATABASE_URL=url, SERVER_PORT="0")
+    assert done.returncode == 78
+    (reason,) = [line for line in done.stderr.splitlines() if "ORCHESTRATOR_WORKERS" in line]
+    assert "postgresql://" in reason
+    assert "--workers" in reason
+    assert not list(tmp_path.glob("orchestrator.db*"))
+
+
+def test_the_setting_counts_as_the_option_does(orchestrator: RunCommand) -> None:
+    done = orchestrator("serve", ORCHESTRATOR_WORKERS="3")
+    assert done.returncode == 78
+    assert "3 workers" in done.stderr
 
 
 def test_it_serves_until_it_is_told_to_stop(gateway_process: StartGateway) -> None:

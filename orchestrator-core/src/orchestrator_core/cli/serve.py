@@ -16,32 +16,32 @@ from orchestrator_core.cli.usage import Command
 @click.option("--host", help="The address to listen on.  [default: SERVER_HOST, else 127.0.0.1 in development]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port.  [default: SERVER_PORT, else 8000]")
 @click.option("--providers", help="Serve these providers alone, separated by commas.")
-@click.option("--workers", type=click.IntRange(1), default=1, help="Processes. SQLite allows one.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that serve; several need PostgreSQL.  [default: 1]")
 @config_option
-def serve(host: str | None, port: int | None, providers: str | None, workers: int, config_file: Path | None) -> None:
+def serve(
+    host: str | None, port: int | None, providers: str | None, workers: int | None, config_file: Path | None
+) -> None:
     """Run the gateway.
 
-    It runs until SIGTERM, SIGINT or Ctrl+C, and takes new keys at SIGHUP.
+    It runs until SIGTERM, SIGINT or Ctrl+C, and takes new keys at SIGHUP. Several workers need PostgreSQL and
+    `pip install 'orchestrator-core[workers]'`; one that dies or hangs is replaced.
 
     \b
     Examples:
       orchestrator serve
       orchestrator serve --host 0.0.0.0 --port 8080
       orchestrator serve --providers openai --port 8006
+      orchestrator serve --workers 4
 
     Exit codes: 0 stopped as told, 1 could not listen, 2 wrong usage, 78 wrong configuration.
     """
-    if workers != 1:
-        raise click.UsageError(
-            f"--workers {workers}: conversations are kept in SQLite, which one process alone may write. "
-            "Leave --workers out."
-        )
     from orchestrator_core.server.run import serve as run  # `serve --help` does without the server
 
     overrides = {
         "SERVER_HOST": host,
         "SERVER_PORT": None if port is None else str(port),
         "ORCHESTRATOR_PROVIDERS": providers,
+        "ORCHESTRATOR_WORKERS": None if workers is None else str(workers),
     }
     read = partial(read_config, config_file, overrides)
     sys.exit(run(read(), reload=read))

@@ -211,6 +211,16 @@ class Settings(BaseModel):
         "`postgresql://user:password@host/database` for several, `memory:` for tests.",
     )
     database_connections: Count = Field(default=10, description="Connections of each process to PostgreSQL.")
+    session_retention_days: Seconds | None = Field(
+        default=None,
+        description="Days for which sessions that ended are kept before they are deleted; without it for ever.",
+    )
+    workers: Count = Field(
+        default=1, description="Processes that serve on this machine; more than one needs PostgreSQL and gunicorn."
+    )
+    worker_timeout: Seconds = Field(
+        default=30.0, description="Seconds without a sign of life after which one of several workers is replaced."
+    )
     redis_url: Annotated[str | None, AfterValidator(_redis)] = Field(
         default=None,
         repr=False,

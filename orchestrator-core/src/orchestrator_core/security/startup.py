@@ -174,6 +174,8 @@ def _no_provider(providers: Sequence[StartingProvider]) -> Iterator[str]:
 
 
 def _unsupported(settings: Settings) -> Iterator[str]:
+    if settings.workers > 1:
+        yield from _alone(settings)
     if settings.database_url.startswith(POSTGRES) and (
         problem := missing_extra("ORCHESTRATOR_DATABASE_URL", "asyncpg", "postgresql")
     ):
@@ -185,6 +187,18 @@ def _unsupported(settings: Settings) -> Iterator[str]:
             "ORCHESTRATOR_BLOCKED_COUNTRIES: this version cannot tell a client's country, so that nothing would be "
             "blocked; remove the setting and block at the proxy."
         )
+
+
+def _alone(settings: Settings) -> Iterator[str]:
+    """Yield what keeps a gateway from running in several processes."""
+    if not settings.database_url.startswith(POSTGRES):
+        yield (
+            f"ORCHESTRATOR_WORKERS: {settings.workers} workers need a database that processes can share, and SQLite "
+            "serves one process alone. Set ORCHESTRATOR_DATABASE_URL=postgresql://user:password@host/database, or "
+            "leave ORCHESTRATOR_WORKERS and --workers out."
+        )
+    if problem := missing_extra("ORCHESTRATOR_WORKERS", "gunicorn", "workers"):
+        yield problem
 
 
 def _open_to_the_network(settings: Settings) -> Iterator[str]:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
 
-from orchestrator_core.config import Config, ConfigError, load
-from orchestrator_core.orchestration import Gateway
-from orchestrator_core.plugins import discover
-from orchestrator_core.plugins.fresh_keys import FreshRegistry
-from orchestrator_core.security.startup import check
+from orchestrator_core.config import Config, load
 from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
+from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.server.signals import Signals, say
+from orchestrator_core.server.starting import examine, started
 from orchestrator_core.server.watch import watch_health
-from orchestrator_core.sessions import open_store
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
-from orchestrator_core.telemetry.redaction import REDACTOR
-from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 
 EXIT_STOPPED = 0
 EXIT_NO_ADDRESS = 1
@@ -37,7 +33,7 @@ _logger = structlog.get_logger(__name__)
 
 
 def serve(config: Config, reload: Callable[[], Config] = load) -> int:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, with as many processes as the settings say.
 
     Args:
         config: The configuration.
@@ -51,18 +47,58 @@ def serve(config: Config, reload: Callable[[], Config] = load) -> int:
         StorageError: The store cannot be opened.
     """
     logging.configure(config.settings)
-    return asyncio.run(_serve(config, reload))
+    if config.settings.workers == 1:
+        return asyncio.run(_serve(config, reload))
+    bound = asyncio.run(_prepare(config))
+    if isinstance(bound, int):
+        return bound
+    # Here, because one process does without gunicorn, which need not be installed.
+    from orchestrator_core.server.workers import supervise  # noqa: PLC0415
+
+    return supervise(config, bound, reload)
 
 
 async def _serve(config: Config, reload: Callable[[], Config]) -> int:
+    signals = Signals()
+    signals.hear()
+
+    async def listen(runner: web.AppRunner) -> None:
+        site = web.TCPSite(runner, config.settings.host, config.settings.server_port, backlog=BACKLOG)
+        await site.start()
+        say(f"Listening on {_address(runner.addresses[0])}")
+
+    return await serve_until_stopped(config, signals, listen, reload)
+
+
+async def serve_until_stopped(
+    config: Config,
+    signals: Signals,
+    listen: Callable[[web.AppRunner], Awaitable[None]],
+    reload: Callable[[], Config],
+    metrics: Metrics | None = None,
+    *,
+    aloud: bool = True,
+) -> int:
+    """Start a gateway, serve until told to stop, and drain.
+
+    Args:
+        config: The configuration.
+        signals: What the process is told.
+        listen: Starts to listen; raises OSError where it cannot.
+        reload: Reads the configuration again.
+        metrics: What counts; metrics of this process alone where None.
+        aloud: Whether to print what was found at the start.
+
+    Returns:
+        The exit code of the process.
+
+    Raises:
+        ConfigError: As for `serve`.
+        StorageError: As for `serve`.
+    """
     settings = config.settings
-    stop, hangup = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     async with AsyncExitStack() as stack:
-        gateway = await _unless(stop, stack.enter_async_context(started(config)))
+        gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=aloud)))
         if gateway is None:
             _logger.info("Stopped while starting")
             return EXIT_STOPPED
@@ -70,18 +106,15 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
         runner = GatewayRunner(app)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.host, settings.server_port, backlog=BACKLOG)
             try:
-                await site.start()
+                await listen(runner)
             except OSError as problem:
-                _say(f"Cannot listen on {settings.host}:{settings.server_port}: {problem.strerror}.")
-                return EXIT_NO_ADDRESS
-            _say(f"Listening on {_address(runner)}")
-            background = [asyncio.create_task(_take_keys(gateway, hangup, reload))]
+                return _cannot_listen(config, problem)
+            background = [asyncio.create_task(take_keys(gateway, signals, reload))]
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))
             try:
-                await stop.wait()
+                await signals.stop.wait()
                 _logger.info("Stopping", grace_seconds=settings.shutdown_grace)
                 gateway.stopping = True
                 await app[LIFECYCLE].drain(settings.shutdown_grace)
@@ -93,6 +126,34 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
             await runner.cleanup()
     _logger.info("Stopped")
     return EXIT_STOPPED
+
+
+async def _prepare(config: Config) -> Sequence[socket.socket] | int:
+    """Check everything and bind the address, for workers that are to share it; return the sockets or an exit code."""
+    signals = Signals()
+    signals.hear()
+    if not await _unless(signals.stop, _examined(config)):
+        _logger.info("Stopped while starting")
+        return EXIT_STOPPED
+    settings = config.settings
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(
+            asyncio.Protocol, settings.host, settings.server_port, backlog=BACKLOG, start_serving=False
+        )
+    except OSError as problem:
+        return _cannot_listen(config, problem)
+    bound = [found.dup() for found in server.sockets]
+    server.close()
+    for found in bound:
+        found.listen(BACKLOG)
+    say(f"Listening on {_address(bound[0].getsockname())} with {settings.workers} workers")
+    return bound
+
+
+async def _examined(config: Config) -> bool:
+    await examine(config)
+    return True
 
 
 async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:
@@ -107,74 +168,11 @@ async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | 
         await asyncio.gather(start, stopped, return_exceptions=True)
 
 
-@asynccontextmanager
-async def started(config: Config) -> AsyncGenerator[Gateway, None]:
-    """Discover the providers, check everything, print what was found, and open the store.
-
-    Raises:
-        ConfigError: As for `serve`.
-        StorageError: As for `serve`.
-    """
-    clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
-    await clients.start()
-    try:
-        try:
-            registry = await discover(config, clients.client)
-        except ConfigError as error:
-            raise ConfigError([*error.problems, *check(config, None).problems]) from None
-        found = check(config, registry)
-        for line in found.lines:
-            _say(line)
-        for warning in found.warnings:
-            _logger.warning(warning)
-        if found.problems:
-            raise ConfigError(found.problems)
-        store = open_store(config.settings, redact=REDACTOR.redact)
-        gateway = Gateway(config, registry, store, Metrics())
-        await gateway.start()
-        try:
-            yield gateway
-        finally:
-            await gateway.close()
-    finally:
-        await clients.close()
+def _cannot_listen(config: Config, problem: OSError) -> int:
+    say(f"Cannot listen on {config.settings.host}:{config.settings.server_port}: {problem.strerror}.")
+    return EXIT_NO_ADDRESS
 
 
-async def _take_keys(gateway: Gateway, hangup: asyncio.Event, reload: Callable[[], Config]) -> None:
-    """Take new keys of the providers whenever the process is told to."""
-    while True:
-        await hangup.wait()
-        hangup.clear()
-        try:
-            fresh = gateway.registry.fresh_keys(await asyncio.to_thread(reload))
-        except ConfigError as error:
-            _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
-        else:
-            _use_keys(fresh, gateway.config)
-
-
-def _use_keys(fresh: FreshRegistry, config: Config) -> None:
-    """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
-    for line in check(config, fresh).lines:
-        _say(line)
-    if fresh.problems:
-        _logger.error("Keys not reloaded", problems=list(fresh.problems))
-    strict = config.settings.production and config.settings.key_check == "strict"
-    for name, keys in fresh.providers.items():
-        if keys.flaws and strict:
-            _logger.error("Keys not reloaded; the old ones stay", provider=name, problems=list(keys.flaws))
-            continue
-        if keys.flaws:
-            _logger.warning("Keys reloaded that are not well-formed", provider=name, problems=list(keys.flaws))
-        keys.use()
-    _logger.info("Keys reloaded")
-
-
-def _address(runner: web.AppRunner) -> str:
-    host, port, *_ = runner.addresses[0]
+def _address(found: Sequence[Any]) -> str:
+    host, port, *_ = found
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _say(line: str) -> None:
-    with suppress(BrokenPipeError):
-        print(line, flush=True)

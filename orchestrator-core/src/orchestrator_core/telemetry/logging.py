@@ -21,6 +21,8 @@ from orchestrator_core.telemetry.redaction import REDACTOR, redact_value
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+_worker: int | None = None
+
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
 
 
@@ -58,13 +60,16 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return REDACTOR.redact(super().format(record))
 
 
-def configure(settings: Settings, stream: TextIO | None = None) -> None:
+def configure(settings: Settings, stream: TextIO | None = None, *, worker: int | None = None) -> None:
     """Set up logging for the process; a second call replaces the first.
 
     Args:
         settings: The level and the form.
         stream: Where lines go; standard error by default.
+        worker: Which of several processes this is, to be put into every line.
     """
+    global _worker  # noqa: PLW0603 - as the handlers, it is the process's
+    _worker = worker
     target = stream or sys.stderr
     handler = SafeHandler(target)
     handler.setFormatter(_formatter(settings, target))
@@ -103,7 +108,7 @@ def _shared() -> list[Processor]:
     return [
         structlog.stdlib.add_logger_name,
         _add_level,
-        _add_request_id,
+        _add_place,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
 
@@ -114,10 +119,12 @@ def _add_level(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     return event
 
 
-def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _add_place(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     request_id = _request_id.get()
     if request_id is not None:
         event.setdefault("request_id", request_id)
+    if _worker is not None:
+        event.setdefault("worker", _worker)
     return event
 
 

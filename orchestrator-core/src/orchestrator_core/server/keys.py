@@ -1,0 +1,47 @@
+"""New keys of the providers, taken while the gateway serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.orchestration import Gateway
+from orchestrator_core.plugins.fresh_keys import FreshRegistry
+from orchestrator_core.security.startup import check
+from orchestrator_core.server.signals import Signals, say
+
+_logger = structlog.get_logger(__name__)
+
+
+async def take_keys(gateway: Gateway, signals: Signals, reload: Callable[[], Config]) -> None:
+    """Take new keys of the providers whenever the process is told to."""
+    while True:
+        await signals.hangup.wait()
+        signals.hangup.clear()
+        try:
+            fresh = gateway.registry.fresh_keys(await asyncio.to_thread(reload))
+        except ConfigError as error:
+            _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
+        else:
+            _use_keys(fresh, gateway.config, aloud=signals.aloud)
+
+
+def _use_keys(fresh: FreshRegistry, config: Config, *, aloud: bool) -> None:
+    """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
+    if aloud:
+        for line in check(config, fresh).lines:
+            say(line)
+    if fresh.problems:
+        _logger.error("Keys not reloaded", problems=list(fresh.problems))
+    strict = config.settings.production and config.settings.key_check == "strict"
+    for name, keys in fresh.providers.items():
+        if keys.flaws and strict:
+            _logger.error("Keys not reloaded; the old ones stay", provider=name, problems=list(keys.flaws))
+            continue
+        if keys.flaws:
+            _logger.warning("Keys reloaded that are not well-formed", provider=name, problems=list(keys.flaws))
+        keys.use()
+    _logger.info("Keys reloaded")

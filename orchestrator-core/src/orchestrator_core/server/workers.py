@@ -1,0 +1,262 @@
+"""Several processes that serve one address: gunicorn's master keeps them alive, and each is a whole gateway.
+
+The master has checked the configuration and bound the address before the first worker is there. It serves nothing
+itself; what it does beyond gunicorn is that SIGHUP takes new keys in place of new workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+
+from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.provider_api import StorageError
+from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stopped
+from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
+from orchestrator_core.telemetry import logging
+from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.shared_values import share_values
+
+EXIT_CONFIGURATION = 78
+EXIT_FAILED = 1
+
+CLOSING_TIME = 20.0
+"""Seconds beyond the grace period that a worker has for cancelled requests and for the store, before it is killed."""
+
+RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before each further try of a new worker to open the store; the last one again and again."""
+
+_HEARTBEAT = 1.0
+_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of a random name there, and unlinks it at once
+
+_logger = structlog.get_logger(__name__)
+
+
+def supervise(config: Config, sockets: Sequence[socket.socket], reload: Callable[[], Config]) -> int:
+    """Run workers until SIGTERM or SIGINT. In a worker this does not return, but ends with `SystemExit`.
+
+    Args:
+        config: The configuration, checked.
+        sockets: What to listen on, bound.
+        reload: Reads the configuration again, for the providers' keys, on SIGHUP.
+
+    Returns:
+        The exit code of the process.
+    """
+    master = os.getpid()
+    folder = tempfile.TemporaryDirectory(prefix="orchestrator-metrics-")
+    try:
+        _Master(Supervised(config, sockets, reload, Path(folder.name))).run()
+    except SystemExit as end:
+        if os.getpid() != master:
+            raise
+        if end.code == _Master.APP_LOAD_ERROR or not isinstance(end.code, int):
+            return EXIT_FAILED
+        return end.code
+    finally:
+        if os.getpid() == master:
+            folder.cleanup()
+    return EXIT_STOPPED
+
+
+class Supervised(BaseApplication):
+    """What gunicorn runs.
+
+    Attributes:
+        config: The configuration.
+        reload: Reads the configuration again.
+        folder: Where the workers keep the values of their metrics.
+        began: When the gateway began, in monotonic seconds.
+        has_new_keys: Whether new keys were taken since the start, so that new workers have to take them too.
+    """
+
+    def __init__(
+        self, config: Config, sockets: Sequence[socket.socket], reload: Callable[[], Config], folder: Path
+    ) -> None:
+        self.config = config
+        self._sockets = sockets
+        self.read_again = reload
+        self.folder = folder
+        self.began = time.monotonic()
+        self.has_new_keys = False
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what gunicorn has to know."""
+        settings = self.config.settings
+        for name, value in {
+            "bind": [f"fd://{found.detach()}" for found in self._sockets],
+            "workers": settings.workers,
+            "worker_class": GatewayWorker,
+            "logger_class": _Log,
+            "timeout": max(1, round(settings.worker_timeout)),
+            "graceful_timeout": round(settings.shutdown_grace + CLOSING_TIME),
+            "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
+            "control_socket_disable": True,
+            "pre_fork": _place,
+        }.items():
+            self.cfg.set(name, value)
+
+
+class _Log(Logger):
+    """Gunicorn's log, which becomes part of ours; what it says of its own start is left out."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in list(self.error_log.handlers):
+            self.error_log.removeHandler(handler)
+        self.error_log.propagate = True
+        self.error_log.setLevel("WARNING")
+
+
+class _Master(Arbiter):
+    """Gunicorn's master."""
+
+    WORKER_BOOT_ERROR = EXIT_CONFIGURATION
+
+    app: Supervised
+
+    def spawn_worker(self) -> int:
+        """Start a worker; what it is told before it can hear is kept for it."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def handle_hup(self) -> None:
+        """Let every worker take new keys; one of them prints what it finds."""
+        self.app.has_new_keys = True
+        for number, pid in enumerate(list(self.WORKERS)):
+            self.kill_worker(pid, QUIET_HANGUP if number else signal.SIGHUP)
+
+    def handle_int(self) -> None:
+        """Stop as at SIGTERM."""
+        self.handle_term()
+
+    def handle_quit(self) -> None:
+        """Stop as at SIGTERM."""
+        self.handle_term()
+
+    def handle_usr2(self) -> None:
+        """Do nothing: gunicorn would start a second master, which knows nothing of what this one was given."""
+
+
+class GatewayWorker(Worker):
+    """One of the processes that serve.
+
+    Attributes:
+        place: Its place among the workers; one that replaces another has the place of that.
+    """
+
+    app: Supervised
+    place = 0
+
+    def load_wsgi(self) -> None:
+        """Load nothing: `run` makes the gateway."""
+
+    def init_signals(self) -> None:
+        """Forget what the master does at signals; the event loop hears most of them."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGABRT, self.handle_abort)
+
+    def handle_abort(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's signature
+        """End at once: the master has not heard of this process for too long. Where it hangs is said first."""
+        faulthandler.dump_traceback()
+        os._exit(EXIT_FAILED)
+
+    def run(self) -> None:
+        """Serve, and end the process."""
+        logging.configure(self.app.config.settings, worker=self.place)
+        share_values(self.app.folder, self.place)
+        raise SystemExit(asyncio.run(self._serve()))
+
+    async def _serve(self) -> int:
+        signals = Signals()
+        signals.hear()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, signals.stop.set)
+        loop.add_signal_handler(QUIET_HANGUP, lambda: signals.hang_up(aloud=False))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        if self.app.has_new_keys:
+            signals.hang_up(aloud=False)
+        heart = asyncio.create_task(self._beat(signals))
+        try:
+            return await self._serve_when_possible(signals)
+        finally:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
+
+    async def _serve_when_possible(self, signals: Signals) -> int:
+        """Serve as soon as there is a store: the master has seen it, so that it is away for a while only."""
+        metrics = Metrics(began=self.app.began, shared=self.app.folder)
+        listening = asyncio.Event()
+
+        async def listen(runner: web.AppRunner) -> None:
+            for found in self.sockets:
+                own = socket.socket(fileno=found.detach())  # gunicorn's are wrapped
+                await web.SockSite(runner, own, backlog=BACKLOG).start()
+            listening.set()
+
+        tries = 0
+        while not signals.stop.is_set():
+            try:
+                return await serve_until_stopped(
+                    self.app.config, signals, listen, self.app.read_again, metrics, aloud=False
+                )
+            except ConfigError as error:
+                _logger.error("The configuration cannot be used", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
+                return EXIT_CONFIGURATION
+            except StorageError as error:
+                if listening.is_set():
+                    raise
+                _logger.error("The worker cannot start yet", reason=error.message)  # noqa: TRY400 - as above
+            except Exception:
+                if listening.is_set():
+                    raise
+                _logger.exception("The worker cannot start")
+                return _Master.APP_LOAD_ERROR
+            await _wait(signals.stop, RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
+            tries += 1
+        return EXIT_STOPPED
+
+    async def _beat(self, signals: Signals) -> None:
+        """Tell the master again and again that the event loop runs; stop when there is no master any more."""
+        while True:
+            self.notify()
+            if os.getppid() != self.ppid and not signals.stop.is_set():
+                _logger.error("The master is gone")
+                signals.stop.set()
+            await asyncio.sleep(min(_HEARTBEAT, self.timeout))
+
+
+def _place(master: Arbiter, worker: GatewayWorker) -> None:
+    """Give a worker the lowest place that is free."""
+    taken = {other.place for other in master.WORKERS.values() if isinstance(other, GatewayWorker)}
+    worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    """Wait, but no longer than until a stop is asked for."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass

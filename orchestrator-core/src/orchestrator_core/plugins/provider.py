@@ -207,10 +207,14 @@ class Provider:
             raise
         if report.detail is not None:
             report = replace(report, detail=REDACTOR.redact(report.detail))
+        self.note(report)
+        return report
+
+    def note(self, report: HealthReport) -> None:
+        """Remember what a look found, be it another process's."""
         self.healthy, self.health_detail = report.healthy, report.detail
         if report.models:
             self._listed = {model.id: model for model in report.models}
-        return report
 
     async def summarize(self, request: SummarizeRequest) -> Summary:
         """Condense a part of a conversation.

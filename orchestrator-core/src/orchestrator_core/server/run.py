@@ -16,6 +16,7 @@ from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.signals import Signals, say
 from orchestrator_core.server.starting import examine, started
 from orchestrator_core.server.watch import watch_health
@@ -110,7 +111,10 @@ async def serve_until_stopped(
                 await listen(runner)
             except OSError as problem:
                 return _cannot_listen(config, problem)
-            background = [asyncio.create_task(take_keys(gateway, signals, reload))]
+            background = [
+                asyncio.create_task(take_keys(gateway, signals, reload)),
+                asyncio.create_task(purge_again_and_again(gateway)),
+            ]
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))
             try:

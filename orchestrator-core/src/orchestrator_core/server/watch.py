@@ -1,28 +1,95 @@
-"""Looks at every provider's health in the background, without spending tokens."""
+"""Looks at every provider's health in the background, without spending tokens, and once for all processes.
+
+The process that leads looks, and leaves what it found in the store; all others read it from there.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+
+import structlog
+from pydantic import TypeAdapter
 
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Provider
-from orchestrator_core.provider_api import HealthRequest
+from orchestrator_core.provider_api import HealthReport, HealthRequest, StorageError
+from orchestrator_core.server.leader import Leader
 
 HEALTH_TIMEOUT = 10.0
 """Seconds that one look may take."""
+
+READ_EVERY = 5.0
+"""The most seconds after which what another process found is known here."""
+
+_REPORTS = TypeAdapter(dict[str, HealthReport])
+
+_logger = structlog.get_logger(__name__)
 
 
 async def watch_health(gateway: Gateway) -> None:
     """Look again and again, the first time at once, until cancelled."""
     interval = gateway.config.settings.metrics_collection_interval
-    while True:
-        providers = gateway.registry.usable
-        await asyncio.gather(*(_look(gateway, provider) for provider in providers))
-        await asyncio.sleep(interval)
+    # Two looks may be missed, so that a slow one loses nothing.
+    leader = Leader(gateway.store, f"health/{_providers_digest(gateway)}", 2 * interval + HEALTH_TIMEOUT)
+    left: str | None = None  # by this process, as long as it leads
+    taken: str | None = None
+    try:
+        while True:
+            try:
+                leads = await leader.leads()
+                if leads:
+                    found = _REPORTS.dump_json(await _look_at_all(gateway)).decode()
+                    if found != left:
+                        await leader.leave(found)
+                    left, taken = found, None
+                else:
+                    finding = await leader.finding()
+                    if finding != taken and finding is not None:
+                        _take(gateway, finding)
+                    left, taken = None, finding
+            except StorageError as error:
+                # Whoever asks how the gateway is hears of the store first.
+                _logger.warning("Health not watched: the store is away", code=error.code)
+                leads = False
+            await asyncio.sleep(interval if leads else min(interval, READ_EVERY))
+    finally:
+        await _resign(leader)
 
 
-async def _look(gateway: Gateway, provider: Provider) -> None:
+async def _resign(leader: Leader) -> None:
+    try:
+        await leader.resign()
+    except StorageError as error:
+        _logger.warning("Another process takes over later: the store is away", code=error.code)
+
+
+def _providers_digest(gateway: Gateway) -> str:
+    """Name what is looked at: gateways that share a store need not serve the same providers, nor at the same URL."""
+    served = sorted(
+        (found.id, found.info.name, found.settings.base_url) for found in gateway.registry.providers.values()
+    )
+    return hashlib.blake2b(repr(served).encode(), digest_size=8).hexdigest()
+
+
+async def _look_at_all(gateway: Gateway) -> dict[str, HealthReport]:
+    providers = gateway.registry.usable
+    reports = await asyncio.gather(*(_look(gateway, provider) for provider in providers))
+    return dict(zip((provider.id for provider in providers), reports, strict=True))
+
+
+async def _look(gateway: Gateway, provider: Provider) -> HealthReport:
     credential = provider.keys[0] if provider.keys else None
     deadline = gateway.deadline(HEALTH_TIMEOUT)
     report = await provider.health(HealthRequest(deadline=deadline, credential=credential))
     gateway.metrics.observe_health(provider.id, report.healthy)
+    return report
+
+
+def _take(gateway: Gateway, finding: str) -> None:
+    """Take what another process found; what it knows of providers that are not here is passed over."""
+    for provider_id, report in _REPORTS.validate_json(finding).items():
+        provider = gateway.registry.providers.get(provider_id)
+        if provider is not None:
+            provider.note(report)
+            gateway.metrics.observe_health(provider_id, report.healthy)

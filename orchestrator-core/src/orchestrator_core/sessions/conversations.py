@@ -13,6 +13,7 @@ from orchestrator_core.sessions.jobs import processes, queries
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
 from orchestrator_core.sessions.jobs.ending import EndTurn
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
+from orchestrator_core.sessions.jobs.purging import Purge
 from orchestrator_core.sessions.jobs.rows import (
     Redact,
     SessionRow,
@@ -241,6 +242,26 @@ class Conversations:
     async def release(self, name: str, holder: str) -> None:
         """See `SessionStore.release`."""
         await self.database.write(partial(processes.end_lease, name, holder))
+
+    async def leave_finding(self, name: str, holder: str, finding: str) -> None:
+        """See `SessionStore.leave_finding`."""
+        await self.database.write(partial(processes.leave_finding, name, holder, self._redact(finding)))
+
+    async def finding(self, name: str) -> str | None:
+        """See `SessionStore.finding`."""
+        return await self.database.read(partial(processes.read_finding, name))
+
+    async def purge_expired(self, retention: timedelta | None, *, limit: int) -> int:
+        """See `SessionStore.purge_expired`."""
+        now = self._now()
+        closed_before = None if retention is None else now - micros(retention)
+        job = Purge(
+            limit=limit,
+            replies_before=now - self._limits.key,
+            active_before=None if closed_before is None else closed_before - self._limits.idle,
+            closed_before=closed_before,
+        )
+        return await self.database.write(job, scrub=True)
 
     def _now(self) -> int:
         return int(self._clock() * 1_000_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from orchestrator_core.provider_api import Json
@@ -152,6 +153,26 @@ class SessionStore(Protocol):
 
     async def release(self, name: str, holder: str) -> None:
         """Give a lease up; one that somebody else has stays."""
+        ...
+
+    async def leave_finding(self, name: str, holder: str, finding: str) -> None:
+        """Leave what was found under a lease for all other processes, where the holder still has it."""
+        ...
+
+    async def finding(self, name: str) -> str | None:
+        """Read what was left under a lease; None where nobody has it, or nothing was left yet."""
+        ...
+
+    async def purge_expired(self, retention: timedelta | None, *, limit: int) -> int:
+        """Delete sessions that ended long ago, and replies that are not given again any more; of all tenants.
+
+        Args:
+            retention: How long sessions are kept after they expired or were closed; None keeps them.
+            limit: The most sessions, and the most replies, that are deleted by one call.
+
+        Returns:
+            How many were deleted; 0 where nothing is left to do.
+        """
         ...
 
     async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | None:

@@ -57,6 +57,17 @@ def end_lease(name: str, holder: str) -> Steps[None]:
     yield from do(statements.END_LEASE, name, holder)
 
 
+def leave_finding(name: str, holder: str, finding: str) -> Steps[None]:
+    """Leave what was found under a lease, where the holder still has it."""
+    yield from do(statements.LEAVE_FINDING, finding, name, holder)
+
+
+def read_finding(name: str) -> Steps[str | None]:
+    """Return what was left under a lease."""
+    row = yield from one(statements.GET_FINDING, name)
+    return None if row is None else row[0]
+
+
 def _bury(dead: Sequence[str]) -> Steps[None]:
     for process_id in dead:
         yield from do(statements.DELETE_PROCESS, process_id)

@@ -243,6 +243,22 @@ RETURNING holder
 
 END_LEASE = "DELETE FROM leases WHERE name = ? AND holder = ?"
 
+LEAVE_FINDING = "UPDATE leases SET finding = ? WHERE name = ? AND holder = ?"
+
+GET_FINDING = "SELECT finding FROM leases WHERE name = ?"
+
+LIST_TENANTS = "SELECT DISTINCT tenant FROM tenants"
+
+LIST_EXPIRED = """
+SELECT id FROM sessions WHERE tenant = ? AND closed_at IS NULL AND active_at < ? ORDER BY active_at LIMIT ?
+"""
+
+LIST_CLOSED = "SELECT id FROM sessions WHERE tenant = ? AND closed_at < ? ORDER BY closed_at LIMIT ?"
+
+STILL_ENDED = """
+SELECT id FROM sessions WHERE tenant = ? AND id = ? AND (active_at < ? OR closed_at IS NOT NULL)
+"""
+
 ADD_USAGE = """
 INSERT INTO usage (tenant, day, user_id, client, provider, model, operation, shard, calls, input_tokens,
                    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, unpriced, seconds)

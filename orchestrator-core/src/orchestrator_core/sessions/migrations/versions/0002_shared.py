@@ -33,6 +33,10 @@ def upgrade() -> None:
         where = sa.text(state)
         op.create_index(f"{table}_process", table, ["process_id"], sqlite_where=where, postgresql_where=where)
     op.create_index("idempotency_age", "idempotency", ["created_at"])
+    closed = sa.text("closed_at IS NOT NULL")
+    op.create_index(
+        "sessions_closed", "sessions", ["tenant", "closed_at"], sqlite_where=closed, postgresql_where=closed
+    )
     op.create_index("messages_turn", "messages", ["tenant", "turn_id"])
     op.drop_index("summaries_session", "summaries")
     op.create_index("summaries_session", "summaries", ["tenant", "session_id", "upto_sequence"])
@@ -54,6 +58,7 @@ def _processes() -> None:
         sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("finding", sa.Text(), comment="What the holder leaves for all others"),
     )
 
 
@@ -161,6 +166,7 @@ def downgrade() -> None:
     op.create_index("summaries_session", "summaries", ["tenant", "session_id"])
     for index, table in (
         ("messages_turn", "messages"),
+        ("sessions_closed", "sessions"),
         ("idempotency_age", "idempotency"),
         ("idempotency_process", "idempotency"),
         ("turns_process", "turns"),

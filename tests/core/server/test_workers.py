@@ -1,0 +1,265 @@
+"""Several workers on one address and one PostgreSQL, as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from databases import PostgresServer
+from fake_packages import install_plugin
+from processes import GatewayProcess, RunCommand, StartGateway
+
+KEY = "sk-proj-" + "Ab1" * 20
+WITHIN = 15.0
+"""Seconds for whatever is waited for; it takes one or two."""
+
+BLOCKING = """
+import time
+from orchestrator_core.provider_api import ProviderHooks, ProviderInfo, hookimpl
+
+class Provider(ProviderHooks):
+    info = ProviderInfo(
+        name="stuck", title="Stuck", requires_key=False, default_model="stuck-1", capabilities=("chat",)
+    )
+
+    @hookimpl
+    async def chat(self, request):
+        time.sleep(60)
+        yield
+"""
+
+
+@pytest.fixture
+async def url(postgres: PostgresServer) -> str:
+    return await postgres.migrated()
+
+
+@pytest.fixture
+def start(gateway_process: StartGateway, url: str) -> Callable[..., GatewayProcess]:
+    """Start a gateway with two workers."""
+
+    def starting(**environ: str) -> GatewayProcess:
+        gateway = gateway_process({"ORCHESTRATOR_DATABASE_URL": url, **environ}, ["--workers", "2"])
+        # What is ready may be one worker alone.
+        until(lambda: "Listening" in gateway.output() and len(workers(gateway)) == 2)
+        return gateway
+
+    return starting
+
+
+def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def workers(gateway: GatewayProcess) -> list[int]:
+    """Return the processes that serve."""
+    pid = gateway.process.pid
+    return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def only(gateway: GatewayProcess, worker: int) -> Iterator[None]:
+    """Hold all other workers, so that this one answers."""
+    others = [pid for pid in workers(gateway) if pid != worker]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def get(gateway: GatewayProcess, path: str) -> Any:
+    """Ask on a connection of its own."""
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as http,
+        http.get(gateway.url + path) as response,
+    ):
+        text = await response.text()
+        return json.loads(text) if response.content_type == "application/json" else text
+
+
+async def turn(gateway: GatewayProcess, message: str, **fields: Any) -> Mapping[str, Any]:
+    body = {"message": message, "agent_config": {"provider": "echo"}, **fields}
+    async with aiohttp.ClientSession() as http, http.post(f"{gateway.url}/api/orchestrate", json=body) as response:
+        answer: Mapping[str, Any] = await response.json()
+        assert response.status == 200, answer
+        return answer
+
+
+@asynccontextmanager
+async def stream(gateway: GatewayProcess, message: str, **fields: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Begin a streamed turn; its first event has come."""
+    body = {"message": message, "agent_config": {"provider": "echo"}, "stream": True, **fields}
+    async with aiohttp.ClientSession() as http, http.post(f"{gateway.url}/api/orchestrate", json=body) as response:
+        assert response.status == 200
+        await response.content.readline()
+        yield response
+
+
+def samples(text: str, name: str) -> float:
+    found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+async def test_each_worker_serves_and_shows_the_figures_of_all(start: Callable[..., GatewayProcess]) -> None:
+    gateway = start()
+    session = None
+    for number, worker in enumerate(workers(gateway), start=1):
+        with only(gateway, worker):
+            answer = await turn(gateway, f"said {number}", **({"session_id": session} if session else {}))
+            session = answer["session_id"]
+            assert answer["message_count"] == number, "of one conversation"
+    before = (await get(gateway, "/api/metrics"))["system"]["requests_total"]
+    for count, worker in enumerate(workers(gateway)):
+        with only(gateway, worker):
+            figures = await get(gateway, "/api/metrics")
+            assert figures["providers"]["echo"]["requests"] == 2
+            assert figures["system"]["requests_total"] == before + 1 + 2 * count
+            text = await get(gateway, "/metrics")
+            assert samples(text, "orchestrator_provider_calls_total") == 2
+            assert samples(text, "orchestrator_provider_healthy") == 1, "one sample for each provider"
+            assert 0 < samples(text, "orchestrator_uptime_seconds") < 60
+    printed = gateway.output()
+    assert printed.count("CORS: ") == printed.count("Listening on") == 1
+    assert gateway.stop() == 0
+
+
+async def test_a_killed_worker_is_replaced_and_its_session_goes_on(start: Callable[..., GatewayProcess]) -> None:
+    gateway = start(ECHO_DELAY="0.05")
+    first, second = workers(gateway)
+    with only(gateway, second):
+        session = (await turn(gateway, "hello"))["session_id"]
+        counted = samples(await get(gateway, "/metrics"), "orchestrator_http_requests_total")
+        broken = stream(gateway, "word " * 200, session_id=session)
+        response = await broken.__aenter__()
+    os.kill(second, signal.SIGKILL)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await response.read()
+    await broken.__aexit__(None, None, None)
+    until(lambda: len(workers(gateway)) == 2 and second not in workers(gateway))
+    (third,) = set(workers(gateway)) - {first}
+    with only(gateway, third):
+        answer = await turn(gateway, "and now", session_id=session)
+        assert answer["message_count"] == 3
+        assert samples(await get(gateway, "/metrics"), "orchestrator_http_requests_total") > counted
+    said = [message["role"] for message in (await get(gateway, f"/api/sessions/{session}/history"))["messages"]]
+    assert said[:3] == ["user", "assistant", "user"]
+    assert said[-2:] == ["user", "assistant"]
+    assert gateway.stop() == 0
+
+
+async def test_every_worker_takes_new_keys_and_so_do_those_that_come_later(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.touch(0o600)
+    gateway = start(MONITORING_ENABLED="false")
+    before = workers(gateway)
+    dotenv.write_text(f"OPENAI_API_KEY={KEY}\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: gateway.output().count("Keys reloaded") == 2)
+    assert workers(gateway) == before, "without a restart"
+    assert gateway.output().count(f"openai: sk-****{KEY[-4:]} valid") == 1
+    os.kill(before[0], signal.SIGKILL)
+    until(lambda: gateway.output().count("Keys reloaded") == 3)
+    for worker in workers(gateway):
+        with only(gateway, worker):
+            assert (await get(gateway, "/health"))["openai_configured"] is True
+    assert KEY not in gateway.output()
+    assert gateway.stop() == 0
+
+
+async def test_streams_under_way_are_finished_before_the_end(start: Callable[..., GatewayProcess]) -> None:
+    gateway = start(ECHO_DELAY="0.05", ORCHESTRATOR_SHUTDOWN_GRACE="10")
+    words = " ".join(str(number) for number in range(20))
+    first, second = workers(gateway)
+    with only(gateway, first):
+        one = stream(gateway, words)
+        left = await one.__aenter__()
+    with only(gateway, second):
+        other = stream(gateway, words)
+        right = await other.__aenter__()
+    stopping = asyncio.create_task(asyncio.to_thread(gateway.stop))
+    for response in (left, right):
+        assert words.rpartition(" ")[2] in (await response.text()).splitlines()[-2]
+    await one.__aexit__(None, None, None)
+    await other.__aexit__(None, None, None)
+    assert await stopping == 0
+    assert "Traceback" not in gateway.output()
+
+
+async def test_a_worker_that_hangs_is_replaced_and_says_where(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    site = install_plugin(tmp_path, "orchestrator-stuck", "stuck", BLOCKING)
+    gateway = start(PYTHONPATH=site, ORCHESTRATOR_WORKER_TIMEOUT="1", MONITORING_ENABLED="false")
+    before = workers(gateway)
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientError):
+            await http.post(f"{gateway.url}/api/v1/stuck/chat", json=body)
+    until(lambda: len(set(workers(gateway)) & set(before)) == 1 and len(workers(gateway)) == 2)
+    assert re.search(r'orchestrator_stuck\.py", line \d+ in chat', gateway.output()), "where it hung"
+    assert (await turn(gateway, "still here"))["response"]
+    assert gateway.stop() == 0
+
+
+async def test_an_address_in_use_ends_all_at_once(orchestrator: RunCommand, url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = orchestrator("serve", "--port", port, "--workers", "2", ORCHESTRATOR_DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stdout.count(f"Cannot listen on 127.0.0.1:{port}") == 1
+
+
+def test_wrong_configuration_is_said_once(orchestrator: RunCommand) -> None:
+    done = orchestrator(
+        "serve",
+        "--workers",
+        "2",
+        ENVIRONMENT="production",
+        ORCHESTRATOR_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing",
+    )
+    assert done.returncode == 78
+    assert done.stderr.count("ORCHESTRATOR_CLIENT_KEY") == 1
+
+
+def test_a_database_that_is_not_there_is_said_once(orchestrator: RunCommand) -> None:
+    done = orchestrator(
+        "serve", "--workers", "2", ORCHESTRATOR_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing", SERVER_PORT="0"
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("PostgreSQL cannot be used") == 1
+
+
+async def test_workers_end_when_nobody_watches_them_any_more(start: Callable[..., GatewayProcess]) -> None:
+    gateway = start(MONITORING_ENABLED="false")
+    orphans = workers(gateway)
+    gateway.process.kill()
+    gateway.process.wait()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() and lives(pid) for pid in orphans))
+    assert "The master is gone" in gateway.output()
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

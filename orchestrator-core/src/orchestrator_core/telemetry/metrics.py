@@ -46,7 +46,7 @@ class Figures:
 
 
 class Metrics(Collector):
-    """The metrics of one gateway, in a registry of its own. Used on the event loop only."""
+    """The metrics of one gateway, in a registry of its own. Counted on the event loop, shown in any thread."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, *, began: float | None = None, shared: Path | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,7 +111,8 @@ async def metrics(request: web.Request) -> web.Response:
         return await metrics_text(request)
     served = gateway(request)
     totals = await served.store.totals(principal(request).tenant)
-    figures = served.metrics.figures()
+    # In a thread, as below: with hundreds of models it takes a tenth of a second.
+    figures = await asyncio.to_thread(served.metrics.figures)
     return web.json_response(
         {
             "system": {
@@ -130,7 +132,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def metrics_text(request: web.Request) -> web.Response:
     """Give the metrics in the format of Prometheus, or of OpenMetrics."""
-    body, content_type = gateway(request).metrics.render(request.headers.get("Accept", ""))
+    body, content_type = await asyncio.to_thread(gateway(request).metrics.render, request.headers.get("Accept", ""))
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 

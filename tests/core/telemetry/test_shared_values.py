@@ -1,0 +1,71 @@
+"""Metrics of several processes, each a real one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CODE = """
+import json, sys, time
+from pathlib import Path
+from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.shared_values import share_values
+
+folder, place, healthy = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "healthy"
+share_values(folder, place)
+metrics = Metrics(shared=folder, began=time.monotonic() - 100)
+metrics.observe_call("acme", "m", "chat", 1.0)
+metrics.observe_call("acme", "m", "chat", 3.0, "provider_timeout")
+metrics.observe_request("api", 200, 0.1)
+metrics.observe_request("api", 500, 0.1)
+metrics.observe_health("acme", healthy)
+figures = metrics.figures()
+print(json.dumps({
+    "requests": figures.requests_total, "errors": figures.errors_rate, "providers": dict(figures.providers),
+    "uptime": figures.uptime, "text": metrics.render()[0].decode(),
+    "open": metrics.render("application/openmetrics-text")[0].decode(),
+}))
+"""
+
+
+def process(folder: Path, place: int, health: str = "healthy") -> Any:
+    """Count in a process of its own, and return what it shows."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, folder, str(place), health], capture_output=True, text=True, check=True, timeout=30
+    )
+    return json.loads(done.stdout)
+
+
+def test_every_process_shows_the_sum_of_all(tmp_path: Path) -> None:
+    process(tmp_path, 0)
+    shown = process(tmp_path, 1)
+    assert (shown["requests"], shown["errors"]) == (4, 0.5)
+    assert shown["providers"] == {"acme": {"requests": 4, "avg_latency": 2.0, "success_rate": 0.5}}
+    assert 'orchestrator_http_requests_total{status="500",surface="api"} 2.0' in shown["text"]
+    assert 'orchestrator_provider_call_seconds_count{model="m",operation="chat",provider="acme"} 4.0' in shown["text"]
+
+
+def test_one_that_takes_the_place_of_another_counts_on(tmp_path: Path) -> None:
+    process(tmp_path, 0)
+    files = {path.name for path in tmp_path.iterdir()}
+    assert process(tmp_path, 0)["requests"] == 4
+    assert {path.name for path in tmp_path.iterdir()} == files
+
+
+def test_the_newest_look_at_a_provider_counts_whoever_looked(tmp_path: Path) -> None:
+    process(tmp_path, 0)
+    shown = process(tmp_path, 1, "down")
+    assert shown["text"].count("orchestrator_provider_healthy{") == 1
+    assert 'orchestrator_provider_healthy{provider="acme"} 0.0' in shown["text"]
+    shown = process(tmp_path, 0)
+    assert 'orchestrator_provider_healthy{provider="acme"} 1.0' in shown["text"]
+
+
+def test_the_uptime_is_that_of_the_whole_gateway(tmp_path: Path) -> None:
+    shown = process(tmp_path, 0)
+    assert 100 <= shown["uptime"] < 130
+    assert shown["text"].count("\norchestrator_uptime_seconds ") == 1
+    assert shown["open"].endswith("# EOF\n")

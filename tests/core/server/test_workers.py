@@ -118,8 +118,12 @@ def samples(text: str, name: str) -> float:
     return sum(map(float, found))
 
 
-async def test_each_worker_serves_and_shows_the_figures_of_all(start: Callable[..., GatewayProcess]) -> None:
-    gateway = start()
+async def test_each_worker_serves_and_shows_the_figures_of_all(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    gateway = start(TMPDIR=str(temporary))
     session = None
     for number, worker in enumerate(workers(gateway), start=1):
         with only(gateway, worker):
@@ -136,9 +140,14 @@ async def test_each_worker_serves_and_shows_the_figures_of_all(start: Callable[.
             assert samples(text, "orchestrator_provider_calls_total") == 2
             assert samples(text, "orchestrator_provider_healthy") == 1, "one sample for each provider"
             assert 0 < samples(text, "orchestrator_uptime_seconds") < 60
+    gateway.process.send_signal(signal.SIGTTOU)
+    until(lambda: len(workers(gateway)) == 1)
+    text = await get(gateway, "/metrics")
+    assert samples(text, "orchestrator_provider_calls_total") == 2, "what a worker counted outlives it"
     printed = gateway.output()
     assert printed.count("CORS: ") == printed.count("Listening on") == 1
     assert gateway.stop() == 0
+    assert list(temporary.iterdir()) == []
 
 
 async def test_a_killed_worker_is_replaced_and_its_session_goes_on(start: Callable[..., GatewayProcess]) -> None:

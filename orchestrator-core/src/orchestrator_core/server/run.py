@@ -18,7 +18,7 @@ from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
 from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.signals import Signals, say
-from orchestrator_core.server.starting import examine, started
+from orchestrator_core.server.starting import started
 from orchestrator_core.server.watch import watch_health
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
@@ -136,7 +136,7 @@ async def _prepare(config: Config) -> Sequence[socket.socket] | int:
     """Check everything and bind the address, for workers that are to share it; return the sockets or an exit code."""
     signals = Signals()
     signals.hear()
-    if not await _unless(signals.stop, _examined(config)):
+    if not await _unless(signals.stop, _try_out(config)):
         _logger.info("Stopped while starting")
         return EXIT_STOPPED
     settings = config.settings
@@ -155,9 +155,10 @@ async def _prepare(config: Config) -> Sequence[socket.socket] | int:
     return bound
 
 
-async def _examined(config: Config) -> bool:
-    await examine(config)
-    return True
+async def _try_out(config: Config) -> bool:
+    """Start a gateway that never serves: what is wrong is said once, and an empty database gets its schema once."""
+    async with started(config):
+        return True
 
 
 async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:

@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.orchestration import Gateway
-from orchestrator_core.plugins import Registry, discover
+from orchestrator_core.plugins import discover
 from orchestrator_core.security.startup import check
 from orchestrator_core.server.signals import say
 from orchestrator_core.sessions import open_store
@@ -21,15 +21,19 @@ _logger = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def discovered(config: Config, *, aloud: bool = True) -> AsyncGenerator[Registry, None]:
-    """Discover the providers and check everything.
+async def started(
+    config: Config, metrics: Metrics | None = None, *, aloud: bool = True
+) -> AsyncGenerator[Gateway, None]:
+    """Discover the providers, check everything, print what was found, and open the store.
 
     Args:
         config: The configuration.
+        metrics: What counts; metrics of this process alone where None.
         aloud: Whether to print what was found; problems are raised in any case.
 
     Raises:
         ConfigError: The gateway must not start; every reason is in it.
+        StorageError: The store cannot be opened.
     """
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
     await clients.start()
@@ -46,27 +50,6 @@ async def discovered(config: Config, *, aloud: bool = True) -> AsyncGenerator[Re
                 _logger.warning(warning)
         if found.problems:
             raise ConfigError(found.problems)
-        yield registry
-    finally:
-        await clients.close()
-
-
-@asynccontextmanager
-async def started(
-    config: Config, metrics: Metrics | None = None, *, aloud: bool = True
-) -> AsyncGenerator[Gateway, None]:
-    """Discover the providers, check everything, print what was found, and open the store.
-
-    Args:
-        config: The configuration.
-        metrics: What counts; metrics of this process alone where None.
-        aloud: Whether to print what was found.
-
-    Raises:
-        ConfigError: As for `discovered`.
-        StorageError: The store cannot be opened.
-    """
-    async with discovered(config, aloud=aloud) as registry:
         store = open_store(config.settings, redact=REDACTOR.redact)
         gateway = Gateway(config, registry, store, metrics or Metrics())
         await gateway.start()
@@ -74,20 +57,5 @@ async def started(
             yield gateway
         finally:
             await gateway.close()
-
-
-async def examine(config: Config) -> None:
-    """Do all that can be found wrong before the first of several processes is there to serve.
-
-    The store is opened too, so that an empty database gets its schema once.
-
-    Raises:
-        ConfigError: As for `discovered`.
-        StorageError: The store cannot be opened.
-    """
-    async with discovered(config):
-        store = open_store(config.settings, redact=REDACTOR.redact)
-        try:
-            await store.open()
-        finally:
-            await store.close()
+    finally:
+        await clients.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -32,14 +33,13 @@ from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.shared_values import share_values
 
-EXIT_CONFIGURATION = 78
 EXIT_FAILED = 1
 
 CLOSING_TIME = 20.0
 """Seconds beyond the grace period that a worker has for cancelled requests and for the store, before it is killed."""
 
 RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0)
-"""Seconds before each further try of a new worker to open the store; the last one again and again."""
+"""Seconds before each further try of a new worker to start; the last one again and again."""
 
 _HEARTBEAT = 1.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of a random name there, and unlinks it at once
@@ -59,18 +59,17 @@ def supervise(config: Config, sockets: Sequence[socket.socket], reload: Callable
         The exit code of the process.
     """
     master = os.getpid()
-    folder = tempfile.TemporaryDirectory(prefix="orchestrator-metrics-")
+    # No TemporaryDirectory: each worker, as it ends, would remove it for all.
+    folder = Path(tempfile.mkdtemp(prefix="orchestrator-metrics-"))
     try:
-        _Master(Supervised(config, sockets, reload, Path(folder.name))).run()
+        _Master(Supervised(config, sockets, reload, folder)).run()
     except SystemExit as end:
         if os.getpid() != master:
             raise
-        if end.code == _Master.APP_LOAD_ERROR or not isinstance(end.code, int):
-            return EXIT_FAILED
-        return end.code
+        return EXIT_STOPPED if end.code == 0 else EXIT_FAILED
     finally:
         if os.getpid() == master:
-            folder.cleanup()
+            shutil.rmtree(folder, ignore_errors=True)
     return EXIT_STOPPED
 
 
@@ -126,8 +125,6 @@ class _Log(Logger):
 
 class _Master(Arbiter):
     """Gunicorn's master."""
-
-    WORKER_BOOT_ERROR = EXIT_CONFIGURATION
 
     app: Supervised
 
@@ -205,7 +202,7 @@ class GatewayWorker(Worker):
             await asyncio.gather(heart, return_exceptions=True)
 
     async def _serve_when_possible(self, signals: Signals) -> int:
-        """Serve as soon as there is a store: the master has seen it, so that it is away for a while only."""
+        """Serve as soon as there is what a gateway needs: the master saw it, so that it is away for a while only."""
         metrics = Metrics(began=self.app.began, shared=self.app.folder)
         listening = asyncio.Event()
 
@@ -221,13 +218,11 @@ class GatewayWorker(Worker):
                 return await serve_until_stopped(
                     self.app.config, signals, listen, self.app.read_again, metrics, aloud=False
                 )
-            except ConfigError as error:
-                _logger.error("The configuration cannot be used", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
-                return EXIT_CONFIGURATION
-            except StorageError as error:
+            except (ConfigError, StorageError) as error:
                 if listening.is_set():
                     raise
-                _logger.error("The worker cannot start yet", reason=error.message)  # noqa: TRY400 - as above
+                reasons = error.problems if isinstance(error, ConfigError) else [error.message]
+                _logger.error("The worker cannot start yet", reasons=list(reasons))  # noqa: TRY400 - the traceback says no more
             except Exception:
                 if listening.is_set():
                     raise

@@ -8,6 +8,8 @@ from orchestrator_core.provider_api import (
     Choice,
     Finish,
     FinishReason,
+    Json,
+    Logprobs,
     Message,
     Part,
     ProviderMetadata,
@@ -36,6 +38,7 @@ class Fold:
         """Start with nothing."""
         self._start = Start()
         self._usage: Usage | None = None
+        self._notes: dict[str, dict[str, Json]] = {}
         self._choices: dict[int, _ChoiceFold] = {}
 
     @property
@@ -56,12 +59,16 @@ class Fold:
             self._choice(event.choice).add_text(event)  # type: ignore[arg-type]  # narrowed by the exact class above
         elif isinstance(event, Start):
             self._start = event
+            _note(self._notes, event.provider_metadata)
         elif isinstance(event, UsageReport):
             self._usage = event.usage or self._usage
+            _note(self._notes, event.provider_metadata)
         elif isinstance(event, ToolCallDelta):
             self._choice(event.choice).add_call(event)
         elif isinstance(event, WholePart):
             self._choice(event.choice).add_part(event)
+        elif isinstance(event, Logprobs):
+            self._choice(event.choice).add_logprobs(event)
         elif isinstance(event, Finish):
             self._choice(event.choice).finish(event)
 
@@ -78,6 +85,7 @@ class Fold:
             adjustments=start.adjustments,
             native=start.native,
             complete=self.complete,
+            provider_metadata=self._notes or None,
         )
 
     def _choice(self, index: int) -> _ChoiceFold:
@@ -96,16 +104,15 @@ class _Segment:
         self.kind = kind
         self.block = block
         self.pieces: list[str] = []
-        self.metadata: dict[str, dict[str, object]] | None = None
+        self.metadata: dict[str, dict[str, Json]] | None = None
         self.call_id: str | None = None
         self.name: str | None = None
         self.whole: Part | None = None
 
     def note(self, metadata: ProviderMetadata | None) -> None:
         if metadata:
-            merged = self.metadata = self.metadata or {}
-            for provider, values in metadata.items():
-                merged.setdefault(provider, {}).update(values)
+            self.metadata = self.metadata or {}
+            _note(self.metadata, metadata)
 
     def part(self) -> Part | None:
         text = "".join(self.pieces)
@@ -127,7 +134,7 @@ class _Segment:
 class _ChoiceFold:
     """One alternative."""
 
-    __slots__ = ("calls", "last", "native_reason", "reason", "segments")
+    __slots__ = ("calls", "last", "logprobs", "metadata", "native_reason", "reason", "segments")
 
     def __init__(self) -> None:
         self.segments: list[_Segment] = []
@@ -135,6 +142,8 @@ class _ChoiceFold:
         self.last: _Segment | None = None
         self.reason: FinishReason | None = None
         self.native_reason: str | None = None
+        self.metadata: dict[str, dict[str, Json]] = {}
+        self.logprobs: dict[str, list[Json]] = {}
 
     def add_text(self, event: TextDelta | ReasoningDelta | RefusalDelta) -> None:
         kind, block = type(event), None if isinstance(event, RefusalDelta) else event.block
@@ -163,13 +172,19 @@ class _ChoiceFold:
             segment.whole = event.part.model_copy(update={"provider_metadata": segment.metadata})
             self.last = None
 
+    def add_logprobs(self, event: Logprobs) -> None:
+        for name, tokens in (("content", event.content), ("refusal", event.refusal)):
+            self.logprobs.setdefault(name, []).extend(tokens)
+
     def finish(self, event: Finish) -> None:
         self.reason, self.native_reason = event.reason, event.native_reason
+        _note(self.metadata, event.provider_metadata)
 
     def choice(self, index: int) -> Choice:
         parts = tuple(part for segment in self.segments if (part := segment.part()) is not None)
         message = Message(role="assistant", parts=parts)
-        return Choice(index, message, self.reason, self.native_reason)
+        logprobs = {name: tokens or None for name, tokens in self.logprobs.items()} or None
+        return Choice(index, message, self.reason, self.native_reason, logprobs, self.metadata or None)
 
     def _open(self, kind: type[ChatEvent], block: int | str | None) -> _Segment:
         """Return the segment of a block that came before, or a new one."""
@@ -185,3 +200,9 @@ class _ChoiceFold:
         segment = _Segment(kind, block)
         self.segments.append(segment)
         return segment
+
+
+def _note(notes: dict[str, dict[str, Json]], metadata: ProviderMetadata | None) -> None:
+    """Add what a provider said to what it said before."""
+    for provider, values in (metadata or {}).items():
+        notes.setdefault(provider, {}).update(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Final, TypeVar, get_args
 
 from pydantic_core import to_json
@@ -18,6 +19,7 @@ from orchestrator_core.provider_api import (
     ImagePart,
     KeyStatus,
     KeyVerdict,
+    Logprobs,
     ModelInfo,
     OpaquePart,
     ReasoningDelta,
@@ -27,6 +29,7 @@ from orchestrator_core.provider_api import (
     TextDelta,
     ToolCallDelta,
     Usage,
+    UsageDetails,
     UsageReport,
     WholePart,
 )
@@ -75,6 +78,9 @@ def _is_sound(event: ChatEvent) -> bool:
         sound = _usage(event.usage)
     elif isinstance(event, Finish):
         sound = event.reason in _REASONS
+    elif isinstance(event, Logprobs):
+        sound = _are(dict, *event.content, *event.refusal)
+        to_json((event.content, event.refusal))
     elif isinstance(event, WholePart):
         sound = isinstance(event.part, ImagePart | FilePart | OpaquePart)
     else:
@@ -118,7 +124,10 @@ def _usage(value: Usage | None) -> bool:
     if value is None:
         return True
     counts = (value.input_tokens, value.cached_input_tokens, value.cache_write_tokens)
-    return _are(Usage, value) and _numbers(*counts, value.output_tokens, value.reasoning_tokens)
+    details = value.details
+    parts = (getattr(details, each.name) for each in fields(UsageDetails) if each.name != "unpriced")
+    sound = _are(Usage, value) and _numbers(*counts, value.output_tokens, value.reasoning_tokens)
+    return sound and _are(UsageDetails, details) and _numbers(*parts) and _texts(details.unpriced)
 
 
 def _numbers(*values: object) -> bool:

@@ -58,6 +58,7 @@ from orchestrator_core.provider_api.events import (
     ChatEvent,
     Finish,
     FinishReason,
+    Logprobs,
     NativeOnly,
     ReasoningDelta,
     RefusalDelta,
@@ -140,7 +141,7 @@ from orchestrator_core.provider_api.status_errors import (
     retry_after_seconds,
 )
 from orchestrator_core.provider_api.tools import NamedTool, ResponseFormat, Tool, ToolChoice
-from orchestrator_core.provider_api.usage import Usage
+from orchestrator_core.provider_api.usage import Usage, UsageDetails
 
 __all__ = [
     "ANTHROPIC_MESSAGES",
@@ -186,6 +187,7 @@ __all__ = [
     "KeyRequest",
     "KeyStatus",
     "KeyVerdict",
+    "Logprobs",
     "Message",
     "MethodNotAllowed",
     "ModelInfo",
@@ -255,6 +257,7 @@ __all__ = [
     "UpstreamResponse",
     "UpstreamStream",
     "Usage",
+    "UsageDetails",
     "UsageReport",
     "WholePart",
     "check_key",

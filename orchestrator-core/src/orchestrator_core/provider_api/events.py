@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator_core.provider_api.messages import FilePart, ImagePart, OpaquePart, ProviderMetadata
+from orchestrator_core.provider_api.messages import FilePart, ImagePart, Json, OpaquePart, ProviderMetadata
 from orchestrator_core.provider_api.native import NativeEvent
 from orchestrator_core.provider_api.report import Adjustment
 from orchestrator_core.provider_api.usage import Usage
@@ -27,7 +27,9 @@ class ChatEvent:
 
     Attributes:
         choice: The index of the alternative that this belongs to.
-        provider_metadata: What only the provider reads, kept with the part that the event builds.
+        provider_metadata: What only the provider reads, kept with what the event builds: with the part; of a `Finish`
+            with the choice; of `Start` and `UsageReport` with the answer. Under the name of a protocol, such as
+            `OPENAI_CHAT`, are fields of that protocol's own, which its clients get in their place.
         native: The upstream event as it came.
     """
 
@@ -98,6 +100,20 @@ class WholePart(ChatEvent):
     """A part that comes in one piece: an image, a file, or something opaque."""
 
     part: ImagePart | FilePart | OpaquePart | None = None
+
+
+@dataclass(slots=True)
+class Logprobs(ChatEvent):
+    """How likely the tokens of the answer were; what follows adds to what was before.
+
+    Attributes:
+        content: Tokens of the text, each an object with `token`, `logprob`, `bytes` and `top_logprobs` (OpenAI's API
+            reference, Chat Completions, `choices[].logprobs.content`).
+        refusal: The same of a refusal.
+    """
+
+    content: Sequence[Json] = ()
+    refusal: Sequence[Json] = ()
 
 
 @dataclass(slots=True)

@@ -37,6 +37,8 @@ class ChatRequest:
         parallel_tool_calls: Whether several calls may come at once.
         response_format: The form of the answer.
         reasoning_effort: How much to think: `none`, `minimal`, `low`, `medium`, `high`, or the provider's own word.
+        reasoning_budget: The most tokens of thought, where the caller named a number; `reasoning_effort` is then the
+            nearest word, for a provider that takes no number and reports the budget as mapped or downgraded.
         temperature: Sampling temperature.
         top_p: Nucleus sampling.
         max_tokens: The most tokens of the answer, reasoning among them.
@@ -63,6 +65,7 @@ class ChatRequest:
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
+    reasoning_budget: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None

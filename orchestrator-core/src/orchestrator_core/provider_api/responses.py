@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator_core.provider_api.events import FinishReason
 from orchestrator_core.provider_api.info import ModelInfo
-from orchestrator_core.provider_api.messages import Message
+from orchestrator_core.provider_api.messages import Json, Message, ProviderMetadata
 from orchestrator_core.provider_api.native import NativeEvent
 from orchestrator_core.provider_api.report import Adjustment
 from orchestrator_core.provider_api.usage import Usage
@@ -22,12 +22,16 @@ class Choice:
         message: The assistant's message.
         finish_reason: Why it ended; None where it was cut off.
         native_finish_reason: The same in the provider's own word.
+        logprobs: `{"content": [...], "refusal": [...]}` as OpenAI's API has it, where the provider gave any.
+        provider_metadata: What else the provider said of this alternative, see `ChatEvent`.
     """
 
     index: int
     message: Message
     finish_reason: FinishReason | None = None
     native_finish_reason: str | None = None
+    logprobs: Mapping[str, Json] | None = None
+    provider_metadata: ProviderMetadata | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class ChatResponse:
         adjustments: What of the request was mapped, downgraded or dropped.
         native: The upstream's body, where it was not streamed and the dialects agree.
         complete: Whether every choice has its end.
+        provider_metadata: What else the provider said of the answer as a whole, see `ChatEvent`.
     """
 
     choices: Sequence[Choice]
@@ -53,6 +58,7 @@ class ChatResponse:
     adjustments: Sequence[Adjustment] = ()
     native: NativeEvent | None = None
     complete: bool = True
+    provider_metadata: ProviderMetadata | None = None
 
     @property
     def message(self) -> Message:

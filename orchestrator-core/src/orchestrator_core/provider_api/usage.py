@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageDetails:
+    """What of the buckets has a price of its own, and what is billed beside tokens.
+
+    It is for the price at the time of the answer; the counts of tokens are parts of the buckets of `Usage`.
+
+    Attributes:
+        input_audio_tokens: Of all input tokens, those of sound, cached ones among them.
+        cached_audio_tokens: Of the cached input tokens, those of sound.
+        output_audio_tokens: Of the output tokens, those of sound.
+        output_image_tokens: Of the output tokens, those of images.
+        cache_write_1h_tokens: Of the tokens written to a cache, those kept for an hour instead of some minutes.
+        web_searches: Searches that the provider made and bills each.
+        unpriced: What else the price depends on and no table knows: a tier of service other than the standard one, a
+            tool of the provider's that it bills; None where there is no such thing. The cost is then unknown.
+    """
+
+    input_audio_tokens: int = 0
+    cached_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0
+    unpriced: str | None = None
+
+    def __add__(self, other: UsageDetails) -> UsageDetails:
+        counts = {
+            each.name: getattr(self, each.name) + getattr(other, each.name)
+            for each in fields(self)
+            if each.name != "unpriced"
+        }
+        return UsageDetails(**counts, unpriced=self.unpriced or other.unpriced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +49,7 @@ class Usage:
         cache_write_tokens: Input written to the provider's cache.
         output_tokens: Output without reasoning.
         reasoning_tokens: Output that was reasoning.
+        details: What of them has a price of its own. Not stored.
     """
 
     input_tokens: int = 0
@@ -22,6 +57,7 @@ class Usage:
     cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    details: UsageDetails = field(default=UsageDetails(), compare=False)
 
     @property
     def total_input(self) -> int:
@@ -38,6 +74,10 @@ class Usage:
         """All tokens."""
         return self.total_input + self.total_output
 
+    def buckets(self) -> dict[str, int]:
+        """Return the buckets by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "details"}
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.input_tokens + other.input_tokens,
@@ -45,4 +85,5 @@ class Usage:
             self.cache_write_tokens + other.cache_write_tokens,
             self.output_tokens + other.output_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.details + other.details,
         )

@@ -111,7 +111,7 @@ def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:
         case WholePart(part=ImagePart() as part):
             found = "media", {"part": part.model_dump(exclude={"provider_metadata"}, exclude_none=True)}
         case UsageReport(usage=usage) if usage is not None:
-            found = "usage", asdict(usage)
+            found = "usage", usage.buckets()
         case Finish(reason=reason):
             found = "finish", {"reason": reason}
     if found is not None and event.choice:
@@ -248,7 +248,7 @@ def _answer(result: TurnResult) -> dict[str, Any]:
             "cost_estimate": result.cost,
             "was_summarized": result.was_summarized,
             "finish_reason": result.finish_reason,
-            "usage": asdict(used) if used else None,
+            "usage": used.buckets() if used else None,
             "attempts": [asdict(attempt) for attempt in result.attempts],
             "portability": [asdict(adjustment) for adjustment in result.adjustments],
         },

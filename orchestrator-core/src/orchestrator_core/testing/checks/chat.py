@@ -137,11 +137,8 @@ class ChatChecks(Suite):
 
         async def work(bench: Bench) -> None:
             counts = {"cached_input_tokens": 64, "cache_write_tokens": 32, "reasoning_tokens": 8}
-            usage = Usage(
-                input_tokens=128,
-                output_tokens=16,
-                **{name: count for name, count in counts.items() if name in fake.usage_buckets},
-            )
+            cached, written, thought = (count if name in fake.usage_buckets else 0 for name, count in counts.items())
+            usage = Usage(128, cached, written, 16, thought)
             heard = await bench.hear(replace(PLAIN, usage=usage), stream=stream)
             require(heard.response.usage == usage, f"sent {usage}, came out as {heard.response.usage}")
 

@@ -75,7 +75,7 @@ class OpenAICompatibleProvider(ProviderHooks):
         parser = AnswerParser(
             self.dialect,
             self.context.provider_id,
-            native=request.native is not None and request.native.dialect == OPENAI_CHAT,
+            native=any(asked.dialect == OPENAI_CHAT for asked in (request.native, request.native_options) if asked),
             adjustments=tuple(report.adjustments),
             choices=request.n or 1,
         )

@@ -114,7 +114,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
     answer = await gateway(request).chat(principal(request), _selection(request, call.model), call)
     if call.stream:
-        chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=True)
+        chunks = ChunkWriter(
+            model=answer.model, request_id=request_id(request), include_usage=True, folded=lambda: answer.folded
+        )
         return await stream(request, answer, chunks, {})
     response, headers = await whole(answer)
     return json_response(chat_answer(response, model=answer.model), headers)

@@ -62,7 +62,12 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     answer = await open_answer(request, selection, call, session_id)
     joined = {} if session_id is None else {SESSION_HEADER: session_id}
     if call.stream:
-        chunks = ChunkWriter(model=answer.model, request_id=request_id(request), include_usage=include_usage)
+        chunks = ChunkWriter(
+            model=answer.model,
+            request_id=request_id(request),
+            include_usage=include_usage,
+            folded=lambda: answer.folded,
+        )
         return await stream(request, answer, chunks, joined)
     response, headers = await whole(answer)
     headers |= joined

@@ -24,7 +24,15 @@ from orchestrator_core.provider_api import (
     noted_message,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
-from orchestrator_core.server.translate.openai_parts import metadata, notes, opaque, others, read_content
+from orchestrator_core.server.translate.openai_notes import GATEWAY, restore
+from orchestrator_core.server.translate.openai_parts import (
+    metadata,
+    notes,
+    opaque,
+    others,
+    read_content,
+    read_media,
+)
 
 _SAID = ("role", "content", "name")
 _ANSWERED = (
@@ -36,6 +44,8 @@ _ANSWERED = (
     "reasoning_content",
     "reasoning_details",
     "extra_content",
+    "images",
+    "files",
 )
 
 
@@ -83,7 +93,7 @@ class _Reader:
         return (*parts, *_noted(message, *_SAID))
 
     def _answer(self, message: Fields, index: int) -> tuple[Part, ...]:
-        parts: list[Part] = [*_reasoning(message), *read_content(message)]
+        parts: list[Part] = [*_reasoning(message), *read_content(message), *read_media(message)]
         if refusal := message.string("refusal"):
             parts.append(RefusalPart(text=refusal))
         if audio := message.object("audio"):
@@ -93,9 +103,10 @@ class _Reader:
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
             self._calls[name] = call_id
             parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
-        if marks := {name: noted for name, noted in (metadata(message) or {}).items() if name != "orchestrator"}:
-            parts.append(OpaquePart(provider_metadata=marks))  # under `orchestrator` stand notes on other parts
-        return (*parts, *_noted(message, *_ANSWERED))
+        marks = {provider: noted for provider, noted in (metadata(message) or {}).items() if provider != GATEWAY}
+        if marks:
+            parts.append(OpaquePart(provider_metadata=marks))
+        return tuple(restore(message, [*parts, *_noted(message, *_ANSWERED)]))
 
 
 def _noted(message: Fields, *read: str) -> Sequence[OpaquePart]:

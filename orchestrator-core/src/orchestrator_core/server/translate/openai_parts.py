@@ -46,6 +46,15 @@ def read_content(message: Fields, key: str = "content") -> list[Part]:
     return [_read_part(part) for part in message.objects(key)]
 
 
+def read_media(message: Fields) -> list[Part]:
+    """Read `images` and `files`, in which answers have what a model made.
+
+    Raises:
+        InvalidRequest: They are malformed.
+    """
+    return [_read_part(part) for name in ("images", "files") for part in message.objects(name)]
+
+
 def metadata(fields: Fields) -> ProviderMetadata | None:
     """Read `extra_content`, in which answers carry what only one provider can read.
 
@@ -91,7 +100,7 @@ def _read_part(part: Fields) -> Part:
     read = reader(part)
     if not isinstance(read, TextPart | ImagePart | FilePart):
         return read
-    noted = notes(part, kind, "document_name")
+    noted = notes(part, kind, "document_name", "index")
     if rest := _inside(part, kind, read):
         noted = {**(noted or {}), OPENAI_CHAT: {**(noted or {}).get(OPENAI_CHAT, {}), **rest}}
     return read.model_copy(update={"provider_metadata": noted})
@@ -139,6 +148,8 @@ def _audio(audio: Fields) -> FilePart:
 
 def _file(file: Fields) -> FilePart:
     raw, file_id, name = file.string("file_data"), file.string("file_id"), file.string("filename")
+    if not raw and not file_id and (url := file.string("url")):  # only answers of the gateway have it
+        return FilePart(url=url, media_type=mimetypes.guess_type(url.partition("?")[0])[0], filename=name)
     if not raw and not file_id:
         raise invalid(file.place, "a file needs 'file_data' or 'file_id'")
     if not raw:

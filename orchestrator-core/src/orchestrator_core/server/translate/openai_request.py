@@ -18,6 +18,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
 from orchestrator_core.server.translate.openai_messages import read_messages
+from orchestrator_core.server.translate.openai_notes import has_notes
 from orchestrator_core.server.translate.openai_parts import notes, others
 
 _KNOWN = frozenset(
@@ -66,7 +67,8 @@ def read_chat(
         request_id: The gateway's id of the request.
 
     Returns:
-        The request, with the body as its `native` and `native_options`.
+        The request. Its `native` is None where the conversation has notes that only the gateway can read, which a
+        provider of this dialect would refuse; its `native_options` is always there.
 
     Raises:
         InvalidRequest: A field is missing or of the wrong type; `param` is its dotted path.
@@ -96,7 +98,7 @@ def read_chat(
         presence_penalty=fields.number("presence_penalty"),
         frequency_penalty=fields.number("frequency_penalty"),
         extra=extra,
-        native=native,
+        native=None if any(has_notes(message) for message in fields.objects("messages")) else native,
         native_options=native,
         request_id=request_id,
     )

@@ -1,8 +1,8 @@
 """A canonical answer to OpenAI's `chat.completion` (API reference, Chat Completions).
 
 Some fields are not OpenAI's: `reasoning_content`, as DeepSeek's API names it; `reasoning_details` and `extra_content`,
-which carry what only the provider can read, so that a client that keeps the history can give it back; and `images`
-and `files`, for media that a model made.
+which carry what only the provider can read, so that a client that keeps the history can give it back (of a message: see
+`openai_notes`); and `images` and `files`, for media that a model made.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from orchestrator_core.provider_api import (
     ToolCallPart,
     Usage,
 )
+from orchestrator_core.server.translate.openai_notes import noted_fields, others
 
 
 def completion(response: ChatResponse, *, model: str, request_id: str) -> dict[str, Json]:
@@ -44,7 +45,7 @@ def completion(response: ChatResponse, *, model: str, request_id: str) -> dict[s
     }
     if response.usage is not None:
         body["usage"] = usage(response.usage)
-    return body
+    return {**others(response.provider_metadata), **body}
 
 
 def encode(body: Json) -> bytes:
@@ -70,6 +71,7 @@ def message_object(message: Message) -> dict[str, Json]:
     if calls:
         body["tool_calls"] = [tool_call(call) for call in calls]
     body.update(media(message.parts))
+    body.update(noted_fields(message.parts))
     return body
 
 
@@ -93,8 +95,14 @@ def reasoning_detail(part: ReasoningPart, index: int) -> dict[str, Json]:
     return detail
 
 
-def media(parts: Sequence[Part]) -> dict[str, Json]:
-    """Write the images and files of an answer, in the form in which a user's message would hold them."""
+def media(parts: Sequence[Part], images_before: int = 0, files_before: int = 0) -> dict[str, Json]:
+    """Write the images and files of an answer, in the form in which a user's message would hold them.
+
+    Args:
+        parts: The parts of the answer, or the next ones of a stream.
+        images_before: How many images a stream had before.
+        files_before: The same of files.
+    """
     body: dict[str, Json] = {}
     if images := [part for part in parts if isinstance(part, ImagePart)]:
         body["images"] = [
@@ -103,10 +111,12 @@ def media(parts: Sequence[Part]) -> dict[str, Json]:
                 "index": index,
                 "image_url": {"url": part.url or _data_url(part, "image/png")},
             }
-            for index, part in enumerate(images)
+            for index, part in enumerate(images, images_before)
         ]
     if files := [part for part in parts if isinstance(part, FilePart)]:
-        body["files"] = [{"type": "file", "index": index, "file": _file(part)} for index, part in enumerate(files)]
+        body["files"] = [
+            {"type": "file", "index": index, "file": _file(part)} for index, part in enumerate(files, files_before)
+        ]
     return body
 
 
@@ -126,9 +136,10 @@ def usage(used: Usage) -> dict[str, Json]:
 
 def _choice(choice: Choice) -> Mapping[str, Json]:
     return {
+        **others(choice.provider_metadata),
         "index": choice.index,
         "message": message_object(choice.message),
-        "logprobs": None,
+        "logprobs": choice.logprobs,
         "finish_reason": choice.finish_reason,
     }
 

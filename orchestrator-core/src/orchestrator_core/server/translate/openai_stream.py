@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import jiter
 
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ChatEvent,
+    ChatResponse,
+    Choice,
+    FilePart,
     Finish,
+    ImagePart,
     Json,
+    Logprobs,
+    Message,
     NativeEvent,
+    OpaquePart,
     ReasoningDelta,
     ReasoningPart,
     RefusalDelta,
@@ -23,10 +31,14 @@ from orchestrator_core.provider_api import (
     UsageReport,
     WholePart,
 )
+from orchestrator_core.server.translate.openai_notes import noted_fields, others
 from orchestrator_core.server.translate.openai_response import encode, media, reasoning_detail, usage
 
 DONE = b"[DONE]"
 """The data of the event that ends a stream."""
+
+_EMPTY: Final[Mapping[str, Json]] = {}
+_NOTHING: Final = Choice(0, Message(role="assistant", parts=()))
 
 
 class ChunkWriter:
@@ -35,14 +47,24 @@ class ChunkWriter:
     An upstream event of the same dialect goes through as it came; the events that were read from it are passed over.
     """
 
-    def __init__(self, *, model: str, request_id: str, include_usage: bool) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        request_id: str,
+        include_usage: bool,
+        folded: Callable[[], ChatResponse] = lambda: ChatResponse(choices=()),
+    ) -> None:
         """Start a stream.
 
         Args:
             model: The model that was asked, for providers that do not say which one answers.
             request_id: The gateway's id of the request, for providers that give no id.
             include_usage: Whether the client asked for the usage, which then comes in a last chunk.
+            folded: Gives the answer so far. What its provider noted on it is written with the end of each choice.
         """
+        self._folded = folded
+        self._noted = False
         self._include_usage = include_usage
         self._frame: dict[str, Json] = {
             "id": f"chatcmpl-{request_id}",
@@ -67,10 +89,12 @@ class ChunkWriter:
     def end(self) -> Iterator[bytes]:
         """Yield what ends a stream that is complete: the usage where it was asked for, and the last mark."""
         if self._include_usage and self._usage is not None and not self._native:
-            yield encode({**self._frame, "choices": [], "usage": usage(self._usage)})
+            about = others(self._folded().provider_metadata) if self._noted else {}
+            yield encode({**about, **self._frame, "choices": [], "usage": usage(self._usage)})
         yield DONE
 
     def _translate(self, event: ChatEvent) -> Iterator[bytes]:
+        self._noted = self._noted or event.provider_metadata is not None or isinstance(event, WholePart)
         if isinstance(event, Start):
             self._begin(event)
             return
@@ -78,14 +102,32 @@ class ChunkWriter:
             self._usage = event.usage or self._usage
             return
         finish = event.reason if isinstance(event, Finish) else None
-        delta = self._delta(event)
-        if delta is None and finish is None:
+        delta, logprobs = self._delta(event), _logprobs(event)
+        if delta is None and finish is None and logprobs is None:
             return
         state = self._state(event.choice)
         if not state.begun:
             state.begun = True
             yield self._chunk(event.choice, {"role": "assistant", "content": "", "refusal": None})
-        yield self._chunk(event.choice, delta or {}, finish)
+        if finish is None:
+            yield self._chunk(event.choice, delta or {}, logprobs=logprobs)
+        else:
+            yield self._end_of_choice(event.choice, delta or {}, finish)
+
+    def _end_of_choice(self, index: int, delta: dict[str, Json], finish: str) -> bytes:
+        """Write the last chunk of a choice, with what its provider noted on it and on the answer."""
+        if not self._noted:
+            return self._chunk(index, delta, finish)
+        answer = self._folded()
+        ended = next((each for each in answer.choices if each.index == index), None) or _NOTHING
+        notes = noted_fields(ended.message.parts, streamed=True)
+        return self._chunk(
+            index,
+            {**delta, **notes},
+            finish,
+            about=others(ended.provider_metadata),
+            top=others(answer.provider_metadata),
+        )
 
     def _begin(self, start: Start) -> None:
         self._frame["id"] = start.id or self._frame["id"]
@@ -101,10 +143,17 @@ class ChunkWriter:
             case ToolCallDelta():
                 return {"tool_calls": [self._call(event)]}
             case WholePart(part=part) if part is not None:
-                return media((part,)) or None
+                return self._media(event.choice, part) or None
             case Finish():
                 return self._state(event.choice).missing_arguments()
         return None
+
+    def _media(self, choice: int, part: ImagePart | FilePart | OpaquePart) -> dict[str, Json]:
+        state = self._state(choice)
+        written = media((part,), state.images, state.files)
+        state.images += isinstance(part, ImagePart)
+        state.files += isinstance(part, FilePart)
+        return written
 
     def _reasoning(self, event: ReasoningDelta) -> dict[str, Json] | None:
         delta: dict[str, Json] = {}
@@ -140,9 +189,18 @@ class ChunkWriter:
             state = self._choices[choice] = _ChoiceState()
         return state
 
-    def _chunk(self, index: int, delta: dict[str, Json], finish: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        chunk = {**self._frame, "choices": [choice]}
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Json],
+        finish: str | None = None,
+        *,
+        logprobs: Json = None,
+        about: Mapping[str, Json] = _EMPTY,
+        top: Mapping[str, Json] = _EMPTY,
+    ) -> bytes:
+        choice = {**about, "index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        chunk = {**top, **self._frame, "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None
         return encode(chunk)
@@ -151,10 +209,11 @@ class ChunkWriter:
 class _ChoiceState:
     """What has been written of one alternative."""
 
-    __slots__ = ("_thoughts", "argued", "begun", "calls", "custom")
+    __slots__ = ("_thoughts", "argued", "begun", "calls", "custom", "files", "images")
 
     def __init__(self) -> None:
         self.begun = False
+        self.images = self.files = 0
         self.calls: dict[int, int] = {}
         self.argued: set[int] = set()
         self.custom: set[int] = set()
@@ -168,6 +227,12 @@ class _ChoiceState:
         """Return the delta that gives empty objects to calls without arguments, since clients parse them."""
         bare = [index for index in self.calls.values() if index not in self.argued]
         return {"tool_calls": [{"index": index, "function": {"arguments": "{}"}} for index in bare]} if bare else None
+
+
+def _logprobs(event: ChatEvent) -> dict[str, Json] | None:
+    if not isinstance(event, Logprobs):
+        return None
+    return {"content": list(event.content) or None, "refusal": list(event.refusal) or None}
 
 
 def _only_usage(event: ChatEvent, native: NativeEvent) -> bool:

@@ -75,6 +75,9 @@ EFFORTS: list[tuple[str, str, str, dict[str, Any], list[tuple[str, str]]]] = [
     ("kimi", "kimi-k3", "low", {"reasoning_effort": "low"}, []),
     ("kimi", "kimi-k3", "medium", {"reasoning_effort": "high"}, [DOWN]),
     ("kimi", "kimi-k3", "none", {"reasoning_effort": "low"}, [DOWN]),
+    ("kimi", "kimi-k3", "max", {"reasoning_effort": "max"}, []),
+    ("deepseek", "deepseek-flash", "max", {"reasoning_effort": "max"}, []),
+    ("mistral", "mistral-small-latest", "max", {"reasoning_effort": "high"}, [DOWN]),
     ("kimi", "kimi-k2.6", "none", OFF, [MAPPED]),
     ("kimi", "kimi-k2.6", "high", ON, [DOWN]),
     ("kimi", "kimi-k2.7-code", "high", {}, [DROPPED]),
@@ -94,6 +97,23 @@ def test_the_effort_is_said_in_the_vendors_words(
         assert refused.value.param == "reasoning_effort"
     else:
         assert asked(name, model, reasoning_effort=effort, strict=True) == (body, changes)
+
+
+BUDGETS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("qwen", "qwen3.8-flash", {"enable_thinking": True, "thinking_budget": 3000}, "mapped"),
+    ("grok", "grok-4.3", {"reasoning_effort": "low"}, "downgraded"),
+    ("kimi", "kimi-k3", {"reasoning_effort": "low"}, "downgraded"),
+    ("deepseek", "deepseek-flash", {"reasoning_effort": "low"}, "downgraded"),
+]
+
+
+@pytest.mark.parametrize(("name", "model", "body", "action"), BUDGETS)
+def test_a_budget_of_thought_is_kept_or_reported(name: str, model: str, body: dict[str, Any], action: str) -> None:
+    change = ("thinking.budget_tokens", action)
+    assert asked(name, model, reasoning_effort="low", reasoning_budget=3000) == (body, [change])
+    if action != "mapped":
+        with pytest.raises(UnsupportedParameter, match=r"thinking\.budget_tokens"):
+            asked(name, model, reasoning_effort="low", reasoning_budget=3000, strict=True)
 
 
 NAMED = {"type": "function", "function": {"name": "find"}}

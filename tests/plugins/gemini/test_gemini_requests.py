@@ -114,6 +114,32 @@ def test_how_much_to_think(
     assert said == report
 
 
+BUDGET = "thinking.budget_tokens"
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "report"),
+    [
+        ("gemini-2.5-flash", {"thinkingBudget": 3000}, [(BUDGET, "mapped")]),
+        ("gemini-3.8-flash", {"thinkingLevel": "low"}, [(BUDGET, "downgraded")]),
+    ],
+)
+def test_a_budget_is_kept_where_the_model_takes_one(
+    model: str, thinking: dict[str, Any], report: list[tuple[str, str]]
+) -> None:
+    body, said = compiled(model=model, reasoning_effort="low", reasoning_budget=3000)
+    assert body["generationConfig"]["thinkingConfig"] == {**thinking, "includeThoughts": True}
+    assert said == report
+
+
+def test_a_budget_stays_within_what_the_model_takes() -> None:
+    body, said = compiled(model="gemini-2.5-pro", reasoning_effort="high", reasoning_budget=60_000)
+    assert body["generationConfig"]["thinkingConfig"]["thinkingBudget"] == 32_768
+    assert said == [(BUDGET, "downgraded")]
+    with pytest.raises(UnsupportedParameter, match=r"thinking\.budget_tokens"):
+        compiled(model="gemini-2.5-pro", reasoning_effort="high", reasoning_budget=60_000, strict=True)
+
+
 def test_tools() -> None:
     bare = Tool(name="now", parameters={"type": "object", "properties": {}})
     own = Tool(name="later", provider_metadata={"gemini": {"behavior": "NON_BLOCKING"}, "anthropic": {"x": 1}})

@@ -68,7 +68,7 @@ def compile_chat(
     if not dialect.json_schema:
         _schema(body, report)
     _tools(body, dialect, report)
-    apply_thinking(body, request.model, dialect, report)
+    apply_thinking(body, request.model, dialect, report, budget=request.reasoning_budget)
     _choice(body, dialect, report)
     refused = dialect.refused_for(request.model)
     for name in [name for name in body if name in refused and body[name] is not None]:

@@ -40,6 +40,7 @@ class Thinking:
         efforts: Words of `reasoning_effort`, each with the fields that say it here, or with None where nothing does;
             a word that is not here is sent as it is.
         rough: Those of `efforts` whose fields mean something else than the word, if only in degree.
+        budget: The field that takes the most tokens of thought as a number; None where there is none.
         off: The fields that switch thinking off; None where it cannot be.
         default: Whether models think where nothing is said.
         forced: Which demands for a tool are taken while a model thinks.
@@ -51,6 +52,7 @@ class Thinking:
     models: str = ".*"
     efforts: Mapping[str, Mapping[str, Json] | None] = field(default_factory=dict)
     rough: Collection[str] = ()
+    budget: str | None = None
     off: Mapping[str, Json] | None = None
     default: bool = True
     forced: Sequence[ForcedChoice] = ("required", "named")

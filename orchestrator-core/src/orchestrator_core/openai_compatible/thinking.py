@@ -7,20 +7,34 @@ from collections.abc import Mapping
 from orchestrator_core.openai_compatible.dialect import Dialect, Thinking
 from orchestrator_core.provider_api import AdjustmentReport, Json
 
+BUDGET = "thinking.budget_tokens"
+"""The name of `ChatRequest.reasoning_budget` in reports: that of the protocol whose clients have it, Anthropic's."""
+
 NO_REASONING = " "
 """What stands for the thoughts before a call where there are none: the field must be there and may not be empty."""
 
 
-def apply_thinking(body: dict[str, Json], model: str, dialect: Dialect, report: AdjustmentReport) -> None:
+def apply_thinking(
+    body: dict[str, Json], model: str, dialect: Dialect, report: AdjustmentReport, *, budget: int | None = None
+) -> None:
     """Put the effort, the choice of a tool and the thoughts before earlier calls as the model takes them.
 
     Where a tool cannot be demanded of a model that thinks, it does not think, unless the caller switched thinking on in
     the vendor's own words: then the demand gives way.
 
+    Args:
+        body: The body, changed in place.
+        model: The model.
+        dialect: The vendor's differences.
+        report: Notes what had to change.
+        budget: The most tokens of thought, where the caller named a number.
+
     Raises:
         UnsupportedParameter: Something would get lost, and the caller is strict.
     """
     rule = dialect.thinking_of(model)
+    if budget is not None:
+        _budget(body, budget, rule, report)
     if rule is None:
         return
     own = rule.off is not None and any(name in body for name in rule.off)
@@ -35,6 +49,18 @@ def apply_thinking(body: dict[str, Json], model: str, dialect: Dialect, report: 
         for name in rule.idle:
             if body.get(name) is not None:
                 report.downgraded(name, "it does nothing while this model thinks")
+
+
+def _budget(body: dict[str, Json], budget: int, rule: Thinking | None, report: AdjustmentReport) -> None:
+    effort = body.get("reasoning_effort")
+    fields = rule.efforts.get(effort) if rule is not None and isinstance(effort, str) else None
+    if rule is None or rule.budget is None or fields is None:
+        report.downgraded(BUDGET, f"this model takes no number of tokens: reasoning_effort {effort} stands for it")
+        return
+    del body["reasoning_effort"]
+    for name, value in {**fields, rule.budget: budget}.items():
+        body.setdefault(name, value)
+    report.mapped(BUDGET, f"said here as {rule.budget}")
 
 
 def _effort(body: dict[str, Json], effort: Json, rule: Thinking, report: AdjustmentReport) -> None:

@@ -38,6 +38,7 @@ _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 # https://ai.google.dev/gemini-api/docs/openai#thinking gives the budgets for OpenAI's words.
+_LIMITS = {"-pro": (128, 32_768), "-flash-lite": (512, 24_576), "flash": (1, 24_576)}
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 
 
@@ -99,6 +100,11 @@ def _thinking(request: ChatRequest, report: AdjustmentReport) -> Wire:
         return {}
     always = re.search(r"-pro\b", request.model) is not None  # these cannot stop thinking
     level = effort if effort in _BUDGETS else "high"
+    if age < 3 and request.reasoning_budget is not None and effort != "none":
+        return {"thinkingBudget": _budget(request.model, request.reasoning_budget, report), "includeThoughts": True}
+    if request.reasoning_budget is not None:
+        reason = f"this model takes no number of tokens: the level {level} stands for it"
+        report.downgraded("thinking.budget_tokens", reason)
     if age < 3:
         level = "minimal" if always and level == "none" else level
         thinking: Wire = {"thinkingBudget": _BUDGETS[level]}
@@ -108,6 +114,17 @@ def _thinking(request: ChatRequest, report: AdjustmentReport) -> Wire:
     if effort != level:
         report.downgraded("reasoning_effort", "this model cannot think exactly so much: the nearest was chosen")
     return thinking if effort == "none" else {**thinking, "includeThoughts": True}
+
+
+def _budget(model: str, asked: int, report: AdjustmentReport) -> int:
+    """Return a budget that the model takes (ai.google.dev/gemini-api/docs/thinking#set-budget)."""
+    least, most = next((limits for name, limits in _LIMITS.items() if name in model), _LIMITS["flash"])
+    budget = min(max(asked, least), most)
+    if budget != asked:
+        report.downgraded("thinking.budget_tokens", f"this model takes {least} to {most}")
+    else:
+        report.mapped("thinking.budget_tokens", "said here as thinkingBudget")
+    return budget
 
 
 def _tools(

@@ -8,13 +8,15 @@ from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvide
 from orchestrator_core.provider_api import Json, KeyFormat, ProviderInfo
 from orchestrator_qwen.models import ALL, MODELS, PRICES
 
+BUDGET = "thinking_budget"
+
 # https://www.alibabacloud.com/help/en/model-studio/deep-thinking: a switch, and a budget in tokens where less than
 # everything is wanted. How many tokens stand for a word is our own choice.
 EFFORTS: Mapping[str, Mapping[str, Json] | None] = {
     "none": {"enable_thinking": False},
-    "minimal": {"enable_thinking": True, "thinking_budget": 1_024},
-    "low": {"enable_thinking": True, "thinking_budget": 4_096},
-    "medium": {"enable_thinking": True, "thinking_budget": 16_384},
+    "minimal": {"enable_thinking": True, BUDGET: 1_024},
+    "low": {"enable_thinking": True, BUDGET: 4_096},
+    "medium": {"enable_thinking": True, BUDGET: 16_384},
     "high": {"enable_thinking": True},
     "xhigh": {"enable_thinking": True},
     "max": {"enable_thinking": True},
@@ -52,9 +54,11 @@ class QwenProvider(OpenAICompatibleProvider):
         replay_reasoning="tool_turn",
         # "The tool_choice parameter does not support being set to required or object in thinking mode" (400).
         thinking=(
-            Thinking(models=ALWAYS_THINKING, efforts={**EFFORTS, "none": None}, forced=()),
-            Thinking(models=THINKING_BY_DEFAULT, efforts=EFFORTS, off={"enable_thinking": False}, forced=()),
-            Thinking(efforts=EFFORTS, off={"enable_thinking": False}, default=False, forced=()),
+            Thinking(models=ALWAYS_THINKING, efforts={**EFFORTS, "none": None}, budget=BUDGET, forced=()),
+            Thinking(
+                models=THINKING_BY_DEFAULT, efforts=EFFORTS, budget=BUDGET, off={"enable_thinking": False}, forced=()
+            ),
+            Thinking(efforts=EFFORTS, budget=BUDGET, off={"enable_thinking": False}, default=False, forced=()),
         ),
         embedding_batch=10,
     )

@@ -238,11 +238,26 @@ def test_the_form_of_the_answer(field: str) -> None:
         ({"thinking": {"type": "enabled", "budget_tokens": 4096}}, "medium"),
         ({"thinking": {"type": "enabled", "budget_tokens": 16384}}, "high"),
         ({"output_config": {"effort": "medium"}, "thinking": {"type": "adaptive"}}, "medium"),
-        ({"output_config": {"effort": "max"}}, "high"),
+        ({"output_config": {"effort": "max"}}, "max"),
+        ({"output_config": {"effort": "xhigh"}}, "xhigh"),
     ],
 )
 def test_how_much_to_think(fields: Any, effort: str | None) -> None:
     assert read(**fields).reasoning_effort == effort
+
+
+@pytest.mark.parametrize(
+    ("fields", "budget"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 3000}}, 3000),
+        ({"thinking": {"type": "enabled", "budget_tokens": 3000}, "output_config": {"effort": "max"}}, 3000),
+        ({"thinking": {"type": "adaptive"}}, None),
+        ({"thinking": {"type": "disabled"}}, None),
+        ({}, None),
+    ],
+)
+def test_a_budget_of_thought_stays_a_number(fields: Any, budget: int | None) -> None:
+    assert read(**fields).reasoning_budget == budget
 
 
 @pytest.mark.parametrize(

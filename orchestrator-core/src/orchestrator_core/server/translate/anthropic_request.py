@@ -62,9 +62,6 @@ _LOW_BUDGET = 4_096
 _MEDIUM_BUDGET = 16_384
 """Thinking budgets, in tokens, below which the effort is called low and medium."""
 
-_EFFORTS = {"xhigh": "high", "max": "high"}
-"""Efforts that only this dialect has, in words of the canonical form."""
-
 
 def read_message_request(
     body: Mapping[str, Json],
@@ -110,6 +107,7 @@ def read_message_request(
         parallel_tool_calls=parallel,
         response_format=_response_format(fields),
         reasoning_effort=_effort(fields),
+        reasoning_budget=_budget(fields),
         temperature=fields.number("temperature"),
         top_p=fields.number("top_p"),
         max_tokens=fields.integer("max_tokens", least=1),
@@ -212,19 +210,25 @@ def _response_format(fields: Fields) -> ResponseFormat | None:
 
 
 def _effort(fields: Fields) -> str | None:
-    """Return how much to think, for providers that have no budgets; a model may decide where the client says so."""
+    """Return how much to think; of a budget, about what it means in words. None where the model decides."""
     thinking, config = fields.object("thinking"), fields.object("output_config")
     if thinking is not None and thinking.required("type") == "disabled":
         return "none"
     effort = None if config is None else config.string("effort")
     if effort is not None:
-        return _EFFORTS.get(effort, effort)
-    budget = None if thinking is None else thinking.integer("budget_tokens")
-    if budget is None:
+        return effort
+    if (budget := _budget(fields)) is None:
         return None
     if budget < _LOW_BUDGET:
         return "low"
     return "medium" if budget < _MEDIUM_BUDGET else "high"
+
+
+def _budget(fields: Fields) -> int | None:
+    """Return the most tokens of thought."""
+    thinking = fields.object("thinking")
+    enabled = thinking is not None and thinking.required("type") == "enabled"
+    return thinking.integer("budget_tokens") if enabled and thinking is not None else None
 
 
 def _stop(fields: Fields) -> Sequence[str] | None:

@@ -52,10 +52,10 @@ class Metered:
         self.plugins = plugins
         self.database = database
 
-    async def turn(self, name: str, script: Sequence[Step]) -> TurnAnswer:
+    async def turn(self, name: str, script: Sequence[Step], model: str | None = None) -> TurnAnswer:
         self.plugins[name].scripts.append(script)
         template = ChatRequest(model="", messages=(), deadline=self.gateway.deadline(10))
-        selection = Selection(provider=name, fallbacks=())
+        selection = Selection(provider=name, model=model, fallbacks=())
         said = [text_message("user", "ping")]
         return await self.gateway.turn(
             ANONYMOUS, TurnRequest(selection=selection, messages=said, template=template, session_id=None)
@@ -149,11 +149,18 @@ async def test_no_provider_answered(metered: Metered) -> None:
 
 @pytest.mark.parametrize(("name", "model"), [("scripted", MODEL), ("priced", "a-model-that-nobody-prices")])
 async def test_an_unknown_price_is_no_price_of_nothing(metered: Metered, name: str, model: str) -> None:
-    result = await (await metered.turn(name, [Start(model=model), *BEGUN[1:], Finish()])).result()
+    result = await (await metered.turn(name, [Start(model=model), *BEGUN[1:], Finish()], model)).result()
 
     row = metered.row()
     assert (row["cost"], row["price_version"], result.cost) == (None, None, None)
     assert [row[column] for column in COLUMNS] == [100, 20, 0, 30, 5]
+
+
+async def test_an_answer_of_an_unknown_model_costs_what_was_asked(metered: Metered) -> None:
+    result = await (await metered.turn("priced", [Start(model=f"{MODEL}-internal"), *BEGUN[1:], Finish()])).result()
+
+    assert result.model == f"{MODEL}-internal"
+    has_price({**metered.row(), "model": MODEL})
 
 
 async def test_embeddings_without_a_price(metered: Metered) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_core.config import ConfigError, load
-from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
+from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage, UsageDetails
 from orchestrator_core.telemetry.cost import Price, Prices, load_tables
 
 
@@ -143,3 +143,50 @@ def test_the_tables_know_windows() -> None:
     assert window("openai", "gpt-4o-2024-08-06") == 128_000
     assert window("openai", "gpt-900") is None
     assert window(None, "gpt-4o") is None
+
+
+M = 1_000_000
+DETAILED = [
+    ("openai", "gpt-audio", Usage(M, details=UsageDetails(input_audio_tokens=M)), 32.0),
+    ("google", "gemini-2.5-flash", Usage(M, details=UsageDetails(input_audio_tokens=M)), 1.0),
+    ("anthropic", "claude-haiku-4-5", Usage(0, 0, M, details=UsageDetails(cache_write_1h_tokens=M)), 2.0),
+    ("anthropic", "claude-haiku-4-5", Usage(0, 0, M), 1.25),
+    ("anthropic", "claude-haiku-4-5", Usage(M, details=UsageDetails(web_searches=100)), 2.0),
+]
+
+
+@pytest.mark.parametrize(("price_id", "model", "usage", "dollars"), DETAILED)
+def test_sound_long_caches_and_searches_have_prices_of_their_own(
+    price_id: str, model: str, usage: Usage, dollars: float
+) -> None:
+    found = price(info(price_id), model, usage)
+    assert found is not None
+    assert found.usd == pytest.approx(dollars)
+
+
+TOKENS_ONLY = ModelPrice(models="m", input=1, output=2, source="list", as_of=date(2026, 11, 1))
+UNKNOWN = [
+    (info("openai"), "gpt-4o", UsageDetails(unpriced="service_tier flex")),
+    (info(None, TOKENS_ONLY), "m", UsageDetails(unpriced="service_tier flex")),
+    (info(None, TOKENS_ONLY), "m", UsageDetails(web_searches=1)),
+    (info("x-ai"), "grok-4", UsageDetails(web_searches=1)),
+    (info("openai"), "gpt-audio", UsageDetails(input_audio_tokens=2 * M)),
+]
+
+
+@pytest.mark.parametrize(("provider", "model", "details"), UNKNOWN)
+def test_what_no_table_prices_makes_the_cost_unknown(provider: ProviderInfo, model: str, details: UsageDetails) -> None:
+    assert price(provider, model, Usage(M)) is not None
+    assert price(provider, model, Usage(M, details=details)) is None
+
+
+def test_the_model_that_was_asked_stands_for_one_that_is_not_known() -> None:
+    asked = Prices().price("x", info("openai"), "gpt-4o-2099-01-01-internal", Usage(M), asked="gpt-4o")
+    assert asked == price(info("openai"), "gpt-4o", Usage(M))
+    assert Prices().price("x", info("openai"), "no-such-model", Usage(M), asked="neither") is None
+
+
+def test_resource_names_have_the_price_of_their_model() -> None:
+    assert price(info("google"), "models/gemini-2.5-flash", Usage(M)) == price(
+        info("google"), "gemini-2.5-flash", Usage(M)
+    )

@@ -19,6 +19,7 @@ from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.errors import error_in_answer
 from orchestrator_core.openai_compatible.messages import CONTENT, PART, THINKING
 from orchestrator_core.openai_compatible.tool_calls import ToolCalls
+from orchestrator_core.openai_compatible.unnamed import Unnamed, Unread
 from orchestrator_core.openai_compatible.usage import as_openai_counts, read_usage
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
@@ -68,6 +69,7 @@ class AnswerParser:
         native: Whether events carry the upstream's bytes.
         adjustments: What of the request was changed, for `Start`.
         choices: How many alternatives were asked for.
+        sound: The format of a spoken answer that was asked for.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class AnswerParser:
         native: bool = False,
         adjustments: Sequence[Adjustment] = (),
         choices: int = 1,
+        sound: str | None = None,
     ) -> None:
         self._dialect = dialect
         self._provider_id = provider_id
@@ -88,6 +91,10 @@ class AnswerParser:
         # Also where it is not given back: without a mark another provider would take it for its own.
         self._thought: ProviderMetadata = {provider_id: {"field": self._reasoning_fields[0]}}
         self._calls = ToolCalls(provider_id)
+        # A client of the same protocol gets the upstream's bytes, with all that they say.
+        kind = Unread if native else Unnamed
+        self._unnamed = kind(provider_id, named=self._reasoning_fields, sound=sound)
+        self._tier: Json = None
         self._respelt = False
         self._images: dict[int, int] = {}
         self._seen: set[int] = set()
@@ -128,8 +135,9 @@ class AnswerParser:
                     usage = usage or choice.pop("usage")
             if usage:
                 self._usage(usage, body, events)
+            self._unnamed.answer(body, events)
         # Asking for each field's type first would cost more than reading the whole chunk.
-        except (AttributeError, TypeError, KeyError) as error:
+        except (AttributeError, TypeError, KeyError, ValueError) as error:
             raise ProviderBadResponse(_WRONG_SHAPE) from error
         if self._native:
             if self._respelt or self._calls.respelt:
@@ -165,7 +173,8 @@ class AnswerParser:
             usage = body.get("usage") or choices[0].get("usage")
             if usage:
                 self._usage(usage, body, events)
-        except (AttributeError, TypeError, KeyError) as error:  # as above
+            self._unnamed.answer(body, events)
+        except (AttributeError, TypeError, KeyError, ValueError) as error:  # as above
             raise ProviderBadResponse(_WRONG_SHAPE) from error
         if self._native:
             respelt = self._respelt or self._calls.respelt
@@ -175,6 +184,7 @@ class AnswerParser:
     def _start(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
         self._started = True
         id_, model, created = body.get("id"), body.get("model"), body.get("created")
+        self._tier = body.get("service_tier")
         events.append(
             Start(
                 id=id_ if type(id_) is str else None,
@@ -185,7 +195,8 @@ class AnswerParser:
         )
 
     def _usage(self, wire: Mapping[str, Json], body: dict[str, Json], events: list[ChatEvent]) -> None:
-        usage = read_usage(wire, reasoning_outside=self._dialect.reasoning_outside)
+        self._tier = body.get("service_tier") or self._tier
+        usage = read_usage(wire, reasoning_outside=self._dialect.reasoning_outside, tier=self._tier)
         events.append(UsageReport(usage=usage))
         counts = as_openai_counts(wire, usage)
         if counts is not None or not body.get("usage"):
@@ -209,7 +220,7 @@ class AnswerParser:
                 self._content_parts(index, message, events)
         if message.get("refusal"):
             events.append(RefusalDelta(index, text=_string(message["refusal"])))
-        if message.get("audio"):  # spoken answers; the sound itself goes to native clients only
+        if message.get("audio"):  # a spoken answer: what was said; the sound comes whole
             transcript = message["audio"].get("transcript")
             if transcript:
                 events.append(TextDelta(index, text=_string(transcript)))
@@ -219,6 +230,7 @@ class AnswerParser:
         elif message.get("function_call"):  # the form before tool_calls, still spoken by old servers
             call = {"index": 0, "id": "", "function": message["function_call"]}
             events.append(self._calls.read(index, call, whole=False))
+        self._unnamed.choice(index, choice, message, events)
         reason = choice.get("finish_reason")
         if reason and index not in self._finished:
             self._finish(index, reason, events)
@@ -288,7 +300,8 @@ class AnswerParser:
         word = _REASONS.get(reason or "stop", "stop")
         if word == "stop" and index in self._calls:  # OpenAI says so of calls that were demanded by name
             word = "tool_calls"
-        events.append(Finish(index, reason=word, native_reason=reason))
+        noted = self._unnamed.end(index, events)
+        events.append(Finish(index, noted, reason=word, native_reason=reason))
 
 
 def _object(data: bytes) -> dict[str, Json]:

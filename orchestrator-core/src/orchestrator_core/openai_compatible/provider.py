@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import pydantic_core
@@ -78,6 +78,7 @@ class OpenAICompatibleProvider(ProviderHooks):
             native=any(asked.dialect == OPENAI_CHAT for asked in (request.native, request.native_options) if asked),
             adjustments=tuple(report.adjustments),
             choices=request.n or 1,
+            sound=_sound(request.extra.get("audio")),
         )
         ask = stream_chat if request.stream else whole_chat
         try:
@@ -150,3 +151,9 @@ class OpenAICompatibleProvider(ProviderHooks):
             if known.id == model and known.replacement:
                 error.message = f"{error.message} ({model} is retired: use {known.replacement}.)"
                 error.args = (error.message,)
+
+
+def _sound(audio: Json) -> str | None:
+    """Return the format of the sound that is asked for."""
+    form = audio.get("format") if isinstance(audio, Mapping) else None
+    return form if isinstance(form, str) else None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator_core.provider_api import Json, Usage
+from orchestrator_core.provider_api import Json, Usage, UsageDetails
 
 _MOST = 2**53
 """No answer has more tokens; a larger number is a fault, and does not fit into databases and floats."""
 
 
-def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> Usage:
+_STANDARD = ("default", "auto", "standard", "on_demand")
+"""What vendors call the tier that their price lists are about."""
+
+
+def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False, tier: Json = None) -> Usage:
     """Read a `usage` object.
 
     `prompt_tokens` includes what was read from or written to a cache. Whether `completion_tokens` includes
@@ -20,6 +24,7 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> 
         wire: The object. Cached tokens are also looked for where DeepSeek (`prompt_cache_hit_tokens`), Mistral
             (`num_cached_tokens`) and Moonshot (`cached_tokens`) put them.
         reasoning_outside: What holds where there is no total.
+        tier: The tier of service that the answer names.
     """
     prompt = count(wire, "prompt_tokens")
     completion = count(wire, "completion_tokens")
@@ -32,13 +37,36 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False) -> 
     )
     cached = min(cached, prompt)
     written = min(count(details, "cache_write_tokens"), prompt - cached)
-    reasoning = count(wire.get("completion_tokens_details") or {}, "reasoning_tokens")
+    made = wire.get("completion_tokens_details") or {}
+    reasoning = count(made, "reasoning_tokens")
     total = count(wire, "total_tokens")
     outside = total == prompt + completion + reasoning if total else reasoning_outside
     if not outside:
         reasoning = min(reasoning, completion)
         completion -= reasoning
-    return Usage(prompt - cached - written, cached, written, completion, reasoning)
+    heard = min(count(details, "audio_tokens"), prompt)
+    return Usage(
+        prompt - cached - written,
+        cached,
+        written,
+        completion,
+        reasoning,
+        UsageDetails(
+            input_audio_tokens=heard,
+            # No vendor says how much of the sound was cached: no more than must be.
+            cached_audio_tokens=max(heard - (prompt - cached - written), 0),
+            output_audio_tokens=min(count(made, "audio_tokens"), completion),
+            unpriced=_unpriced(wire, tier),
+        ),
+    )
+
+
+def _unpriced(wire: Mapping[str, Json], tier: Json) -> str | None:
+    """Return what no table of prices knows."""
+    if isinstance(tier, str) and tier not in _STANDARD:
+        return f"service_tier {tier}"
+    # https://docs.x.ai/docs/guides/live-search: sources are billed each, beside the tokens.
+    return "num_sources_used" if count(wire, "num_sources_used") else None
 
 
 def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] | None:

@@ -144,7 +144,9 @@ class Gateway:
         finally:
             self._observe_failures(call, "embeddings")
         provider, model = call.target.provider, response.model or call.target.model
-        paid = self._prices.price(provider.id, provider.info, model, response.usage) if response.usage else None
+        paid = None
+        if response.usage:
+            paid = self._prices.price(provider.id, provider.info, model, response.usage, asked=call.target.model)
         cost = paid.usd if paid else None
         self.metrics.observe_call(
             provider.id, call.target.model, "embeddings", call.attempts[-1].duration, None, response.usage, cost
@@ -352,7 +354,8 @@ class Gateway:
 
         async def on_end(answer: Answer) -> None:
             usage, provider = answer.usage, answer.target.provider
-            paid = self._prices.price(provider.id, provider.info, answer.model, usage) if usage else None
+            asked = answer.target.model
+            paid = self._prices.price(provider.id, provider.info, answer.model, usage, asked=asked) if usage else None
             if paid:
                 answer.cost, answer.price_version = paid.usd, paid.version
             code = None if answer.complete else "interrupted"

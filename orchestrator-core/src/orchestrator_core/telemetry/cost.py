@@ -37,7 +37,9 @@ class Prices:
         """Start with the operator's prices, by `provider/model`; `*` stands for anything."""
         self._configured = configured or {}
 
-    def price(self, provider_id: str, info: ProviderInfo, model: str, usage: Usage) -> Price | None:
+    def price(
+        self, provider_id: str, info: ProviderInfo, model: str, usage: Usage, *, asked: str | None = None
+    ) -> Price | None:
         """Return what a call cost; None where the price is unknown, never 0.
 
         Args:
@@ -45,14 +47,22 @@ class Prices:
             info: What the provider says about itself: its own prices, and `price_id`, its name in the bundled tables.
             model: The model that answered, as the provider names it; dated names are known too.
             usage: The tokens. Reasoning is billed as output.
+            asked: The model that was asked, whose price holds where the one that answered is not known.
         """
+        if usage.details.unpriced is not None:
+            return None
+        names = dict.fromkeys(spelt for name in (model, asked) if name for spelt in (name, _bare(name)))
+        found = (self._price(provider_id, info, name, usage) for name in names)
+        return next((price for price in found if price is not None), None)
+
+    def _price(self, provider_id: str, info: ProviderInfo, model: str, usage: Usage) -> Price | None:
         name = f"{provider_id}/{model}"
         for pattern, entry in self._configured.items():
             if fnmatchcase(name, pattern):
-                return Price(_cost(entry, usage), f"configured {_spelt(entry)}")
+                return _by_tokens(entry, usage, f"configured {_spelt(entry)}")
         for own in info.prices:
             if re.fullmatch(own.models, model) and (own.up_to is None or usage.total_input <= own.up_to):
-                return Price(_cost(own, usage), f"{own.source} {own.as_of}")
+                return _by_tokens(own, usage, f"{own.source} {own.as_of}")
         return _bundled(info.price_id, model, usage) if info.price_id is not None else None
 
     def window(self, info: ProviderInfo, model: str) -> int | None:
@@ -80,17 +90,39 @@ def _bundled_window(price_id: str, model: str) -> int | None:
 def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:
     import genai_prices  # noqa: PLC0415 - its tables take more than 200 ms to load, so only where one is asked
 
-    tokens = genai_prices.Usage(
-        input_tokens=usage.total_input,
-        cache_read_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        output_tokens=usage.total_output,
-    )
+    details = usage.details
+    counts = {
+        "input_tokens": usage.total_input,
+        "cache_read_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.total_output,
+        "input_audio_tokens": details.input_audio_tokens,
+        "cache_audio_read_tokens": details.cached_audio_tokens,
+        "cache_audio_write_tokens": 0,
+        "output_audio_tokens": details.output_audio_tokens,
+        "output_image_tokens": details.output_image_tokens,
+        "cache_write_1h_tokens": details.cache_write_1h_tokens,
+        "web_searches": details.web_searches,
+    }
     try:
-        found = genai_prices.calc_price(tokens, model, provider_id=price_id)
+        found = genai_prices.calc_price(genai_prices.Usage(**counts), model, provider_id=price_id)
     except LookupError:
         return None
+    except ValueError:  # counts that contradict each other, such as more sound than input
+        return None
+    if details.web_searches and found.model_price.web_searches_kcount is None:
+        return None
     return Price(float(found.total_price), f"genai-prices {genai_prices.__version__}")
+
+
+def _bare(model: str) -> str:
+    """Return a model's name without the collection that resource names begin with: `models/gemini-3.8-flash`."""
+    return model.removeprefix("models/")
+
+
+def _by_tokens(price: PriceEntry | ModelPrice, usage: Usage, version: str) -> Price | None:
+    """Return a price by a table of tokens, which has none for searches."""
+    return None if usage.details.web_searches else Price(_cost(price, usage), version)
 
 
 def _cost(price: PriceEntry | ModelPrice, usage: Usage) -> float:

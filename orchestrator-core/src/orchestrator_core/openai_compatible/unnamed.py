@@ -1,0 +1,113 @@
+"""What answers say in fields that have no canonical form: kept for clients who get them translated."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Mapping
+
+from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
+    ChatEvent,
+    FilePart,
+    Json,
+    Logprobs,
+    OpaquePart,
+    ProviderMetadata,
+    TextDelta,
+    UsageReport,
+    WholePart,
+)
+
+_ANSWER = frozenset(("id", "object", "created", "model", "choices", "usage", "error", "obfuscation"))
+_CHOICE = frozenset(("index", "message", "delta", "finish_reason", "logprobs", "usage"))
+_MESSAGE = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio", "annotations"))
+
+
+class Unnamed:
+    """Collects the fields of one answer, whole or streamed.
+
+    Args:
+        provider_id: The provider instance, under whose name metadata is kept.
+        named: Fields of messages that the dialect reads.
+        sound: The format of a spoken answer that was asked for.
+    """
+
+    def __init__(self, provider_id: str, *, named: Collection[str] = (), sound: str | None = None) -> None:
+        self._provider_id = provider_id
+        self._named = _MESSAGE | set(named)
+        self._sound = sound or "wav"
+        self._answer: dict[str, Json] = {}
+        self._choices: dict[int, dict[str, Json]] = {}
+        self._messages: dict[int, dict[str, Json]] = {}
+        self._audio: dict[int, dict[str, Json]] = {}
+
+    def answer(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
+        """Take the fields of an answer, or of a chunk; report those that are new."""
+        found = {
+            name: body[name]
+            for name in body.keys() - _ANSWER
+            if _says(body[name]) and body[name] != self._answer.get(name)
+        }
+        if found:
+            self._answer.update(found)
+            events.append(UsageReport(0, {OPENAI_CHAT: found}))
+
+    def choice(
+        self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
+    ) -> None:
+        """Take the fields of a choice and of its message, or of their pieces."""
+        if tokens := choice.get("logprobs"):
+            events.append(Logprobs(index, content=tokens.get("content") or (), refusal=tokens.get("refusal") or ()))
+        if cited := message.get("annotations"):
+            events.append(TextDelta(index, {OPENAI_CHAT: {"annotations": cited}}))
+        if audio := message.get("audio"):
+            _join(self._audio.setdefault(index, {}), audio, pieces="data")
+        if found := {name: choice[name] for name in choice.keys() - _CHOICE if _says(choice[name])}:
+            self._choices.setdefault(index, {}).update(found)
+        if found := {name: message[name] for name in message.keys() - self._named if _says(message[name])}:
+            _join(self._messages.setdefault(index, {}), found)
+
+    def end(self, index: int, events: list[ChatEvent]) -> ProviderMetadata | None:
+        """Report what a message had, and return what its choice had."""
+        if (audio := self._audio.pop(index, None)) and audio.get("data"):
+            data = b"".join(map(base64.b64decode, audio["data"]))
+            noted = {"audio": {name: audio[name] for name in ("id", "expires_at") if audio.get(name)}}
+            file = FilePart(
+                data=base64.b64encode(data).decode(),
+                media_type=f"audio/{self._sound}",
+                provider_metadata={self._provider_id: noted},
+            )
+            events.append(WholePart(index, part=file))
+        if found := self._messages.pop(index, None):
+            events.append(WholePart(index, part=OpaquePart(provider_metadata={OPENAI_CHAT: {"message": found}})))
+        own = self._choices.pop(index, None)
+        return {OPENAI_CHAT: own} if own else None
+
+
+class Unread(Unnamed):
+    """Passes over the fields of an answer whose bytes go to the client as they came."""
+
+    def answer(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
+        """Do nothing."""
+
+    def choice(
+        self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
+    ) -> None:
+        """Do nothing."""
+
+
+def _says(value: Json) -> bool:
+    return value not in (None, "", [], {})
+
+
+def _join(into: dict[str, Json], piece: Mapping[str, Json], *, pieces: str | None = None) -> None:
+    """Add what a delta says: texts and lists grow, other values are replaced; `pieces` is kept as a list of texts."""
+    for name, value in piece.items():
+        before = into.get(name)
+        grows = name != "id" and type(before) is type(value) and isinstance(value, str | list)
+        if name == pieces:
+            into[name] = [*(before or ()), *([value] if value else [])]
+        elif before is not None and grows:
+            into[name] = before + value
+        elif value is not None:
+            into[name] = value

@@ -16,7 +16,9 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     Finish,
     ImagePart,
+    Logprobs,
     NamedTool,
+    OpaquePart,
     ProviderBadResponse,
     ProviderRateLimited,
     ReasoningDelta,
@@ -28,6 +30,7 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
     Usage,
     UsageReport,
+    WholePart,
 )
 from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
@@ -263,6 +266,74 @@ async def test_parts_of_a_message(gateway: Served) -> None:
     )
     history = (await gateway.get(f"/api/sessions/{reply.json['session_id']}/history")).json
     assert [part["type"] for part in history["messages"][0]["content"]] == ["text", "image", "image", "image"]
+
+
+async def test_what_a_provider_says_beyond_the_answer_is_there_and_in_the_history(gateway: Served) -> None:
+    token = {"token": "Hi", "logprob": -0.1, "bytes": None, "top_logprobs": []}
+    gateway.plugins["scripted"].scripts.append(
+        [
+            Start(0, {"openai.chat": {"service_tier": "flex"}}, model="scripted-1"),
+            WholePart(part=OpaquePart(provider_metadata={"scripted": {"block": {"type": "search"}}})),
+            TextDelta(0, {"scripted": {"citations": [1]}}, text="Hi"),
+            Logprobs(content=[token]),
+            WholePart(part=ImagePart(data="AA==", media_type="image/png")),
+            Finish(0, {"scripted": {"stop_sequence": "x"}}),
+        ]
+    )
+    reply = (await gateway.post(PATH, {"message": "ping"})).json
+    parts = [
+        {"type": "opaque", "extra_content": {"scripted": {"block": {"type": "search"}}}},
+        {"type": "text", "length": 2, "extra_content": {"scripted": {"citations": [1]}}},
+        {"type": "image"},
+    ]
+    assert reply["metadata"]["provider"] == {
+        "message": {"parts": parts},
+        "choice": {
+            "extra_content": {"scripted": {"stop_sequence": "x"}},
+            "logprobs": {"content": [token], "refusal": None},
+        },
+        "answer": {"service_tier": "flex"},
+    }
+    assert reply["images"][0]["image_url"]["url"] == "data:image/png;base64,AA=="
+    history = await send(gateway, "GET", f"/api/sessions/{reply['session_id']}/history")
+    answered = history.json["messages"][-1]
+    assert answered["extra"] == {"parts": parts}
+    assert [part["type"] for part in answered["content"]] == ["text", "image"]
+
+
+async def test_a_plain_turn_says_nothing_of_its_provider(gateway: Served) -> None:
+    reply = (await gateway.post(PATH, {"message": "ping"})).json
+    assert "provider" not in reply["metadata"]
+    history = await send(gateway, "GET", f"/api/sessions/{reply['session_id']}/history")
+    assert history.json["messages"][-1]["content"] == "pong"
+    assert "extra" not in history.json["messages"][-1]
+
+
+TEXT, IMAGE = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
+ODD_PARTS: list[tuple[Any, str]] = [
+    ({**TEXT, "cache_control": {}}, "message.0.cache_control"),
+    ({"type": "text", "text": 1}, "message.0.text"),
+    ({"type": "text"}, "message.0.text"),
+    ({**IMAGE, "cache_control": {}}, "message.0.cache_control"),
+    ({"type": "image_url", "image_url": {"url": "u", "x": 1}}, "message.0.image_url.x"),
+    ({"type": "image_url", "image_url": {}}, "message.0.image_url.url"),
+    ({"type": "video"}, "message.0"),
+]
+
+
+@pytest.mark.parametrize(("part", "place"), ODD_PARTS)
+async def test_a_part_that_is_not_taken_is_named_by_its_field(gateway: Served, part: Any, place: str) -> None:
+    reply = await gateway.post(PATH, {"message": [part]})
+    assert (reply.status, reply.json["param"]) == (400, place)
+
+
+async def test_fields_that_are_named_like_their_type_are_found(gateway: Served) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "a", "bogus": 1}}
+    reply = await gateway.post(PATH, {"message": "a", "agent_config": {"response_format": form}})
+    assert reply.json["param"] == "agent_config.response_format.json_schema.bogus"
+    tool = {"type": "function", "function": {"name": "", "parameters": {}}}
+    reply = await gateway.post(PATH, {"message": "a", "agent_config": {"tools": [tool]}})
+    assert reply.json["param"] == "agent_config.tools.0.function.name"
 
 
 async def test_tools_are_called_and_answered(gateway: Served) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +23,10 @@ READ_TIMEOUT = 30.0
 """Seconds that a client may take to send a body."""
 
 _SHOWN_PROBLEMS = 5
+_ADDED, _MISSING = 2, 3
+"""How badly a step fits that is not in the body: one that pydantic added, and a field that is missing."""
+
+_NOWHERE: Final = object()
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -139,18 +143,34 @@ def _message(error: Any) -> str:
 
 def _path(value: Json, location: Sequence[str | int]) -> str:
     """Return the path of a problem in the body; what pydantic adds, such as members of unions, is left out."""
-    names: list[str] = []
-    here = value
-    for index, step in enumerate(location):
-        last = index == len(location) - 1
-        if isinstance(here, dict) and isinstance(step, str) and (step in here or last):
-            here = here.get(step)
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
-            here = here[step]
-        else:
-            continue
-        names.append(str(step))
-    return ".".join(names)[:200] or "$"
+    return ".".join(_walk(value, location)[1])[:200] or "$"
+
+
+def _walk(here: Json, location: Sequence[str | int]) -> tuple[int, tuple[str, ...]]:
+    """Return the names of a location that stand in the body, and how badly it fits: what pydantic adds fits nowhere.
+
+    The tag of a union may be the name of a field as well (`{"type": "text", "text": ...}`): both are tried.
+    """
+    if not location:
+        return 0, ()
+    step, rest = location[0], location[1:]
+    field = isinstance(here, dict) and isinstance(step, str)
+    found: list[tuple[int, tuple[str, ...]]] = []
+    inner = _NOWHERE
+    if isinstance(here, dict):
+        inner = here.get(step, _NOWHERE)
+    elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+        inner = here[step]
+    if inner is not _NOWHERE:
+        misfit, names = _walk(inner, rest)
+        found.append((misfit, (str(step), *names)))
+    elif field and not rest:
+        found.append((_MISSING, (str(step),)))
+    if rest or not found:
+        misfit, names = _walk(here, rest)
+        # A problem is more often with a field than with what pydantic added last.
+        found.append((misfit + (_ADDED if rest else _MISSING), names))
+    return min(found, key=lambda each: each[0])
 
 
 def _check_type(header: str) -> None:

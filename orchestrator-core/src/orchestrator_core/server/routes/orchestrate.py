@@ -14,6 +14,8 @@ from orchestrator_core.orchestration import Gateway, Selection, TurnAnswer, Turn
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatRequest,
+    ChatResponse,
+    FilePart,
     Finish,
     ImagePart,
     Message,
@@ -61,7 +63,8 @@ from orchestrator_core.server.routes.orchestrate_schema import (
     ToolInput,
 )
 from orchestrator_core.server.sse import EventWriter
-from orchestrator_core.server.translate.openai_response import tool_call
+from orchestrator_core.server.translate.openai_notes import said_beyond
+from orchestrator_core.server.translate.openai_response import media, tool_call
 
 
 async def orchestrate(request: web.Request) -> web.StreamResponse:
@@ -73,7 +76,7 @@ async def orchestrate(request: web.Request) -> web.StreamResponse:
     turn = await gateway(request).turn(principal(request), await _turn(request, body, streams=streams))
     if streams:
         return await _stream(request, turn)
-    return web.json_response(_answer(await turn.result()))
+    return web.json_response(_answer(await turn.result(), turn.folded))
 
 
 async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
@@ -86,7 +89,7 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
                 named = _event(event)
                 if named is not None:
                     await _write(writer, *named)
-        await _write(writer, "done", _answer(await turn.result()))
+        await _write(writer, "done", _answer(await turn.result(), turn.folded))
     finally:
         await turn.aclose()
     return await writer.close()
@@ -108,7 +111,7 @@ def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:
             found = "refusal", {"text": text}
         case ToolCallDelta(index=index, id=known, name=name, arguments=arguments):
             found = "tool_call", {"index": index, "id": known, "name": name, "arguments": arguments}
-        case WholePart(part=ImagePart() as part):
+        case WholePart(part=ImagePart() | FilePart() as part):
             found = "media", {"part": part.model_dump(exclude={"provider_metadata"}, exclude_none=True)}
         case UsageReport(usage=usage) if usage is not None:
             found = "usage", usage.buckets()
@@ -233,7 +236,7 @@ def _response_format(form: ResponseFormatInput | None) -> ResponseFormat | None:
     )
 
 
-def _answer(result: TurnResult) -> dict[str, Any]:
+def _answer(result: TurnResult, folded: ChatResponse) -> dict[str, Any]:
     message, used = result.message, result.usage
     answer: dict[str, Any] = {
         "response": message.text,
@@ -253,6 +256,9 @@ def _answer(result: TurnResult) -> dict[str, Any]:
             "portability": [asdict(adjustment) for adjustment in result.adjustments],
         },
     }
+    if said := said_beyond(folded):
+        answer["metadata"]["provider"] = said
+    answer.update(media(message.parts))
     if message.tool_calls:
         answer["tool_calls"] = [tool_call(call) for call in message.tool_calls]
     for field, kind in (("reasoning", ReasoningPart), ("refusal", RefusalPart)):

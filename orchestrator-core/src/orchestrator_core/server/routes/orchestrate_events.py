@@ -56,7 +56,7 @@ class ToolCallEvent(_ChoiceEvent):
 
 
 class MediaEvent(_ChoiceEvent):
-    """An image of the answer."""
+    """An image or a file of the answer."""
 
     type: Literal["media"]
     part: dict[str, Any]

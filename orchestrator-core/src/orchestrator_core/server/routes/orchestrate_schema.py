@@ -192,6 +192,21 @@ class UsageBody(BaseModel):
     reasoning_tokens: int
 
 
+class ProviderNotes(BaseModel):
+    """What the provider said beyond the other fields, as its API has it. The session keeps the notes on the message."""
+
+    message: dict[str, Any] | None = Field(
+        None,
+        description="`annotations` as OpenAI's API has them; in `parts` the parts of the answer in their order, each "
+        "with what only its provider reads, in `extra_content`, by the provider's name: citations, grounding, the "
+        "calls of its own tools.",
+    )
+    choice: dict[str, Any] | None = Field(
+        None, description="`logprobs` as OpenAI's API has them; others in `extra_content`, by the provider's name."
+    )
+    answer: dict[str, Any] | None = Field(None, description="Of the answer as a whole, such as `service_tier`.")
+
+
 class TurnMetadata(BaseModel):
     """What the turn took."""
 
@@ -202,6 +217,7 @@ class TurnMetadata(BaseModel):
     usage: UsageBody | None
     attempts: list[AttemptBody]
     portability: list[PortabilityBody]
+    provider: ProviderNotes | None = None
 
 
 class OrchestrateAnswer(BaseModel):
@@ -218,3 +234,5 @@ class OrchestrateAnswer(BaseModel):
     tool_calls: list[dict[str, Any]] | None = None
     reasoning: str | None = None
     refusal: str | None = None
+    images: list[dict[str, Any]] | None = Field(None, description="What the model drew, as `image_url` parts.")
+    files: list[dict[str, Any]] | None = Field(None, description="Other media that the model made, as `file` parts.")

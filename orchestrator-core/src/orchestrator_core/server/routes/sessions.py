@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from orchestrator_core.provider_api import (
     Json,
     NotFound,
+    OpaquePart,
     ReasoningPart,
     RefusalPart,
     StorageError,
@@ -31,6 +32,7 @@ from orchestrator_core.server.query import (
     session_id,
     time_text,
 )
+from orchestrator_core.server.translate.openai_notes import notes_apart
 from orchestrator_core.server.translate.openai_response import tool_call
 from orchestrator_core.sessions.models import Session, SessionStatus, StoredMessage, TurnState
 
@@ -98,6 +100,10 @@ class HistoryMessage(BaseModel):
     model: str | None = None
     reasoning: str | None = None
     tool_calls: list[dict[str, Json]] | None = None
+    extra: dict[str, Json] | None = Field(
+        default=None,
+        description="What its provider noted on it, as in `metadata.provider.message` of a turn's answer.",
+    )
 
 
 class HistoryBody(BaseModel):
@@ -215,14 +221,16 @@ def _message(stored: StoredMessage) -> dict[str, Any]:
     reasoning = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart))
     if reasoning:
         shown["reasoning"] = reasoning
+    if extra := notes_apart(message.parts):
+        shown["extra"] = extra
     if message.tool_calls:
         shown["tool_calls"] = [tool_call(call) for call in message.tool_calls]
     return shown
 
 
 def _content(parts: Sequence[Any]) -> str | list[dict[str, Json]]:
-    """Return text as a string. Thoughts and tool calls have fields of their own."""
-    said = [part for part in parts if not isinstance(part, ReasoningPart | ToolCallPart)]
+    """Return text as a string. Thoughts, tool calls and what only a provider reads have fields of their own."""
+    said = [part for part in parts if not isinstance(part, ReasoningPart | ToolCallPart | OpaquePart)]
     if all(isinstance(part, TextPart | RefusalPart) for part in said):
         return "".join(part.text for part in said)
     return [json.loads(part.model_dump_json(exclude={"provider_metadata"}, exclude_none=True)) for part in said]

@@ -19,6 +19,7 @@ from typing import Final
 
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
+    ChatResponse,
     FilePart,
     ImagePart,
     Json,
@@ -78,6 +79,28 @@ def others(metadata: ProviderMetadata | None) -> dict[str, Json]:
     notes = dict(metadata or {})
     own = notes.pop(OPENAI_CHAT, {})
     return {**own, **({"extra_content": notes} if notes else {})}
+
+
+def said_beyond(answer: ChatResponse) -> dict[str, Json]:
+    """Return what a provider said of its first choice beyond the fields of `/api/orchestrate`, by what it is about."""
+    choice = answer.choices[0]
+    about = others(choice.provider_metadata)
+    if choice.logprobs is not None:
+        about["logprobs"] = choice.logprobs
+    said = {
+        "message": notes_apart(choice.message.parts),
+        "choice": about,
+        "answer": others(answer.provider_metadata),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def notes_apart(parts: Sequence[Part]) -> dict[str, Json]:
+    """Return what `noted_fields` does, without the frame that it needs in a message."""
+    noted = noted_fields(parts)
+    if extra := noted.pop("extra_content", None):
+        noted["parts"] = extra[GATEWAY]["parts"]
+    return noted
 
 
 def merged(*notes: ProviderMetadata | None) -> dict[str, dict[str, Json]]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from orchestrator_core.openai_compatible.dialect import Dialect, Thinking
 from orchestrator_core.provider_api import AdjustmentReport, Json
 
-BUDGET = "thinking.budget_tokens"
-"""The name of `ChatRequest.reasoning_budget` in reports: that of the protocol whose clients have it, Anthropic's."""
+BUDGET = "reasoning_budget"
+"""The name of `ChatRequest.reasoning_budget` in reports."""
 
 NO_REASONING = " "
 """What stands for the thoughts before a call where there are none: the field must be there and may not be empty."""

@@ -104,7 +104,7 @@ def _thinking(request: ChatRequest, report: AdjustmentReport) -> Wire:
         return {"thinkingBudget": _budget(request.model, request.reasoning_budget, report), "includeThoughts": True}
     if request.reasoning_budget is not None:
         reason = f"this model takes no number of tokens: the level {level} stands for it"
-        report.downgraded("thinking.budget_tokens", reason)
+        report.downgraded("reasoning_budget", reason)
     if age < 3:
         level = "minimal" if always and level == "none" else level
         thinking: Wire = {"thinkingBudget": _BUDGETS[level]}
@@ -121,9 +121,9 @@ def _budget(model: str, asked: int, report: AdjustmentReport) -> int:
     least, most = next((limits for name, limits in _LIMITS.items() if name in model), _LIMITS["flash"])
     budget = min(max(asked, least), most)
     if budget != asked:
-        report.downgraded("thinking.budget_tokens", f"this model takes {least} to {most}")
+        report.downgraded("reasoning_budget", f"this model takes {least} to {most}")
     else:
-        report.mapped("thinking.budget_tokens", "said here as thinkingBudget")
+        report.mapped("reasoning_budget", "said here as thinkingBudget")
     return budget
 
 

@@ -14,7 +14,10 @@ from orchestrator_openai import OpenAIProvider
 from scripted_gateway import Served, served
 
 USER = {"role": "user", "content": "ping"}
-TOKENS = {"content": [{"token": "Hi", "logprob": -0.1, "bytes": None, "top_logprobs": []}], "refusal": None}
+TOKENS: dict[str, Any] = {
+    "content": [{"token": "Hi", "logprob": -0.1, "bytes": None, "top_logprobs": []}],
+    "refusal": None,
+}
 CITED = [{"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 2, "url": "u", "title": "t"}}]
 SOUND = base64.b64encode(b"sound").decode()
 

@@ -12,11 +12,14 @@ from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     ChatEvent,
+    ChatResponse,
+    Choice,
     Deadline,
     FilePart,
     Finish,
     FinishReason,
     ImagePart,
+    Message,
     NativeEvent,
     OpaquePart,
     Part,
@@ -25,7 +28,9 @@ from orchestrator_core.provider_api import (
     ServerSentEvent,
     Start,
     TextDelta,
+    TextPart,
     ToolCallDelta,
+    Usage,
     UsageReport,
     WholePart,
 )
@@ -260,3 +265,26 @@ answers = st.lists(
 def test_stream_and_body_say_the_same(groups: list[list[ChatEvent]]) -> None:
     """Every answer reads the same from its events as from its body, and nothing that was noted is lost."""
     both(Start(), *(event for events in groups for event in events), Finish())
+
+
+OF_ANSWER: dict[str, dict[str, Any]] = {
+    ANTHROPIC_MESSAGES: {"stop_sequence": "END", "container": {"id": "c"}},
+    "acme": {"tier": "flex"},
+}
+AS_FIELDS = {"stop_sequence": "END", "container": {"id": "c"}, "extra_content": {"acme": {"tier": "flex"}}}
+
+
+def test_what_a_provider_says_of_an_answer_has_a_place() -> None:
+    choice = Choice(0, Message(role="assistant", parts=(TextPart(text="a"),)), "stop", "stop_sequence")
+    body = message_body(ChatResponse([choice], provider_metadata=OF_ANSWER), model="m", request_id="r")
+    assert {name: body[name] for name in AS_FIELDS} == AS_FIELDS
+    assert body["stop_reason"] == "stop_sequence"
+
+
+def test_a_stream_says_it_at_its_end() -> None:
+    writer = MessageWriter(model="m", request_id="r")
+    events = [Start(), TextDelta(text="a"), UsageReport(0, OF_ANSWER, usage=Usage(1)), Finish()]
+    data = [json.loads(item.data) for event in events for item in writer.add(event)]
+    data += [json.loads(item.data) for item in writer.end()]
+    [delta] = [each["delta"] for each in data if each["type"] == "message_delta"]
+    assert {name: delta[name] for name in AS_FIELDS} == AS_FIELDS

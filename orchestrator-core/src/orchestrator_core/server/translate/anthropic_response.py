@@ -1,7 +1,8 @@
 """A canonical answer to Anthropic's `message` (API reference, Messages).
 
 Fields that are not Anthropic's: `extra_content`, with what only the provider of the answer can read, so that a client
-that keeps the history gives it back; and blocks of the types `image` and `document`, for media that a model made.
+that keeps the history gives it back; blocks of the types `image` and `document`, for media that a model made; and
+`logprobs` in OpenAI's form.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from orchestrator_core.provider_api import (
     Usage,
 )
 from orchestrator_core.server.translate.anthropic_marks import opaque_block, signature
+from orchestrator_core.server.translate.openai_notes import merged, others
 
 _STOP_REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",
@@ -49,12 +51,19 @@ def message_body(response: ChatResponse, *, model: str, request_id: str) -> dict
     """
     choice = response.choices[0]
     refusal = "".join(part.text for part in choice.message.parts if isinstance(part, RefusalPart))
+    said = about(merged(response.provider_metadata, choice.provider_metadata), choice.logprobs)
     return {
+        **said,
         **message_head(response.id, response.model or model, request_id),
         "content": [block for part in choice.message.parts for block in _blocks(part)],
-        **ending(choice.finish_reason, choice.native_finish_reason, refusal),
+        **ending(choice.finish_reason, choice.native_finish_reason, refusal, said.get("stop_sequence")),
         "usage": usage(response.usage),
     }
+
+
+def about(metadata: ProviderMetadata, logprobs: Json) -> dict[str, Json]:
+    """Write what the provider said of the answer beside it: the dialect's own fields, and others apart."""
+    return {**others(metadata, ANTHROPIC_MESSAGES), **({"logprobs": logprobs} if logprobs else {})}
 
 
 def message_head(identity: str | None, model: str, request_id: str) -> dict[str, Json]:
@@ -62,20 +71,21 @@ def message_head(identity: str | None, model: str, request_id: str) -> dict[str,
     return {"id": identity or f"msg_{request_id}", "type": "message", "role": "assistant", "model": model}
 
 
-def ending(reason: FinishReason | None, native: str | None, refusal: str) -> dict[str, Json]:
+def ending(reason: FinishReason | None, native: str | None, refusal: str, sequence: Json = None) -> dict[str, Json]:
     """Write why an answer ended.
 
     Args:
         reason: Why.
         native: Why in the provider's own word, which is kept where it is one of this dialect.
         refusal: What the model said as it refused.
+        sequence: Which of the client's texts the model stopped at, where the provider says so.
     """
     stop: str | None = None
     if reason is not None:
         stop = native if native in _OWN_REASONS else _STOP_REASONS[reason]
     if refusal and stop == "end_turn":
         stop = "refusal"
-    body: dict[str, Json] = {"stop_reason": stop, "stop_sequence": None}
+    body: dict[str, Json] = {"stop_reason": stop, "stop_sequence": sequence}
     if refusal:
         body["stop_details"] = {"type": "refusal", "category": None, "explanation": refusal}
     return body

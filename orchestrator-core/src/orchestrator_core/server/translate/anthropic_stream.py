@@ -13,6 +13,7 @@ from orchestrator_core.provider_api import (
     ChatEvent,
     Finish,
     Json,
+    Logprobs,
     NativeEvent,
     OpaquePart,
     ProviderMetadata,
@@ -28,6 +29,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.translate.anthropic_marks import opaque_block, signature
 from orchestrator_core.server.translate.anthropic_response import (
+    about,
     ending,
     media_block,
     message_head,
@@ -35,6 +37,7 @@ from orchestrator_core.server.translate.anthropic_response import (
     tool_use_block,
     usage,
 )
+from orchestrator_core.server.translate.openai_notes import merged
 from orchestrator_core.server.translate.openai_response import encode
 
 
@@ -91,6 +94,8 @@ class MessageWriter:
         self._count = 0
         self._usage: Usage | None = None
         self._finish: Finish | None = None
+        self._notes: dict[str, dict[str, Json]] = {}
+        self._logprobs: dict[str, list[Json]] = {}
         self._refusal: list[str] = []
         self._current: _Block | None = None
         self._calls: dict[int, _Block] = {}
@@ -112,14 +117,21 @@ class MessageWriter:
         yield from self._begin()
         yield from self._close()
         finish = self._finish or Finish()
-        delta = ending(finish.reason, finish.native_reason, "".join(self._refusal))
+        said = about(self._notes, self._logprobs)
+        refusal = "".join(self._refusal)
+        delta = {**said, **ending(finish.reason, finish.native_reason, refusal, said.get("stop_sequence"))}
         yield _event({"type": "message_delta", "delta": delta, "usage": usage(self._usage)})
         yield _event({"type": "message_stop"})
 
     def _translate(self, event: ChatEvent) -> Iterator[ServerSentEvent]:
+        if isinstance(event, Start | UsageReport | Finish):
+            self._notes = merged(self._notes, event.provider_metadata)
         match event:
             case Start():
                 self._start = event
+            case Logprobs():
+                self._logprobs.setdefault("content", []).extend(event.content)
+                self._logprobs.setdefault("refusal", []).extend(event.refusal)
             case UsageReport():
                 self._usage = event.usage or self._usage
             case Finish():

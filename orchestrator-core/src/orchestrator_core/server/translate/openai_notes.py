@@ -74,10 +74,10 @@ def part_notes(parts: Sequence[Part]) -> list[dict[str, Json]]:
     return [entry for part in parts if (entry := _entry(part))]
 
 
-def others(metadata: ProviderMetadata | None) -> dict[str, Json]:
-    """Return the notes on a choice or an answer as fields: OpenAI's own in their place, others in `extra_content`."""
+def others(metadata: ProviderMetadata | None, dialect: str = OPENAI_CHAT) -> dict[str, Json]:
+    """Return notes on a choice or an answer as fields: a dialect's own in their place, others in `extra_content`."""
     notes = dict(metadata or {})
-    own = notes.pop(OPENAI_CHAT, {})
+    own = notes.pop(dialect, {})
     return {**own, **({"extra_content": notes} if notes else {})}
 
 

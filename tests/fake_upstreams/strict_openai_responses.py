@@ -64,7 +64,7 @@ def known_fields(body: Body, _: Mapping[str, str]) -> Iterator[str]:
 def known_items(body: Body, _: Mapping[str, str]) -> Iterator[str]:
     for place, item in enumerate(items(body)):
         kind = item.get("type", "message")
-        if kind not in {"message", "reasoning", "web_search_call", *CALLS, *CALLS.values()}:
+        if kind not in {"message", "reasoning", "web_search_call", "image_generation_call", *CALLS, *CALLS.values()}:
             yield f"input[{place}]: Invalid value: '{kind}'"
         if kind == "message" and item.get("role") not in ("assistant", "system", "developer", "user"):
             yield f"input[{place}]: Invalid value: '{item.get('role')}'"
@@ -109,7 +109,11 @@ def thoughts(body: Body, _: Mapping[str, str]) -> Iterator[str]:
         if item.get("type") != "reasoning":
             continue
         after = next((each for each in found[place + 1 :] if each.get("type") != "reasoning"), {})
-        own = after.get("role") == "assistant" or after.get("type") in {*CALLS, "web_search_call"}
+        own = after.get("role") == "assistant" or after.get("type") in {
+            *CALLS,
+            "web_search_call",
+            "image_generation_call",
+        }
         named = "id" in item and after.get("role") == "assistant" and "id" not in after
         if not own or named:
             yield f"Item '{place}' of type 'reasoning' was provided without its required following item."

@@ -406,9 +406,10 @@ async def test_other_parts_of_answers(connect_openai: Any, stream: bool) -> None
         server.answers.append(streamed(whole) if stream else whole)
         answer = await folded(connect_openai(server.url), ask(**NEEDED, stream=stream))
     noted = {"annotations": cited["content"][0]["annotations"], "phase": "final_answer"}
+    spelt = {"type": "url_citation", "url_citation": {"url": "https://x.example"}}
     assert answer.message.parts == (
         OpaquePart(provider_metadata={"openai": {"item": SEARCH}}),
-        TextPart(text="See there.", provider_metadata={"openai": noted}),
+        TextPart(text="See there.", provider_metadata={"openai": noted, OPENAI_CHAT: {"annotations": [spelt]}}),
         RefusalPart(text="No."),
         ToolCallPart(id="call_9", name="c", arguments="raw", provider_metadata={"openai": {"type": "custom"}}),
     )
@@ -416,6 +417,28 @@ async def test_other_parts_of_answers(connect_openai: Any, stream: bool) -> None
     used = answer.usage
     assert (used.input_tokens, used.cached_input_tokens, used.cache_write_tokens) == (30, 60, 10)
     assert (used.output_tokens, used.reasoning_tokens) == (10, 20)
+    assert used.details.web_searches == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_image_is_one_and_comes_back_as_its_item(connect_openai: Any, stream: bool) -> None:
+    drawn = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AA=="}
+    whole = {**response(drawn, said("There.")), "service_tier": "flex"}
+    async with StrictOpenAI() as server:
+        server.answers.append(streamed(whole) if stream else whole)
+        provider = connect_openai(server.url)
+        answer = await folded(provider, ask(**NEEDED, stream=stream))
+        kept = json.loads(json.dumps(message_object(answer.message)))
+        assert kept["images"][0]["image_url"] == {"url": "data:image/png;base64,AA=="}
+        assert answer.provider_metadata == {OPENAI_CHAT: {"service_tier": "flex"}}
+        assert answer.usage is not None
+        assert answer.usage.details.unpriced is not None
+        messages = [{"role": "user", "content": "Hi"}, kept, {"role": "user", "content": "Again"}]
+        body = {"model": "m", "messages": messages, "reasoning_effort": "high"}
+        body["tools"] = [{"type": "function", "function": {"name": "find"}}]
+        request = read_chat(body, deadline=Deadline.after(5), strict=True)
+        await events_of(provider, replace(request, model="gpt-5.6-luna"))
+        assert server.asked[-1].body["input"][1] == drawn
 
 
 @pytest.mark.parametrize("stream", [False, True])

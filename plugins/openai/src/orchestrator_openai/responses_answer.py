@@ -7,6 +7,7 @@ https://platform.openai.com/docs/api-reference/responses/object, as of November 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pydantic_core
@@ -14,11 +15,13 @@ import pydantic_core
 from orchestrator_core.openai_compatible.errors import error_in_answer
 from orchestrator_core.openai_compatible.usage import read_usage
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
     Adjustment,
     ChatEvent,
     ContentBlocked,
     Finish,
     FinishReason,
+    ImagePart,
     Json,
     OpaquePart,
     ProviderBadResponse,
@@ -30,6 +33,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     ToolCallDelta,
+    UsageDetails,
     UsageReport,
     WholePart,
 )
@@ -49,6 +53,9 @@ _USAGE: Final = {
 }
 _BLOCKED: Final = {"bio_policy", "misalignment_policy_violation", "image_content_policy_violation"}
 _REFUSED: Final = {"invalid_prompt", "data_residency_mismatch"}
+_BILLED: Final = frozenset(("file_search_call", "code_interpreter_call", "image_generation_call"))
+"""Items that cost something of their own."""
+
 _CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 """Items that are calls for the caller, with the field of their arguments."""
 
@@ -145,7 +152,10 @@ class ResponseReader:
         events: list[ChatEvent] = []
         if usage := response.get("usage"):
             counted = {name: usage[theirs] for theirs, name in _USAGE.items() if usage.get(theirs) is not None}
-            events.append(UsageReport(usage=read_usage(counted)))
+            used = read_usage(counted, tier=response.get("service_tier"))
+            events.append(UsageReport(usage=replace(used, details=used.details + _billed(response))))
+        if tier := response.get("service_tier"):
+            events.append(UsageReport(0, {OPENAI_CHAT: {"service_tier": tier}}))
         reason: FinishReason = "tool_calls" if self._calls else "stop"
         native = str(status)
         if status == "incomplete":
@@ -168,6 +178,8 @@ class ResponseReader:
             return self._reasoning(place, item)
         if kind in _CALLS:
             return [*self.call(place, item), *self.rest(place, ToolCallDelta, item.get(_CALLS[kind]) or "")]
+        if kind == "image_generation_call" and item.get("result"):
+            return [self._image(item)]
         return [WholePart(part=OpaquePart(provider_metadata=self._metadata({ITEM: item})))]
 
     def call(self, place: int, item: Mapping[str, Json]) -> list[ChatEvent]:
@@ -212,10 +224,19 @@ class ResponseReader:
                 events += self.rest(place, TextDelta, part["text"], number)
                 noted = {"annotations": part.get("annotations"), "phase": item.get("phase")}
                 if kept := {name: value for name, value in noted.items() if value}:
-                    events.append(TextDelta(0, self._metadata(kept), block=f"{place}.{number}"))
+                    cited = [_cited(each) for each in part.get("annotations") or () if each["type"] == "url_citation"]
+                    metadata = {**self._metadata(kept), **({OPENAI_CHAT: {"annotations": cited}} if cited else {})}
+                    events.append(TextDelta(0, metadata, block=f"{place}.{number}"))
             elif part["type"] == "refusal":
                 events += self.rest(place, RefusalDelta, part["refusal"], number)
         return events
+
+    def _image(self, item: Mapping[str, Json]) -> WholePart:
+        """Read an image that a tool of OpenAI's drew; the rest of its item goes back with it."""
+        rest = {name: value for name, value in item.items() if name != "result"}
+        form = item.get("output_format") or "png"
+        metadata = self._metadata({ITEM: rest})
+        return WholePart(part=ImagePart(data=item["result"], media_type=f"image/{form}", provider_metadata=metadata))
 
     def _reasoning(self, place: int, item: Mapping[str, Json]) -> list[ChatEvent]:
         """Read a summary of thoughts, or the thoughts themselves where a model shows them."""
@@ -228,3 +249,16 @@ class ResponseReader:
 
     def _metadata(self, values: Mapping[str, Json]) -> ProviderMetadata:
         return {self._provider_id: values}
+
+
+def _cited(annotation: Mapping[str, Json]) -> dict[str, Json]:
+    """Spell a citation as Chat Completions does."""
+    inner = {name: value for name, value in annotation.items() if name != "type"}
+    return {"type": annotation["type"], annotation["type"]: inner}
+
+
+def _billed(response: Mapping[str, Json]) -> UsageDetails:
+    """Return what OpenAI bills beside the tokens (https://openai.com/api/pricing, "Built-in tools")."""
+    kinds = [item["type"] for item in response.get("output") or ()]
+    beside = next((kind for kind in kinds if kind in _BILLED), None)
+    return UsageDetails(web_searches=kinds.count("web_search_call"), unpriced=beside)

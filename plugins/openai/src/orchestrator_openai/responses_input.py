@@ -135,6 +135,8 @@ class InputCompiler:
             if is_message_note(part):
                 return None
             self._report.omitted(part.type, "only the provider that made it can read it")
+        elif isinstance(part, ImagePart) and ITEM in own:
+            return {**own[ITEM], "result": part.data}
         elif isinstance(part, ImagePart | FilePart):
             self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
         return None

@@ -47,12 +47,17 @@ async def events_of(provider: AnthropicProvider, request: ChatRequest) -> list[C
     return [event async for event in provider.chat(request=request)]
 
 
+def fold(events: Sequence[ChatEvent]) -> ChatResponse:
+    """The answer that events make."""
+    folding = Fold()
+    for event in events:
+        folding.add(event)
+    return folding.response()
+
+
 async def folded(provider: AnthropicProvider, request: ChatRequest) -> ChatResponse:
     """The answer to a call."""
-    fold = Fold()
-    for event in await events_of(provider, request):
-        fold.add(event)
-    return fold.response()
+    return fold(await events_of(provider, request))
 
 
 async def sent(server: StrictAnthropic, request: ChatRequest, **settings: Any) -> tuple[Any, ChatResponse]:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from fake_upstreams.anthropic_calls import KEY, ask, events_of, folded, provider_at
+from fake_upstreams.anthropic_calls import KEY, ask, events_of, fold, folded, provider_at
 from fake_upstreams.openai_server import OpenAIServer
 from fake_upstreams.strict_anthropic import StrictAnthropic, answer, events, signature
 from orchestrator_anthropic import AnthropicProvider
 from orchestrator_anthropic.parse import MessageParser
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
+    OPENAI_CHAT,
     ContextTooLong,
     Deadline,
     Finish,
@@ -42,6 +43,7 @@ from orchestrator_core.provider_api import (
     Usage,
     WholePart,
     check_key,
+    text_message,
 )
 
 CONTENT = [
@@ -111,6 +113,7 @@ async def test_an_answer_with_everything(strict: StrictAnthropic, stream: bool) 
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
         ("pause_turn", "length"),
+        ("compaction", "length"),
         ("refusal", "content_filter"),
         ("something_new", "stop"),
     ],
@@ -216,6 +219,168 @@ def test_blocks_of_a_kind_that_nobody_knows_are_kept_whole() -> None:
     (whole,) = [event for event in events if isinstance(event, WholePart)]
     block = {"type": "compaction", "content": "So far."}
     assert whole.part == OpaquePart(provider_metadata={"anthropic": {"block": block}})
+
+
+def streamed(*wire: Any, native: bool = False) -> list[Any]:
+    """The events of a stream of one block, given as its start and its deltas."""
+    block, *deltas = wire
+    parser = MessageParser("anthropic", native=native)
+    found = []
+    for event in (
+        {"type": "message_start", "message": {"id": "m", "model": "x", "usage": None, "container": None}},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "something_new", "field": {"a": [None]}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": None},
+        {"type": "message_stop"},
+    ):
+        found += parser.event(json.dumps(event).encode())
+    assert isinstance(found[-1], Finish)
+    return found
+
+
+def of(events: list[Any]) -> Any:
+    """The one part that events make."""
+    (part,) = fold(events).message.parts
+    return part
+
+
+ODD: list[Any] = [None, 1, True, ["a"], {"a": [None]}, []]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("value", ODD)
+def test_a_delta_of_a_new_kind_never_ends_an_answer(value: Any, native: bool) -> None:
+    delta = {"type": "new_delta", "new": value}
+    text = of(streamed({"type": "text", "text": ""}, {"type": "text_delta", "text": "Hi"}, delta, native=native))
+    assert text == TextPart(text="Hi", provider_metadata={"anthropic": {"deltas": [delta]}})
+    call = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
+    assert of(streamed(call, delta, native=native)).provider_metadata == {"anthropic": {"deltas": [delta]}}
+    thought = of(streamed({"type": "thinking", "thinking": "So", "signature": ""}, delta, delta, native=native))
+    assert thought == ReasoningPart(text="So", provider_metadata={"anthropic": {"deltas": [delta, delta]}})
+    kept = of(streamed({"type": "new_block"}, delta, native=native)).provider_metadata["anthropic"]["block"]
+    assert kept == ({"type": "new_block"} if value is None else {"type": "new_block", "new": value})
+
+
+def test_deltas_of_a_new_kind_of_block_add_up() -> None:
+    deltas = [
+        {"type": "d", "text": "a", "list": [1], "count": 1, "late": {"a": 1}, "turns": [1]},
+        {"type": "d", "text": "b", "list": [2], "count": 2, "late": "b", "turns": "text"},
+    ]
+    block = of(streamed({"type": "new_block", "text": None}, *deltas)).provider_metadata["anthropic"]["block"]
+    assert block == {"type": "new_block", "text": "ab", "list": [1, 2], "count": 2, "late": "b", "turns": "text"}
+
+
+def test_a_summary_that_failed_is_kept() -> None:
+    delta = {"type": "compaction_delta", "content": None, "encrypted_content": None}
+    part = of(streamed({"type": "compaction", "content": None}, delta))
+    assert part.provider_metadata == {"anthropic": {"block": {"type": "compaction", "content": None}}}
+    delta = {"type": "compaction_delta", "content": "So far.", "encrypted_content": "E"}
+    part = of(streamed({"type": "compaction", "content": None}, delta))
+    block = {"type": "compaction", "content": "So far.", "encrypted_content": "E"}
+    assert part.provider_metadata == {"anthropic": {"block": block}}
+
+
+async def test_fields_of_blocks_that_nobody_knows_go_back(strict: StrictAnthropic) -> None:
+    thought = {"type": "thinking", "thinking": "Hm", "signature": signature("a"), "new": {"a": 1}}
+    hidden = {"type": "redacted_thinking", "data": signature("b"), "new": 0}
+    strict.answers.append(answer([thought, hidden, {"type": "text", "text": "Hi"}]))
+    async with provider_at(strict.url) as provider:
+        said = (await folded(provider, ask())).message
+        await folded(provider, ask((text_message("user", "Hello"), said, text_message("user", "Go on"))))
+    assert strict.asked[-1].body["messages"][1]["content"][:2] == [thought, hidden]
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 1, "text", [None], {"a": None}])
+@pytest.mark.parametrize(
+    "name", ["usage", "stop_reason", "stop_details", "stop_sequence", "container", "context_management", "id", "model"]
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_any_value_in_a_place_beside_the_content(
+    strict: StrictAnthropic, name: str, value: Any, stream: bool
+) -> None:
+    message = {**answer([{"type": "text", "text": "Hi", "citations": None}]), name: value}
+    wire: Any = message
+    if stream:
+        wire = events(answer([{"type": "text", "text": "Hi"}]))
+        if name in ("id", "model", "usage"):
+            wire[0]["message"][name] = value
+        else:
+            wire[-2]["delta"][name] = value
+    strict.answers.append(wire)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(stream=stream))
+    assert response.message.parts == (TextPart(text="Hi"),)
+    assert response.complete
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_message_says_of_itself(strict: StrictAnthropic, stream: bool) -> None:
+    about = {
+        "stop_sequence": "END",
+        "container": {"id": "c1", "expires_at": "2026-11-21T00:00:00Z"},
+        "context_management": {"applied_edits": [{"type": "clear_tool_uses_20250919"}]},
+        "new_field": [1],
+    }
+    tools = {"web_search_requests": 2, "web_fetch_requests": 0}
+    message = {**answer([{"type": "text", "text": "Hi"}], "stop_sequence"), **about}
+    message["usage"] |= {"service_tier": "priority", "server_tool_use": tools}
+    wire: Any = message
+    if stream:
+        wire = events(message)
+        wire[-2] = {**wire[-2], "context_management": about["context_management"]}
+        wire[-2]["delta"] = {name: message[name] for name in ("stop_reason", "stop_sequence", "container")}
+    strict.answers.append(wire)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask(stream=stream))
+    assert response.provider_metadata is not None
+    assert response.provider_metadata[ANTHROPIC_MESSAGES] == about
+    rest = response.provider_metadata["anthropic"]["usage"]
+    assert (rest["service_tier"], rest["server_tool_use"]) == ("priority", tools)
+    assert response.usage is not None
+    details = response.usage.details
+    assert (details.web_searches, details.unpriced) == (2, "service_tier priority")
+
+
+@pytest.mark.parametrize(
+    ("usage", "unpriced"),
+    [
+        ({"service_tier": "standard", "speed": "standard", "inference_geo": "global"}, None),
+        ({"speed": "fast"}, "speed fast"),
+        ({"inference_geo": "us"}, "inference_geo us"),
+        ({"iterations": [{"type": "message"}, {"type": "compaction", "output_tokens": 9}]}, "iteration compaction"),
+        ({"iterations": [{"type": "message"}]}, None),
+    ],
+)
+async def test_what_changes_the_price_of_tokens(strict: StrictAnthropic, usage: Any, unpriced: str | None) -> None:
+    message = answer([{"type": "text", "text": "Hi"}])
+    message["usage"] |= {**usage, "cache_creation": {"ephemeral_1h_input_tokens": 3, "ephemeral_5m_input_tokens": 0}}
+    strict.answers.append(message)
+    async with provider_at(strict.url) as provider:
+        response = await folded(provider, ask())
+    assert response.usage is not None
+    assert (response.usage.details.unpriced, response.usage.details.cache_write_1h_tokens) == (unpriced, 3)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_citations_of_addresses_are_openais_too(strict: StrictAnthropic, stream: bool) -> None:
+    web = {"type": "web_search_result_location", "url": "https://a.example", "title": "A", "encrypted_index": "E"}
+    found = {"type": "search_result_location", "source": "https://b.example", "title": None}
+    local = {"type": "char_location", "cited_text": "rain", "document_index": 0}
+    message = answer([{"type": "text", "text": "It rains.", "citations": [web, found, local]}])
+    strict.answers.append(events(message) if stream else message)
+    async with provider_at(strict.url) as provider:
+        part = of(await events_of(provider, ask(stream=stream)))
+
+    def cited(url: str, title: str) -> Any:
+        place = {"start_index": 0, "end_index": len("It rains."), "url": url, "title": title}
+        return {"type": "url_citation", "url_citation": place}
+
+    assert part.provider_metadata == {
+        "anthropic": {"citations": [web, found, local]},
+        OPENAI_CHAT: {"annotations": [cited("https://a.example", "A"), cited("https://b.example", "")]},
+    }
 
 
 ERRORS = [

@@ -41,7 +41,7 @@ GO_ON = "Go on."
 THOUGHTS = ("thinking", "redacted_thinking")
 
 _MARKS = ("cache_control", "citations", "title", "context")
-_CONTENT = ("signature", "redacted", "block")
+_CONTENT = ("signature", "redacted", "block", "deltas")
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _ONLY_ITS_PROVIDER = "only the provider that made it can read it"
 
@@ -83,6 +83,7 @@ class Conversation:
         self._connects = connects
         self._asked = True
         self._waiting: list[Block] = []
+        self._silent = False
         self._ids: set[str] = set()
 
     def compile(self, messages: Sequence[Message]) -> None:
@@ -97,6 +98,8 @@ class Conversation:
             self._asked = position > answered_at or position == len(messages) - 1
             for name, value in message_notes(message).items():
                 report_note(name, value, self._report, asked=self._asked)
+            if message.name:
+                self._report.dropped("name", "the authors of messages have no names at this provider")
             if message.role == "system":
                 self._system(message)
             elif message.role == "assistant":
@@ -114,7 +117,7 @@ class Conversation:
         return self.turns[last - 1]["content"][0]["type"] not in THOUGHTS
 
     def _system(self, message: Message) -> None:
-        blocks = [block for part in message.parts if (block := self._said(part)) is not None]
+        blocks = self._others(*message.parts)
         if not self.turns:
             self.system += blocks
         elif self._traits.system_turns:
@@ -150,6 +153,7 @@ class Conversation:
             self._report.omitted("reasoning", "a thought that led to nothing cannot be given back")
             content.pop()
         if content:
+            self._speak()
             self._flush()
             self._add("assistant", content)
         else:
@@ -160,7 +164,6 @@ class Conversation:
     def _user(self, message: Message, answered: set[int]) -> None:
         content: list[Block] = []
         for part in message.parts:
-            block: Block | None = None
             if isinstance(part, ToolResultPart):
                 if id(part) not in answered:
                     self._report.mapped("tool_result", "a result without a call is said as text")
@@ -168,15 +171,26 @@ class Conversation:
                     label = f"Result of {part.name or part.tool_call_id}:"
                     content += [{"type": "text", "text": label}, *inner]
             else:
-                block = self._said(part)
-                if block is None and isinstance(part, OpaquePart) and not is_message_note(part):
-                    self._report.dropped("content", "this kind of content has no form at this provider")
-            if block is not None:
-                content.append(block)
+                content += self._others(part)
         if content:
             self._add("user", content)
+        elif not any(isinstance(part, ToolResultPart) for part in message.parts):
+            self._report.mapped("message", "a message without text says nothing and is left out")
+            self._silent = True
+
+    def _others(self, *parts: Part) -> list[Block]:
+        """Return the blocks of parts that are not the model's."""
+        blocks: list[Block] = []
+        for part in parts:
+            block = self._said(part)
+            if block is not None:
+                blocks.append(block)
+            elif isinstance(part, OpaquePart) and not is_message_note(part):
+                self._report.dropped("content", "this kind of content has no form at this provider")
+        return blocks
 
     def _add(self, role: str, content: list[Block]) -> None:
+        self._silent = False
         if not self.turns and role == "assistant":
             self._report.mapped("message", "a conversation begins with the user at this provider")
             self.turns.append({"role": "user", "content": [{"type": "text", "text": NOTHING_SAID}]})
@@ -193,7 +207,13 @@ class Conversation:
             self.turns.append({"role": "system", "content": self._waiting})
             self._waiting = []
 
+    def _speak(self) -> None:
+        """Keep the turn of a user of whom nothing could be said: two answers are not one, and the last is not begun."""
+        if self._silent and self.turns and self.turns[-1]["role"] == "assistant":
+            self._add("user", [{"type": "text", "text": NOTHING_SAID}])
+
     def _end(self) -> None:
+        self._speak()
         self._flush()
         if self._waiting:
             self._report.mapped("system", "system prompts in the middle follow what the user says")
@@ -260,14 +280,17 @@ class Conversation:
     def _thought(self, part: ReasoningPart) -> Block | None:
         own = self._own(part) if self._traits.thinking != "none" else {}
         self.has_thoughts = self.has_thoughts or bool(own.keys() & {"redacted", "signature"})
+        more = {name: value for name, value in own.items() if name not in _CONTENT}
         if "redacted" in own:
-            return {"type": "redacted_thinking", "data": own["redacted"]}
+            return {"type": "redacted_thinking", "data": own["redacted"], **more}
         if "signature" in own:
-            return {"type": "thinking", "thinking": part.text, "signature": own["signature"]}
+            return {"type": "thinking", "thinking": part.text, "signature": own["signature"], **more}
         self._report.omitted("reasoning", "a thought without Anthropic's signature is not given to this provider")
         return None
 
     def _image(self, part: ImagePart) -> Block | None:
+        if part.detail not in (None, "auto"):
+            self._report.dropped("detail", "images have no detail at this provider")
         if part.data is not None:
             media_type = (part.media_type or "image/png").replace("image/jpg", "image/jpeg")
             if media_type not in _IMAGES:
@@ -318,7 +341,7 @@ class Conversation:
 
     def _block_of(self, part: Part) -> Block | None:
         block = self._own(part).get("block")
-        return dict(block) if isinstance(block, Mapping) else None
+        return dict(block) if isinstance(block, Mapping) and isinstance(block.get("type"), str) else None
 
     def _replayable(self, block: Block, paired: set[str]) -> bool:
         if block["type"].startswith("mcp_") and not self._connects:

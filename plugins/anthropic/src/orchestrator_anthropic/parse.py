@@ -1,7 +1,8 @@
 """Anthropic's answers, whole and streamed, as events (https://platform.claude.com/docs/en/build-with-claude/streaming).
 
 This is the hot path of every streamed token: plain dictionaries, and no validation beyond what would otherwise corrupt
-an answer.
+an answer. New kinds of events, blocks, deltas and fields may come at any time (`/docs/en/api/versioning`): what is not
+known is kept whole with what it belongs to, and never ends an answer.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import pydantic_core
 
+from orchestrator_anthropic.blocks import OpenBlock
 from orchestrator_anthropic.errors import error_in_answer
 from orchestrator_anthropic.messages import Block
+from orchestrator_anthropic.totals import Totals
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
+    OPENAI_CHAT,
     Adjustment,
     ChatEvent,
     Finish,
@@ -29,18 +33,33 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     ToolCallDelta,
-    Usage,
     UsageReport,
     WholePart,
 )
 
+# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons; `compaction` is of the page of that name.
 _REASONS: Mapping[str, FinishReason] = {
     "tool_use": "tool_calls",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "pause_turn": "length",
+    "compaction": "length",
     "refusal": "content_filter",
 }
+_MESSAGE = frozenset(("type", "id", "role", "model", "content", "usage", "stop_reason", "delta"))
+"""Fields of a message, and of the events that tell of it, that have a canonical form."""
+
+_NAMED = {
+    "text": frozenset(("type", "text")),
+    "thinking": frozenset(("type", "thinking")),
+    "redacted_thinking": frozenset(("type", "data")),
+    "tool_use": frozenset(("type", "id", "name", "input")),
+}
+"""Kinds of blocks that have a canonical form, and their fields that do."""
+
+_NOTHING: tuple[Json, ...] = (None, "", [])
+"""What a block begins with in fields that are yet to come."""
+
 _WRONG_SHAPE = "The provider's answer does not have the shape of its protocol."
 
 
@@ -75,14 +94,13 @@ class MessageParser:
         self._started = False
         self._base = 0
         self._calls = 0
-        self._open: dict[int, _OpenBlock] = {}
-        self._usage: dict[str, Json] = {}
-        self._before = Usage()
+        self._open: dict[int, OpenBlock] = {}
+        self._totals = Totals()
         self._stop: Mapping[str, Json] = {}
 
     def again(self) -> None:
         """Begin another round of the same answer."""
-        self._before, self._usage = self._total(), {}
+        self._totals.again()
         self._base, self._open = len(self.content), {}
         self.paused = self.complete = False
 
@@ -119,7 +137,7 @@ class MessageParser:
         events: list[ChatEvent] = []
         try:
             self._start(wire, events)
-            for index, block in enumerate(wire["content"]):
+            for index, block in enumerate(wire["content"] or ()):
                 self._begin(index, block, events)
                 self._end(index, events)
             self._stop = wire
@@ -141,8 +159,9 @@ class MessageParser:
         elif kind == "message_start":
             self._start(wire["message"], events)
         elif kind == "message_delta":
-            self._stop = {**self._stop, **wire["delta"]}
-            self._used(wire.get("usage"), events)
+            delta = wire.get("delta") or {}
+            self._stop = {**self._stop, **delta}
+            self._used(wire.get("usage"), {**wire, **delta}, events)
         elif kind == "message_stop":
             self._finish(events)
         elif kind == "error":
@@ -160,50 +179,59 @@ class MessageParser:
                 )
             )
         self._stop = {}
-        self._used(message.get("usage"), events)
+        self._used(message.get("usage"), message, events)
 
     def _begin(self, index: int, wire: Mapping[str, Json], events: list[ChatEvent]) -> None:
-        block = self._open[index] = _OpenBlock(self._base + index, dict(wire))
+        block = self._open[index] = OpenBlock(self._base + index, wire)
         kind = wire["type"]
+        named = _NAMED.get(kind)
+        if named is None:
+            return  # it is told whole as it ends
+        more = {name: value for name, value in wire.items() if name not in named and value not in _NOTHING}
+        noted = self._mine(more)
         if kind == "text":
-            noted = {"citations": list(wire["citations"])} if wire.get("citations") else None
-            if wire.get("text") or noted:
-                events.append(TextDelta(0, self._mine(noted), text=_string(wire.get("text") or ""), block=block.index))
+            if (text := _string(wire.get("text"))) or noted:
+                events.append(TextDelta(0, noted, text=text, block=block.index))
         elif kind == "thinking":
-            noted = {"signature": wire["signature"]} if wire.get("signature") else None
-            if wire.get("thinking") or noted:
-                text = _string(wire.get("thinking") or "")
-                events.append(ReasoningDelta(0, self._mine(noted), text=text, block=block.index))
+            if (text := _string(wire.get("thinking"))) or noted:
+                events.append(ReasoningDelta(0, noted, text=text, block=block.index))
         elif kind == "redacted_thinking":
-            events.append(ReasoningDelta(0, self._mine({"redacted": wire["data"]}), block=block.index))
-        elif kind == "tool_use":
+            events.append(ReasoningDelta(0, self._mine({**more, "redacted": wire["data"]}), block=block.index))
+        else:
             block.call = self._calls
             self._calls += 1
-            noted = {name: wire[name] for name in wire.keys() - {"type", "id", "name", "input"}}
             name = self._names.get(wire["name"], wire["name"])
-            events.append(ToolCallDelta(0, self._mine(noted), index=block.call, id=_string(wire["id"]), name=name))
+            events.append(ToolCallDelta(0, noted, index=block.call, id=_string(wire["id"]), name=name))
 
-    def _delta(self, block: _OpenBlock, delta: Mapping[str, Json], events: list[ChatEvent]) -> None:
+    def _delta(self, block: OpenBlock, delta: Mapping[str, Json], events: list[ChatEvent]) -> None:
         kind, wire = delta["type"], block.wire
         if kind == "text_delta":
-            block.add("text", delta["text"])
-            events.append(TextDelta(0, text=_string(delta["text"]), block=block.index))
+            text = _string(delta["text"])
+            block.add("text", text)
+            events.append(TextDelta(0, text=text, block=block.index))
         elif kind == "input_json_delta":
-            block.add("input", delta["partial_json"])
-            if block.call is not None and delta["partial_json"]:
-                events.append(ToolCallDelta(0, index=block.call, arguments=_string(delta["partial_json"])))
+            text = _string(delta["partial_json"])
+            block.add("input", text)
+            if block.call is not None and text:
+                events.append(ToolCallDelta(0, index=block.call, arguments=text))
         elif kind == "thinking_delta":
-            block.add("thinking", delta["thinking"])
-            events.append(ReasoningDelta(0, text=_string(delta["thinking"]), block=block.index))
-        elif kind == "signature_delta":
-            wire["signature"] = delta["signature"]
-            events.append(ReasoningDelta(0, self._mine({"signature": delta["signature"]}), block=block.index))
-        elif kind == "citations_delta":
-            wire["citations"] = [*(wire.get("citations") or ()), delta["citation"]]
-            events.append(TextDelta(0, self._mine({"citations": wire["citations"]}), block=block.index))
-        else:  # of a kind of block that is kept whole
-            for name in delta.keys() - {"type"}:
-                block.add(name, _string(delta[name]))
+            text = _string(delta["thinking"])
+            block.add("thinking", text)
+            events.append(ReasoningDelta(0, text=text, block=block.index))
+        elif kind == "signature_delta" and wire["type"] == "thinking":
+            if delta["signature"]:
+                wire["signature"] = delta["signature"]
+                events.append(ReasoningDelta(0, self._mine({"signature": delta["signature"]}), block=block.index))
+        elif kind == "citations_delta" and wire["type"] == "text":
+            if delta["citation"]:
+                wire["citations"] = [*(wire.get("citations") or ()), delta["citation"]]
+                events.append(TextDelta(0, self._mine({"citations": wire["citations"]}), block=block.index))
+        elif wire["type"] in _NAMED:
+            # Which field of the block it would be is not known: it is kept beside the block, and not sent back.
+            block.unknown.append(delta)
+            self._note(block, self._mine({"deltas": list(block.unknown)}), events)
+        else:
+            block.merge(delta)
 
     def _end(self, index: int, events: list[ChatEvent]) -> None:
         block = self._open.pop(index, None)
@@ -216,71 +244,48 @@ class MessageParser:
             if "input" not in block.pieces:
                 given = pydantic_core.to_json(wire.get("input") or {}).decode()
                 events.append(ToolCallDelta(0, index=block.call, arguments=given))
-        elif wire["type"] not in ("text", "thinking", "redacted_thinking"):
+        elif wire["type"] not in _NAMED:
             # Anthropic's own tools and their results: the client is to execute nothing of it, and nobody else reads it.
             events.append(WholePart(part=OpaquePart(provider_metadata={self._provider_id: {"block": wire}})))
+        elif found := block.annotations():
+            self._note(block, {OPENAI_CHAT: {"annotations": found}}, events)
 
-    def _used(self, wire: Mapping[str, Json] | None, events: list[ChatEvent]) -> None:
-        """Report the totals so far: later counts replace earlier ones, and leave out what did not change."""
-        if wire:
-            self._usage |= {name: value for name, value in wire.items() if value is not None}
-            events.append(UsageReport(usage=self._total()))
+    def _note(self, block: OpenBlock, noted: ProviderMetadata | None, events: list[ChatEvent]) -> None:
+        """Add notes to what a block became."""
+        if block.call is not None:
+            events.append(ToolCallDelta(0, noted, index=block.call))
+        elif block.wire["type"] == "text":
+            events.append(TextDelta(0, noted, block=block.index))
+        else:
+            events.append(ReasoningDelta(0, noted, block=block.index))
 
-    def _total(self) -> Usage:
-        wire = self._usage
-        details = wire.get("output_tokens_details") or {}
-        output = _count(wire, "output_tokens")
-        thought = min(_count(details, "thinking_tokens"), output)
-        return self._before + Usage(
-            input_tokens=_count(wire, "input_tokens"),
-            cached_input_tokens=_count(wire, "cache_read_input_tokens"),
-            cache_write_tokens=_count(wire, "cache_creation_input_tokens"),
-            output_tokens=output - thought,
-            reasoning_tokens=thought,
-        )
+    def _used(self, wire: Json, message: Mapping[str, Json], events: list[ChatEvent]) -> None:
+        """Report the totals so far, and what a message says of itself: later values replace earlier ones."""
+        about: dict[str, Mapping[str, Json]] = {}
+        counted = self._totals.add(wire)
+        if counted and (rest := self._totals.rest()):
+            about[self._provider_id] = {"usage": rest}
+        said = {name: value for name, value in message.items() if value is not None and name not in _MESSAGE}
+        if said:
+            about[ANTHROPIC_MESSAGES] = said
+        if counted or about:
+            events.append(UsageReport(0, about or None, usage=self._totals.usage() if counted else None))
 
     def _finish(self, events: list[ChatEvent]) -> None:
         self.complete = True
-        reason = self._stop.get("stop_reason")
+        given = self._stop.get("stop_reason")
+        reason = given if type(given) is str else None
         self.paused = reason == "pause_turn" and self.resumes
         if self.paused:
             return
         details = self._stop.get("stop_details")
-        if reason == "refusal" and isinstance(details, Mapping) and details.get("explanation"):
-            events.append(RefusalDelta(text=_string(details["explanation"])))
+        explanation = details.get("explanation") if isinstance(details, Mapping) else None
+        if reason == "refusal" and explanation and type(explanation) is str:
+            events.append(RefusalDelta(text=explanation))
         events.append(Finish(reason=_REASONS.get(reason or "", "stop"), native_reason=reason))
 
-    def _mine(self, noted: Mapping[str, Json] | None) -> ProviderMetadata | None:
+    def _mine(self, noted: Mapping[str, Json]) -> ProviderMetadata | None:
         return {self._provider_id: noted} if noted else None
-
-
-class _OpenBlock:
-    """A content block that has begun."""
-
-    __slots__ = ("call", "index", "pieces", "wire")
-
-    def __init__(self, index: int, wire: Block) -> None:
-        self.index = index
-        self.wire = wire
-        self.call: int | None = None
-        self.pieces: dict[str, list[str]] = {}
-
-    def add(self, name: str, piece: str) -> None:
-        if piece:
-            self.pieces.setdefault(name, []).append(piece)
-
-    def whole(self) -> Block:
-        """Return the block with all its pieces, in the form in which it can be sent back."""
-        for name, pieces in self.pieces.items():
-            written = "".join(pieces)
-            if name != "input":
-                self.wire[name] = (self.wire.get(name) or "") + written
-                continue
-            try:
-                self.wire[name] = pydantic_core.from_json(written)
-            except ValueError:
-                self.wire[name] = {"INVALID_JSON": written}
-        return self.wire
 
 
 def _object(data: bytes) -> dict[str, Json]:
@@ -294,11 +299,8 @@ def _object(data: bytes) -> dict[str, Json]:
 
 
 def _string(value: Json) -> str:
+    if value is None:
+        return ""
     if type(value) is not str:
         raise TypeError("not a text")
     return value
-
-
-def _count(wire: Mapping[str, Json], name: str) -> int:
-    value = wire.get(name)
-    return value if type(value) is int and value > 0 else 0

@@ -162,7 +162,7 @@ async def test_what_is_lost_of_the_parameters_is_reported(server: StrictAnthropi
         n=2,
         presence_penalty=0.0,
         frequency_penalty=0.5,
-        extra={"top_k": 3, "logit_bias": {"1": 2}, "store": False, "user": "u-1", "service_tier": "default"},
+        extra={"top_k": 3, "logit_bias": {"1": 2}, "user": "u-1", "service_tier": "default"},
     )
     body, response = await sent(server, request)
     assert adjusted(response) == {
@@ -170,6 +170,74 @@ async def test_what_is_lost_of_the_parameters_is_reported(server: StrictAnthropi
     }
     assert body["metadata"] == {"user_id": "u-1"}
     assert body["service_tier"] == "standard_only"
+
+
+@pytest.mark.parametrize(
+    ("extra", "action"),
+    [
+        ({"enable_thinking": False}, "dropped"),
+        ({"safe_prompt": False}, "dropped"),
+        ({"some_number": 0}, "dropped"),
+        ({"store": True}, "dropped"),
+        ({"store": False}, "mapped"),
+        ({"logprobs": False}, "mapped"),
+        ({"top_logprobs": 0}, "mapped"),
+        ({"modalities": ["text"]}, "mapped"),
+        ({"modalities": ["text", "audio"]}, "dropped"),
+        ({"service_tier": {"no": "word"}}, "dropped"),
+        ({"tools": ["no object"]}, "dropped"),
+        ({"tool_choice": {"type": "custom", "custom": {"name": "c"}}}, "dropped"),
+        ({"logit_bias": {}, "prompt_cache_key": "", "nothing": None}, None),
+    ],
+)
+async def test_no_parameter_goes_unreported(server: StrictAnthropic, extra: dict[str, Any], action: str | None) -> None:
+    _, response = await sent(server, ask(extra=extra))
+    assert adjusted(response) == ({(next(iter(extra)), action)} if action else set())
+    async with provider_at(server.url) as provider:
+        if action != "dropped":
+            assert (await folded(provider, ask(extra=extra, strict=True))).complete
+            return
+        with pytest.raises(UnsupportedParameter) as caught:
+            await folded(provider, ask(extra=extra, strict=True))
+    assert caught.value.param == next(iter(extra))
+
+
+async def test_what_messages_say_beside_their_content_is_reported(server: StrictAnthropic) -> None:
+    picture = ImagePart(url="https://example.org/a.png", detail="low")
+    named = [Message(role="user", name="bob", parts=(TextPart(text="See"), picture))]
+    body, response = await sent(server, ask(named))
+    assert [block["type"] for block in body["messages"][0]["content"]] == ["text", "image"]
+    assert adjusted(response) == {("name", "dropped"), ("detail", "dropped")}
+    unread = [Message(role="system", parts=(TextPart(text="Be kind."), OpaquePart())), *HELLO]
+    body, response = await sent(server, ask(unread))
+    assert (body["system"], adjusted(response)) == ([said("Be kind.")], {("content", "dropped")})
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-haiku-4-5"])
+async def test_a_user_who_says_nothing_keeps_the_turn(server: StrictAnthropic, model: str) -> None:
+    hello, answered, silent = HELLO[0], text_message("assistant", "Hi"), text_message("user", " \n")
+    nothing = [said("(nothing was said)")]
+    body, response = await sent(server, ask([hello, answered, silent], model=model, strict=True))
+    assert [turn["role"] for turn in body["messages"]] == ["user", "assistant", "user"]
+    assert body["messages"][-1]["content"] == nothing
+    assert adjusted(response) == {("message", "mapped")}
+    between = [hello, answered, silent, text_message("assistant", "Well?"), hello]
+    body, _ = await sent(server, ask(between, model=model))
+    assert [turn["content"] for turn in body["messages"][1:4]] == [[said("Hi")], nothing, [said("Well?")]]
+    body, _ = await sent(server, ask([hello, answered, silent, hello], model=model))
+    assert body["messages"][-1]["content"] == [said("Hello")]
+    unread = Message(role="user", parts=(OpaquePart(),))
+    body, response = await sent(server, ask([hello, answered, unread], model=model))
+    assert body["messages"][-1]["content"] == nothing
+    assert adjusted(response) == {("message", "mapped"), ("content", "dropped")}
+
+
+async def test_notes_that_a_client_changed_do_no_harm(server: StrictAnthropic) -> None:
+    blocks: list[Any] = [{}, {"type": 1}, "text", None]
+    spoilt = [OpaquePart(provider_metadata={"anthropic": {"block": block}}) for block in blocks]
+    body, response = await sent(server, ask([*HELLO, assistant(TextPart(text="Hi"), *spoilt), *HELLO]))
+    assert body["messages"][1]["content"] == [said("Hi")]
+    assert adjusted(response) == {("opaque", "dropped")}
 
 
 @pytest.mark.parametrize("name", ["temperature", "seed", "frequency_penalty"])
@@ -253,13 +321,19 @@ async def test_a_choice_among_some_tools_is_reported(server: StrictAnthropic) ->
 
 async def test_forms_of_the_answer(server: StrictAnthropic) -> None:
     schema = {"type": "object", "properties": {}, "additionalProperties": False}
-    form = ResponseFormat(type="json_schema", name="x", json_schema=schema)
+    form = ResponseFormat(type="json_schema", name="x", json_schema=schema, strict=True)
     body, response = await sent(server, ask(response_format=form))
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    assert [each.action for each in response.adjustments] == ["mapped"]
+    bare = ResponseFormat(type="json_schema", json_schema=schema, strict=True)
+    body, response = await sent(server, ask(response_format=bare))
     assert response.adjustments == ()
+    loose = ResponseFormat(type="json_schema", json_schema=schema, strict=False)
+    body, response = await sent(server, ask(response_format=loose, strict=True))
+    assert adjusted(response) == {("response_format", "mapped")}
     body, response = await sent(server, ask(model="claude-3-haiku-20240307", response_format=form))
     assert '"additionalProperties":false' in body["system"][-1]["text"]
-    assert adjusted(response) == {("response_format", "downgraded")}
+    assert adjusted(response) == {("response_format", "mapped"), ("response_format", "downgraded")}
     body, response = await sent(server, ask(response_format=ResponseFormat(type="json_object")))
     assert "JSON" in body["system"][-1]["text"]
     assert adjusted(response) == {("response_format", "downgraded")}

@@ -47,6 +47,10 @@ _OWN = (
 )
 _NOT_OPTIONS = ("model", "messages", "system", "stream")
 _NOT_HERE = ("seed", "presence_penalty", "frequency_penalty")
+_AS_IT_IS: Mapping[str, Json] = {"store": False, "logprobs": False, "top_logprobs": 0, "modalities": ["text"]}
+"""Fields of OpenAI's with which a caller asks for what Anthropic does anyway."""
+
+_NOTHING: tuple[Json, ...] = (None, "", [], {})
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -171,9 +175,11 @@ class _Compiler:
                 self._out.betas += [value] if isinstance(value, str) else map(str, value)
             elif name in ("user", "metadata") and (user := _user(value)) is not None:
                 body["metadata"] = {"user_id": user}
-            elif name == "service_tier" and value in _SERVICE_TIERS:
+            elif name == "service_tier" and isinstance(value, str) and value in _SERVICE_TIERS:
                 body[name] = _SERVICE_TIERS[value]
-            elif name not in ("tools", "tool_choice") and value not in (None, False, 0, "", [], {}, ["text"]):
+            elif name in _AS_IT_IS and value == _AS_IT_IS[name]:
+                self._report.mapped(name, "it is so at this provider without being asked for")
+            elif name not in ("tools", "tool_choice") and value not in _NOTHING:
                 self._report.dropped(name, "this provider does not know it")
 
     def _stop(self) -> None:
@@ -187,11 +193,15 @@ class _Compiler:
         request, body = self._request, self._out.body
         tools = [self._tool(tool) for tool in request.tools]
         for tool in request.extra.get("tools") or ():  # Anthropic's own, such as `web_search_20250305`
-            if "name" in tool or "mcp_server_name" in tool:
+            if isinstance(tool, Mapping) and ("name" in tool or "mcp_server_name" in tool):
                 tools.append(dict(tool))
             else:
-                self._report.dropped("tools", f"this provider has no tools of the kind {tool.get('type')}")
+                kind = tool.get("type") if isinstance(tool, Mapping) else None
+                self._report.dropped("tools", f"this provider has no tools of the kind {kind}")
+        asked = request.extra.get("tool_choice") or request.tool_choice
         if not tools:
+            if asked not in (None, "auto", "none"):
+                self._report.dropped("tool_choice", "no tool is left of which one could be chosen")
             return
         body["tools"] = tools
         choice = self._choice()
@@ -248,9 +258,13 @@ class _Compiler:
         if form.type == "text":
             return
         described = {"description": form.description} if form.description else {}
+        if form.name:
+            self._report.mapped("response_format", "the name of a schema has no place at this provider")
         schema = {**described, **form.json_schema} if form.json_schema else {}
         if form.type == "json_schema" and self._traits.schemas:
             wanted = {"type": "json_schema", "schema": schema or {**described, "type": "object"}}
+            if form.strict is False:
+                self._report.mapped("response_format", "a schema is always followed strictly at this provider")
             body["output_config"] = {**config_of(body), "format": wanted}
             return
         self._report.downgraded("response_format", "it is asked for in words: this model cannot be held to it")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pydantic_core
 
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
     Adjustment,
     ChatEvent,
     FilePart,
@@ -17,35 +18,62 @@ from orchestrator_core.provider_api import (
     FinishReason,
     ImagePart,
     Json,
+    Logprobs,
     OpaquePart,
     ProviderBadResponse,
     ProviderMetadata,
     ReasoningDelta,
+    RefusalDelta,
     Start,
     TextDelta,
     ToolCallDelta,
-    Usage,
     UsageReport,
     WholePart,
 )
+from orchestrator_gemini.about import SOURCES, Source, citations, logprobs, merged, rated, sources
+from orchestrator_gemini.calls import StreamedCall
 from orchestrator_gemini.errors import error_in_answer
+from orchestrator_gemini.totals import rest, searches, usage
 
-# https://ai.google.dev/api/generate-content#FinishReason; what is not here is a filter of some kind.
+# https://ai.google.dev/api/generate-content#FinishReason; what is not here is an end as any other.
 _REASONS: Mapping[str, FinishReason] = {
-    "STOP": "stop",
     "MAX_TOKENS": "length",
-    "OTHER": "stop",
-    "MALFORMED_FUNCTION_CALL": "stop",
-    "MALFORMED_RESPONSE": "stop",
-    "UNEXPECTED_TOOL_CALL": "stop",
-    "TOO_MANY_TOOL_CALLS": "stop",
-    "MISSING_THOUGHT_SIGNATURE": "stop",
-    "FINISH_REASON_UNSPECIFIED": "stop",
+    "CONTINUATION": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "LANGUAGE": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SPII": "content_filter",
+    "IMAGE_SAFETY": "content_filter",
+    "IMAGE_PROHIBITED_CONTENT": "content_filter",
+    "IMAGE_RECITATION": "content_filter",
+    "ESCALATION": "content_filter",
+    "PUP_LIMITED_DISABLED": "content_filter",
+    "MODEL_ARMOR": "content_filter",
 }
-# Enumerations come as integers where `$alt=json;enum-encoding=int` is asked for, and from some proxies.
-_NUMBERS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
-_ABOUT = ("groundingMetadata", "urlContextMetadata", "citationMetadata", "logprobsResult")
-"""What a candidate says about its content, kept for those who can read it."""
+# Enumerations come as integers where `$alt=json;enum-encoding=int` is asked for, and from some proxies. These are the
+# numbers of google.ai.generativelanguage.v1beta, as its Python client has them.
+_NUMBERS = (
+    "FINISH_REASON_UNSPECIFIED",
+    "STOP",
+    "MAX_TOKENS",
+    "SAFETY",
+    "RECITATION",
+    "OTHER",
+    "LANGUAGE",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MALFORMED_FUNCTION_CALL",
+    "IMAGE_SAFETY",
+    "UNEXPECTED_TOOL_CALL",
+)
+_CANDIDATE = frozenset(("content", "index", "finishReason"))
+_ANSWER = frozenset(("candidates", "usageMetadata", "responseId", "modelVersion"))
+"""Fields that have a place of their own. All others are kept as notes."""
+
+_CALL = frozenset(("id", "name", "args", "partialArgs", "willContinue"))
 
 
 @dataclass(slots=True)
@@ -56,7 +84,11 @@ class _Candidate:
     block: int = -1
     last: tuple[bool, bool] | None = None
     reason: str | None = None
+    going: StreamedCall | None = None
+    texts: list[tuple[int, str]] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     about: dict[str, Json] = field(default_factory=dict)
+    notes: dict[str, Json] = field(default_factory=dict)
 
 
 class AnswerParser:
@@ -71,9 +103,10 @@ class AnswerParser:
         self._provider_id = provider_id
         self._adjustments = adjustments
         self._answer_id = ""
+        self._model = ""
         self._candidates: dict[int, _Candidate] = {}
-        self._blocked: str | None = None
         self._usage: dict[str, Json] = {}
+        self._notes: dict[str, Json] = {}
 
     @property
     def complete(self) -> bool:
@@ -81,6 +114,12 @@ class AnswerParser:
         if not self._candidates:
             return self._blocked is not None
         return all(candidate.reason for candidate in self._candidates.values())
+
+    @property
+    def _blocked(self) -> str | None:
+        """Why the prompt was not answered."""
+        reason = _fields(self._notes.get("promptFeedback")).get("blockReason")
+        return str(reason) if reason else None
 
     def read(self, data: bytes) -> list[ChatEvent]:
         """Return the events of a chunk, or of a whole answer but for its end.
@@ -96,7 +135,7 @@ class AnswerParser:
             chunk = chunk[0]
         if not isinstance(chunk, dict):
             raise ProviderBadResponse("The provider's answer is JSON, but no object.")
-        if "error" in chunk:
+        if chunk.get("error") is not None:
             raise error_in_answer(chunk)
         try:
             return self._chunk(chunk)
@@ -117,84 +156,149 @@ class AnswerParser:
             raise ProviderBadResponse("The provider's answer ended before it was complete.")
         events: list[ChatEvent] = []
         for index, candidate in self._candidates.items():
+            self._close(index, candidate, events)
+            for block, cited in citations(candidate.sources, candidate.texts).items():
+                events.append(TextDelta(index, {OPENAI_CHAT: {"annotations": cited}}, block=block))
             if candidate.about:
-                about = OpaquePart(provider_metadata={self._provider_id: candidate.about})
-                events.append(WholePart(index, part=about))
+                events.append(WholePart(index, part=OpaquePart(provider_metadata=self._mine(candidate.about))))
+        self._last_report(events)
         for index, candidate in self._candidates.items():
-            reason: FinishReason = _REASONS.get(candidate.reason or "STOP", "content_filter")
+            reason = _REASONS.get(candidate.reason or "", "stop")
             if reason == "stop" and candidate.calls:
                 reason = "tool_calls"
-            events.append(Finish(index, reason=reason, native_reason=candidate.reason))
+            self._refuse(index, reason, candidate.notes.get("finishMessage"), events)
+            noted = self._mine(candidate.notes)
+            events.append(Finish(index, noted, reason=reason, native_reason=candidate.reason))
         if not self._candidates:
+            message = _fields(self._notes.get("promptFeedback")).get("blockReasonMessage")
+            self._refuse(0, "content_filter", message, events)
             events.append(Finish(reason="content_filter", native_reason=self._blocked))
         return events
+
+    def _refuse(self, index: int, reason: FinishReason, message: Json, events: list[ChatEvent]) -> None:
+        if reason == "content_filter" and isinstance(message, str) and message:
+            events.append(RefusalDelta(index, text=message))
+
+    def _last_report(self, events: list[ChatEvent]) -> None:
+        """Report what was only complete at the end."""
+        found = sum(searches(each.about.get("groundingMetadata"), self._model) for each in self._candidates.values())
+        uncounted = rest(self._usage)
+        notes = {**self._notes, **({"usageMetadata": uncounted} if uncounted else {})}
+        if found or notes:
+            used = usage(self._usage, searches=found) if self._usage or found else None
+            events.append(UsageReport(0, self._mine(notes), usage=used))
 
     def _chunk(self, chunk: Mapping[str, Json]) -> list[ChatEvent]:
         events: list[ChatEvent] = []
         if not self._answer_id:
-            id_, model = _text(chunk.get("responseId")), _text(chunk.get("modelVersion"))
+            id_, self._model = _word(chunk.get("responseId")), _word(chunk.get("modelVersion"))
             self._answer_id = id_ or uuid.uuid4().hex
-            events.append(Start(id=id_ or None, model=model or None, adjustments=self._adjustments))
+            events.append(Start(id=id_ or None, model=self._model or None, adjustments=self._adjustments))
         for wire in chunk.get("candidates") or ():
-            index = int(wire.get("index", 0))
+            index = int(wire.get("index") or 0)
             candidate = self._candidates.setdefault(index, _Candidate())
-            parts = (wire.get("content") or {}).get("parts") or ()
-            events += [self._part(index, candidate, part) for part in parts]
-            candidate.about.update({name: wire[name] for name in _ABOUT if wire.get(name)})
+            for part in (wire.get("content") or {}).get("parts") or ():
+                self._part(index, candidate, {name: each for name, each in part.items() if each is not None}, events)
+            self._about(index, candidate, wire, events)
             if reason := wire.get("finishReason"):
-                candidate.reason = reason if isinstance(reason, str) else _NUMBERS.get(reason, str(reason))
-        if blocked := (chunk.get("promptFeedback") or {}).get("blockReason"):
-            self._blocked = str(blocked)
-        if usage := chunk.get("usageMetadata"):
-            self._usage.update(usage)
-            events.append(UsageReport(usage=_usage(self._usage)))
+                number = reason if type(reason) is int and 0 <= reason < len(_NUMBERS) else None
+                candidate.reason = str(reason) if number is None else _NUMBERS[number]
+        for name in chunk.keys() - _ANSWER:
+            if chunk[name] is not None:
+                self._notes[name] = merged(self._notes.get(name), chunk[name])
+        if counted := _fields(chunk.get("usageMetadata")):
+            self._usage.update(counted)
+            events.append(UsageReport(usage=usage(self._usage)))
         return events
 
-    def _part(self, index: int, candidate: _Candidate, part: dict[str, Json]) -> ChatEvent:
+    def _about(self, index: int, candidate: _Candidate, wire: Mapping[str, Json], events: list[ChatEvent]) -> None:
+        """Take what a chunk says about a candidate beside its content."""
+        for name in wire.keys() - _CANDIDATE:
+            value, notes = wire[name], candidate.about if name in SOURCES else candidate.notes
+            if name == "safetyRatings":
+                value = rated(notes.get(name), value)
+            elif name == "logprobsResult" and (tokens := logprobs(_fields(value))):
+                events.append(Logprobs(index, content=tokens))
+                value = {each: value[each] for each in value.keys() - {"chosenCandidates", "topCandidates"}}
+            else:
+                value = merged(notes.get(name), value)
+            if value or (value is not None and not isinstance(value, list | dict)):
+                notes[name] = value
+        if wire.keys() & set(SOURCES):
+            new = (each for each in sources(wire, candidate.about) if each not in candidate.sources)
+            candidate.sources.extend(new)
+
+    def _part(self, index: int, candidate: _Candidate, part: dict[str, Json], events: list[ChatEvent]) -> None:
         thought = bool(part.pop("thought", False))
+        media = part.get("inlineData")
         if "functionCall" in part:
-            return self._call(index, candidate, part)
-        if "inlineData" in part and not thought:
+            self._call(index, candidate, part, events)
+        elif isinstance(media, Mapping) and media.get("data") and media.get("mimeType") and not thought:
             candidate.last = None
-            data, kind = part["inlineData"]["data"], part["inlineData"]["mimeType"]
+            data, kind = media["data"], media["mimeType"]
             made = ImagePart if kind.startswith("image/") else FilePart
-            return WholePart(index, self._noted(part, "inlineData"), part=made(data=data, media_type=kind))
-        if "text" in part or part.keys() == {"thoughtSignature"}:
+            events.append(WholePart(index, self._noted(part, "inlineData"), part=made(data=data, media_type=kind)))
+        elif "text" in part or part.keys() == {"thoughtSignature"}:
             # A signed part stays one of its own: its signature goes back where it was.
             noted, text = self._noted(part, "text"), _text(part.get("text"))
             if candidate.last != (thought, False) or noted:
                 candidate.block += 1
             candidate.last = (thought, noted is not None)
             if not thought:
-                return TextDelta(index, noted, text=text, block=candidate.block)
+                candidate.texts.append((candidate.block, text))
+                events.append(TextDelta(index, noted, text=text, block=candidate.block))
+                return
             # Unsigned thoughts are Gemini's own too: without a mark another provider would take them for its own.
             own = {**(noted or {}).get(self._provider_id, {}), "thought": True}
-            return ReasoningDelta(index, {self._provider_id: own}, text=text, block=candidate.block)
-        candidate.last = None
-        whole = {**part, "thought": True} if thought else part
-        return WholePart(index, part=OpaquePart(provider_metadata={self._provider_id: {"part": whole}}))
+            events.append(ReasoningDelta(index, {self._provider_id: own}, text=text, block=candidate.block))
+        elif part:
+            candidate.last = None
+            whole = {**part, "thought": True} if thought else part
+            events.append(WholePart(index, part=OpaquePart(provider_metadata={self._provider_id: {"part": whole}})))
 
-    def _call(self, index: int, candidate: _Candidate, part: dict[str, Json]) -> ToolCallDelta:
+    def _call(self, index: int, candidate: _Candidate, part: dict[str, Json], events: list[ChatEvent]) -> None:
         candidate.last = None
-        call = part["functionCall"]
-        number, id_ = candidate.calls, _text(call.get("id"))
-        candidate.calls += 1
+        call, going = part["functionCall"], candidate.going
+        name, id_ = _text(call.get("name")), _text(call.get("id"))
         noted = dict((self._noted(part, "functionCall") or {}).get(self._provider_id, {}))
+        if going is not None and (not name or (id_ and id_ == going.id)):
+            going.add(call)
+            if noted:
+                events.append(ToolCallDelta(index, self._mine(noted), index=going.number))
+            if not call.get("willContinue"):
+                self._close(index, candidate, events)
+            return
+        self._close(index, candidate, events)
+        if not call:
+            return  # the end of a call that has none
+        candidate.going = StreamedCall(candidate.calls, id_)
+        candidate.going.add(call)
+        candidate.calls += 1
         if id_:
             noted["id"] = id_
+        if more := {each: call[each] for each in call.keys() - _CALL}:
+            noted["functionCall"] = more
+        number = candidate.going.number
         made = hashlib.sha256(f"{self._answer_id}/{index}/{number}".encode()).hexdigest()[:24]
-        return ToolCallDelta(
-            index,
-            {self._provider_id: noted} if noted else None,
-            index=number,
-            id=id_ or f"call_{made}",
-            name=_text(call["name"]),
-            arguments=pydantic_core.to_json(call.get("args") or {}).decode(),
+        begun = ToolCallDelta(
+            index, self._mine(noted), index=number, id=id_ or f"call_{made}", name=name or call["name"]
         )
+        events.append(begun)
+        if not call.get("willContinue"):
+            begun.arguments = candidate.going.arguments
+            candidate.going = None
+
+    def _close(self, index: int, candidate: _Candidate, events: list[ChatEvent]) -> None:
+        """End a call whose arguments came in pieces."""
+        if (going := candidate.going) is not None:
+            events.append(ToolCallDelta(index, index=going.number, arguments=going.arguments))
+            candidate.going = None
 
     def _noted(self, part: Mapping[str, Json], data: str) -> ProviderMetadata | None:
         """Return what stands beside the data of a part, such as its signature."""
-        noted = {name: value for name, value in part.items() if name != data}
+        return self._mine({name: value for name, value in part.items() if name != data})
+
+    def _mine(self, noted: Mapping[str, Json]) -> ProviderMetadata | None:
         return {self._provider_id: noted} if noted else None
 
 
@@ -204,13 +308,10 @@ def _text(value: Json) -> str:
     return value or ""
 
 
-def _usage(wire: Mapping[str, Json]) -> Usage:
-    """Return the buckets: thoughts are counted beside the candidates, prompts of server tools beside the prompt."""
-    cached = wire.get("cachedContentTokenCount") or 0
-    prompt = (wire.get("promptTokenCount") or 0) + (wire.get("toolUsePromptTokenCount") or 0)
-    return Usage(
-        input_tokens=max(prompt - cached, 0),
-        cached_input_tokens=cached,
-        output_tokens=wire.get("candidatesTokenCount") or 0,
-        reasoning_tokens=wire.get("thoughtsTokenCount") or 0,
-    )
+def _word(value: Json) -> str:
+    """Return a text that nothing depends on; empty where it is none."""
+    return value if isinstance(value, str) else ""
+
+
+def _fields(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}

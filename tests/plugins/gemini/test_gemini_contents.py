@@ -93,7 +93,7 @@ def test_system_prompts_stand_apart() -> None:
 def test_a_conversation_without_a_user(messages: Sequence[Message]) -> None:
     contents, report = compiled(*messages)
     assert contents == [{"role": "user", "parts": [{"text": NOTHING}]}]
-    assert report == [("message", "mapped")]
+    assert set(report) == {("message", "mapped")}
 
 
 def test_the_model_may_have_begun() -> None:
@@ -256,6 +256,46 @@ def test_empty_answers_are_left_out_and_refusals_are_text() -> None:
     contents, report = compiled(HELLO, model(), model(TextPart(text="")), model(RefusalPart(text="No.")))
     assert contents[1:] == [{"role": "model", "parts": [{"text": "No."}]}]
     assert report == [("message", "mapped")]
+
+
+def test_a_user_who_says_nothing_keeps_the_turn() -> None:
+    answered, silent = model(TextPart(text="Hi")), text_message("user", "")
+    contents, report = compiled(HELLO, answered, silent, strict=True)
+    assert [(content["role"], content["parts"]) for content in contents[1:]] == [
+        ("model", [{"text": "Hi"}]),
+        ("user", [{"text": NOTHING}]),
+    ]
+    assert report == [("message", "mapped")]
+    contents, _ = compiled(HELLO, answered, silent, model(TextPart(text="Well?")), HELLO)
+    assert [content["role"] for content in contents] == ["user", "model", "user", "model", "user"]
+    contents, _ = compiled(HELLO, answered, silent, HELLO)
+    assert contents[-1]["parts"] == [{"text": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind"), [(None, "opaque"), ({"openai.chat": {"part": {"type": "strange"}}}, "strange")]
+)
+def test_what_nobody_can_read_is_reported_where_the_user_said_it(metadata: Any, kind: str) -> None:
+    unread = said("user", TextPart(text="See"), OpaquePart(provider_metadata=metadata))
+    contents, report = compiled(unread)
+    assert contents == [{"role": "user", "parts": [{"text": "See"}]}]
+    assert report == [(kind, "dropped")]
+    with pytest.raises(UnsupportedParameter):
+        compiled(unread, strict=True)
+
+
+def test_notes_that_a_client_changed_do_no_harm() -> None:
+    spoilt = [OpaquePart(provider_metadata={"gemini": {"part": part}}) for part in (None, "text", 1, [])]
+    call = ToolCallPart(id="c", name="f", arguments="{}", provider_metadata={"gemini": {"functionCall": "x"}})
+    contents, _ = compiled(HELLO, model(*spoilt, call), result("c", "1"))
+    assert [list(part) for part in contents[1]["parts"]] == [["functionCall", "thoughtSignature"]]
+
+
+def test_what_came_with_a_call_goes_back_in_it() -> None:
+    noted = {"gemini": {"functionCall": {"new": 1}, "id": "c", "thoughtSignature": "c2ln"}}
+    call = ToolCallPart(id="c", name="f", arguments="{}", provider_metadata=noted)
+    contents, _ = compiled(HELLO, model(call), result("c", "1"))
+    assert contents[1]["parts"][0]["functionCall"] == {"new": 1, "name": "f", "args": {}, "id": "c"}
 
 
 @pytest.mark.parametrize(

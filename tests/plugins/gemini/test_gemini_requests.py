@@ -213,7 +213,16 @@ def test_tools_of_the_server() -> None:
 def test_the_form_of_the_answer(form: ResponseFormat, config: dict[str, Any] | None) -> None:
     body, report = compiled(response_format=form, strict=True)
     assert body.get("generationConfig") == config
+    assert report == ([("response_format", "mapped")] if form.name else [])
+
+
+def test_tools_as_gemini_has_them() -> None:
+    tools = [{"google_search": {}}, {"urlContext": {"a": 1}}, {"type": "code_execution"}]
+    body, report = compiled(extra={"tools": tools})
+    assert body["tools"] == [{"googleSearch": {}}, {"urlContext": {"a": 1}}, {"codeExecution": {}}]
     assert report == []
+    _, report = compiled(extra={"tools": [{}, "text", {"unknown": {}}, {"type": 1}]})
+    assert set(report) == {("tools", "dropped")}
 
 
 def test_own_fields_pass_through() -> None:
@@ -245,7 +254,7 @@ def test_own_fields_pass_through() -> None:
 def test_log_probabilities() -> None:
     body, report = compiled(extra={"logprobs": True, "top_logprobs": 0})
     assert body["generationConfig"] == {"responseLogprobs": True, "logprobs": 0}
-    assert report == [("logprobs", "downgraded"), ("top_logprobs", "downgraded")]
+    assert report == []
     assert compiled(extra={"logprobs": False})[1] == []
 
 

@@ -79,8 +79,8 @@ def _set(root: Json, steps: list[str | int], value: Json, *, goes_on: bool) -> b
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if not isinstance(here, list if isinstance(step, int) else dict):
             return False
-        if isinstance(step, int):
-            here += [None] * (step + 1 - len(here))
+        if isinstance(here, list) and isinstance(step, int):
+            here.extend([None] * (step + 1 - len(here)))
         before = here[step] if isinstance(step, int) else here.get(step)
         if following is None:
             joined = goes_on and isinstance(before, str) and isinstance(value, str)

@@ -67,6 +67,7 @@ class ContentsCompiler:
         self._report = report
         self._contents: list[Wire] = []
         self._answered: set[int] = set()
+        self._silent = False
 
     def compile(self, messages: Sequence[Message]) -> list[Wire]:
         """Return the contents; system messages are not among them.
@@ -84,7 +85,8 @@ class ContentsCompiler:
             if message.role == "assistant":
                 self._assistant(message, _results_after(messages, position))
             else:
-                self._say("user", [piece for part in message.parts for piece in self._said(part)])
+                self._user(message)
+        self._speak()
         if not self._contents or self._contents[0]["role"] != "user":
             self._report.mapped("message", "a conversation begins with the user here")
             self._contents.insert(0, {"role": "user", "parts": [{"text": NOTHING}]})
@@ -114,15 +116,29 @@ class ContentsCompiler:
         for part in message.parts:
             inner = part.content if isinstance(part, ToolResultPart) and not isinstance(part.content, str) else ()
             for each in (part, *inner):
-                if isinstance(each, OpaquePart) and not is_message_note(each) and message.role != "assistant":
+                if isinstance(each, OpaquePart):
+                    if message.role == "assistant" or is_message_note(each) or self._own(each):
+                        continue
                     kinds = (
                         noted.get("part") or noted.get("block") for noted in (each.provider_metadata or {}).values()
                     )
                     kind = next((str(kind.get("type")) for kind in kinds if isinstance(kind, Mapping)), each.type)
                     report_note(kind, True, self._report, asked=asked)
-                elif not isinstance(each, OpaquePart):
+                else:
                     for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES):
                         taken_notes(each.provider_metadata, dialect, self._report, read=_SAID_BY_PARTS, asked=asked)
+
+    def _user(self, message: Message) -> None:
+        pieces = [piece for part in message.parts for piece in self._said(part)]
+        self._say("user", pieces)
+        if not pieces and not any(isinstance(part, ToolResultPart) for part in message.parts):
+            self._report.mapped("message", "an empty message says nothing and is left out")
+            self._silent = True
+
+    def _speak(self) -> None:
+        """Keep the turn of a user of whom nothing could be said: two answers are not one, and the last is not begun."""
+        if self._silent and self._contents and self._contents[-1]["role"] == "model":
+            self._say("user", [{"text": NOTHING}])
 
     def _assistant(self, message: Message, results: Sequence[ToolResultPart]) -> None:
         parts = [piece for part in message.parts if (piece := self._part(part)) is not None]
@@ -138,6 +154,7 @@ class ContentsCompiler:
         _tell_apart([piece["functionCall"] for piece in calls])
         if calls and self._newer:
             calls[0].setdefault("thoughtSignature", UNSIGNED)
+        self._speak()
         self._say("model", parts)
         if calls:
             self._respond(message.tool_calls, calls, results)
@@ -179,6 +196,7 @@ class ContentsCompiler:
         """Add parts, to the last content where that is of the same side and holds no responses."""
         if not parts:
             return
+        self._silent = False
         last = self._contents[-1] if self._contents else None
         if last is not None and last["role"] == role and "functionResponse" not in last["parts"][0]:
             last["parts"] += parts
@@ -187,6 +205,8 @@ class ContentsCompiler:
 
     def _said(self, part: Part) -> list[Wire]:
         """Return what a part of the user's side is, beside the responses."""
+        if isinstance(part, OpaquePart) and not self._own(part):
+            return []  # reported with the notes of its message
         if not isinstance(part, ToolResultPart):
             piece = self._part(part)
             return [] if piece is None else [piece]
@@ -201,15 +221,17 @@ class ContentsCompiler:
         if isinstance(part, TextPart | RefusalPart):
             return {"text": part.text, **own} if part.text or own else None
         if isinstance(part, ToolCallPart):
+            more = own.pop("functionCall", None)
             call = {"name": part.name, "args": self._arguments(part), "id": own.pop("id", part.id)}
-            return {"functionCall": call, **own}
+            return {"functionCall": {**more, **call} if isinstance(more, Mapping) else call, **own}
         if isinstance(part, ImagePart | FilePart):
             media = self._media(part)
             return None if media is None else {**media, **own}
         if isinstance(part, ReasoningPart) and own:
             return {"text": part.text, "thought": True, **own}
         if isinstance(part, OpaquePart) and own:
-            return dict(own["part"]) if "part" in own else None  # else it is about the answer, not of it
+            kept = own.get("part")
+            return dict(kept) if isinstance(kept, Mapping) else None  # else it is about the answer, not of it
         if not is_message_note(part):
             self._report.omitted(part.type, "only the provider that made it can read it")
         return None

@@ -82,6 +82,8 @@ def _config(request: ChatRequest, settings: ProviderSettings, report: Adjustment
         if form.json_schema is not None:
             described = {"description": form.description} if form.description else {}
             config["responseJsonSchema"] = {**described, **form.json_schema}
+        if form.name:
+            report.mapped("response_format", "the name of a schema has no place here")
     thinking = _thinking(request, report)
     if thinking:
         config["thinkingConfig"] = thinking
@@ -134,11 +136,13 @@ def _tools(
     if request.tools:
         tools.append({"functionDeclarations": [_declaration(tool, provider_id, report) for tool in request.tools]})
     for other in extra.pop("tools", ()):  # Gemini's own are named by their type: `{"type": "google_search"}`
-        name = _camel_name(other["type"])
+        fields = other if isinstance(other, Mapping) else {}
+        kind = fields.get("type") or next(iter(fields), None)  # or as Gemini has them: `{"google_search": {}}`
+        name = _camel_name(kind) if isinstance(kind, str) else ""
         if name in _SERVER_TOOLS:
-            tools.append({name: other.get(other["type"]) or {}})
+            tools.append({name: fields.get(kind) or {}})
         else:
-            report.dropped("tools", f"Gemini has no tool of the type {other['type']}")
+            report.dropped("tools", f"Gemini has no tool of the type {kind}")
     if tools:
         body["tools"] = tools
     calling = _calling(request, extra)
@@ -192,10 +196,11 @@ def _extras(body: Wire, config: Wire, extra: Mapping[str, Json], report: Adjustm
             config.update(_fields(name, value))
         elif wire in _CONFIG:
             config[wire] = value
-        elif name in {"logprobs", "top_logprobs"}:
+        elif name == "top_logprobs":
+            config["logprobs"] = value
+        elif name == "logprobs":
             if value is not False:
-                config |= {"responseLogprobs": True} if name == "logprobs" else {"logprobs": value}
-                report.downgraded(name, "log probabilities come in Gemini's own form, beside the answer")
+                config["responseLogprobs"] = True
         else:
             report.dropped(name, "Gemini does not know it")
 

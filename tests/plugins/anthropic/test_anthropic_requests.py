@@ -154,6 +154,22 @@ async def test_effort(server: StrictAnthropic, model: str, effort: str, thinking
     assert (body.get("thinking"), body.get("output_config")) == (thinking, config)
 
 
+@pytest.mark.parametrize(
+    ("model", "asked", "given", "reported"),
+    [
+        ("claude-haiku-4-5", 3000, 3000, set()),
+        ("claude-haiku-4-5", 50, 1024, {("reasoning_budget", "downgraded")}),
+        ("claude-haiku-4-5", 9000, 7999, {("reasoning_budget", "downgraded")}),
+        ("claude-sonnet-5-5", 3000, None, {("reasoning_budget", "downgraded")}),
+    ],
+)
+async def test_a_budget(server: StrictAnthropic, model: str, asked: int, given: int | None, reported: Any) -> None:
+    request = ask(model=model, reasoning_effort="low", reasoning_budget=asked, max_tokens=8000)
+    body, response = await sent(server, request)
+    assert body["thinking"].get("budget_tokens") == given
+    assert adjusted(response) == reported
+
+
 async def test_what_is_lost_of_the_parameters_is_reported(server: StrictAnthropic) -> None:
     request = ask(
         temperature=0.2,

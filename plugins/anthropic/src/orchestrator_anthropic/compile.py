@@ -159,7 +159,8 @@ class _Compiler:
         if (request.n or 1) > 1:
             self._report.dropped("n", "this provider gives one answer a call")
         resumes = conversation.resumes_without_thought
-        ask_for_thought(request.reasoning_effort, body, self._traits, self._report, resumes=resumes)
+        effort, budget = request.reasoning_effort, request.reasoning_budget
+        ask_for_thought(effort, budget, body, self._traits, self._report, resumes=resumes)
         default = self._settings.default_temperature
         if default is not None and self._traits.sampling != "fixed" and not thinks(body):
             body.setdefault("temperature", default)

@@ -29,12 +29,19 @@ def config_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def ask_for_thought(
-    effort: str | None, body: dict[str, Any], traits: Traits, report: AdjustmentReport, *, resumes: bool
+    effort: str | None,
+    tokens: int | None,
+    body: dict[str, Any],
+    traits: Traits,
+    report: AdjustmentReport,
+    *,
+    resumes: bool,
 ) -> None:
     """Say an effort in the model's terms.
 
     Args:
         effort: The effort; None where the caller named none.
+        tokens: How many tokens of thought the caller named, to which the effort is the nearest word.
         body: The body, complete but for this; its own `thinking` is the caller's and stays.
         traits: What the model takes.
         report: Notes what had to change.
@@ -50,6 +57,7 @@ def ask_for_thought(
     elif traits.thinking == "none":
         report.dropped("reasoning_effort", "this model does not think")
     elif traits.thinking == "effort":
+        _leave_budget(tokens, report)
         _set_effort(effort, body, traits, report)
         if "thinking" not in body and not forced:
             # The newer models keep the text of their thoughts to themselves unless they are asked for it.
@@ -62,9 +70,25 @@ def ask_for_thought(
     elif body["max_tokens"] <= _LEAST_BUDGET:
         report.dropped("reasoning_effort", f"thought needs max_tokens above {_LEAST_BUDGET}")
     elif "thinking" not in body:
-        budget = min(_BUDGETS[effort], max(_LEAST_BUDGET, body["max_tokens"] // 2))
+        budget = _budget(effort, tokens, body["max_tokens"], report)
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _leave_budget(tokens: int | None, report: AdjustmentReport) -> None:
+    if tokens is not None:
+        report.downgraded("reasoning_budget", "this model takes an effort instead of a number of tokens")
+
+
+def _budget(effort: str, tokens: int | None, limit: int, report: AdjustmentReport) -> int:
+    """Return how many tokens of thought to ask for, below the limit of the answer."""
+    if tokens is None:
+        budget = min(_BUDGETS[effort], max(_LEAST_BUDGET, limit // 2))
         report.mapped("reasoning_effort", f"this model takes a budget: {budget} tokens")
+        return budget
+    budget = min(max(tokens, _LEAST_BUDGET), limit - 1)
+    if budget != tokens:
+        report.downgraded("reasoning_budget", f"it is {budget}: at least {_LEAST_BUDGET}, and below max_tokens")
+    return budget
 
 
 def _stop_thinking(body: dict[str, Any], traits: Traits, report: AdjustmentReport) -> None:

@@ -158,9 +158,9 @@ async def test_effort(server: StrictAnthropic, model: str, effort: str, thinking
     ("model", "asked", "given", "reported"),
     [
         ("claude-haiku-4-5", 3000, 3000, set()),
-        ("claude-haiku-4-5", 50, 1024, {("reasoning_budget", "downgraded")}),
-        ("claude-haiku-4-5", 9000, 7999, {("reasoning_budget", "downgraded")}),
-        ("claude-sonnet-5-5", 3000, None, {("reasoning_budget", "downgraded")}),
+        ("claude-haiku-4-5", 50, 1024, {("thinking.budget_tokens", "downgraded")}),
+        ("claude-haiku-4-5", 9000, 7999, {("thinking.budget_tokens", "downgraded")}),
+        ("claude-sonnet-5-5", 3000, None, {("thinking.budget_tokens", "downgraded")}),
     ],
 )
 async def test_a_budget(server: StrictAnthropic, model: str, asked: int, given: int | None, reported: Any) -> None:

@@ -76,7 +76,7 @@ def ask_for_thought(
 
 def _leave_budget(tokens: int | None, report: AdjustmentReport) -> None:
     if tokens is not None:
-        report.downgraded("reasoning_budget", "this model takes an effort instead of a number of tokens")
+        report.downgraded("thinking.budget_tokens", "this model takes an effort instead of a number of tokens")
 
 
 def _budget(effort: str, tokens: int | None, limit: int, report: AdjustmentReport) -> int:
@@ -87,7 +87,7 @@ def _budget(effort: str, tokens: int | None, limit: int, report: AdjustmentRepor
         return budget
     budget = min(max(tokens, _LEAST_BUDGET), limit - 1)
     if budget != tokens:
-        report.downgraded("reasoning_budget", f"it is {budget}: at least {_LEAST_BUDGET}, and below max_tokens")
+        report.downgraded("thinking.budget_tokens", f"it is {budget}: at least {_LEAST_BUDGET}, and below max_tokens")
     return budget
 
 

@@ -68,9 +68,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check the types of every source, strictly, and of the file that plays a user of the contract."""
+    """Check the types of every source, strictly, and of what plays a user, of the contract or in the documentation."""
     install(session, "typing")
-    session.run("mypy", *(f"{path}/src" for path in DISTRIBUTIONS), "tests/typing", "docs/tutorial")
+    session.run(
+        "mypy", *(f"{path}/src" for path in DISTRIBUTIONS), "tests/typing", "docs/tutorial", "docs/how-to/scenarios"
+    )
     templates = f"{CORE}/src/orchestrator_core/testing/templates"
     for kind in ("compatible", "own_wire"):  # two packages of one name, so each alone, as its author checks it
         source = f"{templates}/{kind}/src"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from databases import PostgresServer, postgres_server
 from processes import (
@@ -24,6 +25,10 @@ from processes import (
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
+
+# A machine that is busy with other work is slow at everything: that is no property of what is tested.
+settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared-machine")
 
 
 @pytest.fixture(autouse=True)

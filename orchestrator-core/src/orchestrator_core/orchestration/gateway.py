@@ -167,9 +167,9 @@ class Gateway:
         async with AsyncExitStack() as stack:
             fence, wait = None, 0.0
             if request.session_id is not None:
-                left = request.template.deadline.remaining()
+                left = min(self.config.settings.session_wait, request.template.deadline.remaining())
                 fence = await stack.enter_async_context(self._locks.hold(request.session_id, left))
-                wait = min(self.config.settings.session_wait, left) if fence is None else 0.0
+                wait = left - (time.monotonic() - begun) if fence is None else 0.0
             started = await when_free(lambda: self._begin(principal, request, fence, stack), wait)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())

@@ -185,6 +185,8 @@ class Gateway:
                 view, answer = await self._ask(principal, request, view, call)
             except BaseException as error:
                 outcome = _failure(error, call, time.monotonic() - begun, stopping=self.stopping)
+                if isinstance(error, GatewayError):
+                    error.session_id, error.turn_id = started.session.id, started.turn_id
                 await finish(outcome, stack.pop_all())
                 raise
             return TurnAnswer(

@@ -36,6 +36,7 @@ class TurnResult:
     """A finished turn.
 
     Attributes:
+        turn_id: The turn.
         session: The session after it.
         answer: The answer as it is stored; None where nothing came.
         message: The answer.
@@ -52,6 +53,7 @@ class TurnResult:
         timestamp: When it ended, UTC.
     """
 
+    turn_id: str
     session: Session
     answer: StoredMessage | None
     message: Message
@@ -106,6 +108,11 @@ class TurnAnswer:
         return self._started.session.id
 
     @property
+    def turn_id(self) -> str:
+        """The turn."""
+        return self._started.turn_id
+
+    @property
     def provider(self) -> str:
         """The provider instance that answers."""
         return self._answer.provider
@@ -145,7 +152,7 @@ class TurnAnswer:
             raise
         except GatewayError as error:
             await self._end("interrupted", error.code)
-            raise
+            raise self._named(error) from None
         except BaseException:
             await self._end("interrupted", "internal_error")
             raise
@@ -165,6 +172,7 @@ class TurnAnswer:
             raise RuntimeError("a turn that ended has an outcome")
         outcome, finished = self._outcome, self._finished
         return TurnResult(
+            turn_id=self.turn_id,
             session=finished.session,
             answer=finished.answer,
             message=outcome.message or Message(role="assistant", parts=()),
@@ -210,4 +218,11 @@ class TurnAnswer:
             summary_id=self._started.summary.id if self._started.summary else None,
             duration=time.monotonic() - self._begun,
         )
-        self._finished = await self._finish(self._outcome, self._held)
+        try:
+            self._finished = await self._finish(self._outcome, self._held)
+        except GatewayError as error:
+            raise self._named(error) from None
+
+    def _named(self, error: GatewayError) -> GatewayError:
+        error.session_id, error.turn_id = self.session_id, self.turn_id
+        return error

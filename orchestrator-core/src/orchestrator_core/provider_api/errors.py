@@ -66,6 +66,8 @@ class GatewayError(Exception):
         upstream_status: The HTTP status that the provider gave.
         upstream_type: The provider's own word for the class of the error.
         upstream_code: The provider's own word for the error.
+        session_id: The session whose turn it ended, so that the caller learns of one that was made for it.
+        turn_id: The turn that it ended.
     """
 
     code: str = "internal_error"
@@ -101,6 +103,8 @@ class GatewayError(Exception):
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
         self.upstream_code = upstream_code
+        self.session_id: str | None = None
+        self.turn_id: str | None = None
 
 
 class RequestError(GatewayError):

@@ -39,6 +39,7 @@ EXPOSED_HEADERS: Final = (
     "X-Orchestrator-Provider",
     "X-Request-Id",
     "X-Session-Id",
+    "X-Turn-Id",
 )
 """The response headers that a page may read."""
 

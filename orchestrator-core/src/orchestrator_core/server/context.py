@@ -36,6 +36,8 @@ class RequestContext:
         stream: The stream of events that answers the request, once there is one.
         transcript: Collects the events that are sent, where they are to be kept.
         prepared: Whether the head of the response was sent.
+        session_id: The session that the answer is about, for the header `X-Session-Id`.
+        turn_id: The turn that it is about, for the header `X-Turn-Id`.
     """
 
     gateway: Gateway
@@ -50,6 +52,8 @@ class RequestContext:
     stream: EventWriter | None = None
     transcript: list[bytes] | None = None
     prepared: bool = False
+    session_id: str | None = None
+    turn_id: str | None = None
 
 
 _KEY = re.compile(r"[!-~]+")
@@ -85,6 +89,12 @@ async def admit_session(request: web.Request, session_id: str) -> None:
     """
     context = request[CONTEXT]
     await context.limits.admit_session(context.principal.tenant, session_id)
+
+
+def tell_session(request: web.Request, session_id: str, turn_id: str | None = None) -> None:
+    """Say in the headers of the answer which session and which turn it is about."""
+    context = request[CONTEXT]
+    context.session_id, context.turn_id = session_id, turn_id
 
 
 def surface(request: web.Request) -> Surface:

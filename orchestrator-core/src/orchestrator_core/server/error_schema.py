@@ -22,6 +22,8 @@ class Problem(BaseModel):
     request_id: str
     param: str | None = None
     provider: str | None = None
+    session_id: str | None = None
+    turn_id: str | None = None
 
 
 class ConnectorError(BaseModel):

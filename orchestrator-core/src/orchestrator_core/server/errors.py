@@ -116,6 +116,8 @@ def error_body(error: GatewayError, surface: Surface, request_id: str) -> dict[s
         problem["param"] = error.param
     if error.provider is not None:
         problem["provider"] = error.provider
+    if error.session_id is not None:
+        problem |= {"session_id": error.session_id, "turn_id": error.turn_id}
     return problem
 
 

@@ -119,6 +119,9 @@ class Middleware:
             headers["X-Request-Id"] = context.request_id
             if context.surface is Surface.ANTHROPIC:
                 headers["request-id"] = context.request_id  # where that API's SDK looks for it
+            for name, value in (("X-Session-Id", context.session_id), ("X-Turn-Id", context.turn_id)):
+                if value is not None:
+                    headers[name] = value
             context.prepared = True
 
     async def _answer(
@@ -150,6 +153,8 @@ class Middleware:
             _logger.exception("Unexpected error in a handler")
             error = InternalError("Something went wrong inside the gateway. Its log has the details by request id.")
         context.error = error
+        if error.session_id is not None:
+            context.session_id, context.turn_id = error.session_id, error.turn_id
         self._report(request, context, error)
         if context.prepared:
             return await self._break_off(request, context, error)

@@ -1,8 +1,10 @@
-"""Reading what stands in the path and the query."""
+"""Reading what stands in the path and the query, and making the cursors that clients send back."""
 
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -13,7 +15,12 @@ from orchestrator_core.server.endpoint import Parameter
 MAX_OFFSET = 2**53
 """The largest offset: what JSON can say exactly."""
 
+MAX_PLACE = 2**31 - 1
+"""The largest place of a message in a session."""
+
 _SESSION_ID = re.compile(r"sess_[0-9a-f]{32}")
+_TURN_ID = re.compile(r"turn_[0-9a-f]{32}")
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 SESSION_ID = Parameter(
     name="id",
@@ -21,6 +28,18 @@ SESSION_ID = Parameter(
     description="The session.",
     schema={"type": "string", "examples": ["sess_019a7c3e51f20a1b2c3d4e5f60718293"]},
     required=True,
+)
+TURN_ID = Parameter(
+    name="turn_id",
+    place="path",
+    description="The turn.",
+    schema={"type": "string", "examples": ["turn_019a7c3e51f30a1b2c3d4e5f60718293"]},
+    required=True,
+)
+CURSOR = Parameter(
+    name="cursor",
+    place="query",
+    description="Where to go on: `next_cursor` of the page before. However far it is, it takes the same time.",
 )
 OFFSET = Parameter(
     name="offset",
@@ -62,6 +81,70 @@ def session_id(request: web.Request) -> str:
         NotFound: As for `checked_session_id`.
     """
     return checked_session_id(request.match_info["id"])
+
+
+def turn_id(request: web.Request) -> str:
+    """Return the turn's id in the path.
+
+    Raises:
+        NotFound: It has not the form of an id: there is no such turn.
+    """
+    text = request.match_info["turn_id"]
+    if not _TURN_ID.fullmatch(text):
+        raise NotFound("There is no turn with this id.", param="turn_id")
+    return text
+
+
+def make_cursor(kind: str, *values: str | int) -> str:
+    """Return a cursor: where a list of a kind goes on."""
+    text = "|".join(map(str, (kind, *values)))
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(request: web.Request, kind: str) -> list[str] | None:
+    """Return the values of the cursor in the query; None where there is none.
+
+    Raises:
+        InvalidRequest: It is none of this kind of list, or an offset stands beside it.
+    """
+    text = request.query.get("cursor")
+    if text is None:
+        return None
+    if "offset" in request.query:
+        raise InvalidRequest("Send either cursor or offset.", param="cursor")
+    found: list[str] = []
+    if _CURSOR.fullmatch(text):
+        try:
+            found = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split("|")
+        except (NotBase64, UnicodeDecodeError):
+            found = []
+    if not found or found[0] != kind:
+        raise bad_cursor()
+    return found[1:]
+
+
+def bad_cursor() -> InvalidRequest:
+    """Return the error of a cursor that no list gave."""
+    return InvalidRequest("The cursor is none of this list: send next_cursor as it was given.", param="cursor")
+
+
+def place_cursor(kind: str, place: int) -> str:
+    """Return a cursor that names a place in a session."""
+    return make_cursor(kind, place)
+
+
+def read_place(request: web.Request, kind: str) -> int:
+    """Return the place that the cursor in the query names; 0, the beginning, where there is none.
+
+    Raises:
+        InvalidRequest: As for `read_cursor`.
+    """
+    values = read_cursor(request, kind)
+    if values is None:
+        return 0
+    if len(values) != 1 or not re.fullmatch(r"[0-9]{1,10}", values[0]):
+        raise bad_cursor()
+    return min(int(values[0]), MAX_PLACE)
 
 
 def integer(request: web.Request, name: str, *, default: int, minimum: int, maximum: int) -> int:

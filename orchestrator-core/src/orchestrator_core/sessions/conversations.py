@@ -9,7 +9,7 @@ from functools import partial
 
 from orchestrator_core.provider_api import InvalidRequest, Json
 from orchestrator_core.sessions.databases.base import Database
-from orchestrator_core.sessions.jobs import processes, queries
+from orchestrator_core.sessions.jobs import processes, queries, turns
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
 from orchestrator_core.sessions.jobs.ending import EndTurn
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
@@ -37,6 +37,7 @@ from orchestrator_core.sessions.models import (
     StoredMessage,
     StoredReply,
     StoredSummary,
+    StoredTurn,
     StoreTotals,
     TurnOutcome,
     new_id,
@@ -199,6 +200,20 @@ class Conversations:
             partial(queries.read_history, tenant=tenant, session_id=session_id, limit=limit, offset=offset)
         )
         return Page([stored_message(row) for row in rows[:limit]], len(rows) > limit)
+
+    async def turns(self, tenant: str, session_id: str, *, limit: int, after: int = 0) -> Page[StoredTurn]:
+        """See `SessionStore.turns`."""
+        found, more = await self.database.read(
+            partial(turns.read_turns, tenant=tenant, session_id=session_id, after=after, limit=limit)
+        )
+        return Page(found.stored(), more)
+
+    async def turn(self, tenant: str, session_id: str, turn_id: str) -> StoredTurn:
+        """See `SessionStore.turn`."""
+        found = await self.database.read(
+            partial(turns.read_turn, tenant=tenant, session_id=session_id, turn_id=turn_id)
+        )
+        return found.stored()[0]
 
     async def context(self, tenant: str, session_id: str) -> StartedTurn:
         """See `SessionStore.context`."""

@@ -39,6 +39,7 @@ class Session:
         last_turn_at: When its last turn began, UTC; None before the first.
         message_count: The user's messages, without those of failed turns.
         summary: The text of the newest summary.
+        parent_id: The session that it was copied from, which may be gone.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Session:
     last_turn_at: datetime | None
     message_count: int
     summary: str | None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,42 @@ class StartedTurn:
     first_with_summary: bool = False
     finished: TurnOutcome | None = None
     answer: StoredMessage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTurn:
+    """A turn as it is kept.
+
+    Attributes:
+        id: `turn_...`.
+        session_id: The session.
+        first_sequence: The place of its first message.
+        said: What the caller said.
+        answer: The answer, or what came of it.
+        outcome: How it ended; `pending` where it has not.
+        first_with_summary: Whether its answer is the first that was made with the summary of `outcome`.
+        idempotent: Whether it has an idempotency key.
+        client: The public id of the client's key.
+        started_at: UTC.
+        finished_at: UTC; None while it is pending.
+    """
+
+    id: str
+    session_id: str
+    first_sequence: int
+    said: Sequence[StoredMessage]
+    answer: StoredMessage | None
+    outcome: TurnOutcome
+    first_with_summary: bool
+    idempotent: bool
+    client: str
+    started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def messages(self) -> Sequence[StoredMessage]:
+        """Everything that was said in it, in order."""
+        return self.said if self.answer is None else [*self.said, self.answer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from orchestrator_core.sessions.models import (
     StoredMessage,
     StoredReply,
     StoredSummary,
+    StoredTurn,
     StoreTotals,
     TurnOutcome,
 )
@@ -116,6 +117,25 @@ class SessionStore(Protocol):
 
     async def history(self, tenant: str, session_id: str, *, limit: int, offset: int = 0) -> Page[StoredMessage]:
         """Read a page of messages, oldest first, those of failed turns among them."""
+        ...
+
+    async def turns(self, tenant: str, session_id: str, *, limit: int, after: int = 0) -> Page[StoredTurn]:
+        """Read a page of turns with their messages, oldest first.
+
+        Args:
+            tenant: Whose they are.
+            session_id: The session.
+            limit: How many at most.
+            after: `first_sequence` of the turn that they follow; 0 is the beginning.
+        """
+        ...
+
+    async def turn(self, tenant: str, session_id: str, turn_id: str) -> StoredTurn:
+        """Read a turn with its messages.
+
+        Raises:
+            NotFound: No such session, or it has no such turn.
+        """
         ...
 
     async def context(self, tenant: str, session_id: str) -> StartedTurn:

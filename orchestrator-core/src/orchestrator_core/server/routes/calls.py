@@ -8,7 +8,7 @@ from aiohttp import web
 
 from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, NotFound, SessionBusy, SessionEnded
-from orchestrator_core.server.context import gateway, principal, provider_key
+from orchestrator_core.server.context import gateway, principal, provider_key, tell_session
 from orchestrator_core.server.endpoint import Parameter
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
@@ -68,8 +68,10 @@ async def open_answer(
         idempotency_key=idempotency_key(request),
     )
     try:
-        return await gateway(request).turn(principal(request), turn)
+        answer = await gateway(request).turn(principal(request), turn)
     except (NotFound, SessionBusy, SessionEnded) as error:
         # The store knows nothing of headers.
         error.param = error.param or SESSION_HEADER
         raise
+    tell_session(request, answer.session_id, answer.turn_id)
+    return answer

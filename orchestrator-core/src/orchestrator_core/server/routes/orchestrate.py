@@ -43,7 +43,15 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.server.body import read_model
-from orchestrator_core.server.context import admit_session, gateway, principal, provider_key, request_id, strict
+from orchestrator_core.server.context import (
+    admit_session,
+    gateway,
+    principal,
+    provider_key,
+    request_id,
+    strict,
+    tell_session,
+)
 from orchestrator_core.server.endpoint import Endpoint, EventStream
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.idempotency import idempotency_key
@@ -74,6 +82,12 @@ async def orchestrate(request: web.Request) -> web.StreamResponse:
     if streams is None:
         streams = "text/event-stream" in request.headers.get("Accept", "")
     turn = await gateway(request).turn(principal(request), await _turn(request, body, streams=streams))
+    return await send_turn(request, turn, streams=streams)
+
+
+async def send_turn(request: web.Request, turn: TurnAnswer, *, streams: bool) -> web.StreamResponse:
+    """Send the answer of a turn, whole or as a stream of events."""
+    tell_session(request, turn.session_id, turn.turn_id)
     if streams:
         return await _stream(request, turn)
     return web.json_response(_answer(await turn.result(), turn.folded))
@@ -82,7 +96,12 @@ async def orchestrate(request: web.Request) -> web.StreamResponse:
 async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
     writer = EventWriter(request)
     try:
-        start = {"session_id": turn.session_id, "agent_used": turn.provider, "model_used": turn.model}
+        start = {
+            "session_id": turn.session_id,
+            "turn_id": turn.turn_id,
+            "agent_used": turn.provider,
+            "model_used": turn.model,
+        }
         await _write(writer, "start", start)
         async with aclosing(turn.events()) as events:
             async for event in events:
@@ -247,6 +266,7 @@ def _answer(result: TurnResult, folded: ChatResponse) -> dict[str, Any]:
         "timestamp": time_text(result.timestamp),
         "execution_time": round(result.duration, 4),
         "metadata": {
+            "turn_id": result.turn_id,
             "tokens_used": used.total if used else None,
             "cost_estimate": result.cost,
             "was_summarized": result.was_summarized,
@@ -277,6 +297,7 @@ _ANSWER = {
     "timestamp": "2026-11-21T09:30:06.000Z",
     "execution_time": 0.84,
     "metadata": {
+        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
         "tokens_used": 31,
         "cost_estimate": 0.0000065,
         "was_summarized": False,
@@ -326,6 +347,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             event=OrchestrateEvent,
             opening=(
                 'event: start\ndata: {"type": "start", "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293", '
+                '"turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293", '
                 '"agent_used": "mistral", "model_used": "mistral-small-latest"}\n\n'
                 'event: text\ndata: {"type": "text", "text": "Ada"}\n\n'
             ),

@@ -16,6 +16,7 @@ class StartEvent(BaseModel):
 
     type: Literal["start"]
     session_id: str
+    turn_id: str
     agent_used: str
     model_used: str
 

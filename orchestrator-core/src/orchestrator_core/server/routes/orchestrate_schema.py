@@ -210,6 +210,7 @@ class ProviderNotes(BaseModel):
 class TurnMetadata(BaseModel):
     """What the turn took."""
 
+    turn_id: str
     tokens_used: int | None
     cost_estimate: float | None = Field(description="USD; null where the price is unknown.")
     was_summarized: bool = Field(description="Whether this is the first answer made with a new summary.")

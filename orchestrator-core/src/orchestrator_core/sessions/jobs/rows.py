@@ -27,6 +27,7 @@ from orchestrator_core.sessions.models import (
     SessionStatus,
     StoredMessage,
     StoredSummary,
+    StoredTurn,
     TurnOutcome,
     TurnState,
 )
@@ -107,6 +108,7 @@ class SessionRow(NamedTuple):
             last_turn_at=None if self.last_turn_at is None else moment(self.last_turn_at),
             message_count=self.message_count,
             summary=self.summary_text,
+            parent_id=self.parent_id,
         )
 
     def summary(self) -> StoredSummary | None:
@@ -152,11 +154,18 @@ class TurnRow(NamedTuple):
     error_code: str | None
     duration: float
     client: str | None
+    finished_at: int | None
+    has_key: bool
 
     @property
     def last_sequence(self) -> int:
         """The last message of the turn, without its answer."""
         return self.first_sequence + self.messages - 1
+
+    @property
+    def end_sequence(self) -> int:
+        """The last message of the turn."""
+        return max(self.last_sequence, self.answer_sequence or 0)
 
     def usage(self) -> Usage | None:
         """Return the tokens of the turn, where they are known."""
@@ -178,6 +187,27 @@ class TurnRow(NamedTuple):
             error_code=self.error_code,
             duration=self.duration,
             summary_id=self.summary_id,
+        )
+
+    def turn(self, messages: Mapping[int, StoredMessage]) -> StoredTurn:
+        """Return the turn.
+
+        Args:
+            messages: Those of the session, by their places; the turn's among them.
+        """
+        answer = None if self.answer_sequence is None else messages[self.answer_sequence]
+        return StoredTurn(
+            id=self.id,
+            session_id=self.session_id,
+            first_sequence=self.first_sequence,
+            said=[messages[place] for place in range(self.first_sequence, self.last_sequence + 1)],
+            answer=answer,
+            outcome=self.outcome(answer),
+            first_with_summary=bool(self.first_with_summary),
+            idempotent=bool(self.has_key),
+            client=self.client or "",
+            started_at=moment(self.started_at),
+            finished_at=None if self.finished_at is None else moment(self.finished_at),
         )
 
 

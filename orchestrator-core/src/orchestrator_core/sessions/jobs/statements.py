@@ -90,13 +90,26 @@ COUNT_ACTIVE = "SELECT count(*) FROM sessions WHERE tenant = ? AND closed_at IS 
 _TURN = """
 SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,
        first_with_summary, provider, model, finish_reason, input_tokens, cached_input_tokens, cache_write_tokens,
-       output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments, error_code, duration, client
+       output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments, error_code, duration, client,
+       finished_at, idempotency_key IS NOT NULL
 FROM turns
 """
 
 GET_TURN = _TURN + "WHERE tenant = ? AND id = ?"
 
 GET_TURN_BY_KEY = _TURN + "WHERE tenant = ? AND idempotency_key = ?"
+
+GET_TURN_OF_SESSION = _TURN + "WHERE tenant = ? AND session_id = ? AND id = ?"
+
+GET_TURNS = """
+SELECT t.id, t.session_id, t.state, t.started_at, t.summary_id, t.first_sequence, t.messages, t.user_messages,
+       t.answer_sequence, t.first_with_summary, t.provider, t.model, t.finish_reason, t.input_tokens,
+       t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.cost, t.price_version,
+       t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at, t.idempotency_key IS NOT NULL
+FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
+WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?
+"""
+"""In the order of their first messages, whose index it walks."""
 
 FORGET_TURN_KEY = "UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND id = ?"
 
@@ -151,6 +164,8 @@ WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'faile
 )
 
 GET_HISTORY = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?"
+
+GET_MESSAGES = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence BETWEEN ? AND ? ORDER BY m.sequence"
 
 GET_SAID = """
 SELECT role, name, parts FROM messages

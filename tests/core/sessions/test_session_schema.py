@@ -19,15 +19,21 @@ from orchestrator_core.sessions import open_store, schema
 from orchestrator_core.sessions.databases.memory import MemoryDatabase
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
-from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs import copy_statements, statements
 from orchestrator_core.sessions.migrate import configuration
 from stores import MAX_IDLE, copy_to, plain_store
 
-SQL = {name: text for name, text in vars(statements).items() if name.isupper() and not name.startswith("_")}
+SQL = {
+    name: text
+    for module in (statements, copy_statements)
+    for name, text in vars(module).items()
+    if name.isupper() and not name.startswith("_")
+}
 ALL_TENANTS = {
     "INTERRUPT_TURNS",
     "FREE_CLAIMS",
     "FORGET_CLAIMS",
+    "FORGET_HIDDEN_SESSIONS",
     "ADD_PROCESS",
     "BEAT",
     "LIST_PROCESSES",
@@ -42,7 +48,7 @@ ALL_TENANTS = {
 }
 """What puts processes in order, and what one of them does for all."""
 
-FEW = re.compile(r"SCAN (processes|me|tenants)( USING .*)?|SCAN (turns|idempotency) USING INDEX \w+_process")
+FEW = re.compile(r"SCAN (processes|me|tenants)( USING .*)?|SCAN (turns|idempotency|sessions) USING INDEX \w+_process")
 """There are as many rows as processes that serve, as tenants, and as requests under way."""
 
 

@@ -8,9 +8,11 @@ from datetime import timedelta
 from functools import partial
 
 from orchestrator_core.provider_api import InvalidRequest, Json
+from orchestrator_core.sessions import filling
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
+from orchestrator_core.sessions.jobs.copies import BeginFork
 from orchestrator_core.sessions.jobs.ending import EndTurn
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
 from orchestrator_core.sessions.jobs.purging import Purge
@@ -27,6 +29,7 @@ from orchestrator_core.sessions.jobs.rows import (
 from orchestrator_core.sessions.jobs.summarizing import AddSummary
 from orchestrator_core.sessions.models import (
     FinishedTurn,
+    NewFork,
     NewSummary,
     NewTurn,
     Page,
@@ -146,6 +149,22 @@ class Conversations:
     async def delete_session(self, tenant: str, session_id: str) -> None:
         """See `SessionStore.delete_session`."""
         await self.database.write(partial(queries.delete_session, tenant, session_id), scrub=True)
+
+    async def fork_session(self, tenant: str, session_id: str, fork: NewFork) -> Session:
+        """See `SessionStore.fork_session`."""
+        begin = BeginFork(
+            tenant=tenant,
+            source_id=session_id,
+            session_id=new_id("sess"),
+            process_id=self.database.process_id,
+            message_id=fork.message_id,
+            turn_id=fork.turn_id,
+            before=fork.before,
+            user_id=self._label(fork.user_id),
+            metadata=None if fork.metadata is None else metadata_json(fork.metadata, self._redact),
+            now=self._now(),
+        )
+        return self._session(tenant, await filling.fork(self.database, begin), begin.now)
 
     async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:
         """See `SessionStore.begin_turn`."""

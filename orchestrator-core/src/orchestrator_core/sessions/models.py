@@ -299,6 +299,25 @@ class NewSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewFork:
+    """A session that is to begin as a copy of another one.
+
+    Attributes:
+        message_id: The last message that is copied. A turn that loses its answer by that is `interrupted` in the copy.
+        turn_id: The last turn that is copied, where no message is named. Without either, all that has ended is.
+        before: Whether `turn_id` is the first turn that is not copied.
+        user_id: The label of the copy; None is that of the original.
+        metadata: The caller's data; None is that of the original.
+    """
+
+    message_id: str | None = None
+    turn_id: str | None = None
+    before: bool = False
+    user_id: str | None = None
+    metadata: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetrics:
     """Totals of one session; `total_cost` leaves out turns of unknown price, and is None where no price is known."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator_core.provider_api import StorageError
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """The revisions of `migrations/versions`, oldest first."""
 
 HEAD = REVISIONS[-1]

@@ -9,6 +9,7 @@ from typing import Protocol
 from orchestrator_core.provider_api import Json
 from orchestrator_core.sessions.models import (
     FinishedTurn,
+    NewFork,
     NewSummary,
     NewTurn,
     Page,
@@ -78,6 +79,18 @@ class SessionStore(Protocol):
 
     async def delete_session(self, tenant: str, session_id: str) -> None:
         """Delete a session and all that belongs to it."""
+        ...
+
+    async def fork_session(self, tenant: str, session_id: str, fork: NewFork) -> Session:
+        """Make a session that begins with what was said in another one, which stays as it is.
+
+        Messages, turns and the newest summary that covers no more are copied under new ids; tokens and costs are not,
+        so that nothing is counted twice. The copy is active, whatever the original is.
+
+        Raises:
+            NotFound: No such session, or it has no such message or turn.
+            SessionBusy: The turn is under way.
+        """
         ...
 
     async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:

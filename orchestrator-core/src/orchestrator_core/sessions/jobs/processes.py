@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs import copy_statements, statements
 from orchestrator_core.sessions.steps import Steps, do, one, rows
 
 _SECOND = 1_000_000
@@ -73,3 +73,4 @@ def _bury(dead: Sequence[str]) -> Steps[None]:
         yield from do(statements.DELETE_PROCESS, process_id)
     yield from do(statements.INTERRUPT_TURNS)
     yield from do(statements.FREE_CLAIMS)
+    yield from do(copy_statements.FORGET_HIDDEN_SESSIONS)

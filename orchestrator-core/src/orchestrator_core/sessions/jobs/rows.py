@@ -312,6 +312,11 @@ def labels_of(metadata: Mapping[str, Json] | None, redact: Redact) -> Sequence[L
     return [(name, redact(value)) for name, value in pairs if value is not None and len(name) <= MAX_LABEL]
 
 
+def labels_from(metadata: str) -> Sequence[Label]:
+    """Return what a session can be found by, from its metadata as they are written."""
+    return labels_of(from_json(metadata), lambda text: text)
+
+
 def label_value(value: Json) -> str | None:
     """Return a value as it is searched for: text as it stands, numbers and truth as JSON writes them."""
     if value is None or isinstance(value, list | dict):

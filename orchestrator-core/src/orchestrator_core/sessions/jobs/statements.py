@@ -21,13 +21,13 @@ SELECT id FROM sessions WHERE tenant = ?1 AND id = (SELECT session_id FROM turns
 FOR UPDATE
 """
 
-GET_SESSION = _SESSION + "WHERE s.tenant = ? AND s.id = ?"
+GET_SESSION = _SESSION + "WHERE s.tenant = ? AND s.id = ? AND s.filled_by IS NULL"
 
-LIST_SESSIONS = _SESSION + "WHERE s.tenant = ? ORDER BY s.created_at DESC, s.id DESC LIMIT ? OFFSET ?"
+_NEWEST_FIRST = "AND s.filled_by IS NULL ORDER BY s.created_at DESC, s.id DESC LIMIT ? OFFSET ?"
 
-LIST_SESSIONS_OF_USER = (
-    _SESSION + "WHERE s.tenant = ? AND s.user_id = ? ORDER BY s.created_at DESC, s.id DESC LIMIT ? OFFSET ?"
-)
+LIST_SESSIONS = _SESSION + "WHERE s.tenant = ? " + _NEWEST_FIRST
+
+LIST_SESSIONS_OF_USER = _SESSION + "WHERE s.tenant = ? AND s.user_id = ? " + _NEWEST_FIRST
 
 INSERT_SESSION = """
 INSERT INTO sessions (tenant, id, user_id, metadata, created_at, active_at, parent_id) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -77,7 +77,7 @@ WHERE tenant = ? AND id = ?
 
 GET_METRICS = """
 SELECT message_count, providers, total_tokens, total_cost, answered_turns, answer_time, last_summary_at, created_at
-FROM sessions WHERE tenant = ? AND id = ?
+FROM sessions WHERE tenant = ? AND id = ? AND filled_by IS NULL
 """
 
 GET_TENANT = """
@@ -85,7 +85,9 @@ SELECT CAST(coalesce(sum(total_created), 0) AS BIGINT), CAST(coalesce(sum(total_
 FROM tenants WHERE tenant = ?
 """
 
-COUNT_ACTIVE = "SELECT count(*) FROM sessions WHERE tenant = ? AND closed_at IS NULL AND active_at >= ?"
+COUNT_ACTIVE = """
+SELECT count(*) FROM sessions WHERE tenant = ? AND closed_at IS NULL AND active_at >= ? AND filled_by IS NULL
+"""
 
 _TURN = """
 SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator_core.provider_api import InvalidRequest, NotFound, RequestInFlight, SessionEnded
-from orchestrator_core.sessions.models import NewSummary, NewTurn, StoredReply, StoreTotals
+from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply, StoreTotals
 from orchestrator_core.sessions.store import SessionStore
 from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts, user
 
@@ -32,7 +32,7 @@ async def test_sessions_are_listed_newest_first_in_pages(store: SessionStore, cl
 
     first = await store.list_sessions(TENANT, limit=3)
     rest = await store.list_sessions(TENANT, limit=3, offset=3)
-    of_user = await store.list_sessions(TENANT, limit=2, user_id="even")
+    of_user = await store.list_sessions(TENANT, limit=2, matching=SessionFilter(user_id="even"))
 
     assert [session.id for session in first.items] == made[:1:-1]
     assert first.has_more

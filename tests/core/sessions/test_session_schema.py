@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from orchestrator_core.sessions.databases.memory import MemoryDatabase
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.jobs import copy_statements, statements
+from orchestrator_core.sessions.jobs.finding import find_sessions
 from orchestrator_core.sessions.migrate import configuration
 from stores import MAX_IDLE, copy_to, plain_store
 
@@ -27,7 +29,7 @@ SQL = {
     name: text
     for module in (statements, copy_statements)
     for name, text in vars(module).items()
-    if name.isupper() and not name.startswith("_")
+    if name.isupper() and not name.startswith("_") and name != "SESSION"
 }
 ALL_TENANTS = {
     "INTERRUPT_TURNS",
@@ -90,10 +92,27 @@ def test_every_statement_fits_the_schema_and_uses_an_index(path: Path, name: str
         count = max(numbers, default=sql.count("?"))
         connection.create_function("now_micros", 0, lambda: 0)
         sql = sql.replace("FOR UPDATE", "")
+        if name.startswith("IMPORT_"):  # as many rows as there are
+            count = sql.partition("(")[2].count(",") + 1
+            sql += f"VALUES ({', '.join('?' * count)})"
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * count)]
     scans = [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step]
     assert not [step for step in scans if not (name in ALL_TENANTS and FEW.fullmatch(step))]
     assert name in ALL_TENANTS or "tenant" in sql
+
+
+def test_every_way_to_find_sessions_walks_an_index_in_order(path: Path) -> None:
+    copy_to(path)
+    with closing(sqlite3.connect(path)) as connection:
+        for labels, user, status, inactive, after in product(
+            (0, 1, 2), (False, True), (None, "active", "expired", "closed"), (False, True), (False, True)
+        ):
+            sql = find_sessions(labels=labels, user=user, status=status, inactive=inactive, after=after)
+            assert "tenant = ?" in sql
+            values = (None,) * sql.count("?")
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            assert not [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step], sql
+            assert plan[0].startswith("SEARCH l USING PRIMARY KEY" if labels else "SEARCH s USING INDEX sessions_"), sql
 
 
 async def test_a_fresh_file_is_made_and_migrated(path: Path) -> None:

@@ -18,7 +18,7 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.sessions.conversations import Conversations
-from orchestrator_core.sessions.models import NewSummary, NewTurn, StoredReply
+from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply
 from stores import TENANT, answered, ask, sqlite_store, talk, texts
 
 KEY = "sk-canary-4f9d1c0b7a"
@@ -198,7 +198,7 @@ async def test_a_known_secret_never_reaches_a_file(path: Path) -> None:
     assert KEY.encode() not in contents(path)
     assert await texts(store, session) == ['my key is "****"', "you said ****"]
     assert (await store.get_session(TENANT, session)).user_id == "****"
-    assert len((await store.list_sessions(TENANT, limit=5, user_id=KEY)).items) == 1
+    assert len((await store.list_sessions(TENANT, limit=5, matching=SessionFilter(user_id=KEY))).items) == 1
     await store.close()
     assert KEY.encode() not in contents(path)
 

@@ -41,14 +41,7 @@ from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.resilience.shared_state import SharedState
 from orchestrator_core.security.events import report
 from orchestrator_core.security.principal import Principal
-from orchestrator_core.sessions.models import (
-    FinishedTurn,
-    NewTurn,
-    StartedTurn,
-    StoredSummary,
-    TurnOutcome,
-    TurnState,
-)
+from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, StoredSummary, TurnOutcome, TurnState
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.cost import Prices, load_tables
 from orchestrator_core.telemetry.metrics import Metrics

@@ -19,6 +19,8 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.json_text import parse
 
+JSON = "application/json"
+
 READ_TIMEOUT = 30.0
 """Seconds that a client may take to send a body."""
 
@@ -37,17 +39,18 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-async def read_bytes(request: web.Request, max_bytes: int | None = None) -> bytes:
+async def read_bytes(request: web.Request, max_bytes: int | None = None, *, media_type: str = JSON) -> bytes:
     """Read a body as it came.
 
     Args:
         request: The request.
         max_bytes: The largest body; the configured limit where None.
+        media_type: What it is to be.
 
     Raises:
         PayloadTooLarge: It is larger.
         RequestTimeout: The client was too slow.
-        UnsupportedMediaType: It is compressed, or of another type than JSON in UTF-8.
+        UnsupportedMediaType: It is compressed, or of another type, or not in UTF-8.
         InvalidRequest: The transfer broke.
     """
     context = request[CONTEXT]
@@ -59,7 +62,7 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None) -> byte
         raise UnsupportedMediaType("Send the body without Content-Encoding.", param="Content-Encoding")
     if not request.body_exists:
         return b""
-    _check_type(request.headers.get("Content-Type", ""))
+    _check_type(request.headers.get("Content-Type", ""), media_type)
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
@@ -173,11 +176,12 @@ def _walk(here: Json, location: Sequence[str | int]) -> tuple[int, tuple[str, ..
     return min(found, key=lambda each: each[0])
 
 
-def _check_type(header: str) -> None:
+def _check_type(header: str, media_type: str) -> None:
     kind, *parameters = (item.strip().lower() for item in header.split(";"))
     charsets = [item.partition("=")[2].strip().strip('"') for item in parameters if item.startswith("charset")]
-    if kind != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
-        raise UnsupportedMediaType("Send JSON with the header Content-Type: application/json.", param="Content-Type")
+    if kind != media_type or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        what = "JSON" if media_type == JSON else "the body, in UTF-8,"
+        raise UnsupportedMediaType(f"Send {what} with the header Content-Type: {media_type}.", param="Content-Type")
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -44,15 +44,20 @@ def idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def idempotent(handler: Handler) -> Handler:
-    """Return a handler that answers a request with a known key from the store."""
+def idempotent(handler: Handler, media_type: str) -> Handler:
+    """Return a handler that answers a request with a known key from the store.
+
+    Args:
+        handler: Serves the request.
+        media_type: What its body is.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         key = idempotency_key(request)
         if key is None:
             return await handler(request)
         context = request[CONTEXT]
-        context.body = await read_bytes(request)
+        context.body = await read_bytes(request, media_type=media_type)
         store, tenant = context.gateway.store, context.principal.tenant
         known = await store.claim(tenant, key, _fingerprint(request, context.body))
         if known is not None:

@@ -142,6 +142,9 @@ def _operation(
             "required": not _takes_nothing(endpoint.request),
             "content": {"application/json": media},
         }
+    if endpoint.body_schema is not None:
+        plain = {"schema": dict(endpoint.body_schema), "examples": {"shortest": {"value": endpoint.body_example}}}
+        operation["requestBody"] = {"required": True, "content": {endpoint.body_media_type: plain}}
     reference = references[ERROR_MODELS[endpoint.surface], "serialization"]
     operation["responses"] |= _failures(endpoint, reference)
     if not operation["parameters"]:
@@ -246,7 +249,7 @@ def _errors(endpoint: Endpoint) -> Iterator[GatewayError]:
         kinds.append(ShuttingDown)
     if endpoint.authenticated or endpoint.authenticated_in_production:
         kinds += [Unauthenticated, RateLimited]
-    if endpoint.request is not None:
+    if endpoint.request is not None or endpoint.body_schema is not None:
         kinds += [RequestTimeout, PayloadTooLarge, UnsupportedMediaType]
     if any(_parameters(endpoint)) or endpoint.request is not None:
         kinds.append(InvalidRequest)

@@ -128,11 +128,6 @@ def bad_cursor() -> InvalidRequest:
     return InvalidRequest("The cursor is none of this list: send next_cursor as it was given.", param="cursor")
 
 
-def place_cursor(kind: str, place: int) -> str:
-    """Return a cursor that names a place in a session."""
-    return make_cursor(kind, place)
-
-
 def read_place(request: web.Request, kind: str) -> int:
     """Return the place that the cursor in the query names; 0, the beginning, where there is none.
 

@@ -39,6 +39,34 @@ def error_event(error: GatewayError, surface: Surface, request_id: str) -> bytes
     return framed(body, None if surface is Surface.OPENAI else "error")
 
 
+async def send_bounded(
+    request: web.Request, response: web.StreamResponse, data: bytes, *, within: float = WRITE_TIMEOUT
+) -> None:
+    """Send a piece of a response, its head first; an empty one ends it.
+
+    Args:
+        request: What is answered.
+        response: The response.
+        data: The piece.
+        within: Seconds that it may take.
+
+    Raises:
+        asyncio.CancelledError: The client left or does not read.
+    """
+    try:
+        async with asyncio.timeout(within):
+            if not response.prepared:
+                await response.prepare(request)
+            if data:
+                await response.write(data)
+            else:
+                await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        if request.transport is not None:
+            request.transport.abort()
+        raise asyncio.CancelledError from None
+
+
 class EventWriter:
     """A response of server-sent events whose head is sent with the first event.
 
@@ -114,16 +142,6 @@ class EventWriter:
                 self._transcript.append(frame)
 
     async def _send(self, frame: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                if not self.response.prepared:
-                    await self.response.prepare(self._request)
-                if frame:
-                    self._keep(frame)
-                    await self.response.write(frame)
-                else:
-                    await self.response.write_eof()
-        except (ConnectionError, TimeoutError):
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise asyncio.CancelledError from None
+        if frame:
+            self._keep(frame)
+        await send_bounded(self._request, self.response, frame, within=self._timeout)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from orchestrator_core.provider_api import InvalidRequest, Json
@@ -12,9 +13,11 @@ from orchestrator_core.sessions import filling
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
-from orchestrator_core.sessions.jobs.copies import BeginFork
+from orchestrator_core.sessions.jobs.copies import BeginFork, SessionHead
 from orchestrator_core.sessions.jobs.ending import EndTurn
+from orchestrator_core.sessions.jobs.finding import Find
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
+from orchestrator_core.sessions.jobs.imports import prepare
 from orchestrator_core.sessions.jobs.purging import Purge
 from orchestrator_core.sessions.jobs.rows import (
     Redact,
@@ -23,17 +26,20 @@ from orchestrator_core.sessions.jobs.rows import (
     labels_of,
     metadata_json,
     micros,
+    micros_of,
     said,
     stored_message,
 )
 from orchestrator_core.sessions.jobs.summarizing import AddSummary
 from orchestrator_core.sessions.models import (
     FinishedTurn,
+    NewConversation,
     NewFork,
     NewSummary,
     NewTurn,
     Page,
     Session,
+    SessionFilter,
     SessionMetrics,
     SessionStatus,
     StartedTurn,
@@ -108,13 +114,28 @@ class Conversations:
         return self._session(tenant, row, self._now())
 
     async def list_sessions(
-        self, tenant: str, *, limit: int, offset: int = 0, user_id: str | None = None
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        matching: SessionFilter = SessionFilter(),  # noqa: B008 - it cannot be changed
+        after: tuple[datetime, str] | None = None,
     ) -> Page[Session]:
         """See `SessionStore.list_sessions`."""
-        rows = await self.database.read(
-            partial(queries.list_sessions, tenant=tenant, limit=limit, offset=offset, user_id=self._label(user_id))
+        now, since = self._now(), matching.inactive_since
+        find = Find(
+            tenant=tenant,
+            user_id=self._label(matching.user_id),
+            labels=[(self._redact(name), self._redact(value)) for name, value in matching.metadata.items()],
+            status=matching.status,
+            inactive_before=None if since is None else micros_of(since),
+            idle_before=now - self._limits.idle,
+            after=None if after is None else (micros_of(after[0]), after[1]),
+            limit=limit,
+            offset=offset,
         )
-        now = self._now()
+        rows = await self.database.read(find)
         return Page([self._session(tenant, row, now) for row in rows[:limit]], len(rows) > limit)
 
     async def update_session(
@@ -165,6 +186,23 @@ class Conversations:
             now=self._now(),
         )
         return self._session(tenant, await filling.fork(self.database, begin), begin.now)
+
+    async def import_session(self, tenant: str, conversation: NewConversation) -> Session:
+        """See `SessionStore.import_session`."""
+        now = self._now()
+        head = SessionHead(
+            tenant=tenant,
+            session_id=new_id("sess"),
+            process_id=self.database.process_id,
+            user_id=self._label(conversation.user_id),
+            metadata=metadata_json(conversation.metadata, self._redact),
+            labels=labels_of(conversation.metadata, self._redact),
+            parent_id=conversation.parent_id,
+            now=now,
+        )
+        # In a thread: a long conversation takes a second to be written down.
+        ready = await asyncio.to_thread(prepare, head, conversation, self._redact, filling.PART)
+        return self._session(tenant, await filling.fill(self.database, ready), now)
 
     async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:
         """See `SessionStore.begin_turn`."""

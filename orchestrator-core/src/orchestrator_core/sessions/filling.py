@@ -7,6 +7,7 @@ from functools import partial
 
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs.copies import BeginFork, SessionHead
+from orchestrator_core.sessions.jobs.imports import Import
 from orchestrator_core.sessions.jobs.rows import SessionRow
 
 PART = 2000
@@ -29,6 +30,19 @@ async def fork(database: Database, begin: BeginFork) -> SessionRow:
         return await database.write(partial(copy.show, filled))
     except BaseException:
         await forget(database, copy.head)
+        raise
+
+
+async def fill(database: Database, ready: Import) -> SessionRow:
+    """Write a conversation."""
+    head = ready.head
+    await database.write(head.add, undo=lambda _: head.forget)
+    try:
+        for part in ready.parts:
+            await database.write(part.write)
+        return await database.write(ready.show)
+    except BaseException:
+        await forget(database, head)
         raise
 
 

@@ -55,6 +55,23 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which sessions are meant; what is left out does not matter.
+
+    Attributes:
+        user_id: The label of the caller.
+        metadata: Names and plain values that the caller's data have, all of them, as JSON writes numbers and truth.
+        status: Whether they take further turns.
+        inactive_since: They were made, and had their last turn, before.
+    """
+
+    user_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    status: SessionStatus | None = None
+    inactive_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
     """A message in its place.
 
@@ -315,6 +332,28 @@ class NewFork:
     before: bool = False
     user_id: str | None = None
     metadata: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConversation:
+    """A conversation that took place elsewhere, and is to be kept as it was.
+
+    Whoever makes one has seen to it that it holds together: places from 1 without gaps, turns that have ended,
+    summaries that follow on each other.
+
+    Attributes:
+        user_id: The label of its session.
+        metadata: The caller's data.
+        parent_id: The session that it was taken from.
+        turns: The turns, oldest first; their ids and those of their messages are made anew.
+        summaries: The ledger, oldest first; ids are made anew.
+    """
+
+    user_id: str | None
+    metadata: Mapping[str, Json]
+    parent_id: str | None
+    turns: Sequence[StoredTurn]
+    summaries: Sequence[StoredSummary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

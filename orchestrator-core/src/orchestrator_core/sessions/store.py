@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator_core.provider_api import Json
 from orchestrator_core.sessions.models import (
     FinishedTurn,
+    NewConversation,
     NewFork,
     NewSummary,
     NewTurn,
     Page,
     Session,
+    SessionFilter,
     SessionMetrics,
     SessionStatus,
     StartedTurn,
@@ -56,9 +58,23 @@ class SessionStore(Protocol):
         ...
 
     async def list_sessions(
-        self, tenant: str, *, limit: int, offset: int = 0, user_id: str | None = None
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        matching: SessionFilter = SessionFilter(),  # noqa: B008 - it cannot be changed
+        after: tuple[datetime, str] | None = None,
     ) -> Page[Session]:
-        """Read a page of sessions, newest first."""
+        """Read a page of sessions, newest first.
+
+        Args:
+            tenant: Whose they are.
+            limit: How many at most.
+            offset: How many to skip, which takes longer the more they are.
+            matching: Which ones.
+            after: `created_at` and `id` of the session that they follow; it may be gone.
+        """
         ...
 
     async def update_session(
@@ -90,6 +106,13 @@ class SessionStore(Protocol):
         Raises:
             NotFound: No such session, or it has no such message or turn.
             SessionBusy: The turn is under way.
+        """
+        ...
+
+    async def import_session(self, tenant: str, conversation: NewConversation) -> Session:
+        """Make a session of a conversation that took place elsewhere.
+
+        It is active, and counts in no totals but its own: what it cost was paid where it took place.
         """
         ...
 

@@ -12,11 +12,14 @@ from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.query import (
+    CURSOR,
     MAX_OFFSET,
     OFFSET,
     SESSION_ID,
     integer,
     limit_parameter,
+    make_cursor,
+    read_place,
     session_id,
     time_text,
 )
@@ -45,6 +48,7 @@ class HistoryBody(BaseModel):
     messages: list[HistoryMessage]
     summary: str | None
     has_more: bool
+    next_cursor: str | None
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -68,7 +72,8 @@ async def history(request: web.Request) -> web.Response:
     """Read what was said in a session."""
     known = session_id(request)
     limit = integer(request, "limit", default=10, minimum=1, maximum=MAX_HISTORY)
-    offset = integer(request, "offset", default=0, minimum=0, maximum=MAX_OFFSET)
+    # Places have no gaps, so that a place is an offset.
+    offset = read_place(request, "history") or integer(request, "offset", default=0, minimum=0, maximum=MAX_OFFSET)
     store, tenant = gateway(request).store, principal(request).tenant
     session = await store.get_session(tenant, known)
     messages = await store.history(tenant, known, limit=limit, offset=offset)
@@ -78,6 +83,7 @@ async def history(request: web.Request) -> web.Response:
             "messages": [message_body(stored) for stored in messages.items],
             "summary": session.summary,
             "has_more": messages.has_more,
+            "next_cursor": make_cursor("history", messages.items[-1].sequence) if messages.has_more else None,
         }
     )
 
@@ -135,7 +141,8 @@ ENDPOINTS: Sequence[Endpoint] = (
             ],
             "summary": None,
             "has_more": False,
+            "next_cursor": None,
         },
-        parameters=(SESSION_ID, limit_parameter(10, MAX_HISTORY), OFFSET),
+        parameters=(SESSION_ID, limit_parameter(10, MAX_HISTORY), OFFSET, CURSOR),
     ),
 )

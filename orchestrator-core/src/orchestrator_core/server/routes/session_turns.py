@@ -19,7 +19,7 @@ from orchestrator_core.server.query import (
     TURN_ID,
     integer,
     limit_parameter,
-    place_cursor,
+    make_cursor,
     read_place,
     session_id,
     time_text,
@@ -87,7 +87,7 @@ async def page(request: web.Request) -> web.Response:
             "session_id": known,
             "turns": [_turn(turn) for turn in turns.items],
             "has_more": turns.has_more,
-            "next_cursor": place_cursor("turns", turns.items[-1].first_sequence) if turns.has_more else None,
+            "next_cursor": make_cursor("turns", turns.items[-1].first_sequence) if turns.has_more else None,
         }
     )
 

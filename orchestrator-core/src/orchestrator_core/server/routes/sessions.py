@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from orchestrator_core.provider_api import Json, NotFound, StorageError
+from orchestrator_core.provider_api import InvalidRequest, Json, NotFound, StorageError
 from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
-from orchestrator_core.server.query import MAX_OFFSET, OFFSET, SESSION_ID, integer, limit_parameter, session_id
+from orchestrator_core.server.query import (
+    CURSOR,
+    MAX_OFFSET,
+    OFFSET,
+    SESSION_ID,
+    bad_cursor,
+    checked_session_id,
+    integer,
+    limit_parameter,
+    make_cursor,
+    read_cursor,
+    session_id,
+)
 from orchestrator_core.server.routes.session_bodies import MAX_USER_ID, SESSION_EXAMPLE, SessionBody, session_body
+from orchestrator_core.sessions.models import SessionFilter, SessionStatus
 
 MAX_SESSIONS = 100
+MAX_LABELS = 8
+_STATUSES: Mapping[str, SessionStatus] = {"active": "active", "expired": "expired", "closed": "closed"}
 
 
 class NewSessionBody(RequestModel):
@@ -38,6 +54,7 @@ class SessionPageBody(BaseModel):
 
     sessions: list[SessionBody]
     has_more: bool
+    next_cursor: str | None
 
 
 async def create(request: web.Request) -> web.Response:
@@ -61,11 +78,45 @@ async def page(request: web.Request) -> web.Response:
         principal(request).tenant,
         limit=integer(request, "limit", default=20, minimum=1, maximum=MAX_SESSIONS),
         offset=integer(request, "offset", default=0, minimum=0, maximum=MAX_OFFSET),
-        user_id=request.query.get("user_id"),
+        matching=_filter(request),
+        after=_after(request),
     )
+    last = sessions.items[-1] if sessions.has_more else None
     return web.json_response(
-        {"sessions": [session_body(session) for session in sessions.items], "has_more": sessions.has_more}
+        {
+            "sessions": [session_body(session) for session in sessions.items],
+            "has_more": sessions.has_more,
+            "next_cursor": make_cursor("sessions", last.created_at.isoformat(), last.id) if last else None,
+        }
     )
+
+
+def _filter(request: web.Request) -> SessionFilter:
+    text = request.query.get("status")
+    status = _STATUSES.get(text or "")
+    if text is not None and status is None:
+        raise InvalidRequest("status must be active, expired or closed.", param="status")
+    metadata: dict[str, str] = {}
+    for param, value in request.query.items():
+        prefix, dot, name = param.partition(".")
+        if prefix != "metadata" or not dot:
+            continue
+        if metadata.setdefault(name, value) != value:
+            raise InvalidRequest("A name of the metadata has one value: send it once.", param=param)
+    if len(metadata) > MAX_LABELS:
+        raise InvalidRequest(f"Send at most {MAX_LABELS} names of the metadata.", param="metadata")
+    return SessionFilter(user_id=request.query.get("user_id"), metadata=metadata, status=status)
+
+
+def _after(request: web.Request) -> tuple[datetime, str] | None:
+    values = read_cursor(request, "sessions")
+    if values is None:
+        return None
+    try:
+        moment, known = values
+        return datetime.fromisoformat(moment).astimezone(UTC), checked_session_id(known)
+    except (ValueError, NotFound, OverflowError):
+        raise bad_cursor() from None
 
 
 async def update(request: web.Request) -> web.Response:
@@ -109,11 +160,24 @@ ENDPOINTS: Sequence[Endpoint] = (
         surface=Surface.API,
         response=SessionPageBody,
         errors=(StorageError,),
-        response_example={"sessions": [SESSION_EXAMPLE], "has_more": False},
+        response_example={"sessions": [SESSION_EXAMPLE], "has_more": False, "next_cursor": None},
         parameters=(
             limit_parameter(20, MAX_SESSIONS),
             OFFSET,
+            CURSOR,
             Parameter(name="user_id", place="query", description="Only those with this label."),
+            Parameter(
+                name="status",
+                place="query",
+                description="Only those that are so.",
+                schema={"type": "string", "enum": ["active", "expired", "closed"]},
+            ),
+            Parameter(
+                name="metadata.name",
+                place="query",
+                description="Only those whose metadata have this value for `name`, any name; several names must "
+                "all match. Texts, numbers and truth of up to 256 characters can be found.",
+            ),
         ),
     ),
     Endpoint(

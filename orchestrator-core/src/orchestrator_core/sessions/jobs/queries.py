@@ -45,15 +45,6 @@ def create_session(
     return (yield from read_session(tenant, session_id))
 
 
-def list_sessions(*, tenant: str, limit: int, offset: int, user_id: str | None) -> Steps[list[SessionRow]]:
-    """Read one session more than asked for, where there is one."""
-    if user_id is None:
-        found = yield from rows(statements.LIST_SESSIONS, tenant, limit + 1, offset)
-    else:
-        found = yield from rows(statements.LIST_SESSIONS_OF_USER, tenant, user_id, limit + 1, offset)
-    return [SessionRow._make(row) for row in found]
-
-
 def update_session(
     *, tenant: str, session_id: str, metadata: str | None, labels: Sequence[Label], close: bool, now: int
 ) -> Steps[SessionRow]:

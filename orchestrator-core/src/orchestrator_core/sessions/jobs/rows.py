@@ -364,6 +364,11 @@ def moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def micros_of(time: datetime) -> int:
+    """Return a time in microseconds since the epoch."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
 def micros(span: timedelta) -> int:
     """Return a span in microseconds."""
     return span // _MICROSECOND

@@ -5,7 +5,7 @@ Every statement names the tenant, but for those that put in order what processes
 
 from __future__ import annotations
 
-_SESSION = """
+SESSION = """
 SELECT s.id, s.user_id, s.metadata, s.created_at, s.last_turn_at, s.closed_at, s.message_count, s.last_sequence,
        s.unsummarized, s.providers, s.seen_summary_id, s.last_turn_id, t.state,
        s.summary_id, m.from_sequence, m.upto_sequence, m.text, m.created_at, m.provider, m.model, s.fence, s.parent_id
@@ -13,6 +13,7 @@ FROM sessions s
 LEFT JOIN turns t ON t.tenant = s.tenant AND t.id = s.last_turn_id
 LEFT JOIN summaries m ON m.tenant = s.tenant AND m.id = s.summary_id
 """
+"""The columns of a session; a condition follows."""
 
 LOCK_SESSION = "SELECT id FROM sessions WHERE tenant = ? AND id = ? FOR UPDATE"
 
@@ -21,13 +22,7 @@ SELECT id FROM sessions WHERE tenant = ?1 AND id = (SELECT session_id FROM turns
 FOR UPDATE
 """
 
-GET_SESSION = _SESSION + "WHERE s.tenant = ? AND s.id = ? AND s.filled_by IS NULL"
-
-_NEWEST_FIRST = "AND s.filled_by IS NULL ORDER BY s.created_at DESC, s.id DESC LIMIT ? OFFSET ?"
-
-LIST_SESSIONS = _SESSION + "WHERE s.tenant = ? " + _NEWEST_FIRST
-
-LIST_SESSIONS_OF_USER = _SESSION + "WHERE s.tenant = ? AND s.user_id = ? " + _NEWEST_FIRST
+GET_SESSION = SESSION + "WHERE s.tenant = ? AND s.id = ? AND s.filled_by IS NULL"
 
 INSERT_SESSION = """
 INSERT INTO sessions (tenant, id, user_id, metadata, created_at, active_at, parent_id) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+"""Conversations as files: one line of JSON for each thing that is kept."""

@@ -1,0 +1,151 @@
+"""The lines of a file: what each may hold.
+
+The first is the header, the last says how many there were, so that a file that was cut off is known as such. Between
+them stand the session, each turn with its messages after it, and the summaries.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from orchestrator_core.provider_api import FinishReason, Json, Message, Part
+from orchestrator_core.provider_api.report import Action
+from orchestrator_core.sessions.models import TurnState
+
+FORMAT: Final = "orchestrator-session"
+VERSION: Final = 1
+MEDIA_TYPE = "application/x-ndjson"
+
+_Word = Annotated[str, Field(max_length=4096)]
+_Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+_Place = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Time = Annotated[AwareDatetime, Field(ge=datetime.fromisoformat("1970-01-01T00:00:00Z"), strict=False)]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HeaderLine(_Line):
+    """The first line."""
+
+    type: Literal["header"] = "header"
+    format: Literal["orchestrator-session"] = FORMAT
+    version: Literal[1] = VERSION
+    exported_at: _Time
+    gateway: _Word = Field(description="The version of the gateway that wrote it.")
+
+
+class SessionLine(_Line):
+    """The session."""
+
+    type: Literal["session"] = "session"
+    id: _Id
+    user_id: Annotated[str, Field(max_length=256)] | None = None
+    metadata: dict[str, Json]
+    status: Literal["active", "expired", "closed"]
+    created_at: _Time
+    last_turn_at: _Time | None = None
+    parent_id: _Id | None = None
+
+
+class UsageLine(_Line):
+    """Tokens, in buckets that do not overlap."""
+
+    input_tokens: _Count
+    cached_input_tokens: _Count
+    cache_write_tokens: _Count
+    output_tokens: _Count
+    reasoning_tokens: _Count
+
+
+class AttemptLine(_Line):
+    """One try at one provider."""
+
+    provider: _Word
+    model: _Word
+    duration: _Amount
+    error: _Word | None = None
+
+
+class AdjustmentLine(_Line):
+    """What had to be changed in the request."""
+
+    subject: _Word
+    action: Action
+    reason: Annotated[str, Field(max_length=100_000)]
+
+
+class TurnLine(_Line):
+    """A turn; its messages follow it."""
+
+    type: Literal["turn"] = "turn"
+    id: _Id
+    state: TurnState
+    messages: Annotated[int, Field(ge=1, le=100_000)] = Field(description="How many the caller said.")
+    answered: bool = Field(description="Whether an answer follows them.")
+    started_at: _Time
+    finished_at: _Time | None
+    provider: _Word | None
+    model: _Word | None
+    finish_reason: FinishReason | None
+    usage: UsageLine | None
+    cost: _Amount | None
+    price_version: _Word | None
+    attempts: Annotated[tuple[AttemptLine, ...], Field(max_length=1000, strict=False)]
+    adjustments: Annotated[tuple[AdjustmentLine, ...], Field(max_length=1000, strict=False)]
+    error_code: _Word | None
+    duration: _Amount
+    client: _Word
+    summary_id: _Id | None
+    first_with_summary: bool
+
+
+class MessageLine(_Line):
+    """A message, with all that only its provider can read."""
+
+    type: Literal["message"] = "message"
+    id: _Id
+    sequence: _Place
+    role: Literal["system", "user", "assistant", "tool"]
+    name: _Word | None = None
+    parts: Annotated[tuple[Part, ...], Field(strict=False)]
+    created_at: _Time
+
+    def message(self) -> Message:
+        """Return the message itself."""
+        return Message(role=self.role, parts=self.parts, name=self.name)
+
+
+class SummaryLine(_Line):
+    """A summary of the messages from one place to another."""
+
+    type: Literal["summary"] = "summary"
+    id: _Id
+    from_sequence: _Place
+    upto_sequence: _Place
+    text: Annotated[str, Field(min_length=1)]
+    provider: _Word | None
+    model: _Word | None
+    usage: UsageLine | None
+    cost: _Amount | None
+    tokens_before: _Count | None
+    tokens_after: _Count | None
+    created_at: _Time
+
+
+class EndLine(_Line):
+    """The last line."""
+
+    type: Literal["end"] = "end"
+    turns: _Count
+    messages: _Count
+    summaries: _Count
+
+
+Line = Annotated[HeaderLine | SessionLine | TurnLine | MessageLine | SummaryLine | EndLine, Field(discriminator="type")]

@@ -22,6 +22,7 @@ from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.jobs import copy_statements, statements
 from orchestrator_core.sessions.jobs.finding import find_sessions
+from orchestrator_core.sessions.jobs.usage import read_usage
 from orchestrator_core.sessions.migrate import configuration
 from stores import MAX_IDLE, copy_to, plain_store
 
@@ -113,6 +114,15 @@ def test_every_way_to_find_sessions_walks_an_index_in_order(path: Path) -> None:
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert not [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step], sql
             assert plan[0].startswith("SEARCH l USING PRIMARY KEY" if labels else "SEARCH s USING INDEX sessions_"), sql
+
+
+@pytest.mark.parametrize("given", [(), ("user_id",), ("client",), ("provider", "model")])
+def test_totals_of_usage_are_read_by_an_index(path: Path, given: tuple[str, ...]) -> None:
+    copy_to(path)
+    with closing(sqlite3.connect(path)) as connection:
+        sql = read_usage(("provider", "day"), given, since=True, until=True)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * sql.count("?"))]
+    assert plan[0].startswith("SEARCH usage USING")
 
 
 async def test_a_fresh_file_is_made_and_migrated(path: Path) -> None:

@@ -13,6 +13,7 @@ import structlog
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.context import View, results_check
+from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.locks import LocalLocks, SessionLocks, when_free
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
@@ -84,6 +85,7 @@ class Gateway:
         wait = config.settings.session_wait
         self._locks: SessionLocks = SharedLocks(self.shared, wait) if self.shared else LocalLocks(wait)
         self._prices = Prices(config.settings.prices)
+        self._ledger = Ledger(store)
         self._memory = Memory(config.settings, self.router, store, self._open_summary, self._prices)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
@@ -98,6 +100,7 @@ class Gateway:
         if self.shared is not None:
             await self.shared.start()
         await asyncio.gather(self.store.open(), self.registry.start())
+        self._ledger.start()
         if any(provider.info.price_id for provider in self.registry.usable):
             # In a thread, and waited for by nobody: reading the tables takes a quarter of a second.
             self._own(asyncio.to_thread(load_tables))
@@ -109,6 +112,7 @@ class Gateway:
         await self._memory.close()
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._ledger.close()
         await self.registry.close()
         await self.store.close()
         if self.shared is not None:
@@ -130,7 +134,7 @@ class Gateway:
             GatewayError: No provider answered, or the request cannot be routed.
         """
         call = Call(request, self.router.targets(principal, selection, "chat"), selection.credential)
-        return await self._open(call)
+        return await self._open(call, payer=principal)
 
     async def embed(self, principal: Principal, selection: Selection, request: EmbeddingRequest) -> EmbeddingAnswer:
         """Ask for vectors.
@@ -148,9 +152,9 @@ class Gateway:
         if response.usage:
             paid = self._prices.price(provider.id, provider.info, model, response.usage, asked=call.target.model)
         cost = paid.usd if paid else None
-        self.metrics.observe_call(
-            provider.id, call.target.model, "embeddings", call.attempts[-1].duration, None, response.usage, cost
-        )
+        seconds = call.attempts[-1].duration
+        self._ledger.add(principal, "embeddings", provider.id, model, response.usage, cost, seconds)
+        self.metrics.observe_call(provider.id, call.target.model, "embeddings", seconds, None, response.usage, cost)
         return EmbeddingAnswer(provider.id, model, call.attempts, response, cost)
 
     async def turn(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
@@ -346,7 +350,8 @@ class Gateway:
     async def _open_summary(self, target: Target, credential: Secret | None, request: ChatRequest) -> Answer:
         return await self._open(Call(request, [target], credential), "summarize")
 
-    async def _open(self, call: Call[ChatRequest], operation: str = "chat") -> Answer:
+    async def _open(self, call: Call[ChatRequest], operation: str = "chat", payer: Principal | None = None) -> Answer:
+        """Open a call; that of a turn or a summary has no payer, since it is counted as that is stored."""
         before = len(call.attempts)
         try:
             opened = await run(call, _send_chat, self._keys)
@@ -360,15 +365,11 @@ class Gateway:
             paid = self._prices.price(provider.id, provider.info, answer.model, usage, asked=asked) if usage else None
             if paid:
                 answer.cost, answer.price_version = paid.usd, paid.version
-            code = None if answer.complete else "interrupted"
+            code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
+            if payer is not None:
+                self._ledger.add(payer, "chat", answer.provider, answer.model, usage, answer.cost, seconds)
             self.metrics.observe_call(
-                answer.provider,
-                answer.target.model,
-                operation,
-                time.monotonic() - begun,
-                code,
-                usage,
-                answer.cost,
+                answer.provider, answer.target.model, operation, seconds, code, usage, answer.cost
             )
 
         return Answer(call, opened, on_end)

@@ -19,6 +19,7 @@ from orchestrator_core.server.routes import (
     sessions,
     status,
     summaries,
+    usage,
 )
 
 ENDPOINTS: Sequence[Endpoint] = (
@@ -30,6 +31,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *session_copies.ENDPOINTS,
     *session_transfer.ENDPOINTS,
     *status.ENDPOINTS,
+    *usage.ENDPOINTS,
     *openai.ENDPOINTS,
     *messages.ENDPOINTS,
     *connectors.ENDPOINTS,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from orchestrator_core.provider_api import InvalidRequest, Json
 from orchestrator_core.sessions import filling
+from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter, UsageTotal
 from orchestrator_core.sessions.databases.base import Database
-from orchestrator_core.sessions.jobs import processes, queries, turns
+from orchestrator_core.sessions.jobs import processes, queries, turns, usage
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
 from orchestrator_core.sessions.jobs.copies import BeginFork, SessionHead
 from orchestrator_core.sessions.jobs.ending import EndTurn
@@ -306,6 +308,19 @@ class Conversations:
         """See `SessionStore.settle`."""
         kept = None if reply is None else redacted(reply, self._redact)
         await self.database.write(Settle(tenant, digest(key), kept))
+
+    async def usage(
+        self, tenant: str, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0
+    ) -> Page[UsageTotal]:
+        """See `SessionStore.usage`."""
+        matching = replace(matching, user_id=self._label(matching.user_id))
+        read = usage.ReadUsage(tenant=tenant, by=tuple(by), matching=matching, limit=limit, offset=offset)
+        found = await self.database.read(read)
+        return Page(found[:limit], len(found) > limit)
+
+    async def add_usage(self, totals: Mapping[CallKind, CallTotal]) -> None:
+        """See `SessionStore.add_usage`."""
+        await self.database.write(partial(usage.add_calls, totals, self.database.process_id))
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See `SessionStore.lease`."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator_core.provider_api import Json
+from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter, UsageTotal
 from orchestrator_core.sessions.models import (
     FinishedTurn,
     NewConversation,
@@ -192,6 +193,16 @@ class SessionStore(Protocol):
 
     async def totals(self, tenant: str) -> StoreTotals:
         """Read the totals of a tenant."""
+        ...
+
+    async def usage(
+        self, tenant: str, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0
+    ) -> Page[UsageTotal]:
+        """Read what was used, added up, ordered by what it is split by."""
+        ...
+
+    async def add_usage(self, totals: Mapping[CallKind, CallTotal]) -> None:
+        """Count calls that belong to no session; those of turns and summaries are counted with them."""
         ...
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:

@@ -274,9 +274,9 @@ SELECT id FROM sessions WHERE tenant = ? AND id = ? AND (active_at < ? OR closed
 ADD_USAGE = """
 INSERT INTO usage (tenant, day, user_id, client, provider, model, operation, shard, calls, input_tokens,
                    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, unpriced, seconds)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (tenant, day, user_id, client, provider, model, operation, shard) DO UPDATE SET
-  calls = usage.calls + 1,
+  calls = usage.calls + excluded.calls,
   input_tokens = usage.input_tokens + excluded.input_tokens,
   cached_input_tokens = usage.cached_input_tokens + excluded.cached_input_tokens,
   cache_write_tokens = usage.cache_write_tokens + excluded.cache_write_tokens,

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+
 from orchestrator_core.provider_api import Usage
+from orchestrator_core.sessions.bills import (
+    DIMENSIONS,
+    CallKind,
+    CallTotal,
+    Dimension,
+    Operation,
+    UsageFilter,
+    UsageTotal,
+)
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.rows import SessionRow, shard
-from orchestrator_core.sessions.steps import Steps, do
+from orchestrator_core.sessions.steps import Steps, do, rows
 
 DAY = 86_400_000_000
 """Microseconds."""
 
-_NONE = Usage()
+_EPOCH = date(1970, 1, 1)
+_COUNTERS = (
+    "calls",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost",
+    "unpriced",
+    "seconds",
+)
+_FRACTIONS = frozenset({"cost", "seconds"})
 
 
 def add_usage(
     tenant: str,
     session: SessionRow,
     client: str,
-    operation: str,
+    operation: Operation,
     provider: str,
     model: str,
     usage: Usage | None,
@@ -25,27 +52,104 @@ def add_usage(
     seconds: float,
     now: int,
 ) -> Steps[None]:
-    """Add one call to the totals of its day (UTC).
+    """Add one call to the totals of its day (UTC)."""
+    total = CallTotal()
+    total.add(usage, cost, seconds)
+    kind = CallKind(tenant, now // DAY, session.user_id or "", client, provider, model, operation)
+    yield from _add(kind, total, shard(session.id))
 
-    A day's row stands in shards, so that turns that end at the same time need not wait for each other.
-    """
-    counted = usage or _NONE
+
+def add_calls(totals: Mapping[CallKind, CallTotal], process_id: str) -> Steps[None]:
+    """Add many calls; always in one order, so that no two processes wait for each other."""
+    for kind in sorted(totals, key=_order):
+        yield from _add(kind, totals[kind], shard(process_id))
+
+
+def _order(kind: CallKind) -> tuple[str, ...]:
+    return (kind.tenant, f"{kind.day:010}", kind.user_id, kind.client, kind.provider, kind.model, kind.operation)
+
+
+def _add(kind: CallKind, total: CallTotal, part: int) -> Steps[None]:
+    """Add to a row. A day's row stands in shards, so that what ends at the same time need not wait."""
+    usage = total.usage
     yield from do(
         statements.ADD_USAGE,
-        tenant,
-        now // DAY,
-        session.user_id or "",
-        client,
-        provider,
-        model,
-        operation,
-        shard(session.id),
-        counted.input_tokens,
-        counted.cached_input_tokens,
-        counted.cache_write_tokens,
-        counted.output_tokens,
-        counted.reasoning_tokens,
-        cost or 0.0,
-        int(cost is None),
-        seconds,
+        kind.tenant,
+        kind.day,
+        kind.user_id,
+        kind.client,
+        kind.provider,
+        kind.model,
+        kind.operation,
+        part,
+        total.calls,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        total.cost,
+        total.unpriced,
+        total.seconds,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadUsage:
+    """Which totals to read.
+
+    Attributes:
+        tenant: Whose they are.
+        by: What they are split by.
+        matching: Which calls count.
+        limit: How many at most; one more is read, where there is one.
+        offset: How many to skip.
+    """
+
+    tenant: str
+    by: tuple[Dimension, ...]
+    matching: UsageFilter
+    limit: int
+    offset: int
+
+    def __call__(self) -> Steps[Sequence[UsageTotal]]:
+        """Read the totals."""
+        matching = self.matching
+        given: dict[str, Any] = {
+            name: value for name in DIMENSIONS if name != "day" and (value := getattr(matching, name)) is not None
+        }
+        days = [] if matching.since is None else [(matching.since - _EPOCH).days]
+        days += [] if matching.until is None else [(matching.until - _EPOCH).days]
+        sql = read_usage(self.by, tuple(given), since=matching.since is not None, until=matching.until is not None)
+        found = yield from rows(sql, self.tenant, *given.values(), *days, self.limit + 1, self.offset)
+        return [_total(self.by, row) for row in found if row[len(self.by)] is not None]
+
+
+@cache
+def read_usage(by: tuple[Dimension, ...], given: tuple[str, ...], *, since: bool, until: bool) -> str:
+    """Return the statement that adds up what was added up for each day already.
+
+    Args:
+        by: What to split by.
+        given: What has to have a value.
+        since: Whether there is a first day.
+        until: Whether there is a last day.
+    """
+    sums = ", ".join(
+        f"CAST(sum({name}) AS {'DOUBLE PRECISION' if name in _FRACTIONS else 'BIGINT'})" for name in _COUNTERS
+    )
+    conditions = ["tenant = ?", *(f"{name} = ?" for name in given)]
+    conditions += ["day >= ?"] * since + ["day <= ?"] * until
+    names = ", ".join(by)
+    sql = f"SELECT {names}{', ' if by else ''}{sums} FROM usage WHERE {' AND '.join(conditions)}"  # noqa: S608 - names of this file
+    if by:
+        sql += f" GROUP BY {names} ORDER BY {names}"
+    return f"{sql} LIMIT ? OFFSET ?"
+
+
+def _total(by: Sequence[Dimension], row: Sequence[Any]) -> UsageTotal:
+    key: dict[str, str | date] = {
+        name: _EPOCH + timedelta(days=value) if name == "day" else value for name, value in zip(by, row, strict=False)
+    }
+    calls, *tokens, cost, unpriced, seconds = row[len(by) :]
+    return UsageTotal(key=key, calls=calls, usage=Usage(*tokens), cost=cost, unpriced=unpriced, seconds=seconds)

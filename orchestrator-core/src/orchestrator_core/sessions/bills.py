@@ -1,0 +1,111 @@
+"""What was used, added up: who may ask for which totals, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, get_args
+
+from orchestrator_core.provider_api import Usage
+
+Dimension = Literal["day", "user_id", "client", "provider", "model", "operation"]
+
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+"""What totals can be split by."""
+
+Operation = Literal["chat", "embeddings", "summarize"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFilter:
+    """Which calls count; what is left out does not matter.
+
+    Attributes:
+        since: The first day, UTC.
+        until: The last day, UTC.
+        user_id: The label of the caller; "" for calls without one.
+        client: The public id of the client's key.
+        provider: The provider.
+        model: The model.
+        operation: What was done.
+    """
+
+    since: date | None = None
+    until: date | None = None
+    user_id: str | None = None
+    client: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    operation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTotal:
+    """The total of some calls.
+
+    Attributes:
+        key: What the calls have in common, by dimension; days are dates.
+        calls: How many.
+        usage: Their tokens.
+        cost: USD, of the calls whose price is known.
+        unpriced: The calls whose price is unknown.
+        seconds: How long they took together.
+    """
+
+    key: Mapping[str, str | date]
+    calls: int
+    usage: Usage
+    cost: float
+    unpriced: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallKind:
+    """What calls must have in common to be added up.
+
+    Attributes:
+        tenant: Whose they are.
+        day: Days since the epoch, UTC.
+        user_id: The label of the caller, or "".
+        client: The public id of the client's key.
+        provider: The provider.
+        model: The model.
+        operation: What was done.
+    """
+
+    tenant: str
+    day: int
+    user_id: str
+    client: str
+    provider: str
+    model: str
+    operation: Operation
+
+
+@dataclass(slots=True)
+class CallTotal:
+    """Calls of one kind, added up."""
+
+    calls: int = 0
+    usage: Usage = Usage()  # noqa: RUF009 - it cannot be changed
+    cost: float = 0.0
+    unpriced: int = 0
+    seconds: float = 0.0
+
+    def add(self, usage: Usage | None, cost: float | None, seconds: float) -> None:
+        """Count a call."""
+        self.calls += 1
+        self.usage += usage or Usage()
+        self.cost += cost or 0.0
+        self.unpriced += cost is None
+        self.seconds += seconds
+
+    def merge(self, other: CallTotal) -> None:
+        """Count the calls of another total."""
+        self.calls += other.calls
+        self.usage += other.usage
+        self.cost += other.cost
+        self.unpriced += other.unpriced
+        self.seconds += other.seconds

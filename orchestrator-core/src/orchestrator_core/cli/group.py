@@ -14,23 +14,29 @@ from orchestrator_core.cli.usage import Group
 
 COMMANDS = {
     "chat": "orchestrator_core.cli.chat:chat",
+    "db": "orchestrator_core.cli.db:db",
     "keys": "orchestrator_core.cli.keys:keys",
     "new-provider": "orchestrator_core.cli.new_provider:new_provider",
     "openapi": "orchestrator_core.cli.openapi:openapi",
     "plugins": "orchestrator_core.cli.plugins:plugins",
     "providers": "orchestrator_core.cli.providers:providers",
     "serve": "orchestrator_core.cli.serve:serve",
+    "sessions": "orchestrator_core.cli.sessions:sessions",
+    "usage": "orchestrator_core.cli.usage_report:usage",
 }
 """Where each command is, as `module:name`."""
 
 HELP = {
     "chat": "Talk to a model in the terminal.",
+    "db": "Look at the database's schema, or upgrade it.",
     "keys": "Check the keys of the providers.",
     "new-provider": "Write the package of a new provider.",
     "openapi": "Print the OpenAPI document.",
     "plugins": "List the installed provider plugins, or examine them.",
     "providers": "List the providers and their models.",
     "serve": "Run the gateway.",
+    "sessions": "Look at conversations, move them, or delete them.",
+    "usage": "Show tokens and costs.",
 }
 """What `--help` says of each command, so that it need not import them."""
 

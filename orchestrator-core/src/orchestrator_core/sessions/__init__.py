@@ -16,12 +16,15 @@ BUSY_TIMEOUT = 5.0
 """Seconds that a call may wait for the database."""
 
 
-def open_store(settings: Settings, *, redact: Callable[[str], str] = lambda text: text) -> SessionStore:
+def open_store(
+    settings: Settings, *, redact: Callable[[str], str] = lambda text: text, readonly: bool = False
+) -> SessionStore:
     """Return the store that the settings name, not yet opened.
 
     Args:
         settings: `database_url`, `database_connections` and `session_max_duration_minutes` count.
         redact: Masks secrets in all text that is written.
+        readonly: Whether it is only read, so that a SQLite file may be in use by a gateway that serves.
 
     Raises:
         ConfigError: The driver of the database is not installed.
@@ -30,10 +33,10 @@ def open_store(settings: Settings, *, redact: Callable[[str], str] = lambda text
     from orchestrator_core.sessions.conversations import Conversations  # noqa: PLC0415
 
     idle = timedelta(minutes=settings.session_max_duration_minutes)
-    return Conversations(_database(settings), max_idle=idle, redact=redact)
+    return Conversations(_database(settings, readonly=readonly), max_idle=idle, redact=redact)
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, *, readonly: bool) -> Database:
     from orchestrator_core.config import ConfigError  # noqa: PLC0415 - as above
     from orchestrator_core.config.extras import missing_extra  # noqa: PLC0415 - as above
     from orchestrator_core.config.settings import MEMORY, POSTGRES, SQLITE  # noqa: PLC0415 - as above
@@ -49,6 +52,11 @@ def _database(settings: Settings) -> Database:
         from orchestrator_core.sessions.databases.memory import MemoryDatabase  # noqa: PLC0415 - as above
 
         return MemoryDatabase(busy_timeout=BUSY_TIMEOUT)
+    path = Path(url.removeprefix(SQLITE))
+    if readonly:
+        from orchestrator_core.sessions.databases.sqlite_reading import SqliteReadings  # noqa: PLC0415 - as above
+
+        return SqliteReadings(path, busy_timeout=BUSY_TIMEOUT)
     from orchestrator_core.sessions.databases.sqlite import SqliteDatabase  # noqa: PLC0415 - as above
 
-    return SqliteDatabase(Path(url.removeprefix(SQLITE)), busy_timeout=BUSY_TIMEOUT)
+    return SqliteDatabase(path, busy_timeout=BUSY_TIMEOUT)

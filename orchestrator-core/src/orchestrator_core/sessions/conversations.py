@@ -206,6 +206,12 @@ class Conversations:
         ready = await asyncio.to_thread(prepare, head, conversation, self._redact, filling.PART)
         return self._session(tenant, await filling.fill(self.database, ready), now)
 
+    async def purge(self, tenant: str, session_ids: Sequence[str], *, inactive_since: datetime | None = None) -> int:
+        """See `SessionStore.purge`."""
+        before = None if inactive_since is None else micros_of(inactive_since)
+        purge = partial(queries.purge, tenant=tenant, session_ids=session_ids, inactive_before=before)
+        return await self.database.write(purge, scrub=True)
+
     async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:
         """See `SessionStore.begin_turn`."""
         job = BeginTurn(

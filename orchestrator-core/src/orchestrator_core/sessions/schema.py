@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from orchestrator_core.provider_api import StorageError
+from orchestrator_core.sessions.databases.lock import ProcessLock
 
 REVISIONS = ("0001", "0002", "0003")
 """The revisions of `migrations/versions`, oldest first."""
@@ -18,6 +19,9 @@ REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 
 MIGRATE_WITHIN = 120.0
+"""Seconds."""
+
+CONNECT_WITHIN = 5.0
 """Seconds."""
 
 URL_VARIABLE = "ORCHESTRATOR_MIGRATE_URL"
@@ -58,6 +62,22 @@ async def prepare_postgres(url: str, *, within: float) -> None:
         OSError: It cannot be reached.
         asyncpg.PostgresError: It cannot be read.
     """
+    revision, tables = await _postgres_revision(url, within)
+    if revision == HEAD:
+        return
+    _check_known(revision)
+    if revision is not None:
+        raise StorageError(
+            f"The database has the schema {revision} and this version of the gateway needs {HEAD}. Stop what uses the "
+            "database and run `orchestrator db upgrade`."
+        )
+    if tables & _OURS:
+        raise _foreign()
+    await migrate(url)
+
+
+async def _postgres_revision(url: str, within: float) -> tuple[str | None, set[str]]:
+    """Return the revision of a PostgreSQL database, and the tables that it has."""
     # Here, because SQLite does without the driver.
     import asyncpg  # noqa: PLC0415
 
@@ -70,17 +90,65 @@ async def prepare_postgres(url: str, *, within: float) -> None:
         revision = await connection.fetchval("SELECT version_num FROM alembic_version") if _VERSION in tables else None
     finally:
         await connection.close(timeout=within)
-    if revision == HEAD:
+    return revision, tables
+
+
+async def revision_of(url: str) -> str | None:
+    """Return the revision of the database at a URL of the configuration; None where it is empty or not there yet.
+
+    Raises:
+        ConfigError: The URL names no database that has a schema of its own to keep.
+        StorageError: The database cannot be read, or belongs to another program.
+    """
+    path = _file(url)
+    if path is None:
+        # Here, because only a database that is elsewhere needs it.
+        import asyncpg  # noqa: PLC0415
+
+        try:
+            return (await _postgres_revision(url, CONNECT_WITHIN))[0]
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            raise StorageError(f"PostgreSQL cannot be used ({type(error).__name__}). Check that it runs.") from error
+    try:
+        return await asyncio.to_thread(current_revision, path) if path.exists() else None
+    except sqlite3.Error as error:
+        raise StorageError(f"The database file cannot be read: {error}.") from error
+
+
+async def upgrade_to_head(url: str) -> None:
+    """Bring the database at a URL of the configuration to the newest schema, whatever it has.
+
+    Raises:
+        ConfigError: See `revision_of`.
+        StorageError: A gateway serves with the file, or the database cannot be upgraded.
+    """
+    path = _file(url)
+    if path is None:
+        _check_known(await revision_of(url))
+        await migrate(url)
         return
-    _check_known(revision)
-    if revision is not None:
-        raise StorageError(
-            f"The database has the schema {revision} and this version of the gateway needs {HEAD}. Stop what uses the "
-            "database and run `orchestrator db upgrade`."
-        )
-    if tables & _OURS:
-        raise _foreign()
-    await migrate(url)
+    lock = ProcessLock(path)
+    await lock.acquire(0.0)
+    try:
+        await prepare(path)
+    finally:
+        lock.release()
+
+
+def _file(url: str) -> Path | None:
+    """Return the file of a URL; None where it names a server."""
+    # Here, because a migration is a process of its own and needs no configuration.
+    from orchestrator_core.config import ConfigError  # noqa: PLC0415
+    from orchestrator_core.config.extras import missing_extra  # noqa: PLC0415
+    from orchestrator_core.config.settings import MEMORY, POSTGRES, SQLITE  # noqa: PLC0415
+
+    if url.startswith(POSTGRES):
+        if problem := missing_extra("ORCHESTRATOR_DATABASE_URL", "asyncpg", "postgresql"):
+            raise ConfigError([problem])
+        return None
+    if url == MEMORY:
+        raise ConfigError(["ORCHESTRATOR_DATABASE_URL: a database in memory ends with its process; name another one."])
+    return Path(url.removeprefix(SQLITE))
 
 
 def _check_known(revision: str | None) -> None:

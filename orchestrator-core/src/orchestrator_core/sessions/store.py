@@ -117,6 +117,19 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def purge(self, tenant: str, session_ids: Sequence[str], *, inactive_since: datetime | None = None) -> int:
+        """Delete sessions with all that belongs to them, in one transaction.
+
+        Args:
+            tenant: Whose they are.
+            session_ids: Which ones; those that are gone are passed over.
+            inactive_since: Those that had a turn since stay.
+
+        Returns:
+            How many were deleted.
+        """
+        ...
+
     async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:
         """Store a turn's messages and its pending row, in one transaction, and read its context.
 

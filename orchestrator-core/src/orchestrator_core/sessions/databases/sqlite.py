@@ -79,7 +79,7 @@ class SqliteDatabase:
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""
-        return await self.reader.run(partial(_read, transaction=transaction))
+        return await self.reader.run(partial(read, transaction=transaction))
 
 
 def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
@@ -98,7 +98,8 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
         steps.close()
 
 
-def _read(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+def read(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+    """Run the steps of a transaction that only reads, on one state of the data."""
     connection.execute("BEGIN")
     try:
         return run(connection, transaction)

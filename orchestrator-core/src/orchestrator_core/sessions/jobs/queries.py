@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic_core import from_json
 
+from orchestrator_core.provider_api import NotFound
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.beginning import (
     Begun,
@@ -70,6 +71,22 @@ def delete_session(tenant: str, session_id: str) -> Steps[None]:
     yield from do(statements.DELETE_REPLIES, tenant, session_id)
     if not (yield from rows(statements.DELETE_SESSION, tenant, session_id)):
         raise no_such_session()
+
+
+def purge(*, tenant: str, session_ids: Sequence[str], inactive_before: int | None) -> Steps[int]:
+    """Delete sessions, but those that had a turn meanwhile; return how many."""
+    deleted = 0
+    for session_id in sorted(session_ids):
+        try:
+            yield from lock(statements.LOCK_SESSION, tenant, session_id)
+            session = yield from read_session(tenant, session_id)
+            if inactive_before is not None and (session.last_turn_at or session.created_at) >= inactive_before:
+                continue
+            yield from delete_session(tenant, session_id)
+        except NotFound:
+            continue
+        deleted += 1
+    return deleted
 
 
 def read_history(*, tenant: str, session_id: str, limit: int, offset: int) -> Steps[Sequence[MessageRow]]:

@@ -1,0 +1,71 @@
+"""`sessions`, `usage` and `db`, as processes of their own, beside a gateway that serves and without one."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from orchestrator_core.sessions.schema import HEAD
+from processes import GatewayProcess, RunCommand, StartGateway
+
+
+def post(gateway: GatewayProcess, path: str, body: Any) -> Any:
+    request = urllib.request.Request(
+        gateway.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def test_the_life_of_sessions_in_the_terminal(
+    orchestrator: RunCommand, gateway_process: StartGateway, tmp_path: Path
+) -> None:
+    gateway = gateway_process()
+    ask = {"message": "hello", "user_id": "ada", "metadata": {"topic": "looms"}, "agent_config": {"provider": "echo"}}
+    session = post(gateway, "/api/orchestrate", ask)["session_id"]
+    post(gateway, "/api/sessions", {"user_id": "bob"})
+
+    listed = json.loads(orchestrator("sessions", "list", "--user", "ada", "-m", "topic=looms").stdout)
+    assert [row["session_id"] for row in listed] == [session]
+    (turn,) = json.loads(orchestrator("sessions", "show", session).stdout)
+    assert (turn["state"], turn["provider"], turn["messages"][0]["text"]) == ("complete", "echo", "hello")
+    exported = orchestrator("sessions", "export", session, "-o", "out.jsonl")
+    assert exported.returncode == 0
+    (used,) = json.loads(orchestrator("usage", "--by", "provider", "--user", "ada").stdout)
+    assert (used["provider"], used["calls"]) == ("echo", 1)
+    current = orchestrator("db", "current")
+    assert (current.returncode, HEAD in current.stdout) == (0, True)
+    for refused in (("sessions", "import", "out.jsonl"), ("sessions", "purge", "--user", "ada", "--yes")):
+        done = orchestrator(*refused)
+        assert done.returncode == 1
+        assert "Another process serves" in done.stderr
+
+    gateway.process.terminate()
+    gateway.process.wait(20)
+
+    made = orchestrator("sessions", "import", "out.jsonl")
+    assert made.returncode == 0, made.stderr
+    assert len(json.loads(orchestrator("sessions", "list", "--user", "ada").stdout)) == 2
+    assert orchestrator("sessions", "purge", "--user", "ada", said="n\n").returncode == 1
+    assert "Deleted 2 sessions." in orchestrator("sessions", "purge", "--user", "ada", "--yes").stderr
+    assert "No session matches" in orchestrator("sessions", "purge", "--older-than", "1d", "--yes").stderr
+    assert len(json.loads(orchestrator("sessions", "list").stdout)) == 1
+    assert orchestrator("sessions", "show", session).returncode == 1
+    assert "hello" not in (tmp_path / "orchestrator.db").read_bytes().decode("latin-1")
+
+
+def test_a_database_is_made_and_upgraded(orchestrator: RunCommand) -> None:
+    assert orchestrator("db", "current").returncode == 1
+    assert "no database yet" in orchestrator("sessions", "list").stderr
+    assert f"has {HEAD}" in orchestrator("db", "upgrade").stdout
+    assert "nothing to do" in orchestrator("db", "upgrade").stdout
+    assert orchestrator("sessions", "list").stdout == "[]\n"
+
+
+def test_what_cannot_be_asked(orchestrator: RunCommand) -> None:
+    assert orchestrator("sessions", "purge", "--yes").returncode == 2
+    assert orchestrator("sessions", "purge", "--older-than", "soon").returncode == 2
+    assert orchestrator("usage", "--by", "colour").returncode == 2
+    assert orchestrator("sessions", "list", ORCHESTRATOR_DATABASE_URL="memory:").returncode == 78

@@ -18,6 +18,7 @@ from orchestrator_core.provider_api import (
     StorageBusy,
 )
 from orchestrator_core.server import idempotency
+from orchestrator_core.server.endpoints import ENDPOINTS
 from scripted_gateway import Served, served
 
 CHAT = "/v1/chat/completions"
@@ -145,3 +146,45 @@ async def test_an_answer_that_is_too_long_is_not_kept(gateway: Served, monkeypat
         again = await gateway.post("/v1/chat/completions", {**body, "stream": stream}, **key)
         assert (first.status, again.status) == (200, 200)
         assert asked(gateway) == before + 2
+
+
+def test_every_post_takes_a_key() -> None:
+    """A new endpoint cannot forget it."""
+    assert not [endpoint.path for endpoint in ENDPOINTS if endpoint.method == "POST" and not endpoint.idempotent]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/orchestrate", {"message": "a", "stream": True}),
+        (CHAT, BODY),
+        (CHAT, {**BODY, "stream": True}),
+        ("/v1/messages", {**BODY, "max_tokens": 5}),
+        ("/v1/messages", {**BODY, "max_tokens": 5, "stream": True}),
+        ("/v1/messages/count_tokens", BODY),
+        ("/v1/embeddings", {"model": "scripted/scripted-embed", "input": ["a"]}),
+        ("/api/v1/scripted/chat", {"messages": BODY["messages"]}),
+        ("/api/v1/scripted/embeddings", {"input": ["a"]}),
+        ("/api/sessions", {"user_id": "ada"}),
+    ],
+)
+async def test_a_post_that_comes_again_gets_the_same_bytes(gateway: Served, path: str, body: dict[str, Any]) -> None:
+    first, again = [await gateway.post(path, body, Idempotency_Key="k") for _ in range(2)]
+    assert (first.status, again.status) == (first.status, first.status)
+    assert first.status in (200, 201)
+    assert again.body == first.body
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert asked(gateway) <= 1
+
+
+async def test_replies_that_tell_of_a_session_are_deleted_with_it(gateway: Served) -> None:
+    body = {"user_id": "ada", "metadata": {"secret": "plans"}}
+    made = (await gateway.post("/api/sessions", body, Idempotency_Key="a")).json["session_id"]
+    copy = (await gateway.post(f"/api/sessions/{made}/fork", {}, Idempotency_Key="b")).json["session_id"]
+    for session, path, sent, key in (
+        (made, "/api/sessions", body, "a"),
+        (copy, f"/api/sessions/{made}/fork", {}, "b"),
+    ):
+        await gateway.gateway.store.delete_session("default", session)
+        again = await gateway.post(path, sent, Idempotency_Key=key)
+        assert "Idempotency-Replayed" not in again.headers

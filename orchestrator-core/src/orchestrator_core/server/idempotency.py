@@ -70,11 +70,11 @@ def idempotent(handler: Handler, media_type: str) -> Handler:
         try:
             context.transcript = []
             response = await handler(request)
-            reply = _reply(response, context.transcript)
+            reply = _reply(response, context.transcript, context.session_id)
             return response
         except GatewayError as error:
             if not context.prepared:
-                reply = _reply(render(error, context.surface, context.request_id), [])
+                reply = _reply(render(error, context.surface, context.request_id), [], error.session_id)
             raise
         finally:
             await request.app[LIFECYCLE].keep(_settle(request.app[LIFECYCLE], store, tenant, key, reply))
@@ -116,7 +116,7 @@ def _fingerprint(request: web.Request, body: bytes) -> str:
     return digest.hexdigest()
 
 
-def _reply(response: web.StreamResponse, transcript: list[bytes] | None) -> StoredReply | None:
+def _reply(response: web.StreamResponse, transcript: list[bytes] | None, session_id: str | None) -> StoredReply | None:
     if response.status >= 500 or response.status in _TRANSIENT:
         return None
     if isinstance(response, web.Response):
@@ -127,4 +127,5 @@ def _reply(response: web.StreamResponse, transcript: list[bytes] | None) -> Stor
         body = b"".join(transcript)
     if body is not None and (not isinstance(body, bytes) or len(body) > MAX_KEPT):
         return None
-    return StoredReply(status=response.status, content_type=response.headers.get("Content-Type", ""), body=body or b"")
+    kind = response.headers.get("Content-Type", "")
+    return StoredReply(status=response.status, content_type=kind, body=body or b"", session_id=session_id)

@@ -389,8 +389,12 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
-    """A response that an idempotency key gives again: status, content type and body as they were sent."""
+    """A response that an idempotency key gives again: status, content type and body as they were sent.
+
+    One that tells of a session is deleted with it.
+    """
 
     status: int
     content_type: str
     body: bytes
+    session_id: str | None = None

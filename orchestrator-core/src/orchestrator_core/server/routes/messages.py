@@ -140,5 +140,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         errors=(InvalidRequest, NotFound),
         request_examples=schema.COUNT_EXAMPLES,
         response_example=schema.COUNT_EXAMPLE,
+        idempotent=True,
     ),
 )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator_core.provider_api import InvalidRequest, Json, NotFound, StorageError
 from orchestrator_core.server.body import RequestModel, read_model
-from orchestrator_core.server.context import gateway, principal
+from orchestrator_core.server.context import gateway, principal, tell_session
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.query import (
@@ -63,6 +63,7 @@ async def create(request: web.Request) -> web.Response:
     session = await gateway(request).store.create_session(
         principal(request).tenant, user_id=body.user_id, metadata=body.metadata
     )
+    tell_session(request, session.id)
     return web.json_response(session_body(session), status=201)
 
 

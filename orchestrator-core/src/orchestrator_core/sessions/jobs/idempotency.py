@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from orchestrator_core.provider_api import IdempotencyMismatch, RequestInFlight
@@ -77,7 +77,7 @@ class Settle:
         if self.reply is None:
             yield from do(statements.FREE_CLAIM, self.tenant, self.key)
             return
-        reply = (self.reply.status, self.reply.content_type, self.reply.body)
+        reply = (self.reply.status, self.reply.content_type, self.reply.body, self.reply.session_id)
         yield from do(statements.SETTLE_CLAIM, *reply, self.tenant, self.key)
 
 
@@ -85,4 +85,4 @@ def redacted(reply: StoredReply, redact: Redact) -> StoredReply:
     """Return a reply without secrets in its body."""
     text = reply.body.decode("utf-8", "surrogateescape")
     body = redact(text).encode("utf-8", "surrogateescape")
-    return StoredReply(status=reply.status, content_type=reply.content_type, body=body)
+    return replace(reply, body=body)

@@ -49,5 +49,6 @@ class Purge:
         if (yield from one(statements.STILL_ENDED, tenant, session_id, self.active_before)) is None:
             return 0
         yield from do(statements.DELETE_REPLIES, tenant, session_id)
+        yield from do(statements.DELETE_REPLIES_OF_SESSION, tenant, session_id)
         yield from do(statements.DELETE_SESSION, tenant, session_id)
         return 1

@@ -69,6 +69,7 @@ def delete_session(tenant: str, session_id: str) -> Steps[None]:
     """
     yield from lock(statements.LOCK_SESSION, tenant, session_id)
     yield from do(statements.DELETE_REPLIES, tenant, session_id)
+    yield from do(statements.DELETE_REPLIES_OF_SESSION, tenant, session_id)
     if not (yield from rows(statements.DELETE_SESSION, tenant, session_id)):
         raise no_such_session()
 

@@ -49,6 +49,8 @@ DELETE FROM idempotency WHERE tenant = ?1 AND key IN (
   SELECT idempotency_key FROM turns WHERE tenant = ?1 AND session_id = ?2 AND idempotency_key IS NOT NULL)
 """
 
+DELETE_REPLIES_OF_SESSION = "DELETE FROM idempotency WHERE tenant = ? AND session_id = ?"
+
 SESSION_BEGINS_TURN = """
 UPDATE sessions SET last_turn_id = ?, last_turn_at = ?, active_at = ?, message_count = ?, last_sequence = ?,
        unsummarized = ?, fence = ?
@@ -201,7 +203,8 @@ INSERT INTO idempotency (tenant, key, fingerprint, created_at, process_id) VALUE
 """
 
 SETTLE_CLAIM = """
-UPDATE idempotency SET status = ?, content_type = ?, body = ? WHERE tenant = ? AND key = ? AND status IS NULL
+UPDATE idempotency SET status = ?, content_type = ?, body = ?, session_id = ?
+WHERE tenant = ? AND key = ? AND status IS NULL
 """
 
 FREE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ? AND status IS NULL"

@@ -110,7 +110,7 @@ def _turn(turn: StoredTurn) -> dict[str, Any]:
         "provider": outcome.provider,
         "model": outcome.model,
         "finish_reason": outcome.finish_reason,
-        "usage": asdict(outcome.usage) if outcome.usage else None,
+        "usage": outcome.usage.buckets() if outcome.usage else None,
         "cost": outcome.cost,
         "price_version": outcome.price_version,
         "attempts": [asdict(attempt) for attempt in outcome.attempts],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
@@ -82,7 +81,7 @@ def usage_row(total: UsageTotal) -> dict[str, Any]:
     return {
         **key,
         "calls": total.calls,
-        **asdict(total.usage),
+        **total.usage.buckets(),
         "total_tokens": total.usage.total,
         "cost": total.cost,
         "unpriced_calls": total.unpriced,

@@ -126,4 +126,4 @@ def _summary(summary: StoredSummary) -> SummaryLine:
 
 
 def _usage(usage: Usage | None) -> UsageLine | None:
-    return None if usage is None else UsageLine(**asdict(usage))
+    return None if usage is None else UsageLine(**usage.buckets())

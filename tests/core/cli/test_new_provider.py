@@ -74,6 +74,29 @@ def test_a_new_package_is_complete(orchestrator: RunCommand, tmp_path: Path, opt
     assert "MY_VENDOR_API_KEY" in text
 
 
+def test_the_steps_are_the_same_wherever_they_stand(orchestrator: RunCommand, tmp_path: Path) -> None:
+    """The pip that comes with Python 3.11 knows no groups, so an extra brings the tools; `nox -s newcomer` does it."""
+    said = orchestrator("new-provider", "acme").stdout
+    printed = [line.strip() for line in said.partition("Next:")[2].splitlines() if line.strip()]
+    package = tmp_path / "orchestrator-acme"
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+
+    assert printed == [
+        "cd orchestrator-acme",
+        'pip install --editable ".[dev]"',
+        "pytest",
+        "orchestrator plugins doctor acme",
+    ]
+    assert "orchestrator-core[testing]" in project["optional-dependencies"]["dev"]
+    for path in (
+        package / "README.md",
+        package / ".github/workflows/ci.yml",
+        ROOT / "docs/tutorial/writing-a-provider.md",
+    ):
+        assert printed[1] in path.read_text(), path
+        assert "--group" not in path.read_text(), path
+
+
 def test_a_compatible_vendor_takes_few_lines(orchestrator: RunCommand, tmp_path: Path) -> None:
     package = generate(orchestrator, tmp_path, "acme")
     source = (package / "src" / "orchestrator_acme" / "provider.py").read_text()

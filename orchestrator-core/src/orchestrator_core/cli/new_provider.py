@@ -53,7 +53,7 @@ def new_provider(name: str, kind: str, directory: Path | None) -> None:
     click.echo(f"{len(files)} files are in {target}. Next:")
     for line in (
         f"cd {target}",
-        "pip install --editable . --group dev",
+        'pip install --editable ".[dev]"',
         "pytest",
         "orchestrator plugins doctor " + name,
     ):

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fake_packages import install_plugin
+from orchestrator_core.cli.group import cli
 from processes import COMMAND, RunCommand, inherited_environment
 
 HEAD = """
@@ -23,7 +25,24 @@ from orchestrator_core.provider_api import hookimpl
 def info(**fields):
     return ProviderInfo(**{"name": "ill", "title": "Ill", "capabilities": ("chat",), "default_model": "m", **fields})
 """
+NO_GENERATOR = """
+class Provider(ProviderHooks):
+    info = info()
+    @hookimpl
+    async def chat(self, request):
+        return 1
+"""
+WRONG_PARAMETER = """
+class Provider(ProviderHooks):
+    info = info()
+    @hookimpl
+    async def chat(self, req):
+        yield 1
+"""
 FAULTS = {
+    NO_GENERATOR: ("loading", "must be an async generator"),
+    WRONG_PARAMETER: ("loading", "exactly one argument, named request"),
+    "Proviedr = 7": ("loading", "AttributeError"),
     "raise RuntimeError('no licence')": ("loading", "RuntimeError: no licence"),
     "import nothing_of_this_name": ("loading", "ModuleNotFoundError"),
     "Provider = 7": ("loading", "no subclass of ProviderHooks"),
@@ -83,6 +102,27 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Mapping[str, 
     return rows
 
 
+CURES = {
+    "raise RuntimeError('no licence')": "`python -c 'import orchestrator_ill_",
+    "Provider = 7": "derive the class from ProviderHooks",
+    "Proviedr = 7": "can be imported: mend what the entry point names in it, 'Provider'",
+    "class Provider(ProviderHooks): pass": "Write `info = ProviderInfo(",
+    "class Provider(OpenAICompatibleProvider): info = info(contract_version='2.0')": "Update orchestrator-core.",
+    "class Provider(OpenAICompatibleProvider): info = info(capabilities=('chatting',))": "Name in info.capabilities",
+    NO_GENERATOR: "Write the hook as docs/reference/hooks.md",
+    WRONG_PARAMETER: "Write the hook as docs/reference/hooks.md",
+}
+
+
+@pytest.mark.parametrize("code", CURES)
+def test_each_cause_has_its_own_advice(examined: Sequence[Mapping[str, Any]], code: str) -> None:
+    [row] = [row for row in examined if row["name"] == f"ill-{list(FAULTS).index(code)}"]
+    [found] = [found for found in row["problems"] if found["check"] == "loading"]
+
+    assert CURES[code] in found["cure"]
+    assert ("python -c" in found["cure"]) is ("raised RuntimeError" in found["problem"])
+
+
 @pytest.mark.parametrize("number", range(len(FAULTS)))
 def test_what_is_wrong_is_said_with_what_to_do(examined: Sequence[Mapping[str, Any]], number: int) -> None:
     check, words = list(FAULTS.values())[number]
@@ -122,6 +162,26 @@ def test_a_name_that_two_claim_is_a_problem_of_both(orchestrator: RunCommand, tm
 
     assert {row["distribution"] for row in rows} >= {"orchestrator-echo", "orchestrator-pirate"}
     assert all(row["problems"] for row in rows)
+
+
+@pytest.mark.parametrize("name", ["entry", "card", "alias", "orchestrator-entry", "Orchestrator_Entry"])
+def test_a_plugin_is_found_by_each_of_its_names(orchestrator: RunCommand, tmp_path: Path, name: str) -> None:
+    code = f"{HEAD}\nclass Provider(OpenAICompatibleProvider): info = info(name='card', aliases=('alias',))\n"
+    site = install_plugin(tmp_path, "orchestrator-entry", "entry", code)
+    [row] = json.loads(orchestrator("plugins", "doctor", name, "--json", PYTHONPATH=site).stdout)
+
+    assert row["distribution"] == "orchestrator-entry"
+    [found] = [found for found in row["problems"] if found["check"] == "name"]
+    assert "its entry point is called 'entry', its card 'card'" in found["problem"]
+
+
+def test_that_no_plugin_is_installed_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orchestrator_core.cli.doctor.find_plugins", lambda timeout: ())
+    done = CliRunner().invoke(cli, ["plugins", "doctor"])
+
+    assert done.exit_code == 1
+    assert "No provider plugin is installed" in done.output
 
 
 def test_a_plugin_that_is_not_installed_is_said_to_be_so(orchestrator: RunCommand) -> None:

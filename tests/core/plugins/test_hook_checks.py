@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -80,6 +81,25 @@ def test_a_misspelt_hook_is_told_with_the_nearest(name: str, hint: str) -> None:
 def test_a_mistake_of_a_base_class_is_found() -> None:
     base = plugin("chatt", hookimpl(lambda self, request: None))
     assert "chatt" in (check_hooks(type("Derived", (base,), {})) or "")
+
+
+async def no_generator(self: object, request: object) -> int:
+    return 1
+
+
+@pytest.mark.parametrize("method", [no_generator, lambda self, request: iter(())], ids=["coroutine", "function"])
+def test_a_chat_that_is_no_async_generator_is_told(method: Callable[..., Any]) -> None:
+    fault = check_hooks(plugin("chat", hookimpl(method)))
+    assert fault == "the hook chat must be an async generator: write `async def` with `yield` in it"
+
+
+def test_a_chat_behind_a_decorator_is_taken() -> None:
+    @hookimpl
+    @functools.wraps(Sound.chat)
+    def chat(self: Any, request: ChatRequest) -> Any:
+        return Sound.chat(self, request)
+
+    assert check_hooks(plugin("chat", chat)) is None
 
 
 def test_an_override_without_the_mark_is_refused_as_the_class_is_made() -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-from importlib_metadata import PackageNotFoundError, distribution
 
 from orchestrator_core.cli.inspection import claimed_names, clashing_names
 from orchestrator_core.cli.parts import discovered
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins import Registry
 from orchestrator_core.plugins.loading import FoundPlugin, Isolated, find_plugins
-from orchestrator_core.provider_api import ENTRY_POINT_GROUP
 from orchestrator_core.testing.essentials import Finding, findings
 from orchestrator_core.testing.import_work import import_faults
 
@@ -25,13 +23,13 @@ async def diagnose(config: Config, name: str | None) -> Sequence[Mapping[str, An
 
     Args:
         config: The configuration.
-        name: The name, an alias or the distribution of the one.
+        name: The name, an alias, the entry point or the distribution of the one.
 
     Returns:
         A row for each plugin with its problems and notes, and one for a configuration that keeps all from starting.
     """
     found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
-    meant = [plugin for plugin in found if name is None or name in {plugin.distribution, *claimed_names(plugin)}]
+    meant = [plugin for plugin in found if name is None or _is_called(plugin, name)]
     try:
         async with discovered(config, found) as registry:
             return [await asyncio.to_thread(_row, config, plugin, found, registry) for plugin in meant]
@@ -51,6 +49,12 @@ async def diagnose(config: Config, name: str | None) -> Sequence[Mapping[str, An
         return [*rows, _made(CONFIGURATION, None, _configuration(left), [])] if left else rows
 
 
+def _is_called(plugin: FoundPlugin, name: str) -> bool:
+    """Say whether a plugin is meant by a name; that of a distribution may be written in any of its forms."""
+    distributions = {re.sub(r"[-_.]+", "-", written).lower() for written in (plugin.distribution, name)}
+    return len(distributions) == 1 or name in {plugin.name, *claimed_names(plugin)}
+
+
 def _row(
     config: Config,
     plugin: FoundPlugin,
@@ -58,7 +62,7 @@ def _row(
     registry: Registry | None,
     configuration: Sequence[str] = (),
 ) -> Mapping[str, Any]:
-    problems = [*_loading(plugin), *_clashes(plugin, found), *_configuration(configuration)]
+    problems = [*_loading(plugin), *_names(plugin), *_clashes(plugin, found), *_configuration(configuration)]
     notes: list[str] = []
     if plugin.cls is not None:
         cls = plugin.cls
@@ -93,9 +97,7 @@ def _made(
 
 def _loading(plugin: FoundPlugin) -> Iterator[Finding]:
     if plugin.fault is not None:
-        module = _module(plugin)
-        shown = f"`python -c 'import {module}'` shows where it fails" if module else "look at its entry point"
-        yield Finding("loading", plugin.fault, f"Update it, or, as its author, mend it: {shown}.")
+        yield Finding("loading", plugin.fault, plugin.cure or "Update or remove it.")
 
 
 def _configuration(problems: Sequence[str]) -> Sequence[Finding]:
@@ -103,12 +105,12 @@ def _configuration(problems: Sequence[str]) -> Sequence[Finding]:
     return [Finding(CONFIGURATION, problem, cure) for problem in problems]
 
 
-def _module(plugin: FoundPlugin) -> str | None:
-    try:
-        points = distribution(plugin.distribution).entry_points.select(group=ENTRY_POINT_GROUP, name=plugin.name)
-    except PackageNotFoundError:
-        return None
-    return next((point.module for point in points), None)
+def _names(plugin: FoundPlugin) -> Iterator[Finding]:
+    if plugin.cls is not None and plugin.cls.info.name != plugin.name:
+        problem = (
+            f"its entry point is called {plugin.name!r}, its card {plugin.cls.info.name!r}"
+        )
+        yield Finding("name", problem, "Give the entry point the card's name, which callers use.")
 
 
 def _clashes(plugin: FoundPlugin, found: Sequence[FoundPlugin]) -> Iterator[Finding]:

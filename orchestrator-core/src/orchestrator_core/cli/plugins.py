@@ -69,7 +69,9 @@ def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:
       orchestrator plugins doctor
       orchestrator plugins doctor acme --json
 
-    Exit codes: 0 every plugin is sound, 1 one is not, or none is called NAME, 78 wrong configuration.
+    NAME is what callers or the entry point call it, or its distribution.
+
+    Exit codes: 0 every plugin is sound, 1 one is not, or none is installed or called NAME, 78 wrong configuration.
     """
     from orchestrator_core.cli.doctor import diagnose
 
@@ -78,10 +80,12 @@ def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:
         raise click.ClickException("No installed plugin has this name: `orchestrator plugins` lists those that are.")
     if as_json:
         show(rows, title="", columns={}, as_json=True)
+    elif not rows:
+        click.echo("No provider plugin is installed. Install one, such as `pip install orchestrator-echo`.")
     else:
         for line in _report(rows):
             click.echo(line)
-    if not all(row["sound"] for row in rows):
+    if not rows or not all(row["sound"] for row in rows):
         raise click.exceptions.Exit(1)
 
 

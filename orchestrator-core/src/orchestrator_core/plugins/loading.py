@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -46,6 +47,7 @@ class FoundPlugin:
         version: The distribution's version.
         cls: The provider class; None where it could not be loaded.
         fault: What is wrong; None where nothing is.
+        cure: What its author is to do about it; None where nothing is wrong.
     """
 
     name: str
@@ -53,11 +55,25 @@ class FoundPlugin:
     version: str
     cls: type[ProviderHooks] | None = None
     fault: str | None = None
+    cure: str | None = None
 
     @property
     def package(self) -> str:
         """The top-level import package of the plugin."""
         return self.cls.__module__.partition(".")[0] if self.cls else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What keeps a class from being a provider.
+
+    Attributes:
+        problem: What is wrong.
+        cure: What its author is to do, in a sentence.
+    """
+
+    problem: str
+    cure: str
 
 
 def find_plugins(timeout: float) -> Sequence[FoundPlugin]:
@@ -92,11 +108,24 @@ def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
 
 def _load(point: EntryPoint, title: str, version: str, timeout: float) -> FoundPlugin:
     loaded: Isolated[object] = Isolated(point.load, "importing it").run(timeout)
-    looked = Isolated(lambda: class_fault(loaded.result), "looking at its class")
-    fault = loaded.fault or looked.run(timeout).fault or looked.result
+    if loaded.fault is not None:
+        return FoundPlugin(point.name, title, version, fault=loaded.fault, cure=_import_cure(point, loaded))
+    looked = Isolated(lambda: class_fault(loaded.result), "looking at its class").run(timeout)
+    fault = looked.result
+    if looked.fault is not None:
+        fault = Fault(looked.fault, "Let nothing run when an attribute of the class is read.")
     if fault is None and isinstance(loaded.result, type):
         return FoundPlugin(point.name, title, version, cls=loaded.result)
-    return FoundPlugin(point.name, title, version, fault=fault)
+    assert fault is not None  # noqa: S101 - what is no class has one
+    return FoundPlugin(point.name, title, version, fault=fault.problem, cure=fault.cure)
+
+
+def _import_cure(point: EntryPoint, loaded: Isolated[object]) -> str:
+    if not loaded.ended:
+        return "Do at import nothing but define names: what has to wait belongs into the hooks."
+    if point.module in sys.modules:  # Python forgets a module whose import failed
+        return f"The module {point.module} can be imported: mend what the entry point names in it, {point.attr!r}."
+    return f"Update it, or, as its author, mend it: `python -c 'import {point.module}'` shows where it fails."
 
 
 class Isolated(Generic[T]):
@@ -105,6 +134,7 @@ class Isolated(Generic[T]):
     Attributes:
         result: What the code gave; None where it did not end well.
         fault: Why it did not, in words for an operator; None where it did.
+        ended: Whether it came to an end at all.
     """
 
     def __init__(self, work: Callable[[], T], doing: str) -> None:
@@ -116,6 +146,7 @@ class Isolated(Generic[T]):
         """
         self.result: T | None = None
         self.fault: str | None = None
+        self.ended = True
         self._work = work
         self._doing = doing
         self._thread = threading.Thread(target=self._run, name=f"plugin: {doing}", daemon=True)
@@ -125,6 +156,7 @@ class Isolated(Generic[T]):
         self._thread.start()
         self._thread.join(timeout)
         if self._thread.is_alive():
+            self.ended = False
             self.fault = (
                 f"{self._doing} took longer than {timeout:g} s: a plugin must not wait there. Update or remove it; "
                 "a slow machine may need a larger ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT"
@@ -157,41 +189,57 @@ def _masked(text: str) -> str:
     return REDACTOR.redact(text)
 
 
-def class_fault(cls: object) -> str | None:
-    """Return what keeps a loaded object from being a provider, in words for its author, or None."""
+def class_fault(cls: object) -> Fault | None:
+    """Return what keeps a loaded object from being a provider, for its author, or None."""
     if not isinstance(cls, type) or not issubclass(cls, ProviderHooks):
-        return "its entry point names something that is no subclass of ProviderHooks: name the provider class"
+        return Fault(
+            "its entry point names something that is no subclass of ProviderHooks: name the provider class",
+            'Write `NAME = "package:Class"` for the entry point, and derive the class from ProviderHooks.',
+        )
     info = getattr(cls, "info", None)
     if not isinstance(info, ProviderInfo):
-        return f"{cls.__name__} has no info: set the class attribute `info` to a ProviderInfo"
+        problem = f"{cls.__name__} has no info: set the class attribute `info` to a ProviderInfo"
+        return Fault(problem, "Write `info = ProviderInfo(name=..., title=..., capabilities=(...))` into the class.")
     settings_model = getattr(cls, "settings_model", None)
     if not isinstance(settings_model, type) or not issubclass(settings_model, ProviderSettings):
-        return f"{cls.__name__}.settings_model is no subclass of ProviderSettings"
-    return contract_fault(info.contract_version) or _card_fault(info) or check_hooks(cls)
+        problem = f"{cls.__name__}.settings_model is no subclass of ProviderSettings"
+        return Fault(problem, "Derive it from ProviderSettings, or leave it out.")
+    return contract_fault(info.contract_version) or _card_fault(info) or _hook_fault(cls)
 
 
-def _card_fault(info: ProviderInfo) -> str | None:
+def _card_fault(info: ProviderInfo) -> Fault | None:
     for name in (info.name, *info.aliases):
         if not _NAME.fullmatch(name):
-            return (
-                f"{name[:80]!r} cannot be a provider's name: it may have lower-case letters, digits, '-', '_' and '.'"
+            return Fault(
+                f"{name[:80]!r} cannot be a provider's name: it may have lower-case letters, digits, '-', '_' and '.'",
+                "Change it in info.name or info.aliases.",
             )
     known: tuple[str, ...] = get_args(Capability)
     for capability in info.capabilities:
         if capability not in known:
-            return f"it declares {capability[:80]!r}, which is no capability.{nearest(capability, known)}"
+            problem = f"it declares {capability[:80]!r}, which is no capability.{nearest(capability, known)}"
+            return Fault(problem, f"Name in info.capabilities only {', '.join(known)}.")
     return None
 
 
-def contract_fault(version: str) -> str | None:
+def _hook_fault(cls: type[ProviderHooks]) -> Fault | None:
+    problem = check_hooks(cls)
+    return None if problem is None else Fault(problem, "Write the hook as docs/reference/hooks.md has it.")
+
+
+def contract_fault(version: str) -> Fault | None:
     """Return why a plugin of this contract version cannot be used here, or None."""
     stated = _VERSION.fullmatch(version)
     if stated is None:
-        return f"its contract version {version[:20]!r} is not of the form major.minor"
+        problem = f"its contract version {version[:20]!r} is not of the form major.minor"
+        return Fault(problem, f"Set info.contract_version to the one it is written for, such as {CONTRACT_VERSION}.")
     major, minor = map(int, stated.groups())
     ours_major, ours_minor = map(int, CONTRACT_VERSION.split("."))
     if major != ours_major:
-        return f"it is written for version {version} of the contract, this core for {CONTRACT_VERSION}: update one"
+        problem = f"it is written for version {version} of the contract, this core for {CONTRACT_VERSION}: update one"
+        older = "the plugin" if major < ours_major else "orchestrator-core"
+        return Fault(problem, f"Update {older}.")
     if minor > ours_minor:
-        return f"it needs version {version} of the contract, and this core has {CONTRACT_VERSION}: upgrade core"
+        problem = f"it needs version {version} of the contract, and this core has {CONTRACT_VERSION}: upgrade core"
+        return Fault(problem, "Update orchestrator-core.")
     return None

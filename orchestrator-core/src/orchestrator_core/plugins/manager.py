@@ -42,6 +42,8 @@ def check_hooks(cls: type[ProviderHooks]) -> str | None:
         ordinary = all(item.kind is item.POSITIONAL_OR_KEYWORD and item.default is item.empty for item in parameters)
         if [item.name for item in parameters] != ["self", "request"] or not ordinary:
             return f"the hook {name} must take exactly one argument, named request, without a default"
+        if name == "chat" and not inspect.isasyncgenfunction(inspect.unwrap(method)):
+            return "the hook chat must be an async generator: write `async def` with `yield` in it"
     return None
 
 

@@ -45,7 +45,7 @@ def findings(cls: type[ProviderHooks]) -> Iterator[Finding]:
     """Yield what is wrong with a provider class."""
     fault = class_fault(cls)
     if fault is not None:
-        yield Finding("contract", fault, "Mend the class; docs/reference/hooks.md is the contract.")
+        yield Finding("contract", fault.problem, fault.cure)
         return
     yield from _card(cls.info)
     yield from _hooks(cls)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROLOGUE = """\
-import asyncio, os, sys, time
+import asyncio, functools, os, sys, time
 from orchestrator_core.provider_api import *
 
 def card(name, **more):
@@ -58,6 +58,9 @@ def chatting(name: str, body: str) -> str:
     return plain(name, f"    @hookimpl\n    {body}")
 
 
+WRAPPED = "@functools.wraps(Base.chat)\n    "
+"""Makes a function look like the generator that a decorator is taken to stand before."""
+
 AT_LOADING: Mapping[str, str] = {
     "raises": "raise RuntimeError('no ' + os.environ['RAISES_API_KEY'])\n",
     "hangs": "time.sleep(60)\n",
@@ -71,6 +74,8 @@ AT_LOADING: Mapping[str, str] = {
     "misspelt": plain("misspelt", "    @hookimpl\n    async def chatt(self, request): yield Start()"),
     "misnamed": plain("misnamed", "    @hookimpl\n    async def embed(self, req): ..."),
     "unmarked": plain("unmarked", "    async def embed(self, request): ..."),
+    "awaiting": chatting("awaiting", "async def chat(self, request): return None"),
+    "functional": chatting("functional", "def chat(self, request): return iter(())"),
     "unset": plain("unset", "    settings_model = dict"),
     "stillborn": plain("stillborn", "    def __init__(self, context): sys.exit(4)"),
     "comatose": plain("comatose", "    def __init__(self, context): time.sleep(60)"),
@@ -81,13 +86,12 @@ AT_CALLS: Mapping[str, str] = {
     "raising": chatting(
         "raising", "async def chat(self, request):\n        yield Start()\n        raise KeyError('x')"
     ),
-    "listing": chatting("listing", "def chat(self, request): return ['no generator']"),
-    "awaiting": chatting("awaiting", "async def chat(self, request): return None"),
+    "listing": chatting("listing", f"{WRAPPED}def chat(self, request): return ['no generator']"),
     "startless": chatting("startless", "async def chat(self, request):\n        yield TextDelta(text='x')"),
     "wordy": chatting("wordy", "async def chat(self, request):\n        yield Start()\n        yield 'text'"),
     "exiting": chatting("exiting", "async def chat(self, request):\n        yield Start()\n        sys.exit(5)"),
-    "early": chatting("early", "def chat(self, request): sys.exit(6)"),
-    "interrupting": chatting("interrupting", "def chat(self, request): raise KeyboardInterrupt"),
+    "early": chatting("early", f"{WRAPPED}def chat(self, request): sys.exit(6)"),
+    "interrupting": chatting("interrupting", f"{WRAPPED}def chat(self, request): raise KeyboardInterrupt"),
 }
 """Plugins whose calls must be plugin errors."""
 

@@ -30,6 +30,8 @@ EXPECTED = {
     "misspelt": "Did you mean chat?",
     "misnamed": "named request",
     "unmarked": "mark it with @hookimpl",
+    "awaiting": "must be an async generator",
+    "functional": "must be an async generator",
     "unset": "ProviderSettings",
     "stillborn": "raised SystemExit",
     "comatose": "took longer than 1 s",

@@ -99,8 +99,9 @@ class AnthropicFake(FakeUpstream):
         status, kind, text = ERRORS[fault]
         return status, {"type": "error", "error": {"type": kind, "message": f"{text}{message}"}, "request_id": "req_1"}
 
-    def stream_error(self, message: str) -> WireEvent:
-        return {"type": "error", "error": {"type": "overloaded_error", "message": message}}
+    def stream_error(self, fault: Fault, message: str) -> WireEvent | None:
+        made = self.error(fault, message) if fault in ("rate_limited", "overloaded", "failed") else None
+        return {name: made[1][name] for name in ("type", "error")} if made else None
 
     def call_ids(self, body: Json) -> tuple[Sequence[str], Sequence[str]]:
         turns = [turn["content"] for turn in body["messages"]]

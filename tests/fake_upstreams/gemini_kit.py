@@ -88,8 +88,9 @@ class GeminiFake(FakeUpstream):
         status, word, text = ERRORS[fault]
         return status, {"error": {"code": status, "message": f"{text}{message}", "status": word}}
 
-    def stream_error(self, message: str) -> WireEvent:
-        return {"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}}
+    def stream_error(self, fault: Fault, message: str) -> WireEvent | None:
+        made = self.error(fault, message) if fault in ("rate_limited", "overloaded", "failed") else None
+        return made and made[1]
 
     def embeddings(self, vectors: Sequence[Sequence[float]], usage: Usage) -> Json:
         counts = {"promptTokenCount": usage.input_tokens}

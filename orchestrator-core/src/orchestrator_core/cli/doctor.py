@@ -107,9 +107,7 @@ def _configuration(problems: Sequence[str]) -> Sequence[Finding]:
 
 def _names(plugin: FoundPlugin) -> Iterator[Finding]:
     if plugin.cls is not None and plugin.cls.info.name != plugin.name:
-        problem = (
-            f"its entry point is called {plugin.name!r}, its card {plugin.cls.info.name!r}"
-        )
+        problem = f"its entry point is called {plugin.name!r}, its card {plugin.cls.info.name!r}"
         yield Finding("name", problem, "Give the entry point the card's name, which callers use.")
 
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from orchestrator_core.provider_api import (
+    Adjustment,
     ChatEvent,
     ChatRequest,
     ChatResponse,
@@ -24,6 +25,7 @@ from orchestrator_core.provider_api import (
     ProviderContext,
     ProviderHooks,
     Secret,
+    Start,
     UpstreamClient,
     UpstreamResponse,
     UpstreamStream,
@@ -68,6 +70,11 @@ class Heard:
             shown = "".join(traceback.format_exception(self.error)[-6:])
             raise AssertionError(f"the call failed although the upstream answered well:\n{shown}")
         return fold(self.events)
+
+    @property
+    def adjustments(self) -> Sequence[Adjustment]:
+        """What the provider reports to have changed, however the call ended."""
+        return self.events[0].adjustments if self.events and isinstance(self.events[0], Start) else ()
 
     @property
     def request(self) -> Asked:

@@ -6,6 +6,7 @@ from orchestrator_core.testing.checks.chat import ChatChecks
 from orchestrator_core.testing.checks.contract import ContractChecks
 from orchestrator_core.testing.checks.embeddings import EmbeddingChecks
 from orchestrator_core.testing.checks.errors import ErrorChecks
+from orchestrator_core.testing.checks.fidelity import FidelityChecks
 from orchestrator_core.testing.checks.leaks import LeakChecks
 from orchestrator_core.testing.checks.lifetime import LifetimeChecks
 from orchestrator_core.testing.checks.portability import PortabilityChecks
@@ -15,6 +16,7 @@ from orchestrator_core.testing.checks.tools import ToolChecks
 class ProviderConformance(
     ContractChecks,
     ChatChecks,
+    FidelityChecks,
     ToolChecks,
     EmbeddingChecks,
     ErrorChecks,

@@ -72,9 +72,14 @@ class FakeUpstream:
         """
         raise NotImplementedError
 
-    def stream_error(self, message: str) -> WireEvent | None:
-        """Return an error that comes as an event of a stream, or None where the vendor has none."""
-        del message
+    def stream_error(self, fault: Fault, message: str) -> WireEvent | None:
+        """Return an error that comes as an event of a stream, or None where the vendor sends no such event.
+
+        Args:
+            fault: What is wrong.
+            message: What the vendor says.
+        """
+        del fault, message
         return None
 
     def embeddings(self, vectors: Sequence[Sequence[float]], usage: Usage) -> Json:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.plugins.checks import event_flaw
 from orchestrator_core.provider_api import (
+    Adjustment,
     ChatEvent,
     ChatResponse,
     Finish,
@@ -20,7 +21,6 @@ from orchestrator_core.provider_api import (
     ReasoningPart,
     RefusalPart,
     Start,
-    TextPart,
     ToolCallDelta,
     ToolCallPart,
     Usage,
@@ -135,16 +135,28 @@ def contains(value: Json, wanted: Json) -> bool:
     return type(value) is not bool and type(wanted) is not bool and bool(value == wanted)
 
 
+def lost(adjustments: Sequence[Adjustment]) -> set[str]:
+    """Return the subjects that are reported as dropped or downgraded."""
+    return {made.subject for made in adjustments if made.action != "mapped"}
+
+
+def strings(value: Json) -> Iterator[str]:
+    """Yield every text in a JSON value."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+    elif isinstance(value, str):
+        yield value
+
+
 def metadata_of(events: Sequence[ChatEvent], parts: Sequence[Part] = ()) -> Collection[str]:
     """Return the names under which metadata stands in events and parts."""
     found: list[ProviderMetadata | None] = [event.provider_metadata for event in events]
     found += [part.provider_metadata for part in parts]
     return {name for metadata in found for name in metadata or ()}
-
-
-def plain(parts: Sequence[Part]) -> Sequence[str]:
-    """Return the texts of parts, for messages."""
-    return [part.text for part in parts if isinstance(part, TextPart)]
 
 
 def _arguments(call: ToolCallPart) -> Json:

@@ -81,9 +81,9 @@ class OpenAIFake(FakeUpstream):
         status, kind, code = ERRORS[fault]
         return status, {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
-    def stream_error(self, message: str) -> WireEvent:
-        """Return the error object, as it comes in the place of a chunk."""
-        return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
+    def stream_error(self, fault: Fault, message: str) -> WireEvent | None:
+        """Return the error object, as it comes in the place of a chunk once a stream has begun."""
+        return self.error(fault, message)[1] if fault in ("rate_limited", "quota", "failed") else None
 
     def embeddings(self, vectors: Sequence[Sequence[float]], usage: Usage) -> Json:
         """Return a list of embeddings."""

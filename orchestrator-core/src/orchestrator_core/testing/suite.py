@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from orchestrator_core.provider_api import Capability, ProviderHooks
+from orchestrator_core.provider_api import Capability, ProviderHooks, Tool
 from orchestrator_core.testing.bench import TIME_LIMIT, Bench
 from orchestrator_core.testing.fake import FakeUpstream
 from orchestrator_core.testing.openai_wire import OpenAIFake
@@ -59,6 +59,10 @@ class Suite:
         if self.upstream is None:
             pytest.skip("it works offline: there is no upstream")
         return self.upstream()
+
+    def tools(self, tools: Sequence[Tool]) -> Sequence[Tool]:
+        """Return tools where the provider declares that it calls any, else none."""
+        return tools if "function_calling" in self.provider.info.capabilities else ()
 
     def bench(self, **changes: Any) -> Bench:
         """Return a bench for one check.

@@ -24,18 +24,6 @@ from orchestrator_core.testing.scenes import FORMAT, HELLO, JSON_ANSWER, PLAIN, 
 from orchestrator_core.testing.server import Broken
 from orchestrator_core.testing.suite import Suite, proves
 
-PARAMETERS = {
-    "temperature": 0.123,
-    "top_p": 0.877,
-    "max_tokens": 4321,
-    "stop": ("KIT-STOP",),
-    "seed": 424242,
-    "presence_penalty": 0.213,
-    "frequency_penalty": 0.317,
-}
-"""Values that nothing else in a request has."""
-EXTRA = {"kit_extra_field": "KIT-EXTRA"}
-
 both_modes = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
@@ -172,46 +160,6 @@ class ChatChecks(Suite):
                 require(contains(heard.request.body, text), f"{text!r} is missing in the request")
             lost = [made for made in heard.response.adjustments if made.action != "mapped"]
             require(not lost, f"nothing has to be lost of a plain conversation: {lost}")
-
-        self.run(work)
-
-    @proves("chat")
-    def test_nothing_is_dropped_in_silence(self) -> None:
-        """Each parameter is sent, or its absence is reported."""
-        self.fake()
-
-        async def work(bench: Bench) -> None:
-            for name, value in {**PARAMETERS, **EXTRA}.items():
-                fields = {"extra": {name: value}} if name in EXTRA else {name: value}
-                heard = await bench.hear(PLAIN, **fields)
-                reported = {made.subject for made in heard.response.adjustments}
-                wanted = value[0] if isinstance(value, tuple) else value
-                require(
-                    contains(heard.request.body, wanted) or name in reported,
-                    f"{name} is neither in the request nor reported: use AdjustmentReport.dropped",
-                )
-
-        self.run(work)
-
-    @proves("chat")
-    def test_a_strict_caller_is_refused_what_would_be_lost(self) -> None:
-        """What is dropped or downgraded otherwise is `UnsupportedParameter` in strict mode, before anything is sent."""
-
-        async def work(bench: Bench) -> None:
-            for name, value in {**PARAMETERS, **EXTRA}.items():
-                fields = {"extra": {name: value}} if name in EXTRA else {name: value}
-                lenient = await bench.hear(PLAIN, **fields)
-                lost = {made.subject for made in lenient.response.adjustments if made.action != "mapped"}
-                strict = await bench.hear(PLAIN, **fields, strict=True)
-                param = getattr(strict.error, "param", None)
-                refused = type(strict.error).__name__ == "UnsupportedParameter" and param in lost
-                if lost:
-                    require(
-                        refused, f"strictly, {name} would be lost, and came {strict.error!r}: pass request.strict on"
-                    )
-                    require(not strict.requests, f"{name} is refused after the request was sent")
-                else:
-                    require(strict.error is None, f"strictly, {name} is refused although it is sent otherwise")
 
         self.run(work)
 

@@ -11,6 +11,7 @@ from orchestrator_core.provider_api import (
     ContentBlocked,
     ContextTooLong,
     ProviderAuthFailed,
+    ProviderBadResponse,
     ProviderError,
     ProviderFailed,
     ProviderQuotaExhausted,
@@ -157,16 +158,25 @@ class ErrorChecks(Suite):
         self.run(work)
 
     @proves("chat")
-    def test_an_error_event_in_a_stream_is_an_error(self) -> None:
-        """An error that comes after the first text ends the call with an error of the tree."""
+    @pytest.mark.parametrize("fault", get_args(Fault))
+    def test_an_error_event_in_a_stream_is_an_error(self, fault: Fault) -> None:
+        """An error that comes before or after the first text ends the call with the right error, whatever follows."""
         fake = self.fake()
-        event = fake.stream_error("KIT-SAID")
+        event = fake.stream_error(fault, "KIT-SAID")
         if event is None:
-            pytest.skip("this vendor sends no errors in streams")
+            pytest.skip(f"this vendor sends no error for {fault} in streams")
 
         async def work(bench: Bench) -> None:
-            heard = await bench.hear(Broken(PLAIN, events=2, hangs=False, last=fake.frame(event)), stream=True)
-            _provider_error(heard, "an error event")
+            frames = bench.server.frames(PLAIN)
+            for before in (0, 1, len(frames) // 2):
+                # The rest of the answer follows, so that who ignores the event does not stumble over a missing end.
+                last = b"".join([fake.frame(event), *frames[before:]])
+                heard = await bench.hear(Broken(PLAIN, events=before, hangs=False, last=last), stream=True)
+                what = f"the event of {fault} after {before} others"
+                error, wanted = _provider_error(heard, what), FAULTS[fault]
+                right = isinstance(error, wanted) and not isinstance(error, ProviderBadResponse)
+                require(right, f"{what} is {type(error).__name__}, not {wanted.__name__}")
+                require(fault not in HIDDEN or "KIT-SAID" not in _shown(error), f"the words of {what} are shown")
 
         self.run(work)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+
 from orchestrator_core.provider_api import (
     Message,
     OpaquePart,
@@ -12,10 +17,30 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
     text_message,
 )
-from orchestrator_core.testing.bench import Bench
+from orchestrator_core.testing.bench import INSTANCE, Bench
 from orchestrator_core.testing.judge import contains, require
-from orchestrator_core.testing.scenes import HELLO, PLAIN, THOUGHT, TOOLS, history
+from orchestrator_core.testing.scenes import HELLO, PLAIN, SIGNED_CALLS, THOUGHT, TOOLS, Scene, history
 from orchestrator_core.testing.suite import Suite, proves
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A history in which one thing is wrong.
+
+    Attributes:
+        messages: The history.
+        subject: What its repair is reported as.
+        sent: What has to be in the request all the same.
+        dropped: What may be left out, and is reported as dropped exactly where it is.
+        silent: Whether a vendor may take it as it is, so that there is nothing to report.
+    """
+
+    messages: Sequence[Message]
+    subject: str
+    sent: str = "KIT-TWO"
+    dropped: str | None = None
+    silent: bool = False
+
 
 ELSEWHERE = {"kit-elsewhere": {"signature": "KIT-FOREIGN-SIGNATURE", "field": "kit_foreign_field"}}
 LEFT_BEHIND = history(
@@ -33,25 +58,47 @@ LEFT_BEHIND = history(
 )
 """What another provider answered, complete."""
 
-BROKEN = history(
-    text_message("user", "KIT-ONE"),
+_ANSWERED = (
     Message(
         role="assistant",
-        parts=(
-            ToolCallPart(id="call:a/1", name="weather", arguments='{"city": "KIT-PARIS"}', provider_metadata=ELSEWHERE),
-            ToolCallPart(id="call:a/2", name="clock", arguments="{}"),
-        ),
+        parts=(ToolCallPart(id="call:a/1", name="weather", arguments='{"city": "KIT-PARIS"}'),),
     ),
     Message(role="tool", parts=(ToolResultPart(tool_call_id="call:a/1", content="KIT-RESULT"),)),
-    Message(role="tool", parts=(ToolResultPart(tool_call_id="nobody", content="KIT-ORPHAN"),)),
-    text_message("user", "KIT-TWO"),
+)
+_PENDING = ToolCallPart(id="call:a/2", name="clock", arguments='{"zone": "KIT-ZONE"}', provider_metadata=ELSEWHERE)
+_CUT = Message(role="assistant", parts=(ToolCallPart(id="cut", name="weather", arguments='{"city": "KIT-CU'),))
+_CUT_RESULT = Message(role="tool", parts=(ToolResultPart(tool_call_id="cut", content="KIT-NONE"),))
+_ORPHAN = Message(role="tool", parts=(ToolResultPart(tool_call_id="nobody", content="KIT-ORPHAN"),))
+_ONE, _TWO = text_message("user", "KIT-ONE"), text_message("user", "KIT-TWO")
+
+DAMAGES: Mapping[str, Damage] = {
+    "a call without a result": Damage(
+        history(_ONE, Message(role="assistant", parts=(_PENDING,)), _TWO), "tool_call", sent="KIT-ZONE"
+    ),
+    "a result without a call": Damage(history(_ONE, *_ANSWERED, _ORPHAN, _TWO), "tool_result", dropped="KIT-ORPHAN"),
+    "an empty answer": Damage(history(_ONE, Message(role="assistant", parts=()), _TWO), "message", silent=True),
+    "arguments that were cut off": Damage(
+        history(_ONE, _CUT, _CUT_RESULT, _TWO),
+        "tool_call",
+        sent="KIT-CU",
+        silent=True,
+    ),
+}
+"""What can be wrong with a history, one at a time, so that each report can be told from the others."""
+
+BROKEN = history(
+    _ONE,
+    Message(role="assistant", parts=(*_ANSWERED[0].parts, _PENDING)),
+    _ANSWERED[1],
+    _ORPHAN,
+    _TWO,
     Message(role="assistant", parts=()),
     text_message("user", "KIT-THREE"),
     Message(role="assistant", parts=(RefusalPart(text="KIT-REFUSED"),)),
-    Message(role="assistant", parts=(ToolCallPart(id="cut", name="weather", arguments='{"city": "KIT-CU'),)),
+    _CUT,
     text_message("user", "KIT-FOUR"),
 )
-"""A call without a result, a result without a call, an empty answer, and a call that was cut off."""
+"""All of it at once, and a refusal."""
 
 
 class PortabilityChecks(Suite):
@@ -104,14 +151,32 @@ class PortabilityChecks(Suite):
             require(sorted(calls) == sorted(results), f"calls {calls} and results {results} do not pair")
             for wanted in ("KIT-PARIS", "KIT-RESULT", "KIT-REFUSED", "KIT-ONE", "KIT-TWO", "KIT-THREE", "KIT-FOUR"):
                 require(contains(body, wanted), f"{wanted} is missing in the request")
-            reported = {made.subject: made.action for made in response.adjustments}
-            require("tool_call" in reported, f"a call without a result was repaired, reported: {reported}")
-            require("tool_result" in reported, f"a result without a call was repaired, reported: {reported}")
-            dropped = {(made.subject, made.action) for made in response.adjustments} & {("tool_result", "dropped")}
-            require(
-                bool(dropped) != contains(body, "KIT-ORPHAN"),
-                f"the result without a call is reported as {reported['tool_result']}, which is not what was sent",
-            )
+            require(response.complete, "the answer to a repaired conversation does not arrive")
+
+        self.run(work)
+
+    @proves("chat", "function_calling")
+    @pytest.mark.parametrize("kind", DAMAGES)
+    def test_a_repair_is_reported_as_what_it_is(self, kind: str) -> None:
+        """What was said in other words is `mapped`, what was left out `dropped`, and nothing else is reported."""
+        fake, damage = self.fake(), DAMAGES[kind]
+
+        async def work(bench: Bench) -> None:
+            heard = await bench.hear(PLAIN, messages=damage.messages, tools=TOOLS)
+            response, body = heard.response, heard.request.body
+            calls, results = fake.call_ids(body)
+            require(sorted(calls) == sorted(results), f"calls {calls} and results {results} do not pair")
+            require(contains(body, damage.sent), f"{damage.sent} is missing in the request")
+            # What else the vendor's wire wants in other words, such as an empty thought beside each call, is no loss.
+            found = {
+                (made.subject, made.action)
+                for made in response.adjustments
+                if made.subject == damage.subject or made.action != "mapped"
+            }
+            left_out = damage.dropped is not None and not contains(body, damage.dropped)
+            wanted = {(damage.subject, "dropped" if left_out else "mapped")}
+            right = found == wanted or (damage.silent and not found)
+            require(right, f"{kind} is reported as {sorted(found)}, and what was sent says {sorted(wanted)}")
 
         self.run(work)
 
@@ -123,6 +188,32 @@ class PortabilityChecks(Suite):
             for messages in (LEFT_BEHIND, BROKEN):
                 heard = await bench.hear(PLAIN, messages=messages, tools=TOOLS)
                 require(heard.messages == messages, "the call changed the history: compile into new objects")
+
+        self.run(work)
+
+    @proves("chat")
+    @pytest.mark.parametrize("scene", [THOUGHT, SIGNED_CALLS], ids=["thought", "calls"])
+    def test_only_what_stands_under_its_own_name_is_its_own(self, scene: Scene) -> None:
+        """The same metadata under another provider's name is not read: it belongs to another account, or vendor."""
+        self.fake()
+
+        async def work(bench: Bench) -> None:
+            asked = {"tools": self.tools(TOOLS)} if scene.calls else {"reasoning_effort": "low"}
+            answer = (await bench.hear(scene, **asked)).response.message
+            foreign = tuple(
+                part.model_copy(update={"provider_metadata": made and {"kit-elsewhere": made}})
+                for part in answer.parts
+                for made in [(part.provider_metadata or {}).get(INSTANCE)]
+                if made or not isinstance(part, ReasoningPart)
+            )
+            results = [
+                Message(role="tool", parts=(ToolResultPart(tool_call_id=call.id, content="KIT-GIVEN"),))
+                for call in answer.tool_calls
+            ]
+            messages = history(*HELLO, Message(role="assistant", parts=foreign), *results, *HELLO)
+            sent = (await bench.hear(PLAIN, messages=messages, **asked)).request.raw.decode()
+            for token in (str(scene.signature), scene.reasoning):
+                require(token not in sent, f"{token!r} is sent, which stands under another provider's name")
 
         self.run(work)
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchestrator_core.provider_api import Json, Message, TextPart, ToolCallPart, ToolResultPart
+from orchestrator_core.provider_api import Json, Message, NamedTool, TextPart, ToolCallPart, ToolResultPart
 from orchestrator_core.testing.bench import INSTANCE, Bench
 from orchestrator_core.testing.checks.chat import both_modes
+from orchestrator_core.testing.checks.fidelity import held_to_strictness
 from orchestrator_core.testing.fake import WireEvent
-from orchestrator_core.testing.judge import contains, expected, metadata_of, order_flaw, require, said
+from orchestrator_core.testing.judge import contains, expected, lost, metadata_of, order_flaw, require, said
 from orchestrator_core.testing.scenes import (
     BARE_CALL,
     CALLS,
@@ -37,6 +38,29 @@ class ToolChecks(Suite):
             for wanted in ("weather", "KIT-DESCRIPTION", "city", "clock", "zone"):
                 require(contains(heard.request.body, wanted), f"{wanted!r} of the tools is missing in the request")
             require(not heard.response.adjustments, f"plain tools need no change: {heard.response.adjustments}")
+
+        self.run(work)
+
+    @proves("chat", "function_calling")
+    def test_the_choice_of_a_tool_reaches_the_upstream(self) -> None:
+        """Each of `auto`, `none`, `required` and a named tool is asked for in words of its own, or reported as lost."""
+        self.fake()
+
+        async def work(bench: Bench) -> None:
+            choices = ("auto", "none", "required", NamedTool(name="weather"), NamedTool(name="clock"))
+            sent: list[tuple[str, Json]] = [("no choice", (await bench.hear(PLAIN, tools=TOOLS)).request.body)]
+            for choice in choices:
+                name = repr(choice.name if isinstance(choice, NamedTool) else choice)
+                heard = await bench.hear(PLAIN, tools=TOOLS, tool_choice=choice)
+                missed = "tool_choice" in lost(heard.response.adjustments)
+                same = [other for other, body in sent if body == heard.request.body]
+                require(
+                    missed or not same,
+                    f"tool_choice {name} sends what {same} sends: ask for it, or report tool_choice as lost",
+                )
+                if not missed:
+                    sent.append((name, heard.request.body))
+                await held_to_strictness(bench, heard, "tool_choice", tools=TOOLS, tool_choice=choice)
 
         self.run(work)
 
@@ -145,17 +169,20 @@ class ToolChecks(Suite):
         fake = self.fake()
 
         async def work(bench: Bench) -> None:
-            ids = ("functions.weather:0", "toolu_01 odd/ümlaut|" + "x" * 80, "1")
+            # Many, so that ids which are made too short fall together; with names for wires that have no ids.
+            ids = ("functions.weather:0", "toolu_01 odd/ümlaut|" + "x" * 80, "1", *(f"call:{at}" for at in range(60)))
             messages = list(HELLO)
-            for id_ in ids:
-                call = ToolCallPart(id=id_, name="weather", arguments='{"city": "Rome"}')
+            for at, id_ in enumerate(ids):
+                call = ToolCallPart(id=id_, name=f"weather_{at}", arguments='{"city": "Rome"}')
                 messages.append(Message(role="assistant", parts=(call,)))
                 messages.append(Message(role="tool", parts=(ToolResultPart(tool_call_id=id_, content="KIT-SUN"),)))
             bodies = [(await bench.hear(PLAIN, messages=messages, tools=TOOLS)).request.body for _ in range(2)]
             calls, results = fake.call_ids(bodies[0])
             require(
-                len(calls) == 3 and list(calls) == list(results), f"calls {calls} and results {results} do not pair"
+                len(calls) == len(ids) and list(calls) == list(results),
+                f"calls {calls} and results {results} do not pair",
             )
+            require(len(set(calls)) == len(ids), "two calls are sent with one id: make ids of more characters")
             require(fake.call_ids(bodies[1]) == (calls, results), "the same ids are mapped differently the second time")
 
         self.run(work)

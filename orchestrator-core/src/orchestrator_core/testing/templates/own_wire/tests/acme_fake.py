@@ -64,8 +64,9 @@ class AcmeFake(FakeUpstream):
         status, kind = ERRORS[fault]
         return status, {"error": {"kind": kind, "message": message}}
 
-    def stream_error(self, message: str) -> WireEvent:
-        return {"type": "error", "error": {"kind": "internal", "message": message}}
+    def stream_error(self, fault: Fault, message: str) -> WireEvent | None:
+        sent = fault in ("blocked", "overloaded", "failed")
+        return {"type": "error", "error": {"kind": ERRORS[fault][1], "message": message}} if sent else None
 
     def embeddings(self, vectors: Sequence[Sequence[float]], usage: Usage) -> Json:
         return {"model": "acme-embed", "vectors": vectors, "tokens": usage.input_tokens}

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from acme_fake import AcmeFake
-from fake_providers.mutants import MUTANTS, NeverCalls, RefusesAsText, SpeaksOpenAI, WillNotStop
+from fake_providers.mutants import (
+    MUTANTS,
+    HasNoBaseUrl,
+    NeverCalls,
+    PopsItsToolChoice,
+    PopsParallelToolCalls,
+    RefusesAsText,
+    SpeaksOpenAI,
+    StripsImages,
+    WillNotStop,
+)
 from orchestrator_acme import AcmeProvider
 from orchestrator_core.provider_api import ProviderHooks
 from orchestrator_core.testing import FakeUpstream, OpenAIFake, ProviderConformance
@@ -68,9 +78,19 @@ def test_every_check_finds_some_broken_provider() -> None:
     assert checks - {check for _, found in MUTANTS for check in found} == below
 
 
-def test_a_refusal_that_comes_as_text_is_found() -> None:
-    assert faults(SpeaksOpenAI, "test_a_refusal_is_told_from_text", OpenAIFake) == []
-    assert faults(RefusesAsText, "test_a_refusal_is_told_from_text", OpenAIFake)
+@pytest.mark.parametrize(
+    ("mutant", "check"),
+    [
+        (RefusesAsText, "test_a_refusal_is_told_from_text"),
+        (PopsItsToolChoice, "test_the_choice_of_a_tool_reaches_the_upstream"),
+        (PopsParallelToolCalls, "test_nothing_is_dropped_in_silence"),
+        (StripsImages, "test_every_piece_of_a_conversation_is_sent_once_or_reported"),
+        (HasNoBaseUrl, "test_the_class_keeps_to_the_contract"),
+    ],
+)
+def test_faults_of_a_compatible_provider_are_found(mutant: type[ProviderHooks], check: str) -> None:
+    assert faults(SpeaksOpenAI, check, OpenAIFake) == []
+    assert faults(mutant, check, OpenAIFake)
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,7 @@ class Compiling(Changed):
     """Lets a mutant change the body, or how it is compiled."""
 
     compiler = acme_compile.Compiler
+    parser = acme_parse.AnswerParser
 
     def body(self, body: dict[str, Any], request: ChatRequest) -> None:
         """Change the body in place."""
@@ -222,7 +223,7 @@ class Compiling(Changed):
         again = AdjustmentReport(strict=False)
         body["turns"] = self.compiler(name, again).turns(request.messages)
         self.body(body, request)
-        parser = acme_parse.AnswerParser(name, report.adjustments)
+        parser = self.parser(name, report.adjustments)
         url, options = f"{self.base_url}/answers", {"deadline": request.deadline, "credential": request.credential}
         if not request.stream:
             answer = await self.context.client.request("POST", url, body=to_json(body), **options)
@@ -321,6 +322,154 @@ class ForgetsTheSchema(Compiling):
         body.pop("schema", None)
 
 
+# ---- pieces of a conversation ------------------------------------------------------------------------------------
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class SendsTheFirstSystemPromptOnly(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        body["system"] = body.get("system", "").partition("\n\n")[0]
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class SendsUsersTwice(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        for turn in body["turns"]:
+            turn["content"] = turn["content"] * (2 if turn["from"] == "user" else 1)
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class ForgetsTheBeginning(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        body["turns"] = body["turns"][-20:]
+
+
+class _CallsAlone(acme_compile.Compiler):
+    def content(self, parts: Any) -> Any:
+        called = any(part.type == "tool_call" for part in parts)
+        return super().content([part for part in parts if not called or part.type == "tool_call"])
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class LosesTextBesideCalls(Compiling):
+    compiler = _CallsAlone
+
+
+class _TextOfResults(acme_compile.Compiler):
+    def result(self, call: Any, given: Any) -> Any:
+        sent = super().result(call, given)
+        if isinstance(sent["output"], list):
+            sent["output"] = [block for block in sent["output"] if block["type"] == "text"]
+        return sent
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class LosesImagesOfResults(Compiling):
+    compiler = _TextOfResults
+
+
+class _EmptyUrls(acme_compile.Compiler):
+    def block(self, part: Any) -> Any:
+        sent = super().block(part)
+        return {**sent, "url": ""} if sent and "url" in sent else sent
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class EmptiesUrls(Compiling):
+    compiler = _EmptyUrls
+
+
+class _NoFiles(AdjustmentReport):
+    def dropped(self, subject: str, reason: str) -> None:
+        if subject != "file":
+            super().dropped(subject, reason)
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class LosesFilesInSilence(Compiling):
+    def report(self, request: ChatRequest) -> AdjustmentReport:
+        return _NoFiles(strict=request.strict)
+
+
+class _AllImages(AdjustmentReport):
+    def dropped(self, subject: str, reason: str) -> None:
+        super().dropped(subject, reason)
+        self.omitted("image", reason)
+
+
+@fails("every_piece_of_a_conversation_is_sent_once_or_reported")
+class ReportsImagesThatItSends(Compiling):
+    def report(self, request: ChatRequest) -> AdjustmentReport:
+        return _AllImages(strict=request.strict)
+
+
+@fails("a_result_that_is_an_error_is_told_from_one_that_is_none")
+class ForgetsThatCallsFailed(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        for turn in body["turns"]:
+            for block in turn["content"]:
+                block.pop("failed", None)
+
+
+@fails("the_choice_of_a_tool_reaches_the_upstream")
+class NeverChooses(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        body.pop("tool_use", None)
+
+
+@fails("the_choice_of_a_tool_reaches_the_upstream")
+class LeavesANamedToolToTheModel(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        if body.get("tool_use") not in (None, "auto", "none", "any"):
+            body["tool_use"] = "auto"
+
+
+@fails("the_choice_of_a_tool_reaches_the_upstream")
+class ChoosesNoToolForTheStrictEither(Compiling):
+    def report(self, request: ChatRequest) -> AdjustmentReport:
+        report = AdjustmentReport(strict=request.strict)
+        if request.tool_choice is not None:
+            report.omitted("tool_choice", "Acme does not know it")
+        return report
+
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        body.pop("tool_use", None)
+
+
+@fails("ids_of_any_form_are_taken")
+class MakesIdsThatFallTogether(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        for turn in body["turns"]:
+            for block in turn["content"]:
+                for field in ("id", "call"):
+                    if field in block:
+                        block[field] = block[field][:1]
+
+
+@fails("the_operators_defaults_are_sent_where_the_caller_sets_none")
+class HasItsOwnTemperature(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        if request.temperature is None:
+            body.pop("temperature", None)
+
+
+@fails("the_operators_defaults_are_sent_where_the_caller_sets_none")
+class PrefersTheOperator(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        body["temperature"] = self.context.settings.default_temperature
+
+
+class _AnyonesSeal(acme_compile.Compiler):
+    def block(self, part: Any) -> Any:
+        kept = {name: value for own in (part.provider_metadata or {}).values() for name, value in own.items()}
+        return super().block(part.model_copy(update={"provider_metadata": {self.provider_id: kept}}))
+
+
+@fails("only_what_stands_under_its_own_name_is_its_own")
+class ReadsTheMetadataOfOthers(Compiling):
+    compiler = _AnyonesSeal
+
+
 # ---- reports ---------------------------------------------------------------------------------------------------
 
 
@@ -330,7 +479,7 @@ class DropsInSilence(Compiling):
         body.pop("top_p", None)
 
 
-@fails("a_strict_caller_is_refused_what_would_be_lost")
+@fails("nothing_is_dropped_in_silence")
 class IgnoresStrictness(Compiling):
     def report(self, request: ChatRequest) -> AdjustmentReport:
         return AdjustmentReport(strict=False)
@@ -356,6 +505,42 @@ class ReportsNothing(Compiling):
         return _Quiet(strict=request.strict)
 
 
+class _Confused(AdjustmentReport):
+    """Says `dropped` of what was mapped."""
+
+    def mapped(self, subject: str, reason: str) -> None:
+        self.omitted(subject, reason)
+
+
+@fails("a_repair_is_reported_as_what_it_is")
+class CallsRepairsLosses(Compiling):
+    def report(self, request: ChatRequest) -> AdjustmentReport:
+        return _Confused(strict=request.strict)
+
+
+class _Inventive(AdjustmentReport):
+    def mapped(self, subject: str, reason: str) -> None:
+        if "no result" not in reason:
+            super().mapped(subject, reason)
+
+
+@fails("a_repair_is_reported_as_what_it_is")
+class InventsResultsInSilence(Compiling):
+    def report(self, request: ChatRequest) -> AdjustmentReport:
+        return _Inventive(strict=request.strict)
+
+
+class _Careless(AdjustmentReport):
+    def dropped(self, subject: str, reason: str) -> None:
+        (self.mapped if subject == "tool_result" else super().dropped)(subject, reason)
+
+
+@fails("a_repair_is_reported_as_what_it_is")
+class CallsLossesRepairs(Compiling):
+    def report(self, request: ChatRequest) -> AdjustmentReport:
+        return _Careless(strict=request.strict)
+
+
 @fails("what_the_vendor_wants_back_is_given_back", "ones_own_metadata_survives_an_excursion")
 class LosesItsSignatures(Changed):
     def change(self, event: ChatEvent, request: ChatRequest) -> list[ChatEvent]:
@@ -370,6 +555,11 @@ class SignsWithItsClassName(Changed):
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------
+
+
+class _Deaf(acme_parse.AnswerParser):
+    def event(self, data: bytes) -> list[ChatEvent]:
+        return [] if b'"error"' in data else super().event(data)
 
 
 class Refusing(Changed):
@@ -434,6 +624,18 @@ class RaisesWhatComes(Refusing):
 class EndsQuietly(Refusing):
     def refused(self, error: Exception, request: ChatRequest) -> Exception | None:
         return None if request.stream else error
+
+
+@fails("an_error_event_in_a_stream_is_an_error")
+class IgnoresErrorEvents(Compiling):
+    parser = _Deaf
+
+
+@fails("an_error_event_in_a_stream_is_an_error")
+class CallsErrorEventsNonsense(Refusing):
+    def refused(self, error: Exception, request: ChatRequest) -> Exception:
+        begun = isinstance(error, ProviderFailed) and error.upstream_status is None
+        return ProviderBadResponse("what is this?") if begun else error
 
 
 @fails("an_error_of_a_proxy_is_understood")
@@ -608,6 +810,13 @@ class MixesVectors(AcmeProvider):
         return replace(response, vectors=sorted(response.vectors, reverse=True))
 
 
+@fails("nothing_of_embeddings_is_dropped_in_silence")
+class IgnoresDimensions(AcmeProvider):
+    @hookimpl
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        return await super().embed(replace(request, dimensions=None))
+
+
 @fails("errors_of_embeddings_have_their_place_in_the_tree")
 class EmbedsAnything(AcmeProvider):
     @hookimpl
@@ -640,6 +849,39 @@ class AnswersHealthAtOnce(AcmeProvider):
 class SpeaksOpenAI(OpenAICompatibleProvider):
     info = AcmeProvider.info
     dialect = Dialect(base_url="https://api.acme.example/v1")
+
+
+class Lossy(SpeaksOpenAI):
+    """Changes the body behind the report's back."""
+
+    def change(self, body: dict[str, Any]) -> None:
+        """Change it in place."""
+
+    def compile(self, request: ChatRequest, report: AdjustmentReport) -> dict[str, Any]:
+        body = super().compile(request, report)
+        self.change(body)
+        return body
+
+
+class PopsItsToolChoice(Lossy):
+    def change(self, body: dict[str, Any]) -> None:
+        body.pop("tool_choice", None)
+
+
+class PopsParallelToolCalls(Lossy):
+    def change(self, body: dict[str, Any]) -> None:
+        body.pop("parallel_tool_calls", None)
+
+
+class StripsImages(Lossy):
+    def change(self, body: dict[str, Any]) -> None:
+        for message in body["messages"]:
+            if isinstance(message.get("content"), list):
+                message["content"] = [part for part in message["content"] if part["type"] != "image_url"]
+
+
+class HasNoBaseUrl(SpeaksOpenAI):
+    dialect = Dialect()
 
 
 class RefusesAsText(SpeaksOpenAI):

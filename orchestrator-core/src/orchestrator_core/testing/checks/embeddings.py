@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic_core import to_json
 
 from orchestrator_core.provider_api import (
@@ -10,9 +12,11 @@ from orchestrator_core.provider_api import (
     EmbeddingResponse,
     GatewayError,
     ProviderAuthFailed,
+    UnsupportedParameter,
 )
 from orchestrator_core.testing.bench import Bench
-from orchestrator_core.testing.judge import require
+from orchestrator_core.testing.checks.fidelity import EXTRA
+from orchestrator_core.testing.judge import lost, require
 from orchestrator_core.testing.server import EMBEDDING_USAGE, TEXTS, Reply, vector
 from orchestrator_core.testing.suite import Suite, proves
 
@@ -40,6 +44,34 @@ class EmbeddingChecks(Suite):
         self.run(work)
 
     @proves("embeddings")
+    def test_nothing_of_embeddings_is_dropped_in_silence(self) -> None:
+        """`dimensions` and fields that core does not know are sent, or reported; strictly, they are refused."""
+        self.fake()
+
+        async def work(bench: Bench) -> None:
+            await self._embed(bench, TEXTS)
+            without = bench.server.asked[-1].body
+            for name, fields in {"dimensions": {"dimensions": 3}, **{key: {"extra": EXTRA} for key in EXTRA}}.items():
+                response = await self._embed(bench, TEXTS, **fields)
+                missed = name in lost(response.adjustments)
+                require(
+                    missed or bench.server.asked[-1].body != without,
+                    f"{name} is neither in the request nor reported: put it into EmbeddingResponse.adjustments",
+                )
+                before = len(bench.server.asked)
+                try:
+                    await self._embed(bench, TEXTS, strict=True, **fields)
+                except UnsupportedParameter as error:
+                    require(
+                        missed and error.param == name, f"strictly, {name} is refused although it is sent otherwise"
+                    )
+                    require(len(bench.server.asked) == before, f"{name} is refused after the request was sent")
+                else:
+                    require(not missed, f"strictly, {name} would be lost: pass request.strict on")
+
+        self.run(work)
+
+    @proves("embeddings")
     def test_errors_of_embeddings_have_their_place_in_the_tree(self) -> None:
         """A refused key is told, nonsense is an error, and neither shows the key."""
         status, body = self.fake().error("auth", "KIT-SAID") or (401, {})
@@ -60,7 +92,8 @@ class EmbeddingChecks(Suite):
 
         self.run(work)
 
-    async def _embed(self, bench: Bench, texts: tuple[str, ...]) -> EmbeddingResponse:
+    async def _embed(self, bench: Bench, texts: tuple[str, ...], **fields: Any) -> EmbeddingResponse:
         model = self.embedding_model or self.provider.info.default_embedding_model or "kit-embedding"
-        request = EmbeddingRequest(model=model, input=texts, deadline=Deadline.after(10.0), credential=bench.credential)
+        deadline = Deadline.after(10.0)
+        request = EmbeddingRequest(model=model, input=texts, deadline=deadline, credential=bench.credential, **fields)
         return await bench.instance.embed(request)

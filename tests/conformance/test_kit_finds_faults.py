@@ -29,20 +29,18 @@ from orchestrator_core.testing.import_work import import_faults
 KEY = "acme-" + "a1B2" * 8
 
 
-def faults(provider: type[ProviderHooks], check: str, upstream: type[FakeUpstream] | None = AcmeFake) -> list[str]:
-    """Run a check with all its parameters, as pytest would, and return what it found."""
+def faults(provider: type[ProviderHooks], check: str, upstream: type[FakeUpstream] | None = AcmeFake) -> Iterator[str]:
+    """Run a check with each of its parameters, as pytest would, and yield what it finds."""
     suite = type("Suite", (ProviderConformance,), {"provider": provider, "upstream": upstream, "key": KEY})
-    found = []
     for parameters in combinations(getattr(suite, check)):
         instance = suite()
         try:
             instance.setup_method(getattr(instance, check))
             getattr(instance, check)(**parameters)
         except AssertionError as error:
-            found.append(str(error))
+            yield str(error)
         except pytest.skip.Exception:
             continue
-    return found
 
 
 def combinations(check: Any) -> Iterator[Mapping[str, object]]:
@@ -56,12 +54,15 @@ def test_a_broken_provider_fails_the_check_that_is_meant_for_it(
     mutant: type[ProviderHooks], checks: tuple[str, ...]
 ) -> None:
     for check in checks:
-        assert faults(mutant, check), f"{check} does not find {mutant.__doc__ or mutant.__name__}"
+        found = faults(mutant, check)
+        assert next(found, None), f"{check} does not find {mutant.__doc__ or mutant.__name__}"
 
 
 def test_the_sound_provider_passes_every_check_that_finds_a_broken_one() -> None:
     every = {check for _, checks in MUTANTS for check in checks}
-    assert {check: faults(AcmeProvider, check) for check in sorted(every)} == {check: [] for check in sorted(every)}
+    assert {check: list(faults(AcmeProvider, check)) for check in sorted(every)} == {
+        check: [] for check in sorted(every)
+    }
     assert len(MUTANTS) >= 15
 
 
@@ -89,8 +90,8 @@ def test_every_check_finds_some_broken_provider() -> None:
     ],
 )
 def test_faults_of_a_compatible_provider_are_found(mutant: type[ProviderHooks], check: str) -> None:
-    assert faults(SpeaksOpenAI, check, OpenAIFake) == []
-    assert faults(mutant, check, OpenAIFake)
+    assert list(faults(SpeaksOpenAI, check, OpenAIFake)) == []
+    assert next(faults(mutant, check, OpenAIFake), None)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_faults_of_a_compatible_provider_are_found(mutant: type[ProviderHooks], 
     [(NeverCalls, "test_a_demanded_call_is_made"), (WillNotStop, "test_an_offline_answer_can_be_left")],
 )
 def test_faults_of_a_provider_without_an_upstream_are_found(mutant: type[ProviderHooks], check: str) -> None:
-    assert faults(mutant, check, None)
+    assert next(faults(mutant, check, None), None)
 
 
 OPENS = """
@@ -122,6 +123,18 @@ REACHES = """
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
 """
+SLEEPS = "import time; time.sleep(1.5)"
+WAITS = "import threading; threading.Event().wait(0.01)"
+READS_A_KEY = "import os; KEY = os.environ.get('ACME_API_KEY')"
+LOOKS_FOR_KEYS = "import os; KEYS = [name for name in os.environ if name.endswith('_KEY')]"
+READS_A_FILE = "from pathlib import Path; HOSTS = Path('/etc/passwd').read_text()"
+LOGS = "import logging; logging.basicConfig(level=logging.DEBUG)"
+PATCHES = "import json; json.dumps = lambda value: '{}'"
+PATCHES_A_CLASS = "import json; json.JSONEncoder.default = lambda self, value: None"
+RUNS_A_LOOP = "import asyncio; asyncio.run(asyncio.sleep(0))"
+SETS_VARIABLES = "import os; os.environ['KIT_IMPORT_TEST'] = '1'"
+CATCHES_SIGNALS = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+BASE = "\nfrom orchestrator_core.provider_api import ProviderHooks, ProviderInfo\n"
 FAILS = "from orchestrator_core.provider_api import ProviderHooks, ProviderInfo, Nothing"
 CLASS = """
 class Imported(ProviderHooks):
@@ -137,8 +150,18 @@ class Imported(ProviderHooks):
         (STARTS, "starts a thread"),
         (REACHES, "orchestrator_core.orchestration"),
         (FAILS, "cannot import name 'Nothing'"),
+        (SLEEPS + BASE, "time.sleep(1.5)"),
+        (WAITS + BASE, "waits for another thread"),
+        (READS_A_KEY + BASE, "reads ACME_API_KEY from the environment"),
+        (LOOKS_FOR_KEYS + BASE, "reads the environment"),
+        (READS_A_FILE + BASE, "open /etc/passwd"),
+        (LOGS + BASE, "the level of the root logger"),
+        (PATCHES + BASE, "changes json.dumps"),
+        (PATCHES_A_CLASS + BASE, "changes json.encoder.JSONEncoder.default"),
+        (RUNS_A_LOOP + BASE, "socket.__new__"),
+        (SETS_VARIABLES + BASE, "os.putenv"),
+        (CATCHES_SIGNALS + BASE, "the handler of SIGTERM"),
     ],
-    ids=["opens", "writes", "starts", "reaches", "fails"],
 )
 def test_work_at_import_is_found(head: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kit_imported_plugin.py").write_text(head + CLASS)
@@ -148,10 +171,23 @@ def test_work_at_import_is_found(head: str, fault: str, tmp_path: Path, monkeypa
     assert fault in str(import_faults(cls))  # type: ignore[arg-type]  # only the name of its module is read
 
 
+def test_what_a_module_may_do_is_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "kit_quiet_plugin"
+    package.mkdir()
+    (package / "models.json").write_text("[]")
+    reads = "import json, logging, pathlib\nlog = logging.getLogger(__name__)\n"
+    reads += "MODELS = json.loads((pathlib.Path(__file__).parent / 'models.json').read_text())\n"
+    (package / "__init__.py").write_text(reads + BASE + CLASS)
+    monkeypatch.syspath_prepend(tmp_path)
+    cls = type("Imported", (), {"__module__": "kit_quiet_plugin"})
+
+    assert not import_faults(cls)  # type: ignore[arg-type]  # only the name of its module is read
+
+
 def test_a_fake_that_cannot_show_what_is_declared_is_named() -> None:
     class Half(FakeUpstream):
         chat, stream = AcmeFake.chat, AcmeFake.stream
 
-    assert "error, " not in str(faults(AcmeProvider, "test_what_is_declared_can_be_shown"))
+    assert "error, " not in str(list(faults(AcmeProvider, "test_what_is_declared_can_be_shown")))
     [fault] = faults(AcmeProvider, "test_what_is_declared_can_be_shown", Half)
     assert "Half must have error" in fault

@@ -54,6 +54,11 @@ FAULTS = {
     "class Provider(OpenAICompatibleProvider): info = info(default_model=None)": ("models", "default_model"),
     "class Provider(OpenAICompatibleProvider): info = info(models=(ModelInfo(id='x'),))": ("models", "'m'"),
     "class Provider(OpenAICompatibleProvider): info = info(key_formats=(KeyFormat('ill-(', 'x'),))": ("keys", "ill-("),
+    "class Provider(OpenAICompatibleProvider): info = info()": ("base_url", "asks '/chat/completions'"),
+    """
+from orchestrator_core.openai_compatible import Dialect
+class Provider(OpenAICompatibleProvider): info, dialect = info(), Dialect(base_url="api.ill.example/v1")
+""": ("base_url", "asks 'api.ill.example/v1/chat/completions'"),
     """
 class Settings(ProviderSettings):
     region: str

@@ -66,11 +66,13 @@ def _row(
     notes: list[str] = []
     if plugin.cls is not None:
         cls = plugin.cls
-        looked: Isolated[list[Finding]] = Isolated(lambda: list(findings(cls)), "checking its key formats")
+        looked: Isolated[list[Finding]] = Isolated(lambda: list(findings(cls)), "looking at it")
         looked.run(config.settings.plugin_load_timeout)
         problems += looked.result or ()
         if looked.fault is not None:
-            problems.append(Finding("keys", looked.fault, "Mend validate_key; it is synchronous and offline."))
+            problems.append(
+                Finding("class", looked.fault, "Let __init__ and validate_key do nothing that waits or fails.")
+            )
         problems += [
             Finding("import", fault, "Import names only; do the work in the hooks.") for fault in import_faults(cls)
         ]

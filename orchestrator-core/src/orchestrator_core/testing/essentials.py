@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from orchestrator_core.plugins.loading import class_fault
 from orchestrator_core.plugins.manager import implemented_hooks
 from orchestrator_core.provider_api import (
+    ChatRequest,
+    Deadline,
     KeyRequest,
     KeyVerdict,
     ProviderContext,
@@ -19,11 +24,17 @@ from orchestrator_core.provider_api import (
     ProviderInfo,
     Secret,
     UpstreamClient,
+    text_message,
 )
+
+if TYPE_CHECKING:
+    import httpx
 
 PLACEHOLDERS: Final = ("your_api_key_here", "changeme", "<your key>")
 CANARY: Final = "kit-canary-0123456789-abcdefghij"
 """A credential that is nobody's."""
+ASKING: Final = 3.0
+"""Seconds that a chat may take before it asks its upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ def findings(cls: type[ProviderHooks]) -> Iterator[Finding]:
     yield from _formats(cls.info)
     yield from _settings(cls)
     yield from _verdicts(cls)
+    yield from _address(cls)
 
 
 def _card(info: ProviderInfo) -> Iterator[Finding]:
@@ -112,7 +124,7 @@ def _verdicts(cls: type[ProviderHooks]) -> Iterator[Finding]:
     """Ask the class's own `validate_key`, where it has one; core's is tested elsewhere."""
     if "validate_key" not in implemented_hooks(cls):
         return
-    instance = _offline(cls)
+    instance = _offline(cls, _NoClient())
     if instance is None:
         return
     for value in (*PLACEHOLDERS, CANARY):
@@ -125,6 +137,65 @@ def _verdicts(cls: type[ProviderHooks]) -> Iterator[Finding]:
             return
 
 
+def _address(cls: type[ProviderHooks]) -> Iterator[Finding]:
+    """Ask the class, with its settings as they are by default, and look where it turns to."""
+    address = asyncio.run(_asked(cls))
+    if address is None:
+        return
+    try:
+        parts = urlsplit(address)
+        absolute = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        absolute = False
+    if not absolute:
+        problem = f"where nobody sets a base URL it asks {address[:80]!r}, which is no absolute URL"
+        cure = "Give it a base URL, in `Dialect.base_url` for instance, or make base_url a required setting."
+        yield Finding("base_url", problem, cure)
+
+
+async def _asked(cls: type[ProviderHooks]) -> str | None:
+    """Return the first URL that a chat asks for, or None where it asks none or fails before."""
+    instance = _offline(cls, _Asking())
+    if instance is None or "chat" not in implemented_hooks(cls):
+        return None  # what is a required setting has no default to be wrong
+    request = ChatRequest(
+        model=cls.info.default_model or "kit-model",
+        messages=(text_message("user", "Hello"),),
+        deadline=Deadline.after(ASKING),
+        credential=Secret(CANARY),
+    )
+    with suppress(Exception):  # a provider may refuse to be asked for many reasons, which the suite looks at
+        async with asyncio.timeout(ASKING), aclosing(instance.chat(request)) as events:
+            try:
+                async for _ in events:
+                    pass
+            except _Asked as asked:
+                return asked.url
+    return None
+
+
+class _Asked(BaseException):
+    """Ends a call as it asks the upstream; not an Exception, which the provider might handle."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+class _Asking:
+    """Stands where an upstream client would, and tells what it is asked for."""
+
+    def request(self, _method: str, url: str, **_: object) -> object:
+        """See `UpstreamClient.request`."""
+        raise _Asked(url)
+
+    stream = request
+
+    def send(self, request: httpx.Request, **_: object) -> object:
+        """See `UpstreamClient.send`."""
+        raise _Asked(str(request.url))
+
+
 class _NoClient:
     """Stands where an upstream client would: whoever uses it here reaches for the network too early."""
 
@@ -132,10 +203,9 @@ class _NoClient:
         raise AssertionError(f"making an instance and checking a key are offline: client.{name} was used")
 
 
-def _offline(cls: type[ProviderHooks]) -> ProviderHooks | None:
+def _offline(cls: type[ProviderHooks], client: object) -> ProviderHooks | None:
     try:
         settings = cls.settings_model()
     except ValidationError:
         return None
-    client: UpstreamClient = _NoClient()  # type: ignore[assignment]  # it is there to be caught in use
-    return cls(ProviderContext(cls.info.name, settings, client))
+    return cls(ProviderContext(cls.info.name, settings, cast("UpstreamClient", client)))

@@ -51,7 +51,11 @@ class EmbeddingChecks(Suite):
         async def work(bench: Bench) -> None:
             await self._embed(bench, TEXTS)
             without = bench.server.asked[-1].body
-            for name, fields in {"dimensions": {"dimensions": 3}, **{key: {"extra": EXTRA} for key in EXTRA}}.items():
+            asked: dict[str, dict[str, Any]] = {
+                "dimensions": {"dimensions": 3},
+                **{key: {"extra": EXTRA} for key in EXTRA},
+            }
+            for name, fields in asked.items():
                 response = await self._embed(bench, TEXTS, **fields)
                 missed = name in lost(response.adjustments)
                 require(

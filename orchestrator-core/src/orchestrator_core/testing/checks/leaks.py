@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from typing import get_args
 
-import pytest
 from pydantic_core import to_json
 
 from orchestrator_core.provider_api import Secret
@@ -40,19 +40,20 @@ class LeakChecks(Suite):
 
     @both_modes
     @proves("chat")
-    @pytest.mark.parametrize("fault", ["refused", "auth", "forbidden", "quota", "rate_limited", "failed"])
-    def test_no_error_shows_the_key(self, fault: Fault, stream: bool) -> None:
+    def test_no_error_shows_the_key(self, stream: bool) -> None:
         """An upstream that repeats the key in its error does not make the error show it, nor any log."""
-        made = self.fake().error(fault, "KIT-SAID")
-        if made is None:
-            pytest.skip(f"this vendor has no error for {fault}")
+        self.fake()
 
         async def work(bench: Bench) -> None:
-            status, body = bench.server.fake.error(fault, f"bad key: {bench.key}") or (made[0], {})
-            with overheard() as log:
-                heard = await bench.hear(Reply(status, to_json(body)), stream=stream)
-            require(heard.error is not None, f"{fault} ends like a good answer")
-            _clean(bench, heard, log.getvalue())
+            for fault in get_args(Fault):
+                made = bench.server.fake.error(fault, f"bad key: {bench.key}")
+                if made is None:
+                    continue
+                status, body = made
+                with overheard() as log:
+                    heard = await bench.hear(Reply(status, to_json(body)), stream=stream)
+                require(heard.error is not None, f"{fault} ends like a good answer")
+                _clean(bench, heard, log.getvalue())
 
         self.run(work)
 

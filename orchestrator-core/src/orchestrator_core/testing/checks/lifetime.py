@@ -16,8 +16,10 @@ from orchestrator_core.testing.suite import Suite, proves
 
 LEAVE = 1.0
 """Seconds within which the upstream must see that the caller left."""
-STALL = 0.3
+STALL = 0.2
 """Seconds of silence after which a deadline is due."""
+PATIENCE = 0.3
+"""The same where the answer is to come in time."""
 SLACK = 2.0
 """Seconds that a busy machine may take to notice."""
 
@@ -129,13 +131,13 @@ class LifetimeChecks(Suite):
         """A caller who takes his time between two events is not cancelled by the provider's deadline."""
 
         async def work(bench: Bench) -> None:
-            deadline = Deadline.after(3 * STALL, first_event=STALL, idle=STALL)
+            deadline = Deadline.after(2 * PATIENCE, first_event=PATIENCE, idle=PATIENCE)
             taken: list[ChatEvent] = []
             async with aclosing(bench.chat(bench.request(stream=True, deadline=deadline))) as events:
                 try:
                     taken.append(await anext(events))
                     # Longer than every limit of the request: none of them may reach into the caller's own work.
-                    await asyncio.sleep(4 * STALL)
+                    await asyncio.sleep(2 * PATIENCE + 0.1)
                 except (TimeoutError, asyncio.CancelledError):
                     message = "a timeout of the provider cancelled the caller: put it around `anext`, never a `yield`"
                     raise AssertionError(message) from None
@@ -154,14 +156,14 @@ class LifetimeChecks(Suite):
         self.fake()
 
         async def work(bench: Bench) -> None:
-            deadline = Deadline.after(10.0, idle=STALL, first_event=STALL)
+            deadline = Deadline.after(10.0, idle=PATIENCE, first_event=PATIENCE)
             texts: list[str] = []
             async with aclosing(bench.chat(bench.request(stream=True, deadline=deadline))) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         texts.append(event.text)
                         if len(texts) == 1:
-                            await asyncio.sleep(2 * STALL)
+                            await asyncio.sleep(1.5 * PATIENCE)
             require("".join(texts) == PLAIN.text, f"a slow caller gets {''.join(texts)!r}")
 
         self.run(work)

@@ -117,7 +117,7 @@ pathlib.Path(tempfile.gettempdir(), "kit-import-test").write_text("x")
 STARTS = """
 import threading, time
 from orchestrator_core.provider_api import ProviderHooks, ProviderInfo
-threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+threading.Thread(target=time.sleep, args=(0,), daemon=True).start()
 """
 REACHES = """
 from orchestrator_core.orchestration.fold import Fold

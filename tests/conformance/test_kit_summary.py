@@ -12,7 +12,7 @@ from processes import inherited_environment
 
 SUITE = """
 from acme_fake import AcmeFake
-from fake_providers.mutants import CountsCachedTokensTwice, LosesImages
+from fake_providers.mutant_requests import LosesImages
 from orchestrator_core.testing import ProviderConformance
 
 class TestImages(ProviderConformance):

@@ -121,7 +121,12 @@ class Probe:
         environ.__getitem__, environ.__iter__ = getitem, iterate
 
     def _watch_waits(self) -> None:
-        nap, wait, main_thread = time.sleep, threading.Condition.wait, threading.main_thread()
+        nap, wait, start = time.sleep, threading.Condition.wait, threading.Thread.start
+        main_thread = threading.main_thread()
+
+        def started(thread: threading.Thread) -> None:
+            self.note(f"starts a thread, {thread.name}")
+            start(thread)
 
         def sleep(seconds: float) -> None:
             if threading.current_thread() is main_thread:
@@ -134,6 +139,7 @@ class Probe:
                 self.note(f"waits for another thread, up to {timeout:g} s")
             return wait(condition, timeout)
 
+        threading.Thread.start = started  # type: ignore[method-assign]  # for the length of this process
         time.sleep = sleep  # type: ignore[assignment]  # for the length of this process
         threading.Condition.wait = waited  # type: ignore[assignment,method-assign]  # for the length of this process
 
@@ -190,9 +196,8 @@ def main(kind: str, target: str) -> None:
         _import(kind, target)
     finally:
         probe.end()
-    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     parts = sorted({name.split(".")[1] for name in set(sys.modules) - known if name.startswith("orchestrator_core.")})
-    found = {"work": probe.work[:MOST], "changed": changed(before)[:MOST], "threads": threads, "parts": parts}
+    found = {"work": probe.work[:MOST], "changed": changed(before)[:MOST], "parts": parts}
     _finish(_DUMPS(found))
 
 

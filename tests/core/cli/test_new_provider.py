@@ -18,6 +18,9 @@ from orchestrator_core.cli.group import cli
 from processes import RunCommand, inherited_environment
 
 ROOT = Path(__file__).parents[3]
+DOCUMENTED = [
+    (ROOT / "docs" / path).read_text() for path in ("tutorial/writing-a-provider.md", "how-to/prove-a-provider.md")
+]
 MAX_LINES = 20
 """Lines of provider code for a vendor that speaks OpenAI's protocol."""
 
@@ -45,6 +48,10 @@ def test_a_new_package_passes_its_own_tests(orchestrator: RunCommand, tmp_path: 
     assert done.returncode == 0, done.stdout
     assert "conformance of my-vendor (TestConformance)" in done.stdout
     assert "NO" not in done.stdout.partition("capability ")[2]
+    if not options:
+        shown = [text.partition("capability ")[2].partition("```")[0].splitlines()[1:] for text in DOCUMENTED]
+        for line in (line for lines in shown for line in lines):
+            assert line in done.stdout, "the documentation shows another table"
 
 
 @pytest.mark.parametrize("options", [(), ("--own-wire",)], ids=["compatible", "own-wire"])

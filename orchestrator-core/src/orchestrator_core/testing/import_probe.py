@@ -139,7 +139,7 @@ class Probe:
                 self.note(f"waits for another thread, up to {timeout:g} s")
             return wait(condition, timeout)
 
-        threading.Thread.start = started  # type: ignore[method-assign]  # for the length of this process
+        threading.Thread.start = started  # type: ignore[assignment,method-assign]  # for the length of this process
         time.sleep = sleep  # type: ignore[assignment]  # for the length of this process
         threading.Condition.wait = waited  # type: ignore[assignment,method-assign]  # for the length of this process
 

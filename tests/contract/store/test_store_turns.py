@@ -206,6 +206,29 @@ async def test_one_of_two_racing_summaries_is_stored(store: SessionStore) -> Non
     assert await store.add_summary(TENANT, session, next_one)
 
 
+async def test_the_ledger_is_read_in_parts(store: SessionStore) -> None:
+    session = (await talk(store, "0")).session.id
+    assert await store.summaries(TENANT, session) == []
+    assert await store.newest_summary(TENANT, session) is None
+    for number in range(1, 5):
+        newest = await store.newest_summary(TENANT, session)
+        summary = NewSummary(text=str(number), upto_sequence=2 * number, replaces=newest.id if newest else None)
+        assert await store.add_summary(TENANT, session, summary)
+        await talk(store, str(number), session)
+    ledger = await store.summaries(TENANT, session)
+    assert [(entry.text, entry.from_sequence, entry.upto_sequence) for entry in ledger] == [
+        ("1", 1, 2), ("2", 3, 4), ("3", 5, 6), ("4", 7, 8)
+    ]  # fmt: skip
+    assert [len(entry.turn_ids) for entry in ledger] == [1, 1, 1, 1]
+    assert len({turn for entry in ledger for turn in entry.turn_ids}) == 4
+    assert await store.summaries(TENANT, session, limit=2) == ledger[:2]
+    assert await store.summaries(TENANT, session, limit=2, offset=3) == ledger[3:]
+    assert await store.newest_summary(TENANT, session) == ledger[-1]
+    for read in (store.summaries, store.newest_summary):
+        with pytest.raises(NotFound):
+            await read("someone-else", session)
+
+
 async def test_a_new_summary_is_told_until_an_answer_is_complete(store: SessionStore) -> None:
     session = (await talk(store, "one")).session.id
     await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=2))

@@ -268,4 +268,5 @@ async def test_more_work_than_connections_waits_in_line_or_is_told(url: str, mon
 def test_statements_get_the_marks_of_postgresql() -> None:
     assert to_postgres("a = ? AND b = ?") == "a = $1 AND b = $2"
     assert to_postgres("a = ?2 AND b = ?1") == "a = $2 AND b = $1"
+    assert to_postgres("SELECT id FROM turns INDEXED BY turns_session") == "SELECT id FROM turns"
     assert "clock_timestamp" in to_postgres("SELECT now_micros()")

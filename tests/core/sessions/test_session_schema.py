@@ -55,6 +55,10 @@ FEW = re.compile(r"SCAN (processes|me|tenants)( USING .*)?|SCAN (turns|idempoten
 """There are as many rows as processes that serve, as tenants, and as requests under way."""
 
 
+WHOLE_TENANT = {"GET_TENANT"}
+"""What adds up the few rows that a tenant has in its table; anything else would read all that a tenant has."""
+
+
 def layout(path: Path) -> set[str]:
     with closing(sqlite3.connect(path)) as connection:
         return {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
@@ -99,7 +103,15 @@ def test_every_statement_fits_the_schema_and_uses_an_index(path: Path, name: str
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * count)]
     scans = [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step]
     assert not [step for step in scans if not (name in ALL_TENANTS and FEW.fullmatch(step))]
+    assert name in WHOLE_TENANT or not [step for step in plan if "(tenant=?)" in step]
     assert name in ALL_TENANTS or "tenant" in sql
+
+
+def test_active_sessions_are_counted_in_an_index_alone(path: Path) -> None:
+    copy_to(path)
+    with closing(sqlite3.connect(path)) as connection:
+        ((*_, step),) = connection.execute(f"EXPLAIN QUERY PLAN {statements.COUNT_ACTIVE}", (None, None))
+    assert step.startswith("SEARCH sessions USING COVERING INDEX sessions_active")
 
 
 def test_every_way_to_find_sessions_walks_an_index_in_order(path: Path) -> None:

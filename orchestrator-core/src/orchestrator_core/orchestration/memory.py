@@ -232,7 +232,7 @@ class Memory:
             raise _under_way()
         if outcome.error is not None:
             raise outcome.error
-        return (await self._store.summaries(principal.tenant, session_id))[-1] if outcome.made else None
+        return await self._store.newest_summary(principal.tenant, session_id) if outcome.made else None
 
     async def close(self) -> None:
         """Cancel what is under way; the next turn makes it up."""

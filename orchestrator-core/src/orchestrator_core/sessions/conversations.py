@@ -290,9 +290,17 @@ class Conversations:
         job = AddSummary(tenant, session_id, summary, self._redact(summary.text), self._now())
         return await self.database.write(job)
 
-    async def summaries(self, tenant: str, session_id: str) -> Sequence[StoredSummary]:
+    async def summaries(
+        self, tenant: str, session_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> Sequence[StoredSummary]:
         """See `SessionStore.summaries`."""
-        return await self.database.read(partial(queries.read_summaries, tenant=tenant, session_id=session_id))
+        return await self.database.read(
+            partial(queries.read_summaries, tenant=tenant, session_id=session_id, limit=limit, offset=offset)
+        )
+
+    async def newest_summary(self, tenant: str, session_id: str) -> StoredSummary | None:
+        """See `SessionStore.newest_summary`."""
+        return await self.database.read(partial(queries.read_newest_summary, tenant=tenant, session_id=session_id))
 
     async def metrics(self, tenant: str, session_id: str) -> SessionMetrics:
         """See `SessionStore.metrics`."""

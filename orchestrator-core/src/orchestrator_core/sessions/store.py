@@ -196,8 +196,14 @@ class SessionStore(Protocol):
         """Store a summary if `replaces` still is the newest one and it covers more; return whether it was stored."""
         ...
 
-    async def summaries(self, tenant: str, session_id: str) -> Sequence[StoredSummary]:
-        """Read the ledger of summaries, oldest first."""
+    async def summaries(
+        self, tenant: str, session_id: str, *, limit: int | None = None, offset: int = 0
+    ) -> Sequence[StoredSummary]:
+        """Read the ledger of summaries, or a part of it, oldest first."""
+        ...
+
+    async def newest_summary(self, tenant: str, session_id: str) -> StoredSummary | None:
+        """Read the last entry of the ledger; None where there is none."""
         ...
 
     async def metrics(self, tenant: str, session_id: str) -> SessionMetrics:

@@ -110,12 +110,12 @@ async def ledger(request: web.Request) -> web.Response:
     known = session_id(request)
     limit = integer(request, "limit", default=20, minimum=1, maximum=MAX_SUMMARIES)
     offset = integer(request, "offset", default=0, minimum=0, maximum=MAX_OFFSET)
-    found = await gateway(request).store.summaries(principal(request).tenant, known)
+    found = await gateway(request).store.summaries(principal(request).tenant, known, limit=limit + 1, offset=offset)
     return web.json_response(
         {
             "session_id": known,
-            "summaries": [_summary(stored) for stored in found[offset : offset + limit]],
-            "has_more": len(found) > offset + limit,
+            "summaries": [_summary(stored) for stored in found[:limit]],
+            "has_more": len(found) > limit,
         }
     )
 

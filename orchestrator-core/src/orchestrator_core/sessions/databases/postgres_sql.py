@@ -6,12 +6,17 @@ import re
 from functools import cache
 from itertools import count
 
+_HINT = re.compile(r" INDEXED BY \w+")
 _MARK = re.compile(r"\?(\d*)")
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 @cache
 def to_postgres(sql: str) -> str:
-    """Return a statement with `$1` for its parameters, numbered as they stand, and the server's clock."""
+    """Return a statement with `$1` for its parameters, numbered as they stand, and the server's clock.
+
+    Which index to use is PostgreSQL's to know: it keeps statistics.
+    """
     numbers = count(1)
+    sql = _HINT.sub("", sql)
     return _MARK.sub(lambda mark: f"${mark.group(1) or next(numbers)}", sql).replace("now_micros()", _NOW)

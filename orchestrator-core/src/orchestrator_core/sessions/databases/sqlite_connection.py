@@ -12,7 +12,9 @@ from orchestrator_core.sessions.errors import busy, full, unusable
 LOCK_WAIT = 0.1
 """Seconds that SQLite itself waits for a lock; whoever may wait longer asks again."""
 
-_CACHE_KIB = 16 * 1024
+_WRITER_CACHE_KIB = 8 * 1024
+_READER_CACHE_KIB = 2 * 1024
+"""Little, since the writer's next commit makes a reader's cache worthless; the system's own cache is behind it."""
 _CHECKPOINT_PAGES = 2000
 _WAL_BYTES = 64 * 1024 * 1024
 
@@ -28,7 +30,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: The file cannot be used.
     """
-    connection = _connect(path, "rw")
+    connection = _connect(path, "rw", _WRITER_CACHE_KIB)
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise sqlite3.OperationalError("its file system has no shared memory, as network file systems do not")
@@ -46,7 +48,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: The file cannot be used.
     """
-    return _connect(path, "ro")
+    return _connect(path, "ro", _READER_CACHE_KIB)
 
 
 def connect_memory(content: bytes) -> sqlite3.Connection:
@@ -62,18 +64,18 @@ def connect_memory(content: bytes) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, cache: int) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=LOCK_WAIT, isolation_level=None
     )
     _prepare(connection)
+    connection.execute(f"PRAGMA cache_size=-{cache}")
     return connection
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.create_function("now_micros", 0, _now_micros)
     connection.execute("PRAGMA temp_store=MEMORY")
-    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
 
 
 def _now_micros() -> int:

@@ -24,10 +24,11 @@ from orchestrator_core.sessions.jobs.rows import (
     no_such_session,
 )
 from orchestrator_core.sessions.models import SessionMetrics, StoredSummary, StoreTotals, new_id
-from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
+from orchestrator_core.sessions.steps import Row, Steps, do, lock, one, rows
 
 _SECOND = 1_000_000
 _PROBE_BYTES = 8192
+_ALL = 2**31 - 1
 
 
 def probe() -> Steps[None]:
@@ -102,12 +103,28 @@ def context(*, tenant: str, session_id: str) -> Steps[Begun]:
     return Begun("", session, (yield from read_context(tenant, session)))
 
 
-def read_summaries(*, tenant: str, session_id: str) -> Steps[Sequence[StoredSummary]]:
-    """Read all summaries, oldest first, each with the turns that it covers itself."""
-    session = yield from read_session(tenant, session_id)
-    found = [SummaryRow._make(row) for row in (yield from rows(statements.GET_SUMMARIES, tenant, session_id))]
-    covered = yield from rows(statements.GET_SUMMARIZED_TURNS, tenant, session_id, session.summarized)
-    return [row.summary(covered) for row in found]
+def read_summaries(*, tenant: str, session_id: str, limit: int | None, offset: int) -> Steps[Sequence[StoredSummary]]:
+    """Read summaries, oldest first, each with the turns that it covers itself."""
+    yield from read_session(tenant, session_id)
+    most = _ALL if limit is None else limit
+    found = yield from rows(statements.GET_SUMMARIES, tenant, session_id, most, offset)
+    return (yield from _with_turns(tenant, session_id, found))
+
+
+def read_newest_summary(*, tenant: str, session_id: str) -> Steps[StoredSummary | None]:
+    """Read the last summary of the ledger."""
+    yield from read_session(tenant, session_id)
+    found = yield from rows(statements.GET_NEWEST_SUMMARY, tenant, session_id)
+    return next(iter((yield from _with_turns(tenant, session_id, found))), None)
+
+
+def _with_turns(tenant: str, session_id: str, found: Sequence[Row]) -> Steps[Sequence[StoredSummary]]:
+    summaries = [SummaryRow._make(row) for row in found]
+    if not summaries:
+        return []
+    covered = (tenant, session_id, summaries[0].from_sequence, summaries[-1].upto_sequence)
+    turns = yield from rows(statements.GET_SUMMARIZED_TURNS, *covered)
+    return [row.summary(turns) for row in summaries]
 
 
 def read_metrics(*, tenant: str, session_id: str) -> Steps[SessionMetrics]:

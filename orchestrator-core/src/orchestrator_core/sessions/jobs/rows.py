@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -235,9 +236,10 @@ class SummaryRow(NamedTuple):
         """Return the summary.
 
         Args:
-            covered: Turns and places of the session's messages.
+            covered: Turns and places of the session's messages, in their order.
         """
-        own = (turn for turn, place in covered if self.from_sequence <= place <= self.upto_sequence)
+        first = bisect_left(covered, self.from_sequence, key=_place)
+        own = (turn for turn, _ in covered[first : bisect_right(covered, self.upto_sequence, key=_place)])
         return StoredSummary(
             id=self.id,
             from_sequence=self.from_sequence,
@@ -253,6 +255,10 @@ class SummaryRow(NamedTuple):
             tokens_after=self.tokens_after,
             turn_ids=tuple(dict.fromkeys(own)),
         )
+
+
+def _place(covered: tuple[str, int]) -> int:
+    return covered[1]
 
 
 def _usage(row: TurnRow | SummaryRow) -> Usage | None:

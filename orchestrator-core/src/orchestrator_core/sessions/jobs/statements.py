@@ -1,6 +1,10 @@
 """The SQL of the store, for SQLite and PostgreSQL. Times are microseconds since the epoch, UTC.
 
 Every statement names the tenant, but for those that put in order what processes left behind.
+
+SQLite has no statistics here and takes a tenant for a handful of rows: where it would read all of them, `INDEXED BY`
+says what to use. `tests/core/sessions/test_session_schema.py` reads every
+plan.
 """
 
 from __future__ import annotations
@@ -46,7 +50,8 @@ DELETE_SESSION = "DELETE FROM sessions WHERE tenant = ? AND id = ? RETURNING id"
 
 DELETE_REPLIES = """
 DELETE FROM idempotency WHERE tenant = ?1 AND key IN (
-  SELECT idempotency_key FROM turns WHERE tenant = ?1 AND session_id = ?2 AND idempotency_key IS NOT NULL)
+  SELECT idempotency_key FROM turns INDEXED BY turns_session
+  WHERE tenant = ?1 AND session_id = ?2 AND idempotency_key IS NOT NULL)
 """
 
 DELETE_REPLIES_OF_SESSION = "DELETE FROM idempotency WHERE tenant = ? AND session_id = ?"
@@ -183,15 +188,19 @@ INSERT INTO summaries (tenant, id, session_id, from_sequence, upto_sequence, rep
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-GET_SUMMARIES = """
+_SUMMARY = """
 SELECT id, from_sequence, upto_sequence, replaces, text, provider, model, input_tokens, cached_input_tokens,
        cache_write_tokens, output_tokens, reasoning_tokens, cost, tokens_before, tokens_after, created_at
-FROM summaries WHERE tenant = ? AND session_id = ? ORDER BY upto_sequence
+FROM summaries WHERE tenant = ? AND session_id = ?
 """
+
+GET_SUMMARIES = _SUMMARY + "ORDER BY upto_sequence LIMIT ? OFFSET ?"
+
+GET_NEWEST_SUMMARY = _SUMMARY + "ORDER BY upto_sequence DESC LIMIT 1"
 
 GET_SUMMARIZED_TURNS = """
 SELECT turn_id, sequence FROM messages
-WHERE tenant = ? AND session_id = ? AND sequence <= ? ORDER BY sequence
+WHERE tenant = ? AND session_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequence
 """
 
 GET_CLAIM = """

@@ -21,11 +21,20 @@ def upgrade() -> None:
         ("idempotency_session", "idempotency", ["tenant", "session_id"], "session_id IS NOT NULL"),
     ):
         op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    # SQLite looks the conditions up in the rows, even that of the index itself, unless their columns are in the index.
+    _active("tenant", "active_at", "closed_at", "filled_by")
+
+
+def _active(*columns: str) -> None:
+    op.drop_index("sessions_active", "sessions")
+    where = sa.text("closed_at IS NULL")
+    op.create_index("sessions_active", "sessions", columns, sqlite_where=where, postgresql_where=where)
 
 
 def downgrade() -> None:
     """Go back; sessions that are not whole go with it."""
     op.execute("DELETE FROM sessions WHERE filled_by IS NOT NULL")
+    _active("tenant", "active_at")
     for name, table in (
         ("idempotency_session", "idempotency"),
         ("sessions_closed_newest", "sessions"),

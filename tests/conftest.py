@@ -20,7 +20,7 @@ from processes import (
     StartGateway,
     find_free_port,
     inherited_environment,
-    wait_until_ready,
+    start_gateway,
 )
 
 if TYPE_CHECKING:
@@ -109,20 +109,9 @@ def gateway_process(tmp_path: Path) -> Iterator[StartGateway]:
         port: int | None = None,
         directory: Path | None = None,
     ) -> GatewayProcess:
-        folder = directory or tmp_path
-        chosen = port or find_free_port()
-        log = folder / f"gateway-{len(started)}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [COMMAND, "serve", "--port", str(chosen), *arguments],
-                cwd=folder,
-                env={**inherited_environment(), **(environ or {})},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        gateway = GatewayProcess(f"http://127.0.0.1:{chosen}", process, folder, log)
+        folder, log = directory or tmp_path, f"gateway-{len(started)}.log"
+        gateway = start_gateway(folder, environ or {}, arguments=arguments, port=port, log=log)
         started.append(gateway)
-        wait_until_ready(gateway)
         return gateway
 
     yield start

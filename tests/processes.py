@@ -10,7 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -70,6 +71,54 @@ def find_free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@contextmanager
+def running_gateways(folder: Path, environ: Mapping[str, str], count: int = 1) -> Iterator[list[GatewayProcess]]:
+    """Run gateways, each in a folder of its own, outside of pytest."""
+    started: list[GatewayProcess] = []
+    try:
+        for number in range(count):
+            directory = folder / f"gateway-{number}"
+            directory.mkdir(parents=True)
+            started.append(start_gateway(directory, environ))
+        yield started
+    finally:
+        for gateway in started:
+            gateway.stop()
+
+
+def start_gateway(
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    arguments: Sequence[str] = (),
+    port: int | None = None,
+    log: str = "gateway.log",
+    wrapped: Sequence[str] = (),
+) -> GatewayProcess:
+    """Start a gateway in a folder, and wait until it is ready.
+
+    Args:
+        directory: Where it works, and logs.
+        environ: Names and values of its environment.
+        arguments: More of its command line.
+        port: Where it listens; None is a free one.
+        log: The name of what it prints.
+        wrapped: A command that runs it, such as a tracer.
+    """
+    chosen, path = port or find_free_port(), directory / log
+    with path.open("ab") as output:
+        process = subprocess.Popen(
+            [*wrapped, COMMAND, "serve", "--port", str(chosen), *arguments],
+            cwd=directory,
+            env={**inherited_environment(), **environ},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    gateway = GatewayProcess(f"http://127.0.0.1:{chosen}", process, directory, path)
+    wait_until_ready(gateway)
+    return gateway
 
 
 def wait_until_ready(gateway: GatewayProcess) -> None:

@@ -28,6 +28,7 @@ class CountingUpstream:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_get("/v1/models", self._models)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -68,6 +69,15 @@ class CountingUpstream:
             await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
         await response.write(b"data: [DONE]\n\n")
         return response
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        said = (await request.json())["input"]
+        text = said if isinstance(said, str) else said[0]
+        self.asked[text] += 1
+        await asyncio.sleep(self._delay)
+        vector = {"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}
+        usage = {"prompt_tokens": 5, "total_tokens": 5}
+        return web.json_response({"object": "list", "data": [vector], "model": "m", "usage": usage})
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": []})
@@ -169,12 +179,9 @@ async def post_with_keys(urls: Sequence[str], *, keys: int, times: int, prefix: 
 
         async def one_key(number: int) -> None:
             text, headers = f"{prefix} {number}", {"Idempotency-Key": f"{prefix}-{number}"}
-            if number % 3 == 0:
-                path, body = "/api/orchestrate", {"message": text, "agent_config": {"provider": "openai"}}
-            else:
-                path = "/v1/chat/completions"
-                body = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": text}]}
-            if number % 5 == 0:
+            surfaces = _surfaces(text)
+            path, body = surfaces[number % len(surfaces)]
+            if number // len(surfaces) % 2 and not path.endswith("embeddings"):
                 body["stream"] = True
 
             async def post(index: int) -> bytes:
@@ -194,3 +201,15 @@ async def post_with_keys(urls: Sequence[str], *, keys: int, times: int, prefix: 
 
         await asyncio.gather(*(one_key(number) for number in range(keys)))
     return statuses
+
+
+def _surfaces(text: str) -> Sequence[tuple[str, dict[str, Any]]]:
+    said = [{"role": "user", "content": text}]
+    return (
+        ("/api/orchestrate", {"message": text, "agent_config": {"provider": "openai"}}),
+        ("/v1/chat/completions", {"model": "openai/gpt-4o", "messages": said}),
+        ("/v1/messages", {"model": "openai/gpt-4o", "messages": said, "max_tokens": 50}),
+        ("/v1/embeddings", {"model": "openai/text-embedding-3-small", "input": text}),
+        ("/api/v1/openai/chat", {"messages": said}),
+        ("/api/v1/openai/embeddings", {"input": text}),
+    )

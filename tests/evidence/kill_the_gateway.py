@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kill_cycles import ENVIRON, KillCycles, Tally
-from processes import COMMAND, GatewayProcess, find_free_port, inherited_environment, wait_until_ready
+from processes import GatewayProcess, find_free_port, start_gateway
 
 SHOW_EVERY = 10.0
 WITHIN = 2.0
@@ -32,13 +31,7 @@ def main() -> int:
     port, shown = find_free_port(), time.monotonic()
 
     def start(directory: Path) -> GatewayProcess:
-        url = f"http://127.0.0.1:{port}"
-        environ = {**inherited_environment(), **ENVIRON, "SERVER_PORT": str(port), "ORCHESTRATOR_PROVIDERS": "echo"}
-        with (directory / "log").open("ab") as log:
-            process = subprocess.Popen([COMMAND, "serve"], cwd=directory, env=environ, stdout=log, stderr=log)
-        gateway = GatewayProcess(url, process, directory, directory / "log")
-        wait_until_ready(gateway)
-        return gateway
+        return start_gateway(directory, {**ENVIRON, "ORCHESTRATOR_PROVIDERS": "echo"}, port=port)
 
     def tell(tally: Tally) -> None:
         nonlocal shown

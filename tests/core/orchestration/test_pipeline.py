@@ -303,7 +303,7 @@ async def test_a_callers_key_is_forgotten_with_the_request(start: Any) -> None:
         with pytest.raises(ProviderQuotaExhausted):
             await bench.gateway.chat(ANONYMOUS, own, request(bench))
 
-    assert bench.gateway._keys._exhausted == {}
+    assert bench.gateway._calls._keys._exhausted == {}
 
 
 async def test_time_that_is_up_before_anybody_is_asked_is_nobodys_fault(start: Any) -> None:

@@ -74,7 +74,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         registry = Registry([Provider(plugin, keys) for plugin in plugins.values()])
         gateway = Gateway(load(environ={}, directory=tmp_path), registry, sqlite_store(tmp_path / "a.db"), Metrics())
         clock = Clock()
-        gateway._keys = KeyRing(clock)
+        gateway._calls._keys = KeyRing(clock)
         await gateway.start()
         gateways.append(gateway)
         return Tried(gateway, plugins, clock)

@@ -303,7 +303,7 @@ async def test_stopping_finishes_what_must_be_stored(start: Any) -> None:
 
 
 async def test_an_end_that_cannot_be_stored_is_stored_later(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator_core.orchestration.gateway.FINISH_DELAYS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("orchestrator_core.orchestration.turns.FINISH_DELAYS", (0.01, 0.01, 0.01))
     bench = await start()
     store, finish = bench.gateway.store, bench.gateway.store.finish_turn
     left = 2
@@ -319,7 +319,7 @@ async def test_an_end_that_cannot_be_stored_is_stored_later(start: Any, monkeypa
     opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "ping"))
     with pytest.raises(StorageFull):
         await opened.result()
-    while bench.gateway._tasks:
+    while bench.gateway._turns._tasks:
         await asyncio.sleep(0.01)
 
     assert [(m.message.text, m.turn_state) for m in await history(bench, opened.session_id)] == [
@@ -389,7 +389,7 @@ async def test_waiting_for_the_turn_before_counts_against_the_deadline(start: An
 async def test_a_turn_that_is_abandoned_while_the_store_is_busy_blocks_nobody(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator_core.orchestration.gateway.FINISH_DELAYS", (0.05, 0.05))
+    monkeypatch.setattr("orchestrator_core.orchestration.turns.FINISH_DELAYS", (0.05, 0.05))
     bench = await start()
     first = await say(bench, "one")
     store, begin, finish = bench.gateway.store, bench.gateway.store.begin_turn, bench.gateway.store.finish_turn
@@ -413,7 +413,7 @@ async def test_a_turn_that_is_abandoned_while_the_store_is_busy_blocks_nobody(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    while bench.gateway._tasks:
+    while bench.gateway._turns._tasks:
         await asyncio.sleep(0.01)
 
     assert (await say(bench, "three", first.session.id)).message.text == "pong"

@@ -1,0 +1,270 @@
+"""Turns of sessions: stored as they begin, answered, and stored as they end, whoever leaves or fails meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
+
+import structlog
+
+from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.calls import Calls
+from orchestrator_core.orchestration.context import View, results_check
+from orchestrator_core.orchestration.locks import SessionLocks, when_free
+from orchestrator_core.orchestration.memory import Memory
+from orchestrator_core.orchestration.pipeline import Call
+from orchestrator_core.orchestration.replay import ReplayedAnswer
+from orchestrator_core.orchestration.requests import TurnRequest
+from orchestrator_core.orchestration.routing import Router, Target
+from orchestrator_core.orchestration.turn import TurnAnswer
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    Conflict,
+    ContextTooLong,
+    GatewayError,
+    InternalError,
+    SessionEnded,
+    StorageBusy,
+    StorageError,
+)
+from orchestrator_core.security.principal import Principal
+from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.store import SessionStore
+
+T = TypeVar("T")
+
+FINISH_DELAYS = (0.5, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before each further try to store the end of a turn."""
+
+log = structlog.get_logger(__name__)
+
+
+class Turns:
+    """Answers turns of sessions."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        router: Router,
+        calls: Calls,
+        memory: Memory,
+        locks: SessionLocks,
+        *,
+        wait: float,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """Make what answers turns.
+
+        Args:
+            store: The conversations.
+            router: Resolves names.
+            calls: Opens calls.
+            memory: Keeps conversations short.
+            locks: Serialise the turns of a session.
+            wait: Seconds that a turn waits for the one before it.
+            stopping: Whether the gateway is going down.
+        """
+        self._stopping = stopping
+        self._store = store
+        self._router = router
+        self._calls = calls
+        self._memory = memory
+        self._locks = locks
+        self._wait = wait
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = asyncio.Event()
+
+    async def close(self) -> None:
+        """Finish what must be stored."""
+        self._closing.set()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def answer(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
+        """Begin a turn: when this returns, what was said is stored and the first content of the answer has come.
+
+        Raises:
+            NotFound: No such session of this tenant.
+            SessionBusy: Another turn did not end in time.
+            StorageError: Nothing could be stored; no provider was asked.
+            GatewayError: No provider answered, or the request cannot be routed.
+        """
+        begun = time.monotonic()
+        targets = await self._targets(principal, request)
+        async with AsyncExitStack() as stack:
+            fence, wait = None, 0.0
+            if request.session_id is not None:
+                left = min(self._wait, request.template.deadline.remaining())
+                fence = await stack.enter_async_context(self._locks.hold(request.session_id, left))
+                wait = left - (time.monotonic() - begun) if fence is None else 0.0
+            started = await when_free(lambda: self._begin(principal, request, fence, stack), wait)
+            if started.finished is not None:
+                return self._replay(started, begun, stack.pop_all())
+            call = Call(request.template, targets, request.selection.credential)
+            view: View | None = None
+
+            async def finish(outcome: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
+                # Owned: a caller who leaves, even twice, neither stops it nor frees the session before it is done.
+                return await asyncio.shield(self._own(self._finish(principal, call, started, view, outcome, held)))
+
+            try:
+                view = await self._memory.remember(principal, request, started, call.target)
+                view, answer = await self._ask(principal, request, view, call)
+            except BaseException as error:
+                outcome = _failure(error, call, time.monotonic() - begun, stopping=self._stopping())
+                if isinstance(error, GatewayError):
+                    error.session_id, error.turn_id = started.session.id, started.turn_id
+                await finish(outcome, stack.pop_all())
+                raise
+            return TurnAnswer(view.started, answer, finish, begun=begun, held=stack.pop_all(), stopping=self._stopping)
+
+    async def _targets(self, principal: Principal, request: TurnRequest) -> Sequence[Target]:
+        """Route a turn; where that fails, a session that is not there or has ended is the better reason."""
+        try:
+            return self._router.targets(principal, request.selection, "chat")
+        except GatewayError:
+            if request.session_id is not None:
+                session = await self._store.get_session(principal.tenant, request.session_id)
+                if session.status != "active":
+                    raise SessionEnded(
+                        f"The session is {session.status}: begin a new one.", code=f"session_{session.status}"
+                    ) from None
+            raise
+
+    async def _begin(
+        self, principal: Principal, request: TurnRequest, fence: int | None, held: AsyncExitStack
+    ) -> StartedTurn:
+        """Store the beginning of a turn.
+
+        A caller who leaves meanwhile leaves no pending turn behind, and the session is held until it is ended.
+        """
+        turn = NewTurn(
+            messages=request.messages,
+            session_id=request.session_id,
+            user_id=request.user_id,
+            metadata=request.metadata,
+            idempotency_key=request.idempotency_key,
+            client=principal.id,
+            fence=fence,
+            check=results_check(request.messages),
+        )
+        beginning = self._own(self._store.begin_turn(principal.tenant, turn))
+        try:
+            async with asyncio.timeout(request.template.deadline.remaining()):
+                return await asyncio.shield(beginning)
+        except TimeoutError:
+            self._own(self._abandon(principal, beginning, held.pop_all()))
+            raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0) from None
+        except asyncio.CancelledError:
+            self._own(self._abandon(principal, beginning, held.pop_all()))
+            raise
+
+    async def _abandon(self, principal: Principal, beginning: asyncio.Task[StartedTurn], held: AsyncExitStack) -> None:
+        """Wait for a beginning that nobody wants any more, and end it."""
+        async with held:
+            try:
+                started = await beginning
+            except GatewayError as error:
+                log.warning("turn was not stored", error=error.code)
+                return
+            if started.finished is None:
+                await self._store_end(principal, started, TurnOutcome(state="client_closed", error_code="cancelled"))
+
+    async def _ask(
+        self, principal: Principal, request: TurnRequest, view: View, call: Call[ChatRequest]
+    ) -> tuple[View, Answer]:
+        """Open the call of a turn. Where the conversation is too long, it is condensed and asked once more."""
+        call.request = view.request
+        try:
+            return view, await self._calls.open(call)
+        except ContextTooLong:
+            shorter = await self._memory.shorten(principal, request, view, call.target)
+            if shorter is None:
+                raise
+        call.request = shorter.request
+        call.targets = call.targets[call.targets.index(call.target) :]
+        return shorter, await self._calls.open(call)
+
+    async def _finish(
+        self,
+        principal: Principal,
+        call: Call[ChatRequest],
+        started: StartedTurn,
+        view: View | None,
+        outcome: TurnOutcome,
+        held: AsyncExitStack,
+    ) -> FinishedTurn:
+        """Store the end of a turn, give free what it held, and have the session summarised where that is due."""
+        async with held:
+            finished = await self._store_end(principal, started, outcome)
+        if not self._stopping():
+            self._memory.ended(principal, view, call.target, outcome, finished)
+        return finished
+
+    async def _store_end(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> FinishedTurn:
+        """Store the end of a turn; one that cannot be stored now is tried again later.
+
+        Raises:
+            StorageError: It could not be stored yet.
+            Conflict: The turn was given up in the meantime, and the conversation went on.
+            InternalError: The outcome itself cannot be stored; that the turn was interrupted is.
+        """
+        try:
+            return await self._store.finish_turn(principal.tenant, started.turn_id, outcome)
+        except StorageError:
+            self._own(self._store_end_later(principal, started, outcome))
+            raise
+        except Conflict:
+            log.warning("turn ended too late", session_id=started.session.id)
+            raise
+        except Exception:
+            log.exception("turn cannot be stored", session_id=started.session.id)
+            bare = TurnOutcome(state="interrupted", error_code="internal_error", duration=outcome.duration)
+            await self._store.finish_turn(principal.tenant, started.turn_id, bare)
+            raise InternalError("The answer could not be stored. Send the message again.") from None
+
+    async def _store_end_later(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> None:
+        """Try to store an end until the store is back: a turn that stays pending would block its session."""
+        for delay in FINISH_DELAYS:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
+            try:
+                await self._store.finish_turn(principal.tenant, started.turn_id, outcome)
+            except StorageError as error:
+                log.warning("turn was not stored", session_id=started.session.id, error=error.code)
+            else:
+                return
+            if self._closing.is_set():
+                break
+        log.error("turn stays pending until the next start", session_id=started.session.id)
+
+    def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something that must be finished even if the caller is cancelled."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _replay(self, started: StartedTurn, begun: float, held: AsyncExitStack) -> TurnAnswer:
+        async def finish(_: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
+            async with held:
+                return FinishedTurn(session=started.session, answer=started.answer, unsummarized=0)
+
+        if started.finished is None:
+            raise RuntimeError("only a finished turn is replayed")
+        answer = ReplayedAnswer(started.finished)
+        return TurnAnswer(started, answer, finish, begun=begun, held=held, stopping=self._stopping)
+
+
+def _failure(error: BaseException, call: Call[ChatRequest], duration: float, *, stopping: bool) -> TurnOutcome:
+    """Return the outcome of a turn that no provider answered."""
+    if isinstance(error, asyncio.CancelledError):
+        state: TurnState = "interrupted" if stopping else "client_closed"
+        code = "cancelled"
+    else:
+        state, code = "failed", error.code if isinstance(error, GatewayError) else "internal_error"
+    return TurnOutcome(state=state, attempts=tuple(call.attempts), error_code=code, duration=duration)

@@ -89,6 +89,7 @@ class Wire:
                 message["content"] = ""
             choice = {"index": 0, "message": message, "finish_reason": reason}
             return {**head, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+        head["object"] = "chat.completion.chunk"
         deltas = _deltas(message)
         chunks: list[Any] = [
             {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas

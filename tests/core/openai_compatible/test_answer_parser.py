@@ -270,7 +270,11 @@ def test_a_client_of_openai_gets_content_as_text() -> None:
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     parts = [thinking, {"type": "text", "text": "Hi"}]
     delta = carried({**chunk(content=parts), "p": "xx"})[0]["choices"][0]["delta"]
-    assert delta == {"content": "Hi", "reasoning_content": "hm"}
+    assert delta == {
+        "content": "Hi",
+        "reasoning_content": "hm",
+        "extra_content": {"tested": {"field": "reasoning_content"}},
+    }
     assert carried(chunk(content=[thinking]))[0]["choices"][0]["delta"]["content"] is None
 
 

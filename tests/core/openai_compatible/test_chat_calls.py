@@ -38,6 +38,7 @@ from orchestrator_core.provider_api import (
     TextDelta,
     Usage,
     UsageReport,
+    text_message,
 )
 
 CHUNKS = [
@@ -112,8 +113,9 @@ async def test_a_native_request_keeps_what_nobody_knows(server: OpenAIServer, ma
         "stream": True,
         "stream_options": {"include_obfuscation": False},
     }
+    said = [text_message("system", "Be brief."), text_message("user", "Hi")]
     server.streams(CHUNKS)
-    await events_of(make_provider(), ask(stream=True, native=native(**body)))
+    await events_of(make_provider(), ask(said, stream=True, native=native(**body)))
     assert server.body == {
         **body,
         "model": "gpt-test",

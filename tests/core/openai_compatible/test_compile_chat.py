@@ -390,7 +390,7 @@ def test_one_tool_is_demanded_as_any_where_the_vendor_has_no_name_for_it() -> No
 def test_only_known_fields_reach_a_vendor_that_refuses_others() -> None:
     native = NativeRequest(OPENAI_CHAT, {"messages": [], "seed": 1, "safe_prompt": True, "logit_bias": {}})
     dialect = Dialect(accepted={"model", "messages", "random_seed", "safe_prompt"}, renamed={"seed": "random_seed"})
-    body, adjustments = compiled(ask(native=native), dialect)
+    body, adjustments = compiled(ask([], native=native), dialect)
     assert body == {"model": "gpt-test", "messages": [], "random_seed": 1, "safe_prompt": True}
     assert [a.subject for a in adjustments] == ["logit_bias"]
 

@@ -56,7 +56,7 @@ def compile_chat(
     native = request.native
     if native is not None and native.dialect == OPENAI_CHAT and dialect.native_request:
         body: dict[str, Json] = {**native.body, "model": request.model}
-        NativeCleaner(dialect, provider_id, report).clean(body)
+        NativeCleaner(dialect, provider_id, report).clean(body, request.messages)
         if not dialect.developer:
             _roles(body, report)
     else:

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from orchestrator_core.openai_compatible.dialect import Dialect, MediaKind
@@ -50,6 +50,7 @@ NOTHING_SAID = "(nothing was said)"
 MEDIA = ("images", "files")
 """Where answers carry what a model made; no vendor takes it back."""
 
+_NONE: Mapping[int, dict[str, Json]] = {}
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a"}
 _DATA_URI = re.compile(r"data:([^;,]*)(?:;[^,]*)?,")
 
@@ -74,8 +75,14 @@ class MessageCompiler:
         self._answered: set[int] = set()
         self._asked = True
 
-    def compile(self, messages: Sequence[Message]) -> list[dict[str, Json]]:
+    def compile(
+        self, messages: Sequence[Message], kept: Mapping[int, dict[str, Json]] = _NONE
+    ) -> list[dict[str, Json]]:
         """Return the wire messages.
+
+        Args:
+            messages: The conversation.
+            kept: Messages that are on the wire already, by their place; a call there has its result there too.
 
         Raises:
             UnsupportedParameter: Something would get lost, and the caller is strict.
@@ -85,7 +92,9 @@ class MessageCompiler:
         answered = last_answer(messages)
         for position, message in enumerate(messages):
             self._asked = position > answered or position == len(messages) - 1
-            if message.role == "assistant":
+            if position in kept:
+                wire.append(kept[position])
+            elif message.role == "assistant":
                 pairs = self.paired(message, messages[position + 1 :])
                 self._assistant(message, [id_ for _, id_, _ in pairs], wire, working=position > last_user)
                 self._results(pairs, wire)

@@ -2,7 +2,8 @@
 
 A client keeps the answers of all its providers as they came, and sends them to the next one. What the gateway wrote
 into them for another provider (`extra_content`, `reasoning_details`) is left out here, what it wrote for this one takes
-its own form again, and everything else goes as the client says it.
+its own form again, a message that the vendor would refuse is compiled anew, and everything else goes as the client says
+it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import Final
 
 from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.messages import MEDIA, NOTHING_SAID, MessageCompiler
-from orchestrator_core.provider_api import AdjustmentReport, FilePart, Json, report_note
+from orchestrator_core.openai_compatible.repair import intact, says_something
+from orchestrator_core.provider_api import (
+    THOUGHT,
+    AdjustmentReport,
+    FilePart,
+    Json,
+    Message,
+    last_answer,
+    report_note,
+)
 
 _FOREIGN_THOUGHT: Final = "what another model thought is not given to this provider"
 _FOREIGN_MARK: Final = "only the provider that made it can read it"
@@ -34,30 +44,39 @@ class NativeCleaner:
         self._compiler = MessageCompiler(dialect, provider_id, report)
         self._asked = True
 
-    def clean(self, body: dict[str, Json]) -> None:
+    def clean(self, body: dict[str, Json], said: Sequence[Message]) -> None:
         """Replace the messages and tools of a body; what is unchanged stays the same object.
+
+        Args:
+            body: The body.
+            said: Its messages in canonical form, one for each.
 
         Raises:
             UnsupportedParameter: Something would get lost, and the caller is strict.
         """
-        messages = body.get("messages")
-        if isinstance(messages, list):
-            places = [place for place, each in enumerate(messages) if _field(each, "role") == "assistant"]
-            last = places[-1] if places else -1
-            cleaned: list[Json] = []
-            for place, message in enumerate(messages):
-                self._asked = place > last or place == len(messages) - 1
-                cleaned.append(self._message(message) if isinstance(message, Mapping) else message)
-            body["messages"] = cleaned
+        if isinstance(body.get("messages"), list):
+            body["messages"] = self._messages(body["messages"], said)
         self._asked = True
         if self._dialect.foreign and isinstance(body.get("tools"), list):
             body["tools"] = [self._tool(tool) for tool in body["tools"]]
 
-    def _message(self, message: Mapping[str, Json]) -> Mapping[str, Json]:
+    def _messages(self, wire: Sequence[Json], said: Sequence[Message]) -> list[dict[str, Json]]:
+        last = last_answer(said)
+        kept: dict[int, dict[str, Json]] = {}
+        for place in intact(wire, said, self._dialect):
+            self._asked = place > last or place == len(wire) - 1
+            message = self._message(wire[place])
+            if said[place].role != "assistant" or says_something(message):
+                kept[place] = message
+        return self._compiler.compile(said, kept)
+
+    def _message(self, message: dict[str, Json]) -> dict[str, Json]:
         kept = dict(message)
         if message.get("role") == "assistant":
             self._thoughts(kept)
             self._marks(kept)
+            if not self._dialect.refusal_field and kept.get("refusal", "") is None:
+                del kept["refusal"]  # clients say so of every answer that was none
             if isinstance(calls := kept.get("tool_calls"), list):
                 kept["tool_calls"] = [self._call(call) for call in calls]
         kept = self._native(kept)
@@ -76,6 +95,10 @@ class NativeCleaner:
         if not isinstance(details, list) or not any(
             isinstance(_field(each, "extra_content"), Mapping) for each in details
         ):
+            owners = _owners(message)
+            foreign = bool(owners) and self._provider_id not in owners
+            if foreign and [message.pop(name) for name in names if message.get(name)]:
+                self._report.omitted("reasoning", _FOREIGN_THOUGHT)
             return
         mine = [each for each in details if not (marks := _field(each, "extra_content")) or self._provider_id in marks]
         del message["reasoning_details"]
@@ -96,7 +119,8 @@ class NativeCleaner:
             message.pop("extra_content")
             if kept := {name: value for name, value in marks.items() if name in self._dialect.marks}:
                 message["extra_content"] = kept
-            if marks.keys() - self._dialect.marks - {self._provider_id}:
+            others = marks.keys() - self._dialect.marks - {self._provider_id}
+            if any(_field(marks, name).keys() - {THOUGHT} for name in others):
                 self._report.omitted("extra_content", _FOREIGN_MARK)
 
     def _call(self, call: Json) -> Json:
@@ -149,6 +173,12 @@ class NativeCleaner:
         for name in value.keys() & set(self._dialect.foreign):
             report_note(name, kept.pop(name), self._report, asked=self._asked)
         return kept
+
+
+def _owners(message: Mapping[str, Json]) -> list[str]:
+    """Return who thought what stands in a message, where the gateway said so."""
+    marks = message.get("extra_content")
+    return [name for name, noted in marks.items() if THOUGHT in noted] if isinstance(marks, Mapping) else []
 
 
 def _document(part: Mapping[str, Json]) -> FilePart:

@@ -23,6 +23,7 @@ from orchestrator_core.openai_compatible.unnamed import Unnamed, Unread
 from orchestrator_core.openai_compatible.usage import as_openai_counts, read_usage
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
+    THOUGHT,
     Adjustment,
     ChatEvent,
     Finish,
@@ -89,13 +90,14 @@ class AnswerParser:
         self._expected = choices
         self._reasoning_fields = tuple(dialect.reasoning_fields)
         # Also where it is not given back: without a mark another provider would take it for its own.
-        self._thought: ProviderMetadata = {provider_id: {"field": self._reasoning_fields[0]}}
+        self._thought: ProviderMetadata = {provider_id: {THOUGHT: self._reasoning_fields[0]}}
         self._calls = ToolCalls(provider_id)
         # A client of the same protocol gets the upstream's bytes, with all that they say.
         kind = Unread if native else Unnamed
         self._unnamed = kind(provider_id, named=self._reasoning_fields, sound=sound)
         self._tier: Json = None
         self._respelt = False
+        self._signed: set[int] = set()
         self._images: dict[int, int] = {}
         self._seen: set[int] = set()
         self._finished: set[int] = set()
@@ -211,6 +213,7 @@ class AnswerParser:
             reasoning = message.get(name)
             if reasoning:
                 events.append(ReasoningDelta(index, self._thought, text=_string(reasoning)))
+                self._sign(index, message)
                 break
         content = message.get("content")
         if content:
@@ -251,7 +254,21 @@ class AnswerParser:
         noted = any(type(event) is ReasoningDelta and event.provider_metadata is not self._thought for event in read)
         if noted or len(whole) > len(images):
             message["extra_content"] = {self._provider_id: {CONTENT: parts}}
+        if thought:
+            self._sign(index, message)
         self._respelt = True
+
+    def _sign(self, index: int, message: dict[str, Json]) -> None:
+        """Say whose thoughts a message has, for a client that gets the upstream's bytes and gives it to another one.
+
+        Clients join the pieces of a stream, so it is said once of each choice.
+        """
+        if self._native and index not in self._signed:
+            self._signed.add(index)
+            noted = message.get("extra_content") or {}
+            own = {**(noted.get(self._provider_id) or {}), **self._thought[self._provider_id]}
+            message["extra_content"] = {**noted, self._provider_id: own}
+            self._respelt = True
 
     def _content_part(self, index: int, part: Json) -> Iterator[ChatEvent]:
         kind = "text" if isinstance(part, str) else part.get("type")

@@ -110,6 +110,7 @@ from orchestrator_core.provider_api.native import (
     NativeRequest,
 )
 from orchestrator_core.provider_api.notes import (
+    THOUGHT,
     is_message_note,
     last_answer,
     message_notes,
@@ -155,6 +156,7 @@ __all__ = [
     "PARTS",
     "PROJECT",
     "REFUSALS",
+    "THOUGHT",
     "Action",
     "Adjustment",
     "AdjustmentReport",

@@ -15,6 +15,10 @@ MESSAGE: Final = "message"
 PART: Final = "part"
 """The note of an opaque part that holds a part of a kind that nobody here knows, in OpenAI's dialect."""
 
+THOUGHT: Final = "field"
+"""The note with which a provider marks its thoughts, with the name of the field in which it gave them. On a message as
+a whole it says whose the thoughts are that have no notes of their own."""
+
 _NESTED: Final = frozenset(("function", "custom", "image_url", "input_audio", "file", "video_url"))
 """Notes of OpenAI's dialect that stand for fields of an object inside the part or tool."""
 

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
+    THOUGHT,
     FilePart,
     ImagePart,
     Json,
     Message,
     OpaquePart,
     Part,
+    ProviderMetadata,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -103,7 +105,7 @@ class _Reader:
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
             self._calls[name] = call_id
             parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
-        marks = {provider: noted for provider, noted in (metadata(message) or {}).items() if provider != GATEWAY}
+        marks = _without_owner(metadata(message) or {})
         if marks:
             parts.append(OpaquePart(provider_metadata=marks))
         return tuple(restore(message, [*parts, *_noted(message, *_ANSWERED)]))
@@ -115,11 +117,29 @@ def _noted(message: Fields, *read: str) -> Sequence[OpaquePart]:
 
 
 def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
-    """Read `reasoning_details`, which answers have where a provider signed its thoughts, or the text alone."""
+    """Read `reasoning_details`, which answers have where a provider signed its thoughts, or the text alone.
+
+    A stream gives the text apart from what is signed, so that the details of a joined message may have none of it.
+    """
+    text = message.string("reasoning_content") or ""
     if details := message.objects("reasoning_details"):
-        return [ReasoningPart(text=each.string("text") or "", provider_metadata=metadata(each)) for each in details]
-    text = message.string("reasoning_content")
-    return [ReasoningPart(text=text)] if text else []
+        parts = [ReasoningPart(text=each.string("text") or "", provider_metadata=metadata(each)) for each in details]
+        if text and not any(part.text for part in parts):
+            parts[0] = parts[0].model_copy(update={"text": text})
+        return parts
+    owners = {name: noted for name, noted in (metadata(message) or {}).items() if THOUGHT in noted}
+    owner = {name: {THOUGHT: noted[THOUGHT]} for name, noted in owners.items()} or None
+    return [ReasoningPart(text=text, provider_metadata=owner)] if text else []
+
+
+def _without_owner(marks: ProviderMetadata) -> ProviderMetadata:
+    """Return the notes on a message that are on nothing else in it; whose thoughts it has is noted on these."""
+    left = {
+        provider: {name: value for name, value in noted.items() if name != THOUGHT}
+        for provider, noted in marks.items()
+        if provider != GATEWAY
+    }
+    return {provider: noted for provider, noted in left.items() if noted}
 
 
 def _call(call: Fields) -> ToolCallPart:

@@ -7,6 +7,7 @@ platform.claude.com/docs/en: `messages` is the API reference, the others are gui
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,11 +88,19 @@ def signature(name: str) -> str:
     return base64.b64encode(f"anthropic:{name}".encode()).decode()
 
 
-def is_signature(value: Any) -> bool:
+def signed(text: str) -> str:
+    """The signature of a thought, which fits this text alone."""
+    return signature(f"text {hashlib.sha256(text.encode()).hexdigest()[:12]}")
+
+
+def is_signature(value: Any, text: str | None = None) -> bool:
+    """Whether a signature is this vendor's, and, where it is one of a text, fits."""
     try:
-        return base64.b64decode(value, validate=True).startswith(b"anthropic:")
+        name = base64.b64decode(value, validate=True)
     except (ValueError, TypeError):
         return False
+    fits = text is None or not name.startswith(b"anthropic:text ") or value == signed(text)
+    return name.startswith(b"anthropic:") and fits
 
 
 def is_one(body: Body, names: Sequence[str]) -> bool:
@@ -198,7 +207,7 @@ def check_blocks(body: Body, headers: Headers) -> Iterator[str]:
                 yield f"text: Extra inputs are not permitted: {sorted(block)}"
         if kind in ("image", "document"):
             yield from source(kind, block, headers)
-        if kind == "thinking" and not is_signature(block.get("signature")):
+        if kind == "thinking" and not is_signature(block.get("signature"), block.get("thinking")):
             yield "Invalid `signature` in `thinking` block"
         if kind == "redacted_thinking" and not is_signature(block.get("data")):
             yield "Invalid `data` in `redacted_thinking` block"
@@ -385,7 +394,7 @@ class StrictAnthropic(StrictVendor):
     def healthy(self, operation: str, body: Body, *, stream: bool) -> Any:
         content: list[dict[str, Any]] = [{"type": "text", "text": "Hello from Claude."}]
         if not is_one(body, THIRD):
-            content.insert(0, {"type": "thinking", "thinking": "A greeting.", "signature": signature("healthy")})
+            content.insert(0, {"type": "thinking", "thinking": "A greeting.", "signature": signed("A greeting.")})
         own = next((tool["name"] for tool in body.get("tools") or [] if "input_schema" in tool), None)
         if own and turns(body)[-1][1][0]["type"] != "tool_result":
             content.append({"type": "tool_use", "id": "toolu_1", "name": own, "input": {}})

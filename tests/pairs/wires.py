@@ -10,7 +10,7 @@ from typing import Any
 
 from fake_upstreams.strict_anthropic import answer as anthropic_answer
 from fake_upstreams.strict_anthropic import events as anthropic_events
-from fake_upstreams.strict_anthropic import signature
+from fake_upstreams.strict_anthropic import signed
 from fake_upstreams.strict_gemini import gemini_answer
 from pairs.script import Call, Said
 
@@ -116,7 +116,7 @@ class AnthropicWire(Wire):
     """Anthropic's: thoughts are signed, and its own tools stand between the blocks."""
 
     def marks(self, said: Said) -> list[str]:
-        return [*super().marks(said), *([signature(f"turn {said.turn}")] if self.thought(said) else [])]
+        return [*super().marks(said), *([signed(self.thought(said))] if self.thought(said) else [])]
 
     def replayed(self, said: Said) -> list[str]:
         return self.marks(said) if said.text or said.calls else []  # a thought alone is no turn that it takes
@@ -124,7 +124,7 @@ class AnthropicWire(Wire):
     def give(self, said: Said, *, stream: bool) -> Any:
         content: list[dict[str, Any]] = []
         if self.thought(said):
-            thought = {"type": "thinking", "thinking": self.thought(said), "signature": signature(f"turn {said.turn}")}
+            thought = {"type": "thinking", "thinking": self.thought(said), "signature": signed(self.thought(said))}
             content.append(thought)
         if said.serves:
             searched = {"query": f"mark {said.turn} of {self.name}"}

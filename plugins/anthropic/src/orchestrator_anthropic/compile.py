@@ -11,6 +11,7 @@ import pydantic_core
 
 from orchestrator_anthropic.messages import Block, Conversation
 from orchestrator_anthropic.models import Traits, traits_of
+from orchestrator_anthropic.native import fit, is_sound
 from orchestrator_anthropic.thinking import ask_for_thought, config_of, limit_sampling, thinks
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
@@ -77,18 +78,24 @@ def compile_chat(
 ) -> Compiled:
     """Return what to send.
 
-    The body of a client of the same dialect is kept as it is, but for the model's name and what the gateway decides.
+    The body of a client of the same dialect is kept as it is, but for the model's name and what the model refuses; a
+    conversation that Anthropic would refuse is compiled anew.
 
     Raises:
         UnsupportedParameter: Something would get lost, and the caller is strict.
     """
     traits, native = traits_of(request.model), request.native
-    if native is None or native.dialect != ANTHROPIC_MESSAGES:
+    if (
+        native is None
+        or native.dialect != ANTHROPIC_MESSAGES
+        or not is_sound(native.body.get("messages") or (), traits)
+    ):
         return _Compiler(request, traits, settings, provider_id, report).compile()
     body: dict[str, Json] = {**native.body, "model": request.model}
     if request.stream or body.get("stream"):
         body["stream"] = request.stream
     body.setdefault("max_tokens", _limit(settings, traits))
+    fit(body, request.reasoning_effort, traits, report)
     return Compiled(body)
 
 
@@ -129,6 +136,7 @@ class _Compiler:
         if own is not None:
             body |= {name: value for name, value in own.items() if name not in _NOT_OPTIONS}
             body.setdefault("max_tokens", _limit(self._settings, self._traits))
+            fit(body, request.reasoning_effort, self._traits, self._report)
         else:
             self._parameters(conversation)
         if conversation.system:

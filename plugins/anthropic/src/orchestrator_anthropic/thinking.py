@@ -57,8 +57,8 @@ def ask_for_thought(
     elif traits.thinking == "none":
         report.dropped("reasoning_effort", "this model does not think")
     elif traits.thinking == "effort":
-        _leave_budget(tokens, report)
-        _set_effort(effort, body, traits, report)
+        leave_budget(tokens, report)
+        set_effort(effort, body, traits, report)
         if "thinking" not in body and not forced:
             # The newer models keep the text of their thoughts to themselves unless they are asked for it.
             display = {"display": "summarized"} if traits.sampling == "fixed" else {}
@@ -70,16 +70,17 @@ def ask_for_thought(
     elif body["max_tokens"] <= _LEAST_BUDGET:
         report.dropped("reasoning_effort", f"thought needs max_tokens above {_LEAST_BUDGET}")
     elif "thinking" not in body:
-        budget = _budget(effort, tokens, body["max_tokens"], report)
+        budget = budget_of(effort, tokens, body["max_tokens"], report)
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 
-def _leave_budget(tokens: int | None, report: AdjustmentReport) -> None:
+def leave_budget(tokens: int | None, report: AdjustmentReport) -> None:
+    """Report a number of tokens that the model cannot be told."""
     if tokens is not None:
         report.downgraded("thinking.budget_tokens", "this model takes an effort instead of a number of tokens")
 
 
-def _budget(effort: str, tokens: int | None, limit: int, report: AdjustmentReport) -> int:
+def budget_of(effort: str, tokens: int | None, limit: int, report: AdjustmentReport) -> int:
     """Return how many tokens of thought to ask for, below the limit of the answer."""
     if tokens is None:
         budget = min(_BUDGETS[effort], max(_LEAST_BUDGET, limit // 2))
@@ -98,10 +99,11 @@ def _stop_thinking(body: dict[str, Any], traits: Traits, report: AdjustmentRepor
         body["thinking"] = dict(traits.off)
     else:
         report.downgraded("reasoning_effort", "this model always thinks: it is asked to do so least")
-        _set_effort("low", body, traits, report)
+        set_effort("low", body, traits, report)
 
 
-def _set_effort(effort: str, body: dict[str, Any], traits: Traits, report: AdjustmentReport) -> None:
+def set_effort(effort: str, body: dict[str, Any], traits: Traits, report: AdjustmentReport) -> None:
+    """Set the effort, or the nearest that the model knows, unless the caller named one in Anthropic's words."""
     known = effort if effort in traits.efforts else _NEAREST.get(effort, "high")
     if known != effort:
         report.downgraded("reasoning_effort", f"the nearest that this model knows is {known}")

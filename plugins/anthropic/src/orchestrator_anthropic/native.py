@@ -1,0 +1,117 @@
+"""A body of the Messages API as a client wrote it: what the model refuses is put into other words or left out.
+
+Fields and blocks that nobody here knows, and values out of their range, are Anthropic's to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator_anthropic.models import Traits
+from orchestrator_anthropic.thinking import budget_of, config_of, leave_budget, limit_sampling, set_effort, thinks
+from orchestrator_core.provider_api import AdjustmentReport, Json
+
+_THOUGHTS = ("thinking", "redacted_thinking")
+_FORCED = ("any", "tool")
+
+
+def fit(body: dict[str, Any], effort: str | None, traits: Traits, report: AdjustmentReport) -> None:
+    """Fit the options of a client's body to the model, as those of a canonical request are.
+
+    Args:
+        body: The body; changed in place, but not what is in it.
+        effort: The word for the thought that it asks for.
+        traits: What the model takes.
+        report: Notes what had to change.
+
+    Raises:
+        UnsupportedParameter: Something would get lost, and the caller is strict.
+    """
+    _think(body, effort, traits, report)
+    choice = body.get("tool_choice")
+    if isinstance(choice, Mapping) and choice.get("type") in _FORCED:
+        if not traits.forced_tools:
+            report.downgraded("tool_choice", "this model always thinks, and then decides by itself")
+            kept = {name: value for name, value in choice.items() if name not in ("type", "name")}
+            body["tool_choice"] = {"type": "auto", **kept}
+        elif thinks(body):
+            report.dropped("thinking", "this model does not think where a tool is forced")
+            del body["thinking"]
+    limit_sampling(body, traits, report)
+
+
+def _think(body: dict[str, Any], effort: str | None, traits: Traits, report: AdjustmentReport) -> None:
+    given = body.get("thinking")
+    thinking = given if isinstance(given, Mapping) else {}
+    asked = thinking.get("type")
+    if asked in ("enabled", "adaptive") and traits.thinking == "none":
+        report.dropped("thinking", "this model does not think")
+        del body["thinking"]
+    elif asked == "enabled" and traits.sampling == "fixed":
+        leave_budget(thinking.get("budget_tokens"), report)
+        rest = {name: value for name, value in thinking.items() if name not in ("type", "budget_tokens")}
+        # The newer models keep the text of their thoughts to themselves unless they are asked for it.
+        body["thinking"] = {"type": "adaptive", "display": "summarized", **rest}
+        set_effort(effort or "high", body, traits, report)
+    elif asked == "adaptive" and traits.thinking == "budget":
+        budget = budget_of(effort or "medium", None, body["max_tokens"], report)
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    elif asked == "disabled" and traits.thinks_unasked and (traits.off or {}).get("type") != "disabled":
+        report.downgraded("thinking", "this model always thinks: it is asked to do so least")
+        del body["thinking"]
+        if traits.off is not None:
+            body["thinking"] = dict(traits.off)
+        else:
+            set_effort("low", body, traits, report)
+    level = config_of(body).get("effort")
+    if traits.thinking == "effort" and isinstance(level, str) and level not in traits.efforts:
+        body["output_config"] = {name: value for name, value in config_of(body).items() if name != "effort"}
+        set_effort(level, body, traits, report)
+
+
+def is_sound(messages: Sequence[Mapping[str, Json]], traits: Traits) -> bool:
+    """Say whether the turns are such as Anthropic takes.
+
+    Each call has its result right after it, and each result its call before it; nothing is empty; the user begins and,
+    where the model wants it, ends.
+    """
+    if not messages or messages[0]["role"] != "user":
+        return False
+    last = messages[-1]
+    if last["role"] == "assistant" and not traits.prefill and not _paused(_blocks(last)):
+        return False
+    called: list[str] = []
+    seen: set[str] = set()
+    for message in messages:
+        blocks = _blocks(message)
+        if not blocks or any(block.get("type") == "text" and not _said(block) for block in blocks):
+            return False
+        if message["role"] == "system" and not traits.system_turns:
+            return False
+        given = [str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"]
+        if sorted(given) != sorted(called):
+            return False
+        called = []
+        if message["role"] == "assistant":
+            called = [str(block.get("id")) for block in blocks if block.get("type") == "tool_use"]
+            if blocks[-1].get("type") in _THOUGHTS or len({*seen, *called}) < len(seen) + len(called):
+                return False
+            seen.update(called)
+    return not called
+
+
+def _blocks(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    content = message["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [block for block in blocks or () if isinstance(block, Mapping)]
+
+
+def _said(block: Mapping[str, Json]) -> bool:
+    return bool(str(block.get("text") or "").strip())
+
+
+def _paused(blocks: Sequence[Mapping[str, Json]]) -> bool:
+    """Say whether a turn goes on where it was: https://platform.claude.com/docs/en/build-with-claude (server tools)."""
+    last = str(blocks[-1].get("type")) if blocks else ""
+    return last == "server_tool_use" or last.endswith("_tool_result")

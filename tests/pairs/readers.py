@@ -43,7 +43,8 @@ def exchanges(body: Mapping[str, Any]) -> list[Exchange]:
     """
     if "contents" in body:
         return _gemini(turns(body))
-    blocks = any("input_schema" in tool for tool in body.get("tools") or ()) or "max_tokens" in body
+    tools = body.get("tools") or ()
+    blocks = "max_tokens" in body and not any("function" in tool for tool in tools)
     return _anthropic(turns(body)) if blocks else _openai(turns(body))
 
 

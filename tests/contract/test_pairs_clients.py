@@ -12,9 +12,11 @@ from itertools import permutations
 
 import pytest
 import pytest_asyncio
+from aiohttp import ClientSession
 
 from pairs.checks import WHILE_WORKING, check_request
 from pairs.clients import AnthropicClient, Client, OpenAIClient, Sent, clients
+from pairs.dialogue import PROVIDERS
 from pairs.reports import TAKES_OLD_THOUGHTS, Past, expected
 from pairs.script import NAMES, TURNS, Said, Turn
 from pairs.wires import WIRES
@@ -66,3 +68,35 @@ async def test_a_conversation_held_with_anthropics_sdk(
     # Anthropic's own refusals stand beside the content, which is all that an application keeps.
     silent = [replace(turn, answer=Said(3)) if turn.answer.refusal else turn for turn in WITHOUT_BROKEN]
     await hold(running[1], one, other, silent if one == "anthropic" else WITHOUT_BROKEN)
+
+
+@pytest.mark.parametrize(("path", "end"), [("/v1/chat/completions", "[DONE]"), ("/v1/messages", "message_stop")])
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini"])
+async def test_a_stream_says_at_its_end_what_it_cost(
+    running: tuple[OpenAIClient, AnthropicClient], path: str, end: str, name: str
+) -> None:
+    body = {
+        "model": f"{name}/{PROVIDERS[name].info.default_model}",
+        "max_tokens": 3000,
+        "messages": [{"role": "user", "content": "Hi"}],
+    }
+    async with ClientSession() as client:
+        async with client.post(running[0].url + path, json=body) as whole:
+            cost = whole.headers["x-orchestrator-cost"]
+        async with client.post(running[0].url + path, json={**body, "stream": True}) as stream:
+            text = await stream.text()
+
+    assert "x-orchestrator-cost" not in stream.headers
+    assert stream.headers["x-orchestrator-request-id"] == stream.headers["x-request-id"]
+    frames = text.removesuffix("\n\n").split("\n\n")
+    assert frames.index(f": x-orchestrator-cost: {cost}") >= len(frames) - 3
+    assert end in text
+    assert float(cost) > 0
+
+
+async def test_a_thought_in_pieces_is_marked_once(running: tuple[OpenAIClient, AnthropicClient]) -> None:
+    openai = running[0]
+    await openai.hold(TURNS[:1], {"A": "gemini", "B": "openai"})
+
+    details = openai.messages[-1]["reasoning_details"]
+    assert [each["extra_content"]["gemini"]["thought"] for each in details] == [True]

@@ -74,6 +74,17 @@ def calls_are_whole(body: Body, _: Mapping[str, str]) -> Iterator[str]:
                 yield f"messages[{place}]: arguments are no text"
 
 
+FRAMES = ("refusal", "extra_content", "reasoning_details", "images", "files")
+
+
+def no_frames(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    """What OpenAI alone has, and what the gateway itself writes for its clients, is in no message."""
+    for place, message in enumerate(messages(body)):
+        for name in FRAMES:
+            if name in message:
+                yield f"messages[{place}].{name}: unknown"
+
+
 def json_arguments(body: Body, _: Mapping[str, str]) -> Iterator[str]:
     """The arguments of a call in the history are JSON."""
     for place, message in enumerate(messages(body)):
@@ -131,6 +142,7 @@ FAMILY = (
     Rule("pairs", f"{BASE} (`messages`), recording deepseek-error-1d05c76877", pairs),
     Rule("something_said", BASE, something_said),
     Rule("calls_are_whole", BASE, calls_are_whole),
+    Rule("no_frames", "https://api-docs.deepseek.com/api/create-chat-completion (assistant message)", no_frames),
 )
 
 

@@ -229,6 +229,7 @@ async def test_what_is_no_http_is_answered_in_json(gateway: Served, sent: bytes)
         assert f"{name}: {value}".encode() in head
     assert b"Content-Security-Policy:" in head
     assert b"X-Request-Id: req_" in head
+    assert b"X-Orchestrator-Request-Id: req_" in head
     assert isinstance(json.loads(answer), dict)
 
 

@@ -39,9 +39,13 @@ class Keyed(ScriptedProvider):
     )
 
 
+class Unnamed(ScriptedProvider):
+    info = ProviderInfo(name="unnamed", title="Unnamed", capabilities=("chat", "embeddings"), requires_key=False)
+
+
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Served]:
-    async with served(tmp_path, [ScriptedProvider, Keyed], {"ORCHESTRATOR_FALLBACKS": "scripted"}) as gateway:
+    async with served(tmp_path, [ScriptedProvider, Keyed, Unnamed], {"ORCHESTRATOR_FALLBACKS": "scripted"}) as gateway:
         yield gateway
 
 
@@ -114,12 +118,15 @@ async def test_the_key_of_the_caller(gateway: Served) -> None:
     ("path", "body", "status", "kind"),
     [
         ("/api/v1/nobody/chat", {"messages": [USER]}, 404, "provider_not_found"),
+        ("/api/v1/nobody/chat", {}, 404, "provider_not_found"),
+        ("/api/v1/nobody/embeddings", {}, 404, "provider_not_found"),
         ("/api/v1/nobody/embeddings", {"input": "a"}, 404, "provider_not_found"),
         ("/api/v1/scripted/chat", {}, 400, "invalid_request"),
         ("/api/v1/scripted/chat", {"messages": [{"role": "user"}]}, 400, "invalid_request"),
         ("/api/v1/scripted/embeddings", {"input": []}, 400, "invalid_request"),
         ("/api/v1/scripted/embeddings", [], 400, "invalid_request"),
-        ("/api/v1/keyed/embeddings", {"input": "a"}, 400, "invalid_request"),
+        ("/api/v1/keyed/embeddings", {"input": "a"}, 400, "not_supported"),
+        ("/api/v1/unnamed/embeddings", {"input": "a"}, 400, "invalid_request"),
         ("/api/v1/scripted/nothing", {}, 404, "not_found"),
     ],
 )

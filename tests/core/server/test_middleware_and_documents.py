@@ -74,7 +74,7 @@ async def test_streams_have_the_headers_too(gateway: Served) -> None:
 
 async def test_a_sane_request_id_is_kept(gateway: Served) -> None:
     kept = await call(gateway, "GET", "/api/health", X_Request_Id="trace-0123456789")
-    assert kept.headers["X-Request-Id"] == "trace-0123456789"
+    assert kept.headers["X-Request-Id"] == kept.headers["X-Orchestrator-Request-Id"] == "trace-0123456789"
     for odd in ("short", "a" * 200, "has spaces in it", "<script>alert</script>"):
         assert (await call(gateway, "GET", "/api/health", X_Request_Id=odd)).headers["X-Request-Id"] != odd
 

@@ -10,7 +10,7 @@ from orchestrator_core.config import Settings
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.plugins import Provider, Registry
-from orchestrator_core.provider_api import InvalidRequest, NotFound, PermissionDenied, PluginError
+from orchestrator_core.provider_api import InvalidRequest, NotFound, NotSupported, PermissionDenied, PluginError
 from orchestrator_core.security.principal import Principal
 
 Operation = Literal["chat", "embeddings"]
@@ -40,6 +40,7 @@ class Router:
         Raises:
             NotFound: The provider is unknown, or a fallback is.
             InvalidRequest: No provider is named and none is the obvious one, or the provider has no default model.
+            NotSupported: The provider has no such operation.
             PermissionDenied: The caller may not use the provider.
             PluginError: The provider's plugin does not load, and there is no fallback.
         """
@@ -105,6 +106,8 @@ class Router:
     def _target(self, provider: Provider, model: str | None, operation: Operation) -> Target:
         if model is None:
             model = provider.default_model(operation)
+            if model is None and operation not in provider.info.capabilities:
+                raise NotSupported(f"The provider {provider.id!r} does not offer {operation}. Choose another.")
             if model is None:
                 raise InvalidRequest(
                     f"The provider {provider.id!r} has no default model for {operation}: name one.",

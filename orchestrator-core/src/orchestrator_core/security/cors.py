@@ -37,6 +37,7 @@ EXPOSED_HEADERS: Final = (
     "X-Orchestrator-Estimated",
     "X-Orchestrator-Model",
     "X-Orchestrator-Provider",
+    "X-Orchestrator-Request-Id",
     "X-Request-Id",
     "X-Session-Id",
     "X-Turn-Id",

@@ -73,7 +73,8 @@ class Connection(web.RequestHandler):
         request_id = f"req_{secrets.token_hex(16)}"
         _, _, rest = self._received.partition(b" ")
         surface = surface_of(rest.partition(b" ")[0].decode("ascii", "replace"))
-        headers = {**security_headers(tls=False), hdrs.SERVER: SERVER_NAME, "X-Request-Id": request_id}
+        ids = {"X-Request-Id": request_id, "X-Orchestrator-Request-Id": request_id}
+        headers = {**security_headers(tls=False), hdrs.SERVER: SERVER_NAME, **ids}
         response = render(error, surface, request_id, headers)
         response.force_close()
         return response

@@ -116,7 +116,7 @@ class Middleware:
             headers.setdefault(name, value)
         headers[hdrs.SERVER] = SERVER_NAME
         if context is not None:
-            headers["X-Request-Id"] = context.request_id
+            headers["X-Request-Id"] = headers["X-Orchestrator-Request-Id"] = context.request_id
             if context.surface is Surface.ANTHROPIC:
                 headers["request-id"] = context.request_id  # where that API's SDK looks for it
             for name, value in (("X-Session-Id", context.session_id), ("X-Turn-Id", context.turn_id)):

@@ -111,6 +111,14 @@ class EventWriter:
         """
         await self._send(framed(data, event))
 
+    async def comment(self, text: str) -> None:
+        """Send a comment, which clients pass over unless they look for it.
+
+        Raises:
+            asyncio.CancelledError: The client left or does not read.
+        """
+        await self._send(f": {text}\n\n".encode())
+
     async def fail(self, error: GatewayError) -> web.StreamResponse:
         """Send an error as the last event, in the convention of the surface, and end the response.
 

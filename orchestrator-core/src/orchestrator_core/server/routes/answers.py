@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
@@ -16,16 +16,20 @@ from orchestrator_core.server.translate.openai_response import encode
 
 OpenAnswer: TypeAlias = Answer | TurnAnswer
 
+COST: Final = "x-orchestrator-cost"
+"""The header, or the comment at the end of a stream, that says the USD."""
+
 
 def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = None) -> dict[str, str]:
     """Return the gateway's own facts about an answer.
 
     `x-orchestrator-provider` and `-model` say who answered, `-attempts` how many calls to providers it took, `-dropped`
-    what of the request the provider could not take whole, and `-cost` the USD, where they are known.
+    what of the request the provider could not take whole, and `-cost` the USD, where they are known. Every response has
+    its `-request-id`, from the middleware.
 
     Args:
         answer: The answer.
-        cost: USD; a stream has begun before anybody knows.
+        cost: USD; a stream has begun before anybody knows, and says it in a comment at its end.
     """
     adjustments = answer.response.adjustments if isinstance(answer, EmbeddingAnswer) else answer.adjustments
     headers = {
@@ -36,7 +40,7 @@ def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = No
     if dropped := [each.subject for each in adjustments if each.action != "mapped"]:
         headers["x-orchestrator-dropped"] = _header(", ".join(dict.fromkeys(dropped)))
     if cost is not None:
-        headers["x-orchestrator-cost"] = f"{cost:.10f}".rstrip("0").rstrip(".")
+        headers[COST] = _dollars(cost)
     return headers
 
 
@@ -71,7 +75,7 @@ class StreamTranslator(Protocol):
 async def stream(
     request: web.Request, answer: OpenAnswer, translator: StreamTranslator, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Send an answer as server-sent events.
+    """Send an answer as server-sent events, with what it cost in a comment before what ends it.
 
     Args:
         request: What is answered.
@@ -89,6 +93,9 @@ async def stream(
             async for event in events:
                 for item in translator.add(event):
                     await _write(writer, item)
+        cost = answer.cost if isinstance(answer, Answer) else (await answer.result()).cost
+        if cost is not None:
+            await writer.comment(f"{COST}: {_dollars(cost)}")
         for item in translator.end():
             await _write(writer, item)
     finally:
@@ -111,6 +118,10 @@ async def _write(writer: EventWriter, item: bytes | ServerSentEvent) -> None:
         await writer.write(item)
     else:
         await writer.write(item.data, item.event)
+
+
+def _dollars(cost: float) -> str:
+    return f"{cost:.10f}".rstrip("0").rstrip(".")
 
 
 def _header(value: str) -> str:

@@ -110,6 +110,7 @@ class ConnectorModels(BaseModel):
 
 async def chat(request: web.Request) -> web.StreamResponse:
     """Answer a conversation."""
+    _provider(request)  # who is not there is the first thing to say
     body = openai_body(await read_json(request))
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
     answer = await gateway(request).chat(principal(request), _selection(request, call.model), call)
@@ -124,6 +125,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
     """Give the vectors of texts."""
+    _provider(request)
     body = await read_json(request)
     body.pop("encoding_format", None)  # a connector always gives numbers
     call = read_embeddings(

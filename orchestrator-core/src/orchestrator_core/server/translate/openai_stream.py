@@ -21,6 +21,7 @@ from orchestrator_core.provider_api import (
     Message,
     NativeEvent,
     OpaquePart,
+    ProviderMetadata,
     ReasoningDelta,
     ReasoningPart,
     RefusalDelta,
@@ -161,8 +162,10 @@ class ChunkWriter:
         if event.text:
             delta["reasoning_content"] = event.text
         if event.provider_metadata:
-            part = ReasoningPart(text=event.text, provider_metadata=event.provider_metadata)
-            delta["reasoning_details"] = [reasoning_detail(part, index)]
+            news = self._state(event.choice).unsaid(index, event.provider_metadata)
+            delta["reasoning_details"] = [
+                reasoning_detail(ReasoningPart(text=event.text, provider_metadata=news), index)
+            ]
         return delta or None
 
     def _call(self, event: ToolCallDelta) -> dict[str, Json]:
@@ -209,7 +212,7 @@ class ChunkWriter:
 class _ChoiceState:
     """What has been written of one alternative."""
 
-    __slots__ = ("_thoughts", "argued", "begun", "calls", "custom", "files", "images")
+    __slots__ = ("_noted", "_thoughts", "argued", "begun", "calls", "custom", "files", "images")
 
     def __init__(self) -> None:
         self.begun = False
@@ -218,10 +221,21 @@ class _ChoiceState:
         self.argued: set[int] = set()
         self.custom: set[int] = set()
         self._thoughts: dict[int | str | None, int] = {}
+        self._noted: dict[int, dict[tuple[str, str], Json]] = {}
 
     def thought(self, block: int | str | None) -> int:
         """Return the index of a block of reasoning, from 0 without gaps."""
         return self._thoughts.setdefault(block, len(self._thoughts))
+
+    def unsaid(self, thought: int, metadata: ProviderMetadata) -> ProviderMetadata | None:
+        """Return the notes on a thought that were not written yet: clients join the pieces, texts and numbers too."""
+        said = self._noted.setdefault(thought, {})
+        news = {
+            provider: {name: value for name, value in noted.items() if said.get((provider, name)) != value}
+            for provider, noted in metadata.items()
+        }
+        said.update({(provider, name): value for provider, noted in news.items() for name, value in noted.items()})
+        return {provider: noted for provider, noted in news.items() if noted} or None
 
     def missing_arguments(self) -> dict[str, Json] | None:
         """Return the delta that gives empty objects to calls without arguments, since clients parse them."""

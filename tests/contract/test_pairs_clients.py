@@ -89,7 +89,7 @@ async def test_a_stream_says_at_its_end_what_it_cost(
     assert "x-orchestrator-cost" not in stream.headers
     assert stream.headers["x-orchestrator-request-id"] == stream.headers["x-request-id"]
     frames = text.removesuffix("\n\n").split("\n\n")
-    assert frames.index(f": x-orchestrator-cost: {cost}") >= len(frames) - 3
+    assert frames.index(f": x-orchestrator-cost: {cost}") >= len(frames) - 4
     assert end in text
     assert float(cost) > 0
 

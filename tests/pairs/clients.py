@@ -93,7 +93,7 @@ class OpenAIClient(Client):
 
     def __init__(self, servers: Mapping[str, StrictVendor], url: str) -> None:
         super().__init__(servers, url)
-        self._sdk = AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=30)
+        self.sdk = AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=30)
 
     def begin(self) -> list[Any]:
         return [{"role": "system", "content": SYSTEM}]
@@ -110,13 +110,13 @@ class OpenAIClient(Client):
             for each in TOOLS
         ]
         if not turn.stream:
-            raw = await self._sdk.chat.completions.with_raw_response.create(
+            raw = await self.sdk.chat.completions.with_raw_response.create(
                 model=model, messages=self.messages, tools=tools
             )
             message = raw.parse().choices[0].message
             self.messages.append(message)  # as the SDK's documentation does it
             return raw.headers, [call.id for call in message.tool_calls or ()]
-        async with self._sdk.chat.completions.stream(model=model, messages=self.messages, tools=tools) as stream:
+        async with self.sdk.chat.completions.stream(model=model, messages=self.messages, tools=tools) as stream:
             try:
                 async for _ in stream:
                     pass
@@ -137,7 +137,7 @@ class AnthropicClient(Client):
 
     def __init__(self, servers: Mapping[str, StrictVendor], url: str) -> None:
         super().__init__(servers, url)
-        self._sdk = AsyncAnthropic(base_url=url, api_key="any", max_retries=0, timeout=30)
+        self.sdk = AsyncAnthropic(base_url=url, api_key="any", max_retries=0, timeout=30)
 
     def say(self, turn: Turn, ids: Mapping[Call, str]) -> list[Any]:
         content: list[Any] = []
@@ -160,10 +160,10 @@ class AnthropicClient(Client):
             "tools": [{"name": each.name, "input_schema": dict(each.parameters or {})} for each in TOOLS],
         }
         if not turn.stream:
-            raw = await self._sdk.messages.with_raw_response.create(**asked)
+            raw = await self.sdk.messages.with_raw_response.create(**asked)
             headers, message = raw.headers, await raw.parse()
         else:
-            async with self._sdk.messages.stream(**asked) as stream:
+            async with self.sdk.messages.stream(**asked) as stream:
                 headers = stream.response.headers
                 if turn.answer.breaks:
                     with pytest.raises(anthropic.APIError):
@@ -184,4 +184,7 @@ async def clients(directory: Path) -> AsyncIterator[tuple[OpenAIClient, Anthropi
             info = PROVIDERS[name].info
             environ |= {info.key_env[0]: KEYS[name], f"{info.env_prefixes[0]}_BASE_URL": server.url}
         gateway = await stack.enter_async_context(served(directory, list(PROVIDERS.values()), environ))
-        yield OpenAIClient(servers, gateway.url), AnthropicClient(servers, gateway.url)
+        by_openai, by_anthropic = OpenAIClient(servers, gateway.url), AnthropicClient(servers, gateway.url)
+        stack.push_async_callback(by_openai.sdk.close)
+        stack.push_async_callback(by_anthropic.sdk.close)
+        yield by_openai, by_anthropic

@@ -73,10 +73,11 @@ class Talker:
                 await self._say(http, f"{self.name}.{number} is {self.chance.getrandbits(40):x}")
 
     async def _say(self, http: aiohttp.ClientSession, text: str) -> None:
+        streams = self.chance.random() < 0.3  # once for all tries: a key stands for one request
         while True:
             self.asking = True
             try:
-                answer = await self._ask(http, text)
+                answer = await self._ask(http, text, streams=streams)
             except (aiohttp.ClientError, ConnectionError, TimeoutError):
                 answer = None
             finally:
@@ -86,12 +87,12 @@ class Talker:
                 return
             await asyncio.sleep(0.02)
 
-    async def _ask(self, http: aiohttp.ClientSession, text: str) -> str | None:
+    async def _ask(self, http: aiohttp.ClientSession, text: str, *, streams: bool) -> str | None:
         """Return the answer once it is acknowledged; a stream is when its last event has come."""
         body: dict[str, Any] = {"message": text, "agent_config": {"provider": "echo"}}
         if self.session is not None:
             body["session_id"] = self.session
-        if self.chance.random() < 0.3:
+        if streams:
             body["stream"] = True
         url, key = f"{self.gateway()}/api/orchestrate", {"Idempotency-Key": text.split(maxsplit=1)[0]}
         async with http.post(url, json=body, headers=key) as response:

@@ -142,6 +142,14 @@ async def test_what_a_dead_process_left_is_put_in_order(url: str) -> None:
         await ask(lives, "again", lost.session.id)
 
 
+async def test_what_a_dead_process_had_leased_is_free(url: str) -> None:
+    async with serving(url) as lives:
+        async with serving(url) as dies:
+            assert await dies.lease("summary/s", "dies", 60.0)
+            assert not await lives.lease("summary/s", "lives", 60.0)
+        assert await lives.lease("summary/s", "lives", 60.0)
+
+
 async def test_an_answer_that_comes_late_counts_where_nobody_went_on(url: str) -> None:
     async with serving(url) as store:
         first, second = await ask(store, "one"), await ask(store, "two")
@@ -244,10 +252,10 @@ async def test_a_transaction_that_loses_is_run_again(url: str) -> None:
     def transaction() -> Steps[None]:
         nonlocal tries
         tries += 1
-        yield Query("INSERT INTO leases VALUES (?, 'h', 0)", (f"name {min(tries, 2)}",))
+        yield Query("INSERT INTO leases VALUES (?, 'h', 0, 'p')", (f"name {min(tries, 2)}",))
 
     async with serving(url) as store:
-        await fetch(url, "INSERT INTO leases VALUES ('name 1', 'h', 0)")
+        await fetch(url, "INSERT INTO leases VALUES ('name 1', 'h', 0, 'p')")
         await store.database.write(transaction)
     assert tries == 2
 

@@ -227,3 +227,11 @@ async def test_a_damaged_file_is_told(damaged: Path) -> None:
     healthy = sqlite_store(damaged.with_name("another.db"))
     await healthy.open()
     await healthy.close()
+
+
+async def test_what_a_dead_process_had_leased_is_free(path: Path) -> None:
+    for holder in ("first", "second"):
+        opened = sqlite_store(path)
+        await opened.open()
+        assert await opened.lease("summary/s", holder, 60.0)
+        await opened.close()

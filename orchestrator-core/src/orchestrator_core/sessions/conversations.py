@@ -338,7 +338,8 @@ class Conversations:
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """See `SessionStore.lease`."""
-        return await self.database.write(partial(processes.lease, name, holder, seconds))
+        taking = partial(processes.lease, name, holder, seconds, self.database.process_id)
+        return await self.database.write(taking)
 
     async def release(self, name: str, holder: str) -> None:
         """See `SessionStore.release`."""

@@ -227,6 +227,8 @@ class SessionStore(Protocol):
     async def lease(self, name: str, holder: str, seconds: float) -> bool:
         """Take or renew a lease, for what one process alone is to do at a time; it belongs to no tenant.
 
+        What a process that has ended held is free.
+
         Args:
             name: What is to be done.
             holder: Who wants to do it.

@@ -47,9 +47,10 @@ def known() -> Steps[Sequence[str]]:
     return [process_id for (process_id,) in (yield from rows(statements.LIST_PROCESSES))]
 
 
-def lease(name: str, holder: str, seconds: float) -> Steps[bool]:
+def lease(name: str, holder: str, seconds: float, process_id: str) -> Steps[bool]:
     """Take or renew a lease; return whether it is the holder's now."""
-    return (yield from one(statements.TAKE_LEASE, name, holder, int(seconds * _SECOND))) is not None
+    row = yield from one(statements.TAKE_LEASE, name, holder, int(seconds * _SECOND), process_id)
+    return row is not None
 
 
 def end_lease(name: str, holder: str) -> Steps[None]:

@@ -259,11 +259,13 @@ DELETE FROM processes WHERE seen_at < now_micros() - ?1 AND EXISTS (
 DELETE_OTHER_PROCESSES = "DELETE FROM processes WHERE id <> ?"
 
 TAKE_LEASE = """
-INSERT INTO leases (name, holder, until) VALUES (?1, ?2, now_micros() + ?3)
-ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+INSERT INTO leases (name, holder, until, process_id) VALUES (?1, ?2, now_micros() + ?3, ?4)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until, process_id = excluded.process_id
 WHERE leases.holder = excluded.holder OR leases.until < now_micros()
+   OR leases.process_id NOT IN (SELECT id FROM processes)
 RETURNING holder
 """
+"""A lease of a process that has ended is free at once."""
 
 END_LEASE = "DELETE FROM leases WHERE name = ? AND holder = ?"
 

@@ -58,6 +58,7 @@ def _processes() -> None:
         sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("process_id", sa.Text(), nullable=False),
         sa.Column("finding", sa.Text(), comment="What the holder leaves for all others"),
     )
 

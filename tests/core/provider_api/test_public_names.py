@@ -21,6 +21,7 @@ NAMES = [
     "OPENAI_CHAT",
     "OPENAI_EMBEDDINGS",
     "PARTS",
+    "THOUGHT",
     "PROJECT",
     "REFUSALS",
     "Action",

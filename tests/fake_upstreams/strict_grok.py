@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fake_upstreams.strict import Rule
-from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, json_arguments, only_parts, without
+from fake_upstreams.strict import Body, Rule
+from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, json_arguments, messages, only_parts, without
 
 GUIDE = "https://docs.x.ai/docs/guides/reasoning"
 
@@ -20,12 +20,19 @@ USAGE = {
 }
 
 
+def never_empty(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    for message in messages(body):
+        if message["role"] == "assistant" and not message.get("content") and not message.get("tool_calls"):
+            yield "An empty message was provided. Every message needs at least one non-empty content element."
+
+
 class StrictGrok(StrictFamily):
     """xAI's server."""
 
     rules = (
         *FAMILY,
         Rule("json_arguments", BASE, json_arguments),
+        Rule("never_empty", "https://github.com/AstrBotDevs/AstrBot/issues/6447 quotes the 400", never_empty),
         Rule("known_parts", "https://docs.x.ai/docs/api-reference", only_parts("text", "image_url")),
         Rule(
             "reasoning_models",

@@ -87,7 +87,7 @@ class TranslatedOpenAI(OpenAIProvider):
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        async with aclosing(super().chat(replace(request, native=None))) as events:
+        async with aclosing(super().chat(replace(request, native=None, native_options=None))) as events:
             async for event in events:
                 yield event
 

@@ -30,7 +30,6 @@ HIDDEN: Final = {401, 403}
 """Statuses of the upstream about the gateway's own key (docs/explanation/decisions/0008-errors-of-providers.md)."""
 
 LOST: Final = {
-    "choices.logprobs": "the canonical form has none",
     "choices.message.annotations": "the canonical form has none",
     "service_tier": "the canonical form has none",
     "system_fingerprint": "the canonical form has none",

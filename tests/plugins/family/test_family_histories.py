@@ -68,7 +68,7 @@ BROKEN: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
     "an id with spaces": ([user(), said(tool_calls=[call("a b")]), result(id_="a b")], {}),
     "a result without content": ([user(), said(tool_calls=[call()]), result(None)], {}),
     "a null answer": ([user(), said(), user()], {"message": "mapped"}),
-    "an empty answer": ([user(), said(""), user()], {"message": "mapped"}),
+    "nothing but a name": ([user(), said([], name="bob"), user()], {"message": "mapped"}),
     "an image from a tool": (
         [user(), said(tool_calls=[call()]), result([TEXT, PNG])],
         {"tool_result": "mapped"},
@@ -116,6 +116,19 @@ def test_a_call_that_is_whole_goes_as_it_is(name: str) -> None:
     else:
         assert changes == {}
     assert sent == history
+
+
+@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("fields", [{}, {"reasoning_content": "hm"}])
+def test_an_empty_answer(name: str, fields: dict[str, str]) -> None:
+    sent, _ = compiled(name, user(), said("", **fields), user())
+    if name == "openai":  # recording openai-chat_stream-e977f5afba
+        assert sent == [user(), said(""), user()]
+    elif fields and name in ("deepseek", "kimi"):
+        assert sent == [user(), said("", **fields), user()]
+        assert compiled(name, user(), said(None, **fields), user())[0] == sent
+    else:
+        assert sent == [user(), user()]
 
 
 @pytest.mark.parametrize("name", ["grok", "qwen", "deepseek", "kimi"])

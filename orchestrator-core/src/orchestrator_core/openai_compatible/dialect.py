@@ -93,6 +93,7 @@ class Dialect:
         developer: Whether the role `developer` is known; else it is `system`.
         json_schema: Whether an answer can be held to a schema; else the schema becomes an instruction.
         refusal_field: Whether an earlier refusal goes into a field of its own; else it is text.
+        empty_answers: Whether an earlier answer of a client may be an empty text, and nothing else.
         reasoning_fields: Where reasoning may stand in an answer, in order of precedence.
         replay_reasoning: Which earlier messages get their reasoning back: none, those of the tool calls that
             are still being worked on, or all. It goes into the first of `reasoning_fields`.
@@ -132,6 +133,7 @@ class Dialect:
     developer: bool = True
     json_schema: bool = True
     refusal_field: bool = False
+    empty_answers: bool = False
     reasoning_fields: Sequence[str] = ("reasoning_content", "reasoning")
     replay_reasoning: Literal["none", "tool_turn", "all"] = "none"
     reasoning_parts: bool = False

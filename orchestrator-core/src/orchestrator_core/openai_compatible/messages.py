@@ -164,7 +164,9 @@ class MessageCompiler:
                 content += self._opaque(part)
             elif isinstance(part, ImagePart | FilePart):
                 self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
-        if not (content or any(refusals) or calls or reasoning):
+        if not (content or any(refusals) or calls or (reasoning and self._dialect.replay_reasoning == "all")):
+            if reasoning:
+                self._report.omitted("reasoning", "a thought alone is no message at this provider")
             self._report.mapped("message", "an empty assistant message says nothing and is left out")
             return
         said = self._original(message) or self._answer_content(content, reasoning)

@@ -66,7 +66,7 @@ class NativeCleaner:
         for place in intact(wire, said, self._dialect):
             self._asked = place > last or place == len(wire) - 1
             message = self._message(wire[place])
-            if said[place].role != "assistant" or says_something(message):
+            if said[place].role != "assistant" or says_something(message, self._dialect):
                 kept[place] = message
         return self._compiler.compile(said, kept)
 

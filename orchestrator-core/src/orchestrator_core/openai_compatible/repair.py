@@ -43,9 +43,12 @@ def intact(wire: Sequence[Json], said: Sequence[Message], dialect: Dialect) -> l
     return places
 
 
-def says_something(answer: Mapping[str, Json]) -> bool:
-    """Whether anything is said in an answer."""
-    return any(value for name, value in answer.items() if name not in ("role", "name"))
+def says_something(answer: Mapping[str, Json], dialect: Dialect) -> bool:
+    """Return whether anything is said in an answer, so that the vendor takes it; a thought alone is nothing said."""
+    if dialect.empty_answers and answer.get("content") == "":
+        return True
+    silent = ("role", "name", "reasoning_details", *dialect.reasoning_fields)
+    return any(value for name, value in answer.items() if name not in silent)
 
 
 def _taken(wire: Mapping[str, Json], said: Message, dialect: Dialect) -> bool:

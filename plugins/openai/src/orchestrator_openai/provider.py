@@ -110,6 +110,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
         ),
         foreign=FOREIGN,
         refusal_field=True,
+        empty_answers=True,
     )
 
     def __init__(self, context: ProviderContext) -> None:

@@ -11,14 +11,14 @@ import asyncpg
 import pytest
 
 from databases import PostgresServer, postgres_server
-from orchestrator_core.provider_api import Conflict, RequestInFlight, SessionBusy, StorageError
+from orchestrator_core.provider_api import Conflict, RequestInFlight, SessionBusy, StorageBusy, StorageError
 from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases import postgres as module
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
 from orchestrator_core.sessions.jobs import processes
-from orchestrator_core.sessions.models import NewTurn
+from orchestrator_core.sessions.models import NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
 from orchestrator_core.sessions.steps import Query, Steps
 from stores import MAX_IDLE, TENANT, answered, ask, talk, texts, user
@@ -160,6 +160,74 @@ async def test_an_answer_that_comes_late_counts_where_nobody_went_on(url: str) -
         with pytest.raises(Conflict):
             await store.finish_turn(TENANT, second.turn_id, answered("too late"))
         assert await texts(store, second.session.id) == ["two", "three", "re: three"]
+
+
+async def take_for_dead(url: str, store: Conversations, by: Conversations) -> None:
+    """Have a process buried that lives."""
+    await fetch(url, "DELETE FROM processes WHERE id = $1", store.database.process_id)
+    await by.database.write(partial(processes.beat, by.database.process_id, 10.0, ()))
+
+
+async def test_who_took_a_turn_over_has_the_last_word(url: str) -> None:
+    async with serving(url) as paused, serving(url) as other:
+        first = await ask(paused, "one", idempotency_key="k")
+        await take_for_dead(url, paused, other)
+        second = await ask(other, "one", first.session.id, idempotency_key="k")
+        assert second.turn_id == first.turn_id
+        with pytest.raises(Conflict):
+            await paused.finish_turn(TENANT, first.turn_id, answered("of the paused one"))
+        await other.finish_turn(TENANT, second.turn_id, answered("of the other"))
+        with pytest.raises(Conflict):
+            await paused.finish_turn(TENANT, first.turn_id, answered("of the paused one"))
+        assert await texts(other, first.session.id) == ["one", "of the other"]
+
+
+async def test_who_lost_a_claim_neither_frees_nor_settles_it(url: str) -> None:
+    async with serving(url) as paused, serving(url) as other:
+        assert await paused.claim(TENANT, "k", "print") is None
+        await take_for_dead(url, paused, other)
+        assert await other.claim(TENANT, "k", "print") is None
+        await paused.settle(TENANT, "k", None)
+        await paused.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=b"paused"))
+        with pytest.raises(RequestInFlight):
+            await paused.claim(TENANT, "k", "print")
+        await other.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=b"other"))
+        reply = await paused.claim(TENANT, "k", "print")
+        assert reply is not None
+        assert reply.body == b"other"
+
+
+async def test_the_server_ends_what_waits_for_a_lock_too_long(url: str) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with serving(url, budget=0.5) as store:
+        session = (await talk(store, "one")).session.id
+        foreign = await asyncpg.connect(url)
+        try:
+            await foreign.execute("BEGIN")
+            await foreign.execute("SELECT 1 FROM sessions FOR UPDATE")
+            patches = [store.update_session(TENANT, session, metadata={"n": n}) for n in range(12)]
+            outcomes = await asyncio.gather(*patches, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} <= {StorageBusy, StorageError}
+            assert await fetch(url, waiting) == [(0,)]
+            await talk(store, "another session is not held up")
+        finally:
+            await foreign.close()
+        await store.update_session(TENANT, session, metadata={"n": 1})
+
+
+async def test_a_transaction_whose_client_is_silent_is_ended_by_the_server(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    async with serving(url) as store:
+        assert isinstance(store.database, PostgresDatabase)
+        assert store.database._pool is not None
+        async with store.database._pool.acquire() as connection:
+            await connection.execute("BEGIN")
+            await connection.execute("SELECT 1 FROM sessions FOR UPDATE")
+            await asyncio.sleep(0.6)
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                await connection.execute("SELECT 1")
 
 
 async def test_processes_of_this_machine_are_seen_to_be_dead_at_once() -> None:

@@ -247,6 +247,7 @@ class Conversations:
             EndTurn(
                 tenant=tenant,
                 turn_id=turn_id,
+                process_id=self.database.process_id,
                 outcome=outcome,
                 answer=None if answer is None else said(answer, self._redact),
                 adjustments=adjustments_json(outcome.adjustments, self._redact),
@@ -321,7 +322,7 @@ class Conversations:
     async def settle(self, tenant: str, key: str, reply: StoredReply | None) -> None:
         """See `SessionStore.settle`."""
         kept = None if reply is None else redacted(reply, self._redact)
-        await self.database.write(Settle(tenant, digest(key), kept))
+        await self.database.write(Settle(tenant, digest(key), kept, self.database.process_id))
 
     async def usage(
         self, tenant: str, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0

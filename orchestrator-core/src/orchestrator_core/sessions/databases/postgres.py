@@ -36,6 +36,7 @@ _UNDO_DELAYS = (0.1, 0.5, 2.0, 5.0, 15.0)
 _PAUSE = 0.05
 
 _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 _AWAY = (
     OSError,
     asyncpg.InterfaceError,
@@ -86,10 +87,10 @@ class PostgresDatabase:
                 min_size=0,  # what keeps a floor logs a traceback for every try while the server is away
                 max_size=self._connections,
                 timeout=CONNECT_WITHIN,
-                command_timeout=self._budget,
+                command_timeout=self._budget + CONNECT_WITHIN,  # the server is to end what takes too long itself
                 max_inactive_connection_lifetime=300.0,
                 reset=_leave_as_it_is,
-                server_settings={"application_name": "orchestrator"},
+                server_settings={"application_name": "orchestrator", **_limits(self._budget)},
             )
         except (*_AWAY, asyncpg.PostgresError, TimeoutError) as error:
             raise StorageError(
@@ -152,6 +153,8 @@ class PostgresDatabase:
                         logger.error("PostgreSQL cannot be reached: %s", type(error).__name__)  # noqa: TRY400 - the traceback says no more
                     raise unusable() if away and not isinstance(error, TimeoutError) else busy() from error
                 await asyncio.sleep(_PAUSE * (4 if away else 1))
+            except _TOO_LONG as error:
+                raise busy() from error
             except asyncpg.DiskFullError as error:
                 raise full() from error
             except asyncpg.PostgresError as error:
@@ -171,7 +174,7 @@ class PostgresDatabase:
             try:
                 result = await _run(connection, transaction)
             except (*_AWAY, TimeoutError, asyncio.CancelledError):
-                connection.terminate()
+                _break(connection)
                 raise
             except BaseException:
                 with suppress(*_AWAY, asyncpg.PostgresError):
@@ -181,7 +184,7 @@ class PostgresDatabase:
                 await begun.commit()
             except (*_AWAY, TimeoutError, asyncio.CancelledError) as error:
                 # Whether it was committed is known to the server alone.
-                connection.terminate()
+                _break(connection)
                 raise _Uncertain from error
             return result
         finally:
@@ -196,6 +199,9 @@ class PostgresDatabase:
                 await self.write(partial(processes.beat, self.process_id, SILENCE, dead))
             except GatewayError as error:
                 logger.warning("no sign of life could be given: %s", error.code)
+            except Exception:
+                # Without signs of life the other processes would take this one for dead.
+                logger.exception("no sign of life could be given")
 
     def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -227,10 +233,31 @@ class _Uncertain(Exception):
     """The connection broke while the transaction was being committed."""
 
 
+def _limits(budget: float) -> dict[str, str]:
+    """Return how long the server itself lets a transaction wait, work and idle.
+
+    A process that lost its network cannot end its transactions: without these limits their locks would stay.
+    """
+    return {
+        "lock_timeout": f"{int(budget * 800)}ms",
+        "statement_timeout": f"{int(budget * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{int(SILENCE * 1000)}ms",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "20000",
+    }
+
+
 async def _give_back(pool: asyncpg.Pool[asyncpg.Record], connection: Any) -> None:
     try:
         await pool.release(connection, timeout=CONNECT_WITHIN)
     except (*_AWAY, asyncpg.PostgresError, TimeoutError):
+        _break(connection)
+
+
+def _break(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # it has gone back to the pool, which does so itself
         connection.terminate()
 
 

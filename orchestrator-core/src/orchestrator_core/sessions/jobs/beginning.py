@@ -236,7 +236,7 @@ class AbandonTurn:
     def __call__(self) -> Steps[None]:
         """End the turn."""
         ended = ("client_closed", "client_closed", self.now, self.tenant)
-        yield from do(statements.ABANDON_TURN, *ended, self.turn_id)
+        yield from do(statements.ABANDON_OWN_TURN, *ended, self.turn_id, self.process_id)
         if self.key is not None:
             yield from do(statements.ABANDON_TURN_OF_KEY, *ended, self.key, self.process_id)
 

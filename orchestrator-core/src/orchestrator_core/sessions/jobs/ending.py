@@ -19,7 +19,7 @@ from orchestrator_core.sessions.jobs.rows import (
 )
 from orchestrator_core.sessions.jobs.usage import add_usage
 from orchestrator_core.sessions.models import TurnOutcome, new_id
-from orchestrator_core.sessions.steps import Steps, do, lock, one
+from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
 
 GIVEN_UP = frozenset({"process_ended", "abandoned"})
 """The codes of turns that were ended in the place of a process that was not heard of. It may be heard of again."""
@@ -38,6 +38,7 @@ class EndTurn:
 
     tenant: str
     turn_id: str
+    process_id: str
     outcome: TurnOutcome
     answer: Said | None
     adjustments: str
@@ -48,7 +49,7 @@ class EndTurn:
 
         Raises:
             NotFound: No such turn.
-            Conflict: The turn was taken for abandoned, and the conversation went on without it.
+            Conflict: The turn was taken for abandoned, and somebody else answered it or went on without it.
         """
         yield from lock(statements.LOCK_SESSION_OF_TURN, self.tenant, self.turn_id)
         row = yield from one(statements.GET_TURN, self.tenant, self.turn_id)
@@ -59,8 +60,8 @@ class EndTurn:
         given_up = turn.state == "interrupted" and turn.error_code in GIVEN_UP
         if turn.state == "pending" or (given_up and session.last_turn_id == turn.id):
             return (yield from self._end(session, turn))
-        if given_up and self.answer is not None:
-            raise Conflict("This turn took too long, and the conversation went on without its answer. Ask again.")
+        if self.answer is not None and (given_up or (yield from self._is_taken_over())):
+            raise _too_late()
         if turn.answer_sequence is None:
             return Ended(session, None)
         place = (self.tenant, session.id, turn.answer_sequence)
@@ -96,6 +97,10 @@ class EndTurn:
         yield from self._count(session, turn)
         return Ended(session._replace(last_turn_state=outcome.state), answer)
 
+    def _is_taken_over(self) -> Steps[bool]:
+        row = yield from one(statements.GET_TURN_HOLDER, self.tenant, self.turn_id)
+        return row is None or row[0] != self.process_id
+
     def _summary(self, turn: TurnRow) -> str | None:
         return self.outcome.summary_id or turn.summary_id
 
@@ -105,7 +110,7 @@ class EndTurn:
         before = turn.usage()
         usage = outcome.usage if before is None else before + outcome.usage if outcome.usage else before
         cost = outcome.cost if turn.cost is None else turn.cost + (outcome.cost or 0.0)
-        yield from do(
+        written = yield from rows(
             statements.END_TURN,
             outcome.state,
             summary,
@@ -124,7 +129,10 @@ class EndTurn:
             self.now,
             self.tenant,
             turn.id,
+            self.process_id,
         )
+        if not written:
+            raise _too_late()
 
     def _write_session(self, session: SessionRow) -> Steps[None]:
         outcome = self.outcome
@@ -161,3 +169,7 @@ class EndTurn:
             outcome.duration,
             self.now,
         )
+
+
+def _too_late() -> Conflict:
+    return Conflict("This turn took too long, and the conversation went on without its answer. Ask again.")

@@ -61,24 +61,34 @@ class Claim:
 
     def abandon(self, reply: StoredReply | None) -> Settle | None:
         """Return what is to be done for a caller that left before it knew of its claim."""
-        return Settle(self.tenant, self.key, None) if reply is None else None
+        return Settle(self.tenant, self.key, None, self.process_id, self.now) if reply is None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The transaction that gives a claimed key its reply, or gives it free."""
+    """The transaction that gives a claimed key its reply, or gives it free.
+
+    It touches claims of its own process alone: another one may hold the key by now. `claimed_at` narrows it to one
+    claim.
+    """
 
     tenant: str
     key: str
     reply: StoredReply | None
+    process_id: str
+    claimed_at: int | None = None
 
     def __call__(self) -> Steps[None]:
         """Settle the claim; a key that is not claimed stays as it is."""
+        claim = (self.tenant, self.key, self.process_id)
+        if self.claimed_at is not None:
+            yield from do(statements.FREE_CLAIM_OF, *claim, self.claimed_at)
+            return
         if self.reply is None:
-            yield from do(statements.FREE_CLAIM, self.tenant, self.key)
+            yield from do(statements.FREE_CLAIM, *claim)
             return
         reply = (self.reply.status, self.reply.content_type, self.reply.body, self.reply.session_id)
-        yield from do(statements.SETTLE_CLAIM, *reply, self.tenant, self.key)
+        yield from do(statements.SETTLE_CLAIM, *reply, *claim)
 
 
 def redacted(reply: StoredReply, redact: Redact) -> StoredReply:

@@ -134,11 +134,19 @@ UPDATE turns SET state = ?, summary_id = ?, first_with_summary = ?, answer_seque
        finish_reason = ?, input_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
        reasoning_tokens = ?, cost = ?, price_version = ?, attempts = ?, adjustments = ?, error_code = ?, duration = ?,
        finished_at = ?
-WHERE tenant = ? AND id = ?
+WHERE tenant = ? AND id = ? AND process_id = ? RETURNING id
 """
+"""Another process may have taken the turn up again: then its end is theirs to write."""
+
+GET_TURN_HOLDER = "SELECT process_id FROM turns WHERE tenant = ? AND id = ?"
 
 ABANDON_TURN = """
 UPDATE turns SET state = ?, error_code = ?, finished_at = ? WHERE tenant = ? AND id = ? AND state = 'pending'
+"""
+
+ABANDON_OWN_TURN = """
+UPDATE turns SET state = ?, error_code = ?, finished_at = ?
+WHERE tenant = ? AND id = ? AND process_id = ? AND state = 'pending'
 """
 
 ABANDON_TURN_OF_KEY = """
@@ -213,10 +221,13 @@ INSERT INTO idempotency (tenant, key, fingerprint, created_at, process_id) VALUE
 
 SETTLE_CLAIM = """
 UPDATE idempotency SET status = ?, content_type = ?, body = ?, session_id = ?
-WHERE tenant = ? AND key = ? AND status IS NULL
+WHERE tenant = ? AND key = ? AND process_id = ? AND status IS NULL
 """
 
-FREE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ? AND status IS NULL"
+FREE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ? AND process_id = ? AND status IS NULL"
+
+FREE_CLAIM_OF = FREE_CLAIM + " AND created_at = ?"
+"""One claim, and none that another request of the same process has made since."""
 
 DELETE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ?"
 

@@ -25,7 +25,7 @@ _logger = structlog.get_logger(__name__)
 
 async def purge_again_and_again(gateway: Gateway) -> None:
     """Delete what is over, the first time at once, until cancelled."""
-    leader = Leader(gateway.store, "purge", INTERVAL / 2)
+    leader = Leader(gateway.store, "purge", 1.5 * INTERVAL)
     while True:
         try:
             deleted = await purge(gateway, leader)
@@ -33,6 +33,8 @@ async def purge_again_and_again(gateway: Gateway) -> None:
                 _logger.info("Deleted what is kept no longer", sessions_and_replies=deleted)
         except StorageError as error:
             _logger.warning("Nothing deleted: the store is away", code=error.code)
+        except Exception:
+            _logger.exception("Nothing deleted; tried again later")
         await asyncio.sleep(INTERVAL)
 
 

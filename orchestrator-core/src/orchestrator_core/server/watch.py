@@ -52,6 +52,9 @@ async def watch_health(gateway: Gateway) -> None:
                 # Whoever asks how the gateway is hears of the store first.
                 _logger.warning("Health not watched: the store is away", code=error.code)
                 leads = False
+            except Exception:
+                _logger.exception("Health not watched; tried again soon")
+                leads = False
             await asyncio.sleep(interval if leads else min(interval, READ_EVERY))
     finally:
         await _resign(leader)

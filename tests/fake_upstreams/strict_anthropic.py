@@ -262,15 +262,33 @@ def check_calls(body: Body, _: Headers) -> Iterator[str]:
                 yield f"unexpected `tool_use_id` found in `tool_result` blocks: {answer['tool_use_id']}"
         if answers and (content or [])[: len(answers)] != answers:
             yield "tool_result blocks come first in the content of a user turn"
-        yield from halves(content or [])
+    yield from halves(said)
 
 
-def halves(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Calls and results of the vendor's own tools stand in one turn."""
-    used = {block["id"] for block in content if block["type"] in ("server_tool_use", "mcp_tool_use")}
-    given = {b["tool_use_id"] for b in content if b["type"].endswith("_tool_result")}
-    for alone in used ^ given:
-        yield f"`server_tool_use` and its result are found without each other: {alone}"
+def halves(said: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Iterator[str]:
+    """Calls of the vendor's own tools have their results in one turn of the model's, which may be sent in parts.
+
+    Other is only code that called the client's tools, [D programmatic-tool-calling], and the end of a turn that was
+    paused, [D server-tools].
+    """
+    waiting: list[str] = []
+    called = False
+    for role, content in said:
+        if role != "assistant" and not called:
+            yield from (f"`server_tool_use` without its result: {alone}" for alone in waiting)
+            waiting = []
+        called = any(block["type"] == "tool_use" for block in content or [])
+        for block in content or []:
+            if block["type"] in ("server_tool_use", "mcp_tool_use"):
+                waiting.append(block["id"])
+            elif block["type"].endswith("_tool_result"):
+                if block["tool_use_id"] not in waiting:
+                    yield f"a result without its `server_tool_use`: {block['tool_use_id']}"
+                else:
+                    waiting.remove(block["tool_use_id"])
+    if said and said[-1][0] == "assistant":
+        paused = (said[-1][1] or [{}])[-1].get("id")
+        yield from (f"`server_tool_use` without its result: {alone}" for alone in waiting if alone != paused)
 
 
 def check_tools(body: Body, _: Headers) -> Iterator[str]:

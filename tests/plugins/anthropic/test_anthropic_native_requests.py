@@ -11,12 +11,21 @@ import pytest
 
 from fake_upstreams.anthropic_calls import KEY, sent
 from fake_upstreams.strict_anthropic import StrictAnthropic, signed
-from orchestrator_core.provider_api import Deadline, UnsupportedParameter
+from orchestrator_core.provider_api import ChatRequest, Deadline, UnsupportedParameter
 from orchestrator_core.server.translate.anthropic_request import read_message_request
 
 CALLED = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "sunny"}
+OTHER = {**CALLED, "id": "toolu_2"}
+OTHER_RESULT = {**RESULT, "tool_use_id": "toolu_2"}
 THOUGHT = {"type": "thinking", "thinking": "Hm", "signature": signed("Hm")}
+TEXT = {"type": "text", "text": "Well"}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+SEARCHED = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+RUN = {"type": "server_tool_use", "id": "srvtoolu_2", "name": "code_execution", "input": {"code": "weather()"}}
+BY_CODE = {**CALLED, "caller": {"type": "code_execution_20260120", "tool_id": "srvtoolu_2"}}
+RAN = {"type": "code_execution_tool_result", "tool_use_id": "srvtoolu_2", "content": {}}
 
 
 @pytest.fixture
@@ -38,6 +47,22 @@ NATIVE_HISTORIES = {
     "an answer at the end": [("user", "Hi"), ("assistant", "Well")],
     "a thought at the end of an answer": [("user", "Hi"), ("assistant", [THOUGHT]), ("user", "Go on")],
     "the assistant first": [("assistant", "Hello"), ("user", "Hi")],
+    "a text before a result": [("user", "Hi"), ("assistant", [CALLED]), ("user", [TEXT, RESULT])],
+    "a text between results": [
+        ("user", "Hi"),
+        ("assistant", [CALLED, OTHER]),
+        ("user", [RESULT, TEXT, OTHER_RESULT]),
+    ],
+    "an empty text in a result": [
+        ("user", "Hi"),
+        ("assistant", [CALLED]),
+        ("user", [{**RESULT, "content": [{"type": "text", "text": " "}]}]),
+    ],
+    "an image in an answer": [("user", "Hi"), ("assistant", [TEXT, IMAGE]), ("user", "Go on")],
+    "an answer that was cut off in a search": [("user", "Hi"), ("assistant", [SEARCHED, TEXT]), ("user", "Go on")],
+    "an answer that ended in a search": [("user", "Hi"), ("assistant", [TEXT, SEARCHED]), ("user", "Go on")],
+    "what was found without a search": [("user", "Hi"), ("assistant", [FOUND, TEXT]), ("user", "Go on")],
+    "a thought of the user": [("user", [TEXT, THOUGHT]), ("assistant", "Well"), ("user", "Go on")],
 }
 
 
@@ -53,6 +78,46 @@ async def test_a_conversation_of_a_client_of_its_dialect_is_mended(server: Stric
     assert server.asked[-1].problems == []
     assert asked["messages"] != messages
     assert (asked["metadata"], asked["tools"]) == (body["metadata"], tools["tools"])
+
+
+SOUND_HISTORIES = {
+    "results, then a text": [("user", "Hi"), ("assistant", [CALLED, OTHER]), ("user", [OTHER_RESULT, RESULT, TEXT])],
+    "a search": [("user", "Hi"), ("assistant", [SEARCHED, FOUND, TEXT]), ("user", "Go on")],
+    "a pause after a result": [("user", "Hi"), ("assistant", [SEARCHED, FOUND])],
+    "a pause before a result": [("user", "Hi"), ("assistant", [TEXT, SEARCHED])],
+    "a pause that ended": [("user", "Hi"), ("assistant", [SEARCHED]), ("assistant", [FOUND, TEXT]), ("user", "More")],
+    "code that called": [
+        ("user", "Hi"),
+        ("assistant", [RUN, BY_CODE]),
+        ("user", [RESULT]),
+        ("assistant", [RAN, TEXT]),
+        ("user", "More"),
+    ],
+    "code that calls": [("user", "Hi"), ("assistant", [RUN, BY_CODE]), ("user", [RESULT])],
+    "an image in a result": [("user", "Hi"), ("assistant", [CALLED]), ("user", [{**RESULT, "content": [IMAGE]}])],
+}
+
+
+def asked_with(messages: list[dict[str, Any]], model: str) -> ChatRequest:
+    body = {"model": f"m/{model}", "max_tokens": 50, "messages": messages}
+    return replace(read_message_request(body, deadline=Deadline.after(5)), model=model, credential=KEY)
+
+
+@pytest.mark.parametrize("name", SOUND_HISTORIES)
+async def test_a_conversation_that_anthropic_takes_is_kept(server: StrictAnthropic, name: str) -> None:
+    messages = [{"role": role, "content": content} for role, content in SOUND_HISTORIES[name]]
+    asked, response = await sent(server, asked_with(messages, "claude-sonnet-5-5"))
+    assert server.asked[-1].problems == []
+    assert asked["messages"] == messages
+    assert response.adjustments == ()
+
+
+async def test_white_space_at_the_end_of_a_begun_answer_is_left_out(server: StrictAnthropic) -> None:
+    for ending in ("Well: ", [TEXT, {"type": "text", "text": "so:\n"}]):
+        messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": ending}]
+        asked, _ = await sent(server, asked_with(messages, "claude-haiku-4-5"))
+        assert server.asked[-1].problems == []
+        assert asked["messages"][-1]["content"][-1]["text"] in ("Well:", "so:")
 
 
 OPTIONS = [

@@ -179,9 +179,12 @@ class Conversation:
             self._silent = True
 
     def _others(self, *parts: Part) -> list[Block]:
-        """Return the blocks of parts that are not the model's."""
+        """Return the blocks of parts that are not the model's; what only a model can say is left out."""
         blocks: list[Block] = []
         for part in parts:
+            if isinstance(part, ReasoningPart | ToolCallPart) or _pairing(self._block_of(part) or {}) is not None:
+                self._report.omitted(part.type, "thoughts and calls are of the model's turns at this provider")
+                continue
             block = self._said(part)
             if block is not None:
                 blocks.append(block)
@@ -377,9 +380,12 @@ def _pairing(block: Mapping[str, Json]) -> str | None:
 
 
 def _paired(blocks: Iterator[Block | None]) -> set[str]:
-    """Return the ids that have both halves; a call that was cut off has none, and is refused alone."""
-    halves = [(identity, block["type"][-4:]) for block in blocks if block and (identity := _pairing(block))]
-    return {identity for identity, _ in halves if len({half for each, half in halves if each == identity}) == 2}
+    """Return the ids of calls with a result after them; a call that was cut off has none, and is refused alone."""
+    halves: dict[str, list[str]] = {}
+    for block in blocks:
+        if block and (identity := _pairing(block)):
+            halves.setdefault(identity, []).append(block["type"][-4:])
+    return {identity for identity, found in halves.items() if found == ["_use", "sult"]}
 
 
 def _text(data: str) -> str | None:

@@ -14,6 +14,11 @@ from orchestrator_core.provider_api import AdjustmentReport, Json
 
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
+_OF_OTHERS: Mapping[str, Sequence[str]] = {
+    "assistant": ("image", "document", "search_result", "tool_result"),
+    "user": ("tool_use", "server_tool_use", "mcp_tool_use", *_THOUGHTS),
+}
+"""Kinds of blocks that a turn cannot hold, since they are of the other side's."""
 
 
 def fit(body: dict[str, Any], effort: str | None, traits: Traits, report: AdjustmentReport) -> None:
@@ -73,32 +78,85 @@ def _think(body: dict[str, Any], effort: str | None, traits: Traits, report: Adj
 def is_sound(messages: Sequence[Mapping[str, Json]], traits: Traits) -> bool:
     """Say whether the turns are such as Anthropic takes.
 
-    Each call has its result right after it, and each result its call before it; nothing is empty; the user begins and,
-    where the model wants it, ends.
+    Each call has its result right after it, before anything else, and each result its call before it; so do the calls
+    of Anthropic's own tools; nothing is empty; no turn holds what is the other side's; the user begins and, where the
+    model wants it, ends. What a model may begin with for an answer does not end in white space.
     """
     if not messages or messages[0]["role"] != "user":
         return False
-    last = messages[-1]
-    if last["role"] == "assistant" and not traits.prefill and not _paused(_blocks(last)):
-        return False
     called: list[str] = []
     seen: set[str] = set()
+    pending: set[str] = set()
     for message in messages:
-        blocks = _blocks(message)
-        if not blocks or any(block.get("type") == "text" and not _said(block) for block in blocks):
+        role, blocks = message["role"], _blocks(message)
+        if not blocks or not all(_may_stand(block, role) for block in blocks):
             return False
-        if message["role"] == "system" and not traits.system_turns:
+        if role == "system" and not traits.system_turns:
             return False
         given = [str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"]
-        if sorted(given) != sorted(called):
+        first = all(block.get("type") == "tool_result" for block in blocks[: len(given)])
+        if not first or sorted(given) != sorted(called):
             return False
-        called = []
-        if message["role"] == "assistant":
+        if role == "assistant":
             called = [str(block.get("id")) for block in blocks if block.get("type") == "tool_use"]
             if blocks[-1].get("type") in _THOUGHTS or len({*seen, *called}) < len(seen) + len(called):
                 return False
             seen.update(called)
-    return not called
+            if not _pair(blocks, pending):
+                return False
+        elif pending and not called:
+            return False
+        else:
+            called = []
+    return not called and _may_end(messages[-1], pending, traits)
+
+
+def _may_stand(block: Mapping[str, Json], role: Json) -> bool:
+    """Say whether a block of a known kind may stand in a turn: of its own side, and not empty."""
+    kind = block.get("type")
+    if kind in _OF_OTHERS.get(str(role), ()) or (kind == "text" and not _said(block)):
+        return False
+    inner = block.get("content") if kind == "tool_result" else None
+    texts = [each for each in inner if isinstance(each, Mapping)] if isinstance(inner, list) else []
+    return all(_said(each) for each in texts if each.get("type") == "text")
+
+
+def _pair(blocks: Sequence[Mapping[str, Json]], pending: set[str]) -> bool:
+    """Pair calls of Anthropic's own tools with their results. Return whether each result has its call before it.
+
+    Args:
+        blocks: A turn of the model's.
+        pending: The calls that wait for a result; changed in place. Code that calls the client's tools has its own
+            result only in the turn after theirs:
+            https://platform.claude.com/docs/en/agents-and-tools/tool-use/programmatic-tool-calling.
+    """
+    for block in blocks:
+        kind = str(block.get("type"))
+        if kind.endswith("_tool_use"):
+            pending.add(str(block.get("id")))
+        elif kind.endswith("_tool_result"):
+            if (identity := str(block.get("tool_use_id"))) not in pending:
+                return False
+            pending.remove(identity)
+    return True
+
+
+def _may_end(last: Mapping[str, Json], pending: set[str], traits: Traits) -> bool:
+    """Say whether a conversation may end with a turn.
+
+    One of Anthropic's that was paused goes on where it was, with a result or before one:
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools.
+    """
+    if last["role"] != "assistant":
+        return True
+    end = _blocks(last)[-1]
+    kind = str(end.get("type"))
+    if kind.endswith("_tool_use"):
+        return pending == {str(end.get("id"))}
+    if pending:
+        return False
+    text = end.get("text")
+    return kind.endswith("_tool_result") or (traits.prefill and not (isinstance(text, str) and text != text.rstrip()))
 
 
 def _blocks(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
@@ -109,9 +167,3 @@ def _blocks(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:
 
 def _said(block: Mapping[str, Json]) -> bool:
     return bool(str(block.get("text") or "").strip())
-
-
-def _paused(blocks: Sequence[Mapping[str, Json]]) -> bool:
-    """Say whether a turn goes on where it was: https://platform.claude.com/docs/en/build-with-claude (server tools)."""
-    last = str(blocks[-1].get("type")) if blocks else ""
-    return last == "server_tool_use" or last.endswith("_tool_result")

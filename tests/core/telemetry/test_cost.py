@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -169,15 +170,35 @@ UNKNOWN = [
     (info("openai"), "gpt-4o", UsageDetails(unpriced="service_tier flex")),
     (info(None, TOKENS_ONLY), "m", UsageDetails(unpriced="service_tier flex")),
     (info(None, TOKENS_ONLY), "m", UsageDetails(web_searches=1)),
+    (info(None, TOKENS_ONLY), "m", UsageDetails(input_audio_tokens=1)),
+    (info(None, TOKENS_ONLY), "m", UsageDetails(output_audio_tokens=1)),
+    (info(None, TOKENS_ONLY), "m", UsageDetails(output_image_tokens=1)),
+    (info(None, TOKENS_ONLY), "m", UsageDetails(cache_write_1h_tokens=1)),
     (info("x-ai"), "grok-4", UsageDetails(web_searches=1)),
-    (info("openai"), "gpt-audio", UsageDetails(input_audio_tokens=2 * M)),
+    (info("openai"), "gpt-4o-audio-preview", UsageDetails(input_audio_tokens=1)),
+    (info("openai"), "gpt-4o-audio-preview", UsageDetails(output_audio_tokens=1)),
+    (info("openai"), "gpt-audio", UsageDetails(input_audio_tokens=1, cached_audio_tokens=1)),
+    (info("google"), "gemini-2.5-flash", UsageDetails(output_image_tokens=1)),
+    (info("anthropic"), "claude-v1", UsageDetails(cache_write_1h_tokens=1)),
+    (info("openai"), "gpt-audio", UsageDetails(input_audio_tokens=4 * M)),
 ]
 
 
 @pytest.mark.parametrize(("provider", "model", "details"), UNKNOWN)
 def test_what_no_table_prices_makes_the_cost_unknown(provider: ProviderInfo, model: str, details: UsageDetails) -> None:
-    assert price(provider, model, Usage(M)) is not None
-    assert price(provider, model, Usage(M, details=details)) is None
+    tokens = Usage(M, M, M, M)
+    assert price(provider, model, tokens) is not None
+    assert price(provider, model, replace(tokens, details=details)) is None
+
+
+def test_the_operators_price_is_for_all_tokens(tmp_path: Path) -> None:
+    prices = configured(tmp_path, '[prices."x/*"]\ninput = 2\noutput = 3')
+    sound = UsageDetails(input_audio_tokens=M, cached_audio_tokens=M, output_audio_tokens=M)
+    details = sound + UsageDetails(output_image_tokens=M, cache_write_1h_tokens=M)
+    found = prices.price("x", info("openai", TOKENS_ONLY), "m", Usage(M, M, M, M, details=details))
+    assert found is not None
+    assert found.usd == pytest.approx(9)
+    assert prices.price("x", info(None), "m", Usage(M, details=UsageDetails(web_searches=1))) is None
 
 
 def test_the_model_that_was_asked_stands_for_one_that_is_not_known() -> None:

@@ -157,6 +157,8 @@ class ServerEntry(BaseModel):
 class PriceEntry(BaseModel):
     """What models cost by the operator's own table, in US dollars for a million tokens.
 
+    It is taken for the price of all tokens, also those of sound and images. Searches, which are billed each, have none.
+
     Attributes:
         input: Input that was neither read from nor written to a cache.
         output: Output, reasoning among it.
@@ -271,7 +273,9 @@ class Settings(BaseModel):
     prices: Annotated[Mapping[str, PriceEntry], AfterValidator(_priced)] = Field(
         default_factory=dict,
         description="What models cost, before any other table: US dollars for a million tokens of `input`, `output`, "
-        '`cached_input` and `cache_write`, such as `{"qwen/qwen3.8-*": {"input": 0.15, "output": 0.47}}`.',
+        '`cached_input` and `cache_write`, such as `{"qwen/qwen3.8-*": {"input": 0.15, "output": 0.47}}`. They are '
+        "taken for the prices of all tokens, also of sound, of images and of caches kept for an hour, where the other "
+        "tables give no cost unless they have a price for these. Searches of the provider have no price by them.",
     )
     key_check: KeyCheck = Field(
         default="strict",

@@ -77,7 +77,9 @@ class ModelInfo(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPrice:
-    """What a model costs, in US dollars for a million tokens.
+    """What a model costs, in US dollars for a million tokens of text.
+
+    A call that counted sound, images, caches kept for an hour or searches has no known price by it.
 
     Attributes:
         models: A regular expression that the whole model name matches.

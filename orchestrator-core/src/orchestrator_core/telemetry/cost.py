@@ -14,6 +14,16 @@ from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
 
 MILLION = 1_000_000
 
+_OWN_PRICES: Mapping[str, str] = {
+    "input_audio_tokens": "input_audio_mtok",
+    "cached_audio_tokens": "cache_audio_read_mtok",
+    "output_audio_tokens": "output_audio_mtok",
+    "output_image_tokens": "output_image_mtok",
+    "cache_write_1h_tokens": "cache_write_1h_mtok",
+    "web_searches": "web_searches_kcount",
+}
+"""Counts of `UsageDetails` that have a price of their own, and its name in the bundled tables."""
+
 _loaded = Event()
 
 
@@ -59,10 +69,12 @@ class Prices:
         name = f"{provider_id}/{model}"
         for pattern, entry in self._configured.items():
             if fnmatchcase(name, pattern):
-                return _by_tokens(entry, usage, f"configured {_spelt(entry)}")
+                # The operator's price is for every token, of sound and images too. Searches are none.
+                return None if usage.details.web_searches else Price(_cost(entry, usage), f"configured {_spelt(entry)}")
         for own in info.prices:
             if re.fullmatch(own.models, model) and (own.up_to is None or usage.total_input <= own.up_to):
-                return _by_tokens(own, usage, f"{own.source} {own.as_of}")
+                # A plugin's list has one price for text: what else was counted has another one.
+                return Price(_cost(own, usage), f"{own.source} {own.as_of}") if _is_plain(usage) else None
         return _bundled(info.price_id, model, usage) if info.price_id is not None else None
 
     def window(self, info: ProviderInfo, model: str) -> int | None:
@@ -110,7 +122,8 @@ def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:
         return None
     except ValueError:  # counts that contradict each other, such as more sound than input
         return None
-    if details.web_searches and found.model_price.web_searches_kcount is None:
+    # Where the table has no price of its own for a count, it counts it as text, which costs a fraction.
+    if any(getattr(details, name) and getattr(found.model_price, own) is None for name, own in _OWN_PRICES.items()):
         return None
     return Price(float(found.total_price), f"genai-prices {genai_prices.__version__}")
 
@@ -120,9 +133,9 @@ def _bare(model: str) -> str:
     return model.removeprefix("models/")
 
 
-def _by_tokens(price: PriceEntry | ModelPrice, usage: Usage, version: str) -> Price | None:
-    """Return a price by a table of tokens, which has none for searches."""
-    return None if usage.details.web_searches else Price(_cost(price, usage), version)
+def _is_plain(usage: Usage) -> bool:
+    """Say whether nothing of the usage has a price of its own."""
+    return not any(getattr(usage.details, name) for name in _OWN_PRICES)
 
 
 def _cost(price: PriceEntry | ModelPrice, usage: Usage) -> float:

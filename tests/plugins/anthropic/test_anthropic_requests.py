@@ -329,10 +329,32 @@ async def test_tool_choice(server: StrictAnthropic, choice: Any, wire: Any) -> N
     assert adjusted(response) == (set() if free else {("tool_choice", "downgraded")})
 
 
-async def test_a_choice_among_some_tools_is_reported(server: StrictAnthropic) -> None:
-    some = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}
-    body, response = await sent(server, ask(tools=[WEATHER], tool_choice="auto", extra={"tool_choice": some}))
-    assert body["tool_choice"] == {"type": "auto"}
+@pytest.mark.parametrize(("mode", "wire"), [("auto", "auto"), ("required", "any")])
+async def test_a_choice_among_some_tools_leaves_those(server: StrictAnthropic, mode: Any, wire: str) -> None:
+    own = [{"type": "web_search_20250305", "name": "web_search"}, {"type": "web_fetch_20250910", "name": "web_fetch"}]
+    among = [{"type": "function", "function": {"name": "weather"}}, {"type": "web_fetch_20250910"}]
+    some = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": among}}
+    tools = [WEATHER, WEATHER.model_copy(update={"name": "other"})]
+    extra = {"tool_choice": some, "tools": own}
+    asked = ask(model="claude-haiku-4-5", tools=tools, tool_choice=mode, extra=extra, strict=True)
+    body, response = await sent(server, asked)
+    assert [tool["name"] for tool in body["tools"]] == ["weather", "web_fetch"]
+    assert body["tool_choice"] == {"type": wire}
+    assert adjusted(response) == {("tool_choice", "mapped")}
+
+
+async def test_a_choice_among_no_tools_leaves_none(server: StrictAnthropic) -> None:
+    none = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}
+    body, response = await sent(server, ask(tools=[WEATHER], tool_choice="auto", extra={"tool_choice": none}))
+    assert "tools" not in body
+    assert "tool_choice" not in body
+    assert adjusted(response) == {("tool_choice", "mapped")}
+
+
+async def test_a_choice_of_another_kind_is_reported(server: StrictAnthropic) -> None:
+    extra = {"tool_choice": {"type": "custom", "custom": {"name": "weather"}}}
+    body, response = await sent(server, ask(tools=[WEATHER], extra=extra))
+    assert "tool_choice" not in body
     assert adjusted(response) == {("tool_choice", "downgraded")}
 
 

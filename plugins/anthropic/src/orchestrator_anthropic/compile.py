@@ -200,14 +200,18 @@ class _Compiler:
 
     def _tools(self) -> None:
         request, body = self._request, self._out.body
-        tools = [self._tool(tool) for tool in request.tools]
+        allowed = _allowed(request.extra.get("tool_choice"))
+        if allowed is not None:
+            self._report.mapped("tool_choice", "only the tools that may be called are given to this provider")
+        tools = [self._tool(tool) for tool in request.tools if allowed is None or ("function", tool.name) in allowed]
         for tool in request.extra.get("tools") or ():  # Anthropic's own, such as `web_search_20250305`
             if isinstance(tool, Mapping) and ("name" in tool or "mcp_server_name" in tool):
-                tools.append(dict(tool))
+                if allowed is None or _called(tool) in allowed:
+                    tools.append(dict(tool))
             else:
                 kind = tool.get("type") if isinstance(tool, Mapping) else None
                 self._report.dropped("tools", f"this provider has no tools of the kind {kind}")
-        asked = request.extra.get("tool_choice") or request.tool_choice
+        asked = (request.extra.get("tool_choice") if allowed is None else None) or request.tool_choice
         if not tools:
             if asked not in (None, "auto", "none"):
                 self._report.dropped("tool_choice", "no tool is left of which one could be chosen")
@@ -225,8 +229,9 @@ class _Compiler:
         if isinstance(theirs, Mapping):
             if theirs.get("type") in ("auto", "any", "tool", "none"):
                 choice = dict(theirs)
-            else:
-                self._report.downgraded("tool_choice", "this provider cannot choose among some of the tools")
+            elif _allowed(theirs) is None:
+                kind = theirs.get("type")
+                self._report.downgraded("tool_choice", f"this provider has no choice of the kind {kind}")
         if choice is None and asked is not None:
             if isinstance(asked, NamedTool):
                 choice = {"type": "tool", "name": self._tool_name(asked.name)}
@@ -299,3 +304,20 @@ def _user(value: Json) -> str | None:
     if isinstance(value, Mapping):
         value = value["user_id"] if set(value) == {"user_id"} else None
     return value if isinstance(value, str) and value else None
+
+
+def _allowed(choice: Json) -> list[Json] | None:
+    """Return which tools a choice of OpenAI's type `allowed_tools` names; None where it is none.
+
+    Its form is that of https://platform.openai.com/docs/api-reference/chat/create.
+    """
+    inner = choice.get("allowed_tools") if isinstance(choice, Mapping) else None
+    among = inner.get("tools") if isinstance(inner, Mapping) else None
+    return [_called(each) for each in among] if isinstance(among, list) else None
+
+
+def _called(tool: Json) -> Json:
+    """Return the kind and the name of a tool, or of a choice of one; Anthropic's own are named by their kind."""
+    kind = tool.get("type") if isinstance(tool, Mapping) else None
+    inner = tool.get(kind) if isinstance(tool, Mapping) and isinstance(kind, str) else None
+    return kind, inner.get("name") if isinstance(inner, Mapping) else None

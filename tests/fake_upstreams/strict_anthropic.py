@@ -159,7 +159,9 @@ def check_fields(body: Body, _: Headers) -> Iterator[str]:
         if not text.strip():
             yield "stop_sequences: each stop sequence must contain non-whitespace"
     for block in body.get("system") or []:
-        if not isinstance(block, str) and not block["text"].strip():
+        if not isinstance(block, str) and block["type"] != "text":
+            yield f"system.0.type: Input should be 'text': {block['type']}"
+        elif not isinstance(block, str) and not block["text"].strip():
             yield "system: text content blocks must contain non-whitespace text"
 
 
@@ -198,6 +200,8 @@ def check_blocks(body: Body, headers: Headers) -> Iterator[str]:
         kind = block["type"]
         if role == "assistant" and kind not in ASSISTANT_BLOCKS and not kind.endswith("_tool_result"):
             yield f"{kind} blocks are not permitted in assistant turns"
+        if role == "system" and kind != "text":
+            yield f"{kind} blocks are not permitted in system turns"
         if role == "user" and kind not in USER_BLOCKS:
             yield f"{kind} blocks are not permitted in user turns"
         if kind == "text":

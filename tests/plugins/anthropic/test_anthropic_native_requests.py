@@ -98,8 +98,8 @@ SOUND_HISTORIES = {
 }
 
 
-def asked_with(messages: list[dict[str, Any]], model: str) -> ChatRequest:
-    body = {"model": f"m/{model}", "max_tokens": 50, "messages": messages}
+def asked_with(messages: list[dict[str, Any]], model: str, **fields: Any) -> ChatRequest:
+    body = {"model": f"m/{model}", "max_tokens": 50, "messages": messages, **fields}
     return replace(read_message_request(body, deadline=Deadline.after(5)), model=model, credential=KEY)
 
 
@@ -110,6 +110,15 @@ async def test_a_conversation_that_anthropic_takes_is_kept(server: StrictAnthrop
     assert server.asked[-1].problems == []
     assert asked["messages"] == messages
     assert response.adjustments == ()
+
+
+@pytest.mark.parametrize("prompt", [[TEXT, IMAGE], [TEXT, {"type": "text", "text": ""}]])
+async def test_a_system_prompt_is_text(server: StrictAnthropic, prompt: list[Any]) -> None:
+    request = asked_with([{"role": "user", "content": "Hi"}], "claude-sonnet-5-5", system=prompt)
+    asked, _ = await sent(server, request)
+    assert server.asked[-1].problems == []
+    assert asked["system"] == [TEXT]
+    assert (asked["messages"][0]["content"][0] == IMAGE) == (IMAGE in prompt)
 
 
 async def test_white_space_at_the_end_of_a_begun_answer_is_left_out(server: StrictAnthropic) -> None:

@@ -585,6 +585,24 @@ async def test_system_prompts_in_the_middle(server: StrictAnthropic) -> None:
     assert body["system"] == [said("Two")]
 
 
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-haiku-4-5"])
+async def test_the_user_shows_what_a_system_prompt_has_beside_text(server: StrictAnthropic, model: str) -> None:
+    shown = ImagePart(data="AAAA", media_type="image/png")
+    prompt = Message(role="system", parts=(TextPart(text="S"), shown))
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    hello, later = {"type": "text", "text": "Hello"}, {"type": "text", "text": "Hi"}
+    for history, wanted in (
+        ([prompt, *HELLO], [image, hello]),
+        ([prompt], [image, {"type": "text", "text": "(nothing was said)"}]),
+        ([*HELLO, prompt], [hello, image]),
+    ):
+        body, response = await sent(server, ask(history, model=model, strict=True))
+        assert body["messages"][0]["content"] == wanted
+        assert ("system", "mapped") in adjusted(response)
+    body, _ = await sent(server, ask([*HELLO, assistant(TextPart(text="Hi")), prompt, *HELLO], model=model))
+    assert [turn["content"] for turn in body["messages"][:3]] == [[hello], [later], [image, hello]]
+
+
 async def test_a_conversation_of_system_prompts_alone(server: StrictAnthropic) -> None:
     body, response = await sent(server, ask([text_message("system", "Greet.")]))
     assert body["messages"] == [{"role": "user", "content": [said("(nothing was said)")]}]

@@ -11,7 +11,7 @@ import pydantic_core
 
 from orchestrator_anthropic.messages import Block, Conversation
 from orchestrator_anthropic.models import Traits, traits_of
-from orchestrator_anthropic.native import fit, is_sound
+from orchestrator_anthropic.native import fit, is_prompt, is_sound
 from orchestrator_anthropic.thinking import ask_for_thought, config_of, limit_sampling, thinks
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
@@ -88,6 +88,7 @@ def compile_chat(
     if (
         native is None
         or native.dialect != ANTHROPIC_MESSAGES
+        or not is_prompt(native.body.get("system"))
         or not is_sound(native.body.get("messages") or (), traits)
     ):
         return _Compiler(request, traits, settings, provider_id, report).compile()

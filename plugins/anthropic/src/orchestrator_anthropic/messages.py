@@ -11,6 +11,7 @@ from typing import TypeAlias
 import pydantic_core
 
 from orchestrator_anthropic.models import Traits
+from orchestrator_anthropic.pairs import paired, pairing
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     OPENAI_CHAT,
@@ -84,6 +85,7 @@ class Conversation:
         self._asked = True
         self._waiting: list[Block] = []
         self._silent = False
+        self._shown: list[Block] = []
         self._ids: set[str] = set()
 
     def compile(self, messages: Sequence[Message]) -> None:
@@ -117,7 +119,15 @@ class Conversation:
         return self.turns[last - 1]["content"][0]["type"] not in THOUGHTS
 
     def _system(self, message: Message) -> None:
-        blocks = self._others(*message.parts)
+        said = self._others(*message.parts)
+        blocks = [block for block in said if block["type"] == "text"]
+        if others := [block for block in said if block["type"] != "text"]:
+            # https://platform.claude.com/docs/en/api/messages/create: `system` is a string or blocks of text.
+            self._report.mapped("system", "a system prompt is text at this provider: the user shows what else it has")
+            if self.turns:
+                self._add("user", others)
+            else:
+                self._shown += others
         if not self.turns:
             self.system += blocks
         elif self._traits.system_turns:
@@ -127,7 +137,7 @@ class Conversation:
             self.system += blocks
 
     def _assistant(self, message: Message, later: Sequence[Message], answered: set[int]) -> None:
-        paired = _paired(self._block_of(part) for part in message.parts if isinstance(part, OpaquePart))
+        whole = paired(self._block_of(part) for part in message.parts if isinstance(part, OpaquePart))
         content: list[Block] = []
         results: list[Block] = []
         for part in message.parts:
@@ -139,7 +149,7 @@ class Conversation:
                 if is_message_note(part):
                     continue
                 block = self._block_of(part)
-                if block is None or not self._replayable(block, paired):
+                if block is None or not self._replayable(block, whole):
                     lost = "it has lost its other half, or what it belongs to is not connected"
                     self._report.omitted("opaque", _ONLY_ITS_PROVIDER if block is None else lost)
                 else:
@@ -182,7 +192,7 @@ class Conversation:
         """Return the blocks of parts that are not the model's; what only a model can say is left out."""
         blocks: list[Block] = []
         for part in parts:
-            if isinstance(part, ReasoningPart | ToolCallPart) or _pairing(self._block_of(part) or {}) is not None:
+            if isinstance(part, ReasoningPart | ToolCallPart) or pairing(self._block_of(part) or {}) is not None:
                 self._report.omitted(part.type, "thoughts and calls are of the model's turns at this provider")
                 continue
             block = self._said(part)
@@ -224,6 +234,7 @@ class Conversation:
         if not self.turns:
             self._report.mapped("message", "a conversation begins with the user at this provider")
             self._add("user", [{"type": "text", "text": NOTHING_SAID}])
+        self.turns[0]["content"][:0] = self._shown
         last = self.turns[-1]
         if last["role"] != "assistant":
             return
@@ -346,11 +357,11 @@ class Conversation:
         block = self._own(part).get("block")
         return dict(block) if isinstance(block, Mapping) and isinstance(block.get("type"), str) else None
 
-    def _replayable(self, block: Block, paired: set[str]) -> bool:
+    def _replayable(self, block: Block, whole: set[str]) -> bool:
         if block["type"].startswith("mcp_") and not self._connects:
             return False
-        identity = _pairing(block)
-        return identity is None or identity in paired
+        identity = pairing(block)
+        return identity is None or identity in whole
 
     def _unique(self, canonical: str) -> str:
         """Return the id under which a call is taken: its own, where it has the form and came up for the first time."""
@@ -369,23 +380,6 @@ def _results(messages: Sequence[Message]) -> Iterator[ToolResultPart]:
         if message.role == "assistant":
             return
         yield from (part for part in message.parts if isinstance(part, ToolResultPart))
-
-
-def _pairing(block: Mapping[str, Json]) -> str | None:
-    """Return the id that the call of a tool of Anthropic's and its result share."""
-    kind = block.get("type", "")
-    if kind.endswith("_tool_use"):
-        return str(block.get("id"))
-    return str(block.get("tool_use_id")) if kind.endswith("_tool_result") else None
-
-
-def _paired(blocks: Iterator[Block | None]) -> set[str]:
-    """Return the ids of calls with a result after them; a call that was cut off has none, and is refused alone."""
-    halves: dict[str, list[str]] = {}
-    for block in blocks:
-        if block and (identity := _pairing(block)):
-            halves.setdefault(identity, []).append(block["type"][-4:])
-    return {identity for identity, found in halves.items() if found == ["_use", "sult"]}
 
 
 def _text(data: str) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator_anthropic.models import Traits
+from orchestrator_anthropic.pairs import is_call, match, pairing
 from orchestrator_anthropic.thinking import budget_of, config_of, leave_budget, limit_sampling, set_effort, thinks
 from orchestrator_core.provider_api import AdjustmentReport, Json
 
@@ -17,6 +18,7 @@ _FORCED = ("any", "tool")
 _OF_OTHERS: Mapping[str, Sequence[str]] = {
     "assistant": ("image", "document", "search_result", "tool_result"),
     "user": ("tool_use", "server_tool_use", "mcp_tool_use", *_THOUGHTS),
+    "system": ("image", "document", "search_result"),
 }
 """Kinds of blocks that a turn cannot hold, since they are of the other side's."""
 
@@ -75,6 +77,11 @@ def _think(body: dict[str, Any], effort: str | None, traits: Traits, report: Adj
         set_effort(level, body, traits, report)
 
 
+def is_prompt(system: Json) -> bool:
+    """Say whether a system prompt is such as Anthropic takes: a string, or blocks of text that are not empty."""
+    return isinstance(system, str) or all(_may_stand(block, "system") for block in _blocks({"content": system}))
+
+
 def is_sound(messages: Sequence[Mapping[str, Json]], traits: Traits) -> bool:
     """Say whether the turns are such as Anthropic takes.
 
@@ -102,7 +109,7 @@ def is_sound(messages: Sequence[Mapping[str, Json]], traits: Traits) -> bool:
             if blocks[-1].get("type") in _THOUGHTS or len({*seen, *called}) < len(seen) + len(called):
                 return False
             seen.update(called)
-            if not _pair(blocks, pending):
+            if not match(blocks, pending):
                 return False
         elif pending and not called:
             return False
@@ -121,26 +128,6 @@ def _may_stand(block: Mapping[str, Json], role: Json) -> bool:
     return all(_said(each) for each in texts if each.get("type") == "text")
 
 
-def _pair(blocks: Sequence[Mapping[str, Json]], pending: set[str]) -> bool:
-    """Pair calls of Anthropic's own tools with their results. Return whether each result has its call before it.
-
-    Args:
-        blocks: A turn of the model's.
-        pending: The calls that wait for a result; changed in place. Code that calls the client's tools has its own
-            result only in the turn after theirs:
-            https://platform.claude.com/docs/en/agents-and-tools/tool-use/programmatic-tool-calling.
-    """
-    for block in blocks:
-        kind = str(block.get("type"))
-        if kind.endswith("_tool_use"):
-            pending.add(str(block.get("id")))
-        elif kind.endswith("_tool_result"):
-            if (identity := str(block.get("tool_use_id"))) not in pending:
-                return False
-            pending.remove(identity)
-    return True
-
-
 def _may_end(last: Mapping[str, Json], pending: set[str], traits: Traits) -> bool:
     """Say whether a conversation may end with a turn.
 
@@ -150,13 +137,10 @@ def _may_end(last: Mapping[str, Json], pending: set[str], traits: Traits) -> boo
     if last["role"] != "assistant":
         return True
     end = _blocks(last)[-1]
-    kind = str(end.get("type"))
-    if kind.endswith("_tool_use"):
-        return pending == {str(end.get("id"))}
-    if pending:
-        return False
-    text = end.get("text")
-    return kind.endswith("_tool_result") or (traits.prefill and not (isinstance(text, str) and text != text.rstrip()))
+    if pending or is_call(end):
+        return is_call(end) and pending == {pairing(end)}
+    text = str(end.get("text") or "")
+    return pairing(end) is not None or (traits.prefill and text == text.rstrip())
 
 
 def _blocks(message: Mapping[str, Json]) -> list[Mapping[str, Json]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -184,4 +185,21 @@ async def test_replies_are_deleted_with_their_session(store: SessionStore) -> No
     await store.finish_turn(TENANT, started.turn_id, answered())
     await store.settle(TENANT, "k", REPLY)
     await store.delete_session(TENANT, started.session.id)
+    assert await store.claim(TENANT, "k", "print") is None
+
+
+async def test_nothing_is_kept_of_a_session_that_was_deleted_before_the_reply(store: SessionStore) -> None:
+    session = (await talk(store, "one")).session.id
+    await store.claim(TENANT, "k", "print")
+    await store.delete_session(TENANT, session)
+    await store.settle(TENANT, "k", replace(REPLY, session_id=session))
+    assert await store.claim(TENANT, "k", "print") is None
+
+
+async def test_replies_about_a_session_are_deleted_with_it(store: SessionStore) -> None:
+    session = (await talk(store, "one")).session.id
+    await store.claim(TENANT, "k", "print")
+    await store.settle(TENANT, "k", replace(REPLY, session_id=session))
+    assert await store.claim(TENANT, "k", "print") == REPLY
+    await store.delete_session(TENANT, session)
     assert await store.claim(TENANT, "k", "print") is None

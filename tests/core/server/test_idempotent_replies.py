@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import pytest
 
 from fake_providers.scripted import ScriptedProvider, Step
 from orchestrator_core.provider_api import (
+    Finish,
     ProviderAuthFailed,
     ProviderRateLimited,
     ProviderRefused,
+    Start,
     StorageBusy,
+    TextDelta,
 )
 from orchestrator_core.server import idempotency
 from orchestrator_core.server.endpoints import ENDPOINTS
@@ -188,3 +191,48 @@ async def test_replies_that_tell_of_a_session_are_deleted_with_it(gateway: Serve
         await gateway.gateway.store.delete_session("default", session)
         again = await gateway.post(path, sent, Idempotency_Key=key)
         assert "Idempotency-Replayed" not in again.headers
+
+
+SECRET = "XYLOPHONE"
+BELOW_A_SESSION = [
+    endpoint.path for endpoint in ENDPOINTS if endpoint.idempotent and endpoint.path.startswith("/api/sessions/{id}/")
+]
+JOINING: Mapping[str, Mapping[str, Any]] = {
+    "/api/orchestrate": {"message": SECRET},
+    CHAT: {"model": "scripted/m", "messages": [{"role": "user", "content": SECRET}]},
+    "/v1/messages": {"model": "scripted/m", "max_tokens": 9, "messages": [{"role": "user", "content": SECRET}]},
+}
+
+
+@pytest.mark.parametrize("goes", ["well", "wrong"])
+@pytest.mark.parametrize("path", [*BELOW_A_SESSION, *JOINING])
+async def test_nothing_of_a_deleted_session_is_left_in_the_file(
+    gateway: Served, tmp_path: Path, path: str, goes: str
+) -> None:
+    scripts = gateway.plugins["scripted"].scripts
+    turns = [(await gateway.post("/api/orchestrate", {"message": "a long question " * 9})).json]
+    session = turns[0]["session_id"]
+    for _ in range(2):
+        scripts.append([Start(), TextDelta(text=SECRET), Finish(reason="stop")])
+        turns.append((await gateway.post("/api/orchestrate", {"message": SECRET, "session_id": session})).json)
+    scripts.append([Start(), TextDelta(text=SECRET), Finish(reason="stop")])
+    if goes == "wrong":
+        scripts[-1] = [ProviderRefused(f"{SECRET} is not said here")]
+    where = path.format(id=session, turn_id=turns[-1]["metadata"]["turn_id"])
+    body = dict(JOINING.get(path, {}))
+    if path == "/api/orchestrate":
+        body["session_id"] = session
+    headers = {"X_Session_Id": session} if path.startswith("/v1") else {}
+
+    reply = await gateway.post(where, body, Idempotency_Key="k", **headers)
+    again = await gateway.post(where, body, Idempotency_Key="k", **headers)
+    assert again.headers.get("Idempotency-Replayed") == "true", (reply.status, reply.body)
+
+    sessions = (await gateway.get("/api/sessions?limit=100")).json["sessions"]
+    for known in sessions:
+        await gateway.gateway.store.delete_session("default", known["session_id"])
+    for file in tmp_path.glob("orchestrator.db*"):
+        assert SECRET.encode() not in file.read_bytes(), file.name
+    scripts.clear()
+    after = await gateway.post(where, body, Idempotency_Key="k", **headers)
+    assert (after.status, "Idempotency-Replayed" in after.headers) == (404, False)

@@ -15,6 +15,7 @@ from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.endpoint import Handler
 from orchestrator_core.server.errors import render
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
+from orchestrator_core.server.query import SESSION_ID
 from orchestrator_core.server.sse import MAX_KEPT
 from orchestrator_core.sessions.models import StoredReply
 from orchestrator_core.sessions.store import SessionStore
@@ -70,11 +71,12 @@ def idempotent(handler: Handler, media_type: str) -> Handler:
         try:
             context.transcript = []
             response = await handler(request)
-            reply = _reply(response, context.transcript, context.session_id)
+            reply = _reply(response, context.transcript, context.session_id or _session_of_path(request))
             return response
         except GatewayError as error:
             if not context.prepared:
-                reply = _reply(render(error, context.surface, context.request_id), [], error.session_id)
+                about = error.session_id or context.session_id or _session_of_path(request)
+                reply = _reply(render(error, context.surface, context.request_id), [], about)
             raise
         finally:
             await request.app[LIFECYCLE].keep(_settle(request.app[LIFECYCLE], store, tenant, key, reply))
@@ -100,6 +102,11 @@ async def _settle_later(store: SessionStore, tenant: str, key: str, reply: Store
             _logger.warning("Reply not kept", error=error.code)
         else:
             return
+
+
+def _session_of_path(request: web.Request) -> str | None:
+    """Return the session that a request is made to: what it is answered goes when the session does."""
+    return request.match_info.get(SESSION_ID.name)
 
 
 def _fingerprint(request: web.Request, body: bytes) -> str:

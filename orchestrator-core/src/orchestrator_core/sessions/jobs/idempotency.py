@@ -11,7 +11,7 @@ from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.rows import Redact
 from orchestrator_core.sessions.models import StoredReply
-from orchestrator_core.sessions.steps import Steps, do, one
+from orchestrator_core.sessions.steps import Steps, do, lock, one
 
 KEEP = timedelta(hours=24)
 """How long a key means the same request."""
@@ -79,16 +79,22 @@ class Settle:
     claimed_at: int | None = None
 
     def __call__(self) -> Steps[None]:
-        """Settle the claim; a key that is not claimed stays as it is."""
+        """Settle the claim; a key that is not claimed stays as it is. Nothing is kept of a session that is gone."""
         claim = (self.tenant, self.key, self.process_id)
         if self.claimed_at is not None:
             yield from do(statements.FREE_CLAIM_OF, *claim, self.claimed_at)
             return
-        if self.reply is None:
+        if self.reply is None or (yield from self._gone(self.reply.session_id)):
             yield from do(statements.FREE_CLAIM, *claim)
             return
         reply = (self.reply.status, self.reply.content_type, self.reply.body, self.reply.session_id)
         yield from do(statements.SETTLE_CLAIM, *reply, *claim)
+
+    def _gone(self, session_id: str | None) -> Steps[bool]:
+        if session_id is None:
+            return False
+        yield from lock(statements.LOCK_SESSION, self.tenant, session_id)
+        return (yield from one(statements.HAS_SESSION, self.tenant, session_id)) is None
 
 
 def redacted(reply: StoredReply, redact: Redact) -> StoredReply:

@@ -26,6 +26,8 @@ SELECT id FROM sessions WHERE tenant = ?1 AND id = (SELECT session_id FROM turns
 FOR UPDATE
 """
 
+HAS_SESSION = "SELECT 1 FROM sessions WHERE tenant = ? AND id = ?"
+
 GET_SESSION = SESSION + "WHERE s.tenant = ? AND s.id = ? AND s.filled_by IS NULL"
 
 INSERT_SESSION = """

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from orchestrator_core.orchestration.estimate import (
     FILE,
     IMAGE,
+    REFUSAL_HOLDS,
     SMALL_IMAGE,
     TokenEstimates,
     Weight,
@@ -148,6 +149,37 @@ def test_a_refusal_far_below_the_window_says_that_the_window_is_smaller() -> Non
 
     estimates.learn(*MODEL, Weight(text=5000), Usage(input_tokens=5000))
     assert estimates.refused(*MODEL) is None
+
+
+def test_a_refusal_is_forgotten_after_a_while() -> None:
+    now = 0.0
+    estimates = TokenEstimates(lambda: now)
+    estimates.learn_refusal(*MODEL, TEXT, room=6000, window=8000)
+    assert estimates.refused(*MODEL) == 2000
+
+    now = REFUSAL_HOLDS + 1
+    assert estimates.refused(*MODEL) is None
+
+    estimates.learn_refusal(*MODEL, Weight(text=3000), room=20_000, window=20_000)
+    assert estimates.refused(*MODEL) == 12_000
+
+
+def test_a_refusal_far_below_a_known_window_says_nothing_of_it() -> None:
+    estimates = TokenEstimates()
+    for _ in range(10):
+        estimates.learn_refusal(*MODEL, TEXT, room=200_000, window=272_000)
+
+    assert estimates.refused(*MODEL) is None
+    assert estimates.tokens(*MODEL, TEXT) == 1000
+
+
+def test_refusals_do_not_lower_a_window_step_by_step() -> None:
+    estimates = TokenEstimates()
+    for text in (60_000, 10_000, 2_000, 400):
+        room = estimates.refused(*MODEL) or 200_000
+        estimates.learn_refusal(*MODEL, Weight(text=text), room=room, window=272_000)
+
+    assert estimates.refused(*MODEL) == 120_000
 
 
 def test_a_refusal_of_an_unknown_window_is_remembered() -> None:

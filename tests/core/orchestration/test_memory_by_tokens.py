@@ -391,3 +391,17 @@ async def test_a_callers_key_is_masked_as_long_as_a_summary_uses_it(talk: Any, m
     assert len(seen) == 1
     assert key not in seen[0]
     assert REDACTOR.redact(key) == key
+
+
+async def test_a_short_conversation_that_is_refused_costs_the_others_nothing(talk: Any) -> None:
+    bench: Talk = await talk(counting("one", window=100_000, refuses_above=300), SESSION_SUMMARIZATION_THRESHOLD=500)
+    with pytest.raises(ContextTooLong):
+        await bench.say(LONG * 4)
+    one = bench.fakes["one"]
+    one.refuses_above = None
+    bench.session = None
+    for _ in range(8):
+        await bench.say()
+        await bench.settle()
+
+    assert one.summaries == []

@@ -7,8 +7,9 @@ of them. What a provider really counted for what it was sent corrects the weight
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +53,12 @@ FILE: Final = 3000.0
 
 OPAQUE: Final = 300.0
 """Tokens of what only one provider can read."""
+
+REFUSAL_HOLDS: Final = 600.0
+"""Seconds for which a refusal says that a window is smaller than known: it may have been a mishap of the provider."""
+
+PLAUSIBLE: Final = 0.25
+"""The share of a known window below which a refusal says something of one conversation, and nothing of the window."""
 
 _KEPT: Final = 512
 _LEAST, _MOST = 0.25, 4.0
@@ -147,11 +154,13 @@ def _weigh_part(part: Part) -> Weight:
 
 @dataclass(slots=True)
 class _Learned:
-    """What is known of one model: its factor, from how many calls, and the fewest tokens that it refused."""
+    """What is known of one model: its factor, from how many calls, the fewest tokens that it refused, and until when
+    that counts."""
 
     factor: float = 1.0
     calls: int = 0
     refused: int | None = None
+    until: float = 0.0
 
 
 class TokenEstimates:
@@ -162,8 +171,13 @@ class TokenEstimates:
     counts wrongly now and then, or adds what nobody sent, does little harm. The models used last are remembered.
     """
 
-    def __init__(self) -> None:
-        """Know nothing yet: every factor is 1."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Know nothing yet: every factor is 1.
+
+        Args:
+            clock: Monotonic seconds.
+        """
+        self._clock = clock
         self._models: OrderedDict[tuple[str, str], _Learned] = OrderedDict()
 
     def tokens(self, provider: str, model: str, weight: Weight) -> int:
@@ -177,9 +191,9 @@ class TokenEstimates:
         return tokens / known.factor if known else tokens
 
     def refused(self, provider: str, model: str) -> int | None:
-        """Return an estimate of the fewest tokens that a model refused as too many; None where that is not known."""
+        """Return an estimate of the fewest tokens that a model lately refused as too many; None where it did not."""
         known = self._models.get((provider, model))
-        return known.refused if known else None
+        return known.refused if known and known.until > self._clock() else None
 
     def learn(self, provider: str, model: str, weight: Weight, usage: Usage) -> None:
         """Note what a provider counted for what it was sent, cached input included.
@@ -197,25 +211,35 @@ class TokenEstimates:
         pace = max(_PACE, 1 / known.calls)
         known.factor = _within(known.factor + pace * (seen - known.factor), _LEAST, _MOST)
 
-    def learn_refusal(self, provider: str, model: str, weight: Weight, room: int | None) -> None:
+    def learn_refusal(
+        self, provider: str, model: str, weight: Weight, room: int | None, window: int | None = None
+    ) -> None:
         """Note that a provider found something too long.
 
         The factor rises as far as it may in one step to say so too. What is then still missing is not in the counting:
-        the window is smaller than known, and that is remembered.
+        the window is smaller than known, and that is remembered for `REFUSAL_HOLDS`. What is far below the window is
+        passed over: every other conversation with the model would pay for it.
 
         Args:
             provider: Who refused.
             model: For which model.
             weight: What was sent.
             room: The input tokens that should have had room; None where the window is not known.
+            window: The model's window as it is known, whatever was refused; None where it is not.
         """
         known = self._known(provider, model)
+        factor = known.factor
         if room is not None and weight.text:
             needed = (room - weight.other) / weight.text
-            known.factor = _within(max(known.factor, min(needed, known.factor * _STEP)), _LEAST, _MOST)
-        tokens = round(weight.text * known.factor + weight.other)
+            factor = _within(max(factor, min(needed, factor * _STEP)), _LEAST, _MOST)
+        tokens = round(weight.text * factor + weight.other)
+        if window is not None and tokens < window * PLAUSIBLE:
+            return
+        known.factor = factor
         if room is None or tokens < room * 0.99:
-            known.refused = min(tokens, known.refused or tokens)
+            before = self.refused(provider, model)
+            known.refused = tokens if before is None else min(tokens, before)
+            known.until = self._clock() + REFUSAL_HOLDS
 
     def _known(self, provider: str, model: str) -> _Learned:
         known = self._models.setdefault((provider, model), _Learned())

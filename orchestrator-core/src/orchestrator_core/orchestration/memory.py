@@ -140,8 +140,8 @@ class Memory:
         Returns:
             What to show instead; None where it did not become any shorter in time.
         """
-        room = self._policy.room(target, request.template)
-        self._estimates.learn_refusal(target.provider.id, target.model, view.weight, room)
+        room, window = self._policy.room(target, request.template), self._policy.known_window(target)
+        self._estimates.learn_refusal(target.provider.id, target.model, view.weight, room, window)
         session_id = view.started.session.id
         answered = Selection(
             provider=target.provider.id, model=target.model, fallbacks=(), credential=request.selection.credential

@@ -38,13 +38,15 @@ class SummaryPolicy:
     def window(self, target: Target) -> int | None:
         """Return the tokens that a model takes, input and output together; None where that is not known.
 
-        The plugin knows, or the provider's list says, or the tables of prices do; what was refused counts above all.
+        What was refused lately counts above all.
         """
-        provider = target.provider
-        known = _first(model.context_window for model in provider.known(target.model))
-        known = known or self._prices.window(provider.info, target.model)
-        refused = self._estimates.refused(provider.id, target.model)
-        return min((tokens for tokens in (known, refused) if tokens is not None), default=None)
+        refused = self._estimates.refused(target.provider.id, target.model)
+        return min((tokens for tokens in (self.known_window(target), refused) if tokens is not None), default=None)
+
+    def known_window(self, target: Target) -> int | None:
+        """Return the same as it is known: the plugin knows, or the provider's list says, or the tables of prices do."""
+        known = _first(model.context_window for model in target.provider.known(target.model))
+        return known or self._prices.window(target.provider.info, target.model)
 
     def room(self, target: Target, request: ChatRequest) -> int | None:
         """Return the tokens that a call's input has room for, beside its answer; None where that is not known."""

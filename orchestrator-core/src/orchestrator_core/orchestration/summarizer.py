@@ -163,7 +163,8 @@ class Summarizer:
                     raise
                 window = self._policy.window(meter.target)
                 room = None if window is None else window - (limit or SUMMARY_TOKENS)
-                self._estimates.learn_refusal(meter.target.provider.id, meter.target.model, weight, room)
+                known = self._policy.known_window(meter.target)
+                self._estimates.learn_refusal(meter.target.provider.id, meter.target.model, weight, room, known)
                 size = weight.total / 2
                 continue
             rest = left

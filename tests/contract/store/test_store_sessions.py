@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from orchestrator_core.provider_api import InvalidRequest, NotFound, RequestInFlight, SessionEnded
-from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply, StoreTotals
+from orchestrator_core.sessions.bills import StoreTotals
+from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply
 from orchestrator_core.sessions.store import SessionStore
 from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts, user
 

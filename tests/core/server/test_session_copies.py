@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from fake_providers.scripted import ScriptedProvider, answer
 from orchestrator_core.provider_api import ChatRequest, Finish, ProviderFailed, ProviderInfo, Start, ToolCallDelta
+from orchestrator_core.sessions.settings import MAX_SETTINGS, TurnSettings, settings_of
 from scripted_gateway import Served, served
 
 PATH = "/api/orchestrate"
@@ -123,10 +126,91 @@ async def test_a_replay_that_cannot_be_routed_copies_nothing(gateway: Served) ->
     assert len((await gateway.get("/api/sessions")).json["sessions"]) == 1
 
 
-async def test_a_replay_that_fails_tells_where_it_is(gateway: Served) -> None:
+async def test_a_replay_that_fails_leaves_nothing_behind(gateway: Served) -> None:
     session, turns = await conversation(gateway, 1)
-    gateway.plugins["second"].scripts.extend([[ProviderFailed("down")]] * 2)
+    gateway.plugins["second"].scripts.extend([[ProviderFailed("down")]] * 4)
     where = f"/api/sessions/{session}/turns/{turns[0]}/replay"
+    for _ in range(2):
+        reply = await gateway.post(where, {"agent_config": {"provider": "second"}}, Idempotency_Key="k")
+        assert reply.status == 502
+        assert reply.json.get("session_id") is None
+        assert "X-Session-Id" not in reply.headers
+    assert [one["session_id"] for one in (await gateway.get("/api/sessions")).json["sessions"]] == [session]
+
+
+TOOL = {"name": "weather", "description": "The weather.", "parameters": {"type": "object", "properties": {}}}
+SETTINGS = {
+    "system_prompt": "Be brief.",
+    "tools": [TOOL],
+    "tool_choice": {"type": "function", "function": {"name": "weather"}},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": ["object", "null"]}}},
+    "temperature": 0.0,
+    "parallel_tool_calls": False,
+    "max_tokens": 77,
+    "stop": ["END"],
+    "seed": 3,
+    "reasoning_effort": "low",
+    "unheard_of": {"a": None},
+}
+
+
+async def settled(gateway: Served) -> tuple[str, ChatRequest]:
+    """Have a turn with many settings answered; return where it is replayed, and what was asked."""
+    made = (await gateway.post(PATH, {"message": "q", "agent_config": SETTINGS})).json
+    where = f"/api/sessions/{made['session_id']}/turns/{made['metadata']['turn_id']}/replay"
+    return where, asked(gateway, "scripted")
+
+
+def asked(gateway: Served, provider: str) -> ChatRequest:
+    request = gateway.plugins[provider].requests[-1]
+    assert isinstance(request, ChatRequest)
+    return request
+
+
+def settings(request: ChatRequest) -> TurnSettings:
+    return settings_of(replace(request, messages=[one for one in request.messages if one.role == "system"]))
+
+
+async def test_a_turn_is_replayed_with_its_settings(gateway: Served) -> None:
+    where, first = await settled(gateway)
+    assert settings(first).tool_choice is not None
+    again = (await gateway.post(where, {})).json
+    assert settings(asked(gateway, "scripted")) == settings(first)
+    where = f"/api/sessions/{again['session_id']}/turns/{again['metadata']['turn_id']}/replay"
+    await gateway.post(where, {"agent_config": {"provider": "second"}})
+    assert settings(asked(gateway, "second")) == replace(settings(first), extra={})
+
+
+async def test_a_replay_changes_what_it_names(gateway: Served) -> None:
+    where, first = await settled(gateway)
+    config = {"system_prompt": None, "tools": None, "tool_choice": None, "temperature": 1.5, "unheard_of": 2, "more": 3}
+    await gateway.post(where, {"agent_config": config})
+    assert settings(asked(gateway, "scripted")) == replace(
+        settings(first), messages=(), tools=(), tool_choice=None, temperature=1.5, extra={"unheard_of": 2, "more": 3}
+    )
+
+
+async def test_settings_go_with_a_fork_and_with_a_file(gateway: Served) -> None:
+    where, first = await settled(gateway)
+    session = where.split("/")[3]
+    fork = (await gateway.post(f"/api/sessions/{session}/fork", {})).json["session_id"]
+    lines = (await gateway.get(f"/api/sessions/{fork}/export")).body
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(
+            gateway.url + "/api/sessions/import", data=lines, headers={"Content-Type": "application/x-ndjson"}
+        ) as response,
+    ):
+        copy = (await response.json())["session_id"]
+    turn = (await gateway.get(f"/api/sessions/{copy}/turns")).json["turns"][0]["turn_id"]
+    assert (await gateway.post(f"/api/sessions/{copy}/turns/{turn}/replay", {})).status == 200
+    assert settings(asked(gateway, "scripted")) == settings(first)
+
+
+async def test_settings_that_were_too_large_to_be_kept_are_asked_for(gateway: Served) -> None:
+    made = (await gateway.post(PATH, {"message": "q", "agent_config": {"system_prompt": "a" * MAX_SETTINGS}})).json
+    where = f"/api/sessions/{made['session_id']}/turns/{made['metadata']['turn_id']}/replay"
     reply = await gateway.post(where, {"agent_config": {"provider": "second"}})
-    assert reply.status == 502
-    assert reply.json["session_id"] not in (None, session)
+    assert (reply.status, reply.json["param"]) == (400, "agent_config")
+    assert (await gateway.post(where, {"agent_config": {"system_prompt": None}})).status == 200
+    assert len((await gateway.get("/api/sessions")).json["sessions"]) == 2

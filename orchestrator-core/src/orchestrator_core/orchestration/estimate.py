@@ -154,8 +154,7 @@ def _weigh_part(part: Part) -> Weight:
 
 @dataclass(slots=True)
 class _Learned:
-    """What is known of one model: its factor, from how many calls, the fewest tokens that it refused, and until when
-    that counts."""
+    """What is known of one model: its factor, from how many calls, the fewest tokens refused, and until when."""
 
     factor: float = 1.0
     calls: int = 0

@@ -32,6 +32,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.settings import settings_of
 from orchestrator_core.sessions.store import SessionStore
 
 T = TypeVar("T")
@@ -150,6 +151,7 @@ class Turns:
             client=principal.id,
             fence=fence,
             check=results_check(request.messages),
+            settings=settings_of(request.template),
         )
         beginning = self._own(self._store.begin_turn(principal.tenant, turn))
         try:

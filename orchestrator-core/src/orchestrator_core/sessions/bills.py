@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, get_args
 
 from orchestrator_core.provider_api import Usage
@@ -109,3 +109,26 @@ class CallTotal:
         self.cost += other.cost
         self.unpriced += other.unpriced
         self.seconds += other.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMetrics:
+    """Totals of one session; `total_cost` leaves out turns of unknown price, and is None where no price is known."""
+
+    session_id: str
+    message_count: int
+    providers_used: Sequence[str]
+    total_tokens: int
+    total_cost: float | None
+    average_response_time: float
+    last_summary_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTotals:
+    """Totals of a tenant's sessions; `average_duration` is seconds from creation to the last turn."""
+
+    active: int
+    total_created: int
+    average_duration: float

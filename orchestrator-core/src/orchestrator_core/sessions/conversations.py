@@ -11,7 +11,15 @@ from functools import partial
 
 from orchestrator_core.provider_api import InvalidRequest, Json
 from orchestrator_core.sessions import filling
-from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter, UsageTotal
+from orchestrator_core.sessions.bills import (
+    CallKind,
+    CallTotal,
+    Dimension,
+    SessionMetrics,
+    StoreTotals,
+    UsageFilter,
+    UsageTotal,
+)
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns, usage
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
@@ -42,17 +50,16 @@ from orchestrator_core.sessions.models import (
     Page,
     Session,
     SessionFilter,
-    SessionMetrics,
     SessionStatus,
     StartedTurn,
     StoredMessage,
     StoredReply,
     StoredSummary,
     StoredTurn,
-    StoreTotals,
     TurnOutcome,
     new_id,
 )
+from orchestrator_core.sessions.settings import settings_json
 
 
 class Conversations:
@@ -227,6 +234,7 @@ class Conversations:
             messages=tuple(said(message, self._redact) for message in turn.messages),
             now=self._now(),
             limits=self._limits,
+            settings=None if turn.settings is None else settings_json(turn.settings, self._redact),
             fence=turn.fence,
             check=turn.check,
         )

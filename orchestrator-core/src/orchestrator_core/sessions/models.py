@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from orchestrator_core.provider_api import Adjustment, FinishReason, Json, Message, Usage
+from orchestrator_core.sessions.settings import TurnSettings
 
 T = TypeVar("T")
 
@@ -145,6 +146,7 @@ class NewTurn:
         fence: The number of the lock that its caller holds; one smaller than the session has seen is refused.
         check: Looks at the context that the turn would join, in the transaction that stores it, and raises where the
             turn does not fit. A turn that is taken up again has been looked at before.
+        settings: With what it is asked for, beside what is said.
     """
 
     messages: Sequence[Message]
@@ -155,6 +157,7 @@ class NewTurn:
     client: str = ""
     fence: int | None = None
     check: Callable[[Sequence[StoredMessage]], None] | None = None
+    settings: TurnSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +252,7 @@ class StoredTurn:
         client: The public id of the client's key.
         started_at: UTC.
         finished_at: UTC; None while it is pending.
+        settings: With what it was asked for, as JSON; None where that was not kept.
     """
 
     id: str
@@ -262,6 +266,7 @@ class StoredTurn:
     client: str
     started_at: datetime
     finished_at: datetime | None
+    settings: str | None = None
 
     @property
     def messages(self) -> Sequence[StoredMessage]:
@@ -354,29 +359,6 @@ class NewConversation:
     parent_id: str | None
     turns: Sequence[StoredTurn]
     summaries: Sequence[StoredSummary]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionMetrics:
-    """Totals of one session; `total_cost` leaves out turns of unknown price, and is None where no price is known."""
-
-    session_id: str
-    message_count: int
-    providers_used: Sequence[str]
-    total_tokens: int
-    total_cost: float | None
-    average_response_time: float
-    last_summary_at: datetime | None
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreTotals:
-    """Totals of a tenant's sessions; `average_duration` is seconds from creation to the last turn."""
-
-    active: int
-    total_created: int
-    average_duration: float
 
 
 @dataclass(frozen=True, slots=True)

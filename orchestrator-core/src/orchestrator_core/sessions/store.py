@@ -7,7 +7,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from orchestrator_core.provider_api import Json
-from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter, UsageTotal
+from orchestrator_core.sessions.bills import (
+    CallKind,
+    CallTotal,
+    Dimension,
+    SessionMetrics,
+    StoreTotals,
+    UsageFilter,
+    UsageTotal,
+)
 from orchestrator_core.sessions.models import (
     FinishedTurn,
     NewConversation,
@@ -17,14 +25,12 @@ from orchestrator_core.sessions.models import (
     Page,
     Session,
     SessionFilter,
-    SessionMetrics,
     SessionStatus,
     StartedTurn,
     StoredMessage,
     StoredReply,
     StoredSummary,
     StoredTurn,
-    StoreTotals,
     TurnOutcome,
 )
 

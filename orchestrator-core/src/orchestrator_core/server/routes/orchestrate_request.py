@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
 
 from aiohttp import web
 
@@ -35,6 +37,10 @@ from orchestrator_core.server.routes.orchestrate_schema import (
     TextInput,
     ToolInput,
 )
+
+_WHO: Final = frozenset({"provider", "model", "fallbacks", "timeout"})
+_SETTINGS: Final = {name: name for name in AgentConfig.model_fields if name not in _WHO} | {"system_prompt": "messages"}
+"""The settings of a call by their names in `AgentConfig`."""
 
 
 def wants_stream(request: web.Request, asked: bool | None) -> bool:
@@ -96,6 +102,12 @@ def template(request: web.Request, agent: AgentConfig, *, streams: bool) -> Chat
         extra=agent.model_extra or {},
         request_id=request_id(request),
     )
+
+
+def own_settings(agent: AgentConfig) -> AbstractSet[str]:
+    """Return the fields of the template that the caller has a say in, be it that they are to be left out."""
+    named = agent.model_fields_set & _SETTINGS.keys()
+    return {_SETTINGS[name] for name in named} | ({"extra"} if agent.model_extra else set())
 
 
 def _messages(body: OrchestrateBody) -> Sequence[Message]:

@@ -22,7 +22,7 @@ from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.query import SESSION_ID, TURN_ID, session_id, turn_id
 from orchestrator_core.server.routes.orchestrate import ANSWER_EXAMPLE, STREAM, send_turn
-from orchestrator_core.server.routes.orchestrate_request import selection, template, wants_stream
+from orchestrator_core.server.routes.orchestrate_request import own_settings, selection, template, wants_stream
 from orchestrator_core.server.routes.orchestrate_schema import AgentConfig, OrchestrateAnswer
 from orchestrator_core.server.routes.session_bodies import MAX_USER_ID, SESSION_EXAMPLE, SessionBody, session_body
 from orchestrator_core.sessions.models import NewFork
@@ -77,7 +77,7 @@ async def replay(request: web.Request) -> web.StreamResponse:
     again = TurnRequest(
         selection=selection(request, agent), messages=(), template=template(request, agent, streams=streams)
     )
-    answer = await answer_again(gateway(request), principal(request), known, turn, again)
+    answer = await answer_again(gateway(request), principal(request), known, turn, again, own_settings(agent))
     return await send_turn(request, answer, streams=streams)
 
 
@@ -125,7 +125,10 @@ ENDPOINTS: Sequence[Endpoint] = (
         surface=Surface.API,
         description=(
             "A new session begins with what was said before the turn, and the turn's messages are said again in it. "
-            "The answer is that of `POST /api/orchestrate`, with the new session. The original stays as it is."
+            "The system prompt, the tools and all other settings are those of the turn, but for each field that "
+            "`agent_config` has; fields that are not listed there are kept for the same provider only. The answer is "
+            "that of `POST /api/orchestrate`, with the new session, which is deleted again where no provider answers. "
+            "The original stays as it is."
         ),
         request=ReplayBody,
         response=OrchestrateAnswer,

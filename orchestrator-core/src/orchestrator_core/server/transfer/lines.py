@@ -104,6 +104,7 @@ class TurnLine(_Line):
     client: _Word
     summary_id: _Id | None
     first_with_summary: bool
+    settings: dict[str, Json] | None = Field(default=None, description="With what it was asked for.")
 
 
 class MessageLine(_Line):

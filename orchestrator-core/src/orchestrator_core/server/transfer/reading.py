@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from orchestrator_core.provider_api import Adjustment, InvalidRequest, Usage
 from orchestrator_core.server.body import validate
@@ -28,6 +29,7 @@ from orchestrator_core.sessions.models import (
     StoredTurn,
     TurnOutcome,
 )
+from orchestrator_core.sessions.settings import MAX_SETTINGS, read_settings
 
 _KINDS: dict[str, type[BaseModel]] = {
     "header": HeaderLine,
@@ -235,8 +237,23 @@ def _turn(line: TurnLine, messages: Sequence[StoredMessage]) -> StoredTurn:
         idempotent=False,
         client=line.client,
         started_at=line.started_at,
+        settings=_settings(line),
         finished_at=line.finished_at,
     )
+
+
+def _settings(line: TurnLine) -> str | None:
+    if line.settings is None:
+        return None
+    written = to_json(line.settings)
+    if len(written) > MAX_SETTINGS:
+        raise InvalidRequest(f"The settings of a turn take up to {MAX_SETTINGS} bytes.", param="settings")
+    try:
+        read_settings(written.decode())
+    except ValidationError:
+        # Not what pydantic says: its text repeats what was sent.
+        raise InvalidRequest("These are no settings of a turn.", param="settings") from None
+    return written.decode()
 
 
 def _usage(line: UsageLine | None) -> Usage | None:

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from pydantic_core import from_json
+
 from orchestrator_core.provider_api import Usage
 from orchestrator_core.server.routes.health import package_version
 from orchestrator_core.server.transfer.lines import (
@@ -96,6 +98,7 @@ def _turn(turn: StoredTurn, summaries: set[str]) -> Iterator[TurnLine | MessageL
         client=turn.client,
         summary_id=seen,
         first_with_summary=turn.first_with_summary and seen is not None,
+        settings=None if turn.settings is None else from_json(turn.settings),
     )
     for stored in turn.messages:
         message = stored.message

@@ -78,6 +78,7 @@ class BeginTurn:
     messages: tuple[Said, ...]
     now: int
     limits: Limits
+    settings: str | None = None
     fence: int | None = None
     check: Callable[[Sequence[StoredMessage]], None] | None = None
 
@@ -116,6 +117,7 @@ class BeginTurn:
             now,
             self.process_id,
             self.client,
+            self.settings,
         )
         for sequence, message in enumerate(self.messages, first):
             place = (self.tenant, session.id, sequence)
@@ -189,7 +191,8 @@ class BeginTurn:
                 message_count=session.message_count + turn.user_messages,
                 unsummarized=session.unsummarized + turn.messages,
             )
-        yield from do(statements.RESUME_TURN, session.summary_id, now, self.process_id, self.tenant, turn.id)
+        again = (session.summary_id, now, self.process_id, self.settings)
+        yield from do(statements.RESUME_TURN, *again, self.tenant, turn.id)
         return (yield from self._go_on(session, turn.id, now))
 
     def _go_on(self, session: SessionRow, turn_id: str, now: int) -> Steps[Begun]:

@@ -197,6 +197,7 @@ class Fork:
             turn.started_at,
             self.head.now,
             turn.client,
+            turn.settings,
         )
         yield from self._copy_messages(*span)
         return [CopiedTurn._make(row) for row in added]

@@ -44,12 +44,12 @@ FROM summaries WHERE tenant = ?3 AND id = ?4
 COPY_TURNS = """
 INSERT INTO turns (tenant, id, session_id, state, summary_id, first_with_summary, first_sequence, messages,
                    user_messages, answer_sequence, provider, model, finish_reason, attempts, adjustments, error_code,
-                   duration, started_at, finished_at, client)
+                   duration, started_at, finished_at, client, settings)
 SELECT t.tenant, CAST(?1 AS TEXT) || substr(CAST(10000000000 + t.first_sequence AS TEXT), 2), CAST(?2 AS TEXT),
        t.state, CASE WHEN t.summary_id = CAST(?3 AS TEXT) THEN CAST(?4 AS TEXT) END,
        CASE WHEN t.summary_id = CAST(?3 AS TEXT) THEN t.first_with_summary ELSE 0 END, t.first_sequence, t.messages,
        t.user_messages, t.answer_sequence, t.provider, t.model, t.finish_reason, t.attempts, t.adjustments,
-       t.error_code, t.duration, t.started_at, t.finished_at, t.client
+       t.error_code, t.duration, t.started_at, t.finished_at, t.client, t.settings
 FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
 WHERE m.tenant = ?5 AND m.session_id = ?6 AND m.sequence BETWEEN ?7 AND ?8
 RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, provider, summary_id
@@ -58,8 +58,8 @@ RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, p
 
 ADD_PARTED_TURN = """
 INSERT INTO turns (tenant, id, session_id, state, first_sequence, messages, user_messages, started_at, finished_at,
-                   client)
-VALUES (?, ?, ?, 'interrupted', ?, ?, ?, ?, ?, ?)
+                   client, settings)
+VALUES (?, ?, ?, 'interrupted', ?, ?, ?, ?, ?, ?, ?)
 RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, provider, summary_id
 """
 
@@ -77,7 +77,7 @@ IMPORT_TURN = """
 INSERT INTO turns (tenant, id, session_id, state, summary_id, first_with_summary, first_sequence, messages,
                    user_messages, answer_sequence, provider, model, finish_reason, input_tokens, cached_input_tokens,
                    cache_write_tokens, output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments,
-                   error_code, duration, started_at, finished_at, client)
+                   error_code, duration, started_at, finished_at, client, settings)
 """
 
 IMPORT_MESSAGE = """

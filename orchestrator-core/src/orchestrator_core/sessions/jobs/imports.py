@@ -147,6 +147,7 @@ def _turn(
         micros_of(turn.started_at),
         None if turn.finished_at is None else micros_of(turn.finished_at),
         turn.client,
+        None if turn.settings is None else redact(turn.settings),
     )
 
 

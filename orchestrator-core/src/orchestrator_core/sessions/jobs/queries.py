@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic_core import from_json
 
 from orchestrator_core.provider_api import NotFound
+from orchestrator_core.sessions.bills import SessionMetrics, StoreTotals
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.beginning import (
     Begun,
@@ -23,7 +24,7 @@ from orchestrator_core.sessions.jobs.rows import (
     moment,
     no_such_session,
 )
-from orchestrator_core.sessions.models import SessionMetrics, StoredSummary, StoreTotals, new_id
+from orchestrator_core.sessions.models import StoredSummary, new_id
 from orchestrator_core.sessions.steps import Row, Steps, do, lock, one, rows
 
 _SECOND = 1_000_000

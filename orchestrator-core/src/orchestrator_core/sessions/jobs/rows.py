@@ -157,6 +157,7 @@ class TurnRow(NamedTuple):
     client: str | None
     finished_at: int | None
     has_key: bool
+    settings: str | None
 
     @property
     def last_sequence(self) -> int:
@@ -209,6 +210,7 @@ class TurnRow(NamedTuple):
             client=self.client or "",
             started_at=moment(self.started_at),
             finished_at=None if self.finished_at is None else moment(self.finished_at),
+            settings=self.settings,
         )
 
 

@@ -97,7 +97,7 @@ _TURN = """
 SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,
        first_with_summary, provider, model, finish_reason, input_tokens, cached_input_tokens, cache_write_tokens,
        output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments, error_code, duration, client,
-       finished_at, idempotency_key IS NOT NULL
+       finished_at, idempotency_key IS NOT NULL, settings
 FROM turns
 """
 
@@ -111,7 +111,8 @@ GET_TURNS = """
 SELECT t.id, t.session_id, t.state, t.started_at, t.summary_id, t.first_sequence, t.messages, t.user_messages,
        t.answer_sequence, t.first_with_summary, t.provider, t.model, t.finish_reason, t.input_tokens,
        t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.cost, t.price_version,
-       t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at, t.idempotency_key IS NOT NULL
+       t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at, t.idempotency_key IS NOT NULL,
+       t.settings
 FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
 WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?
 """
@@ -121,13 +122,13 @@ FORGET_TURN_KEY = "UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND 
 
 INSERT_TURN = """
 INSERT INTO turns (tenant, id, session_id, state, idempotency_key, summary_id, first_sequence, messages,
-                   user_messages, started_at, process_id, client)
-VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?)
+                   user_messages, started_at, process_id, client, settings)
+VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 RESUME_TURN = """
 UPDATE turns SET state = 'pending', summary_id = ?, answer_sequence = NULL, error_code = NULL, started_at = ?,
-       finished_at = NULL, process_id = ?
+       finished_at = NULL, process_id = ?, settings = ?
 WHERE tenant = ? AND id = ?
 """
 

@@ -1,4 +1,4 @@
-"""Sessions that are there only when they are whole, and replies that are deleted with their session."""
+"""Sessions that are there only when they are whole, replies deleted with their session, and settings of turns."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     """Add to what is there."""
     op.add_column("sessions", sa.Column("filled_by", sa.Text(), comment="The process that copies into it, to its end"))
+    op.add_column("turns", sa.Column("settings", sa.Text(), comment="With what it was asked for, as JSON"))
     op.add_column("idempotency", sa.Column("session_id", sa.Text(), comment="The session that the reply tells of"))
     for name, table, columns, where in (
         ("sessions_process", "sessions", ["filled_by"], "filled_by IS NOT NULL"),
@@ -42,4 +43,5 @@ def downgrade() -> None:
     ):
         op.drop_index(name, table)
     op.drop_column("idempotency", "session_id")
+    op.drop_column("turns", "settings")
     op.drop_column("sessions", "filled_by")

@@ -263,6 +263,50 @@ def test_a_delta_of_a_new_kind_never_ends_an_answer(value: Any, native: bool) ->
     assert kept == ({"type": "new_block"} if value is None else {"type": "new_block", "new": value})
 
 
+MALFORMED: list[Any] = [
+    None,
+    1,
+    "text",
+    [],
+    {},
+    {"type": None},
+    *({"type": kind} for kind in ("text_delta", "thinking_delta", "input_json_delta", "signature_delta")),
+    *({"type": "text_delta", "text": value} for value in ODD if value is not None),
+    *({"type": "thinking_delta", "thinking": value} for value in ODD if value is not None),
+    *({"type": "input_json_delta", "partial_json": value} for value in ODD if value is not None),
+]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("delta", MALFORMED)
+def test_a_malformed_delta_never_ends_an_answer(delta: Any, native: bool) -> None:
+    noted = {"anthropic": {"deltas": [delta]}}
+    begun, rest = {"type": "text", "text": ""}, {"type": "text_delta", "text": "Hi"}
+    assert of(streamed(begun, delta, rest, native=native)) == TextPart(text="Hi", provider_metadata=noted)
+    thought = of(streamed({"type": "thinking", "thinking": "So", "signature": ""}, delta, native=native))
+    assert thought == ReasoningPart(text="So", provider_metadata=noted)
+    call = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
+    rest = {"type": "input_json_delta", "partial_json": '{"a":1}'}
+    made = of(streamed(call, delta, rest, native=native))
+    assert (made.arguments, made.provider_metadata) == ('{"a":1}', noted)
+
+
+@pytest.mark.parametrize("delta", [each for each in MALFORMED if not each or "_delta" in str(each)])
+def test_a_malformed_delta_leaves_a_block_of_a_new_kind_as_it_is(delta: Any) -> None:
+    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    rest = {"type": "input_json_delta", "partial_json": '{"a":1}'}
+    noted = of(streamed(block, delta, rest)).provider_metadata["anthropic"]
+    assert noted["block"] == {**block, "input": {"a": 1}}
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("begun", [None, 1, [], {"new": 1}, {"type": None}, {"type": "text", "text": {"a": 1}}])
+def test_a_block_that_does_not_say_what_it_is_goes_on_as_text(begun: Any, native: bool) -> None:
+    noted = {"anthropic": {"deltas": [begun]}}
+    text = of(streamed(begun, {"type": "text_delta", "text": "Hi"}, native=native))
+    assert text == TextPart(text="Hi", provider_metadata=noted)
+
+
 def test_deltas_of_a_new_kind_of_block_add_up() -> None:
     deltas = [
         {"type": "d", "text": "a", "list": [1], "count": 1, "late": {"a": 1}, "turns": [1]},
@@ -482,7 +526,7 @@ async def test_a_stream_without_its_end_is_no_answer(strict: StrictAnthropic, cu
         b"data: {\n\n",
         b"data: []\n\n",
         b'data: {"type": "content_block_delta", "index": 3, "delta": {"type": "text_delta", "text": "x"}}\n\n',
-        b'data: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": 1}}\n\n',
+        b'data: {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "t"}}\n\n',
         b'data: {"no": "type"}\n\n',
     ],
 )

@@ -78,8 +78,8 @@ def messages(role: str, parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Mess
 
 
 conversations = st.lists(
-    messages("system", texts)
-    | messages("user", texts | images)
+    messages("system", texts | images)
+    | messages("user", texts | images | server | thoughts)
     | messages("assistant", texts | thoughts | calls | st.builds(RefusalPart, text=words) | images | server)
     | messages("tool", results),
     min_size=1,

@@ -2,7 +2,9 @@
 
 This is the hot path of every streamed token: plain dictionaries, and no validation beyond what would otherwise corrupt
 an answer. New kinds of events, blocks, deltas and fields may come at any time (`/docs/en/api/versioning`): what is not
-known is kept whole with what it belongs to, and never ends an answer.
+known, and a delta or a text whose field is of another type, is kept whole with what it belongs to and ends no answer.
+An answer ends with an error where its content cannot be told: an event is no JSON object or has no type, a delta is of
+no block that began, a call has no name, a hidden thought has no data, or a block of a whole answer has no type.
 """
 
 from __future__ import annotations
@@ -56,6 +58,9 @@ _NAMED = {
     "tool_use": frozenset(("type", "id", "name", "input")),
 }
 """Kinds of blocks that have a canonical form, and their fields that do."""
+
+_PIECES = frozenset(("text_delta", "thinking_delta", "input_json_delta"))
+"""Kinds of deltas that bring a piece of a text."""
 
 _NOTHING: tuple[Json, ...] = (None, "", [])
 """What a block begins with in fields that are yet to come."""
@@ -138,6 +143,8 @@ class MessageParser:
         try:
             self._start(wire, events)
             for index, block in enumerate(wire["content"] or ()):
+                if _opened(block) is not block:  # nobody has seen anything of it yet: it can be asked for again
+                    raise TypeError("not a block")
                 self._begin(index, block, events)
                 self._end(index, events)
             self._stop = wire
@@ -151,9 +158,9 @@ class MessageParser:
     def _read(self, wire: Mapping[str, Json], events: list[ChatEvent]) -> None:
         kind = wire["type"]
         if kind == "content_block_delta":
-            self._delta(self._open[wire["index"]], wire["delta"], events)
+            self._delta(self._open[wire["index"]], wire.get("delta"), events)
         elif kind == "content_block_start":
-            self._begin(wire["index"], wire["content_block"], events)
+            self._begin(wire["index"], wire.get("content_block"), events)
         elif kind == "content_block_stop":
             self._end(wire["index"], events)
         elif kind == "message_start":
@@ -181,8 +188,11 @@ class MessageParser:
         self._stop = {}
         self._used(message.get("usage"), message, events)
 
-    def _begin(self, index: int, wire: Mapping[str, Json], events: list[ChatEvent]) -> None:
+    def _begin(self, index: int, given: Json, events: list[ChatEvent]) -> None:
+        wire = _opened(given)
         block = self._open[index] = OpenBlock(self._base + index, wire)
+        if wire is not given:
+            self._keep(block, given, events)
         kind = wire["type"]
         named = _NAMED.get(kind)
         if named is None:
@@ -203,35 +213,37 @@ class MessageParser:
             name = self._names.get(wire["name"], wire["name"])
             events.append(ToolCallDelta(0, noted, index=block.call, id=_string(wire["id"]), name=name))
 
-    def _delta(self, block: OpenBlock, delta: Mapping[str, Json], events: list[ChatEvent]) -> None:
-        kind, wire = delta["type"], block.wire
-        if kind == "text_delta":
-            text = _string(delta["text"])
+    def _delta(self, block: OpenBlock, delta: Json, events: list[ChatEvent]) -> None:
+        wire, fields = block.wire, delta if isinstance(delta, Mapping) else {}
+        kind = fields.get("type")
+        if kind == "text_delta" and (text := _piece(fields, "text")) is not None:
             block.add("text", text)
             events.append(TextDelta(0, text=text, block=block.index))
-        elif kind == "input_json_delta":
-            text = _string(delta["partial_json"])
+        elif kind == "input_json_delta" and (text := _piece(fields, "partial_json")) is not None:
             block.add("input", text)
             if block.call is not None and text:
                 events.append(ToolCallDelta(0, index=block.call, arguments=text))
-        elif kind == "thinking_delta":
-            text = _string(delta["thinking"])
+        elif kind == "thinking_delta" and (text := _piece(fields, "thinking")) is not None:
             block.add("thinking", text)
             events.append(ReasoningDelta(0, text=text, block=block.index))
-        elif kind == "signature_delta" and wire["type"] == "thinking":
-            if delta["signature"]:
-                wire["signature"] = delta["signature"]
-                events.append(ReasoningDelta(0, self._mine({"signature": delta["signature"]}), block=block.index))
-        elif kind == "citations_delta" and wire["type"] == "text":
-            if delta["citation"]:
-                wire["citations"] = [*(wire.get("citations") or ()), delta["citation"]]
+        elif kind == "signature_delta" and wire["type"] == "thinking" and "signature" in fields:
+            if fields["signature"]:
+                wire["signature"] = fields["signature"]
+                events.append(ReasoningDelta(0, self._mine({"signature": fields["signature"]}), block=block.index))
+        elif kind == "citations_delta" and wire["type"] == "text" and "citation" in fields:
+            if fields["citation"]:
+                wire["citations"] = [*(wire.get("citations") or ()), fields["citation"]]
                 events.append(TextDelta(0, self._mine({"citations": wire["citations"]}), block=block.index))
-        elif wire["type"] in _NAMED:
-            # Which field of the block it would be is not known: it is kept beside the block, and not sent back.
-            block.unknown.append(delta)
-            self._note(block, self._mine({"deltas": list(block.unknown)}), events)
+        elif wire["type"] in _NAMED or kind in _PIECES or fields is not delta:
+            self._keep(block, delta, events)
         else:
-            block.merge(delta)
+            block.merge(fields)
+
+    def _keep(self, block: OpenBlock, odd: Json, events: list[ChatEvent]) -> None:
+        """Keep beside a block what belongs to it and cannot be told where in it; it is not sent back."""
+        block.unknown.append(odd)
+        if block.wire["type"] in _NAMED:
+            self._note(block, self._mine({"deltas": list(block.unknown)}), events)
 
     def _end(self, index: int, events: list[ChatEvent]) -> None:
         block = self._open.pop(index, None)
@@ -246,7 +258,8 @@ class MessageParser:
                 events.append(ToolCallDelta(0, index=block.call, arguments=given))
         elif wire["type"] not in _NAMED:
             # Anthropic's own tools and their results: the client is to execute nothing of it, and nobody else reads it.
-            events.append(WholePart(part=OpaquePart(provider_metadata={self._provider_id: {"block": wire}})))
+            noted = {"block": wire, **({"deltas": block.unknown} if block.unknown else {})}
+            events.append(WholePart(part=OpaquePart(provider_metadata={self._provider_id: noted})))
         elif found := block.annotations():
             self._note(block, {OPENAI_CHAT: {"annotations": found}}, events)
 
@@ -304,3 +317,19 @@ def _string(value: Json) -> str:
     if type(value) is not str:
         raise TypeError("not a text")
     return value
+
+
+def _piece(fields: Mapping[str, Json], name: str) -> str | None:
+    """Return the piece of text that a delta brings, empty for null; None where it brings none."""
+    value = fields.get(name, 0)
+    return value if type(value) is str else "" if value is None else None
+
+
+def _opened(given: Json) -> Mapping[str, Json]:
+    """Return a block as it began: one that does not say what it is as text, and with a text where one belongs."""
+    if not isinstance(given, Mapping) or type(given.get("type")) is not str:
+        return {"type": "text", "text": ""}
+    kind = given["type"]
+    if kind in ("text", "thinking") and not isinstance(given.get(kind), str | None):
+        return {**given, kind: ""}
+    return given

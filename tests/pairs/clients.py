@@ -52,7 +52,7 @@ class Client:
     """An application that holds conversations, and gives back what it got."""
 
     def __init__(self, servers: Mapping[str, StrictVendor], url: str) -> None:
-        self._servers = servers
+        self.servers = servers
         self.messages: list[Any] = []
         self.url = url
 
@@ -63,7 +63,7 @@ class Client:
         found: list[Sent] = []
         for turn in turns:
             name = between[turn.to]
-            server = self._servers[name]
+            server = self.servers[name]
             server.asked.clear()
             answer = WIRES[name].give(turn.answer, stream=turn.stream)
             server.give(answer) if isinstance(server, StrictGemini) else server.answers.append(answer)

@@ -14,6 +14,7 @@ from orchestrator_core.provider_api import OPENAI_CHAT, ChatResponse, FilePart, 
 
 TOKEN = {"token": "Hi", "logprob": -0.1, "bytes": None, "top_logprobs": []}
 CITED = {"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 2, "url": "u", "title": "t"}}
+OF_TEXT = {OPENAI_CHAT: {"annotations": [CITED]}, "acme": {"annotations": [CITED]}}
 
 
 def folded(*bodies: dict[str, Any], whole: bool, native: bool = False) -> ChatResponse:
@@ -48,8 +49,10 @@ def test_a_whole_answer_keeps_its_unnamed_fields_in_their_places() -> None:
     assert choice.provider_metadata == {OPENAI_CHAT: {"matched_stop": 7}}
     assert response.provider_metadata == {OPENAI_CHAT: {"service_tier": "default", "citations": ["u"]}}
     text, noted = choice.message.parts
-    assert text == TextPart(text="Hi", provider_metadata={OPENAI_CHAT: {"annotations": [CITED]}})
-    assert noted.provider_metadata == {OPENAI_CHAT: {"message": {"mood": "good"}}}
+    assert text == TextPart(
+        text="Hi", provider_metadata={OPENAI_CHAT: {"annotations": [CITED]}, "acme": {"annotations": [CITED]}}
+    )
+    assert noted.provider_metadata == {"acme": {"message": {"mood": "good"}}}
 
 
 def test_a_stream_gathers_the_same() -> None:
@@ -65,8 +68,10 @@ def test_a_stream_gathers_the_same() -> None:
     assert choice.provider_metadata == {OPENAI_CHAT: {"matched_stop": 7}}
     assert response.provider_metadata == {OPENAI_CHAT: {"citations": ["u"]}}
     text, noted = choice.message.parts
-    assert text == TextPart(text="Hi", provider_metadata={OPENAI_CHAT: {"annotations": [CITED]}})
-    assert noted.provider_metadata == {OPENAI_CHAT: {"message": {"mood": "good"}}}
+    assert text == TextPart(
+        text="Hi", provider_metadata={OPENAI_CHAT: {"annotations": [CITED]}, "acme": {"annotations": [CITED]}}
+    )
+    assert noted.provider_metadata == {"acme": {"message": {"mood": "good"}}}
 
 
 def test_a_spoken_answer_has_its_sound() -> None:
@@ -93,7 +98,28 @@ def test_a_client_of_the_same_protocol_has_the_bytes_instead() -> None:
     assert response.message.parts == (TextPart(text="Hi"),)
     assert response.provider_metadata is None
     assert response.native is not None
+    body["choices"][0]["message"]["extra_content"] = {"acme": {"fields": ["mood"]}}
     assert json.loads(response.native.data) == body
+
+
+def test_a_client_of_the_same_protocol_hears_once_whose_field_a_stream_has() -> None:
+    parser = AnswerParser(Dialect(), "acme", native=True)
+    deltas = [{"content": "Hi", "index": 0}, {"mood": "go"}, {"mood": "od"}, {"note": "x", "tone": None}]
+    chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    events = [event for chunk in chunks for event in parser.chunk(json.dumps(chunk).encode())]
+    written = [json.loads(event.native.data)["choices"][0]["delta"] for event in events if event.native]
+    assert written == [
+        {"content": "Hi", "index": 0},
+        {"mood": "go", "extra_content": {"acme": {"fields": ["mood"]}}},
+        {"mood": "od"},
+        {"note": "x", "tone": None, "extra_content": {"acme": {"fields": ["note"]}}},
+    ]
+
+
+def test_what_every_chunk_says_again_is_said_once() -> None:
+    deltas = [{"delta": {"content": text, "index": 0, "phase": "final", "seen": ["u"]}} for text in ("H", "i")]
+    [_, noted] = streamed(*deltas).message.parts
+    assert noted.provider_metadata == {"acme": {"message": {"phase": "final", "seen": ["u"]}}}
 
 
 def test_sound_and_tiers_are_told_apart_for_the_price() -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from orchestrator_core.openai_compatible.dialect import Dialect, MediaKind
+from orchestrator_core.openai_compatible.dialect import Dialect
+from orchestrator_core.openai_compatible.media import MediaCompiler
 from orchestrator_core.openai_compatible.notes import merged, taken_inside
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
+    MESSAGE,
     OPENAI_CHAT,
     AdjustmentReport,
     FilePart,
@@ -51,8 +51,6 @@ MEDIA = ("images", "files")
 """Where answers carry what a model made; no vendor takes it back."""
 
 _NONE: Mapping[int, dict[str, Json]] = {}
-_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a"}
-_DATA_URI = re.compile(r"data:([^;,]*)(?:;[^,]*)?,")
 
 
 class MessageCompiler:
@@ -71,6 +69,7 @@ class MessageCompiler:
         self._dialect = dialect
         self._provider_id = provider_id
         self._report = report
+        self.media = MediaCompiler(dialect, report)
         self._ids: dict[str, str] = {}
         self._answered: set[int] = set()
         self._asked = True
@@ -213,7 +212,7 @@ class MessageCompiler:
         own = noted.get(self._provider_id, {})
         if isinstance(own.get(PART), dict):
             return [own[PART]]
-        if not is_message_note(part) and CONTENT not in own:
+        if not is_message_note(part) and not own.keys() & {CONTENT, MESSAGE}:
             self._report.omitted(part.type, "only the provider that made it can read it")
         return []
 
@@ -296,7 +295,7 @@ class MessageCompiler:
         if isinstance(part, TextPart):
             return merged({"type": "text", "text": part.text}, self._noted(part))
         if isinstance(part, ImagePart | FilePart):
-            compiled = self.media(part)
+            compiled = self.media.compile(part)
             return None if compiled is None else merged(compiled, self._noted(part))
         if isinstance(part, OpaquePart) and not is_message_note(part):
             return self._unknown(part)
@@ -320,55 +319,8 @@ class MessageCompiler:
         said = (*read, "annotations")  # of an answer's text: the same as the vendor's own note on it
         return taken_inside(metadata, self._dialect, self._provider_id, self._report, read=said, asked=self._asked)
 
-    def media(self, part: ImagePart | FilePart) -> dict[str, Json] | None:
-        """Return the part that is an image or a file here; None where that has no form here, which is reported."""
-        if isinstance(part, ImagePart):
-            if not self._takes("image"):
-                return None
-            url = part.url or f"data:{part.media_type or 'image/png'};base64,{part.data or ''}"
-            return {"type": "image_url", "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})}}
-        if part.media_type and part.media_type.startswith("audio/") and part.data:
-            if not self._takes("audio"):
-                return None
-            form = part.media_type.removeprefix("audio/")
-            data = f"data:{part.media_type};base64,{part.data}" if self._dialect.audio_uri else part.data
-            return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(form, form)}}
-        if part.media_type and part.media_type.startswith("video/") and "video" in self._dialect.media:
-            url = part.url or f"data:{part.media_type};base64,{part.data or ''}"
-            return {"type": "video_url", "video_url": {"url": url}}
-        if "file" not in self._dialect.media and (text := _text_of(part)) is not None:
-            self._report.mapped("file", "this provider takes no files: the text is given as text")
-            return {"type": "text", "text": f"{part.filename}:\n{text}" if part.filename else text}
-        return self._file(part) if self._takes("file") else None
-
-    def _file(self, part: FilePart) -> dict[str, Json] | None:
-        if self._dialect.document_url and not part.file_id:
-            url = part.url or f"data:{part.media_type or 'application/pdf'};base64,{part.data or ''}"
-            return {
-                "type": "document_url",
-                "document_url": url,
-                **({"document_name": part.filename} if part.filename else {}),
-            }
-        file: dict[str, Json] = {}
-        if part.file_id:
-            file["file_id"] = part.file_id
-        elif part.data or _DATA_URI.match(part.url or ""):
-            media_type = part.media_type or "application/octet-stream"
-            file["filename"] = part.filename or "file.pdf"
-            file["file_data"] = f"data:{media_type};base64,{part.data}" if part.data else part.url
-        else:
-            self._report.dropped("file", "this provider takes no files by URL: send the data")
-            return None
-        return {"type": "file", "file": file}
-
-    def _takes(self, kind: MediaKind) -> bool:
-        if kind not in self._dialect.media:
-            self._report.dropped(kind, "this provider does not take it")
-            return False
-        return True
-
     def _named(self, message: Message, wire: dict[str, Json]) -> dict[str, Json]:
-        """Return a message with its author's name, and with the fields that a client knows the vendor to have."""
+        """Return a message with its author's name, and with the fields that the vendor wrote, or a client for it."""
         named: dict[str, Json] = {"name": message.name} if message.name and self._dialect.names else {}
         if message.name and not named:
             self._report.dropped("name", "this provider takes no names of authors")
@@ -377,19 +329,16 @@ class MessageCompiler:
             if fields.pop(name, None):
                 self._report.dropped(name, "an earlier answer can only hold text and calls here")
         noted = taken_inside({OPENAI_CHAT: fields}, self._dialect, self._provider_id, self._report, asked=self._asked)
+        known, foreign = self._dialect.accepted_inside, self._dialect.foreign
+        for part in message.parts:
+            own = (part.provider_metadata or {}).get(self._provider_id, {}) if isinstance(part, OpaquePart) else {}
+            for field, value in (own.get(MESSAGE) or {}).items():
+                if (known is None or field in known) and field not in foreign:
+                    noted[field] = value
+                else:
+                    report_note(field, value, self._report, asked=False)
         return {**noted, **wire, **named}
 
 
 def _notes_among(parts: Collection[Part]) -> int:
     return sum(is_message_note(part) for part in parts)
-
-
-def _text_of(part: FilePart) -> str | None:
-    """Return what a file says, where it is a text."""
-    kind = part.media_type or ""
-    if not part.data or not (kind.startswith("text/") or kind == "application/json"):
-        return None
-    try:
-        return base64.b64decode(part.data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None

@@ -15,11 +15,13 @@ from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.messages import MEDIA, NOTHING_SAID, MessageCompiler
 from orchestrator_core.openai_compatible.repair import intact, says_something
 from orchestrator_core.provider_api import (
+    FIELDS,
     THOUGHT,
     AdjustmentReport,
     FilePart,
     Json,
     Message,
+    fields_of,
     last_answer,
     report_note,
 )
@@ -73,6 +75,7 @@ class NativeCleaner:
     def _message(self, message: dict[str, Json]) -> dict[str, Json]:
         kept = dict(message)
         if message.get("role") == "assistant":
+            kept.pop("index", None)  # of a delta: a client that joins a stream by hand may keep it
             self._thoughts(kept)
             self._marks(kept)
             if not self._dialect.refusal_field and kept.get("refusal", "") is None:
@@ -120,8 +123,11 @@ class NativeCleaner:
             if kept := {name: value for name, value in marks.items() if name in self._dialect.marks}:
                 message["extra_content"] = kept
             others = marks.keys() - self._dialect.marks - {self._provider_id}
-            if any(_field(marks, name).keys() - {THOUGHT} for name in others):
+            if any(_field(marks, name).keys() - {THOUGHT, FIELDS} for name in others):
                 self._report.omitted("extra_content", _FOREIGN_MARK)
+            mine = fields_of(marks, self._provider_id)
+            for name in [name for other in others for name in fields_of(marks, other) if name not in mine]:
+                report_note(name, message.pop(name, None), self._report, asked=False)
 
     def _call(self, call: Json) -> Json:
         marks = _field(call, "extra_content")
@@ -148,7 +154,7 @@ class NativeCleaner:
             kind = _field(part, "type")
             if not isinstance(kind, str) or kind not in self._dialect.foreign:
                 kept.append(self._native(part) if isinstance(part, Mapping) else part)
-            elif kind == "document_url" and (file := self._compiler.media(_document(part))) is not None:
+            elif kind == "document_url" and (file := self._compiler.media.compile(_document(part))) is not None:
                 self._report.mapped("file", "this provider takes documents as files")
                 kept.append(file)
             elif kind == "thinking":

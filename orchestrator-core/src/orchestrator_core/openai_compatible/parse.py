@@ -22,6 +22,7 @@ from orchestrator_core.openai_compatible.tool_calls import ToolCalls
 from orchestrator_core.openai_compatible.unnamed import Unnamed, Unread
 from orchestrator_core.openai_compatible.usage import as_openai_counts, read_usage
 from orchestrator_core.provider_api import (
+    FIELDS,
     OPENAI_CHAT,
     THOUGHT,
     Adjustment,
@@ -233,7 +234,7 @@ class AnswerParser:
         elif message.get("function_call"):  # the form before tool_calls, still spoken by old servers
             call = {"index": 0, "id": "", "function": message["function_call"]}
             events.append(self._calls.read(index, call, whole=False))
-        self._unnamed.choice(index, choice, message, events)
+        self._beyond(index, choice, message, events)
         reason = choice.get("finish_reason")
         if reason and index not in self._finished:
             self._finish(index, reason, events)
@@ -265,10 +266,19 @@ class AnswerParser:
         """
         if self._native and index not in self._signed:
             self._signed.add(index)
-            noted = message.get("extra_content") or {}
-            own = {**(noted.get(self._provider_id) or {}), **self._thought[self._provider_id]}
-            message["extra_content"] = {**noted, self._provider_id: own}
-            self._respelt = True
+            self._mark(message, self._thought[self._provider_id])
+
+    def _beyond(
+        self, index: int, choice: Mapping[str, Json], message: dict[str, Json], events: list[ChatEvent]
+    ) -> None:
+        if owned := self._unnamed.choice(index, choice, message, events):
+            self._mark(message, {FIELDS: [*owned]})
+
+    def _mark(self, message: dict[str, Json], note: Mapping[str, Json]) -> None:
+        noted = message.get("extra_content") or {}
+        own = {**(noted.get(self._provider_id) or {}), **note}
+        message["extra_content"] = {**noted, self._provider_id: own}
+        self._respelt = True
 
     def _content_part(self, index: int, part: Json) -> Iterator[ChatEvent]:
         kind = "text" if isinstance(part, str) else part.get("type")

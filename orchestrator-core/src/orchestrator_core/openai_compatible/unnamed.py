@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
@@ -11,16 +11,19 @@ from orchestrator_core.provider_api import (
     FilePart,
     Json,
     Logprobs,
-    OpaquePart,
     ProviderMetadata,
     TextDelta,
     UsageReport,
     WholePart,
+    noted_message,
 )
 
 _ANSWER = frozenset(("id", "object", "created", "model", "choices", "usage", "error", "obfuscation"))
 _CHOICE = frozenset(("index", "message", "delta", "finish_reason", "logprobs", "usage"))
-_MESSAGE = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio", "annotations"))
+# Mistral counts the choice on its delta once more: `index`.
+_MESSAGE = frozenset(("role", "index", "content", "refusal", "tool_calls", "function_call", "audio", "annotations"))
+_OWN = ("annotations", "audio")
+"""Named fields that no other provider than the one of the answer can read either."""
 
 
 class Unnamed:
@@ -54,18 +57,23 @@ class Unnamed:
 
     def choice(
         self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
-    ) -> None:
-        """Take the fields of a choice and of its message, or of their pieces."""
+    ) -> Sequence[str]:
+        """Take the fields of a choice and of its message, or of their pieces.
+
+        Return those of the message that only this provider reads, where a client gets them as they came.
+        """
         if tokens := choice.get("logprobs"):
             events.append(Logprobs(index, content=tokens.get("content") or (), refusal=tokens.get("refusal") or ()))
         if cited := message.get("annotations"):
-            events.append(TextDelta(index, {OPENAI_CHAT: {"annotations": cited}}))
+            noted = {"annotations": cited}
+            events.append(TextDelta(index, {OPENAI_CHAT: noted, self._provider_id: noted}))
         if audio := message.get("audio"):
             _join(self._audio.setdefault(index, {}), audio, pieces="data")
         if found := {name: choice[name] for name in choice.keys() - _CHOICE if _says(choice[name])}:
             self._choices.setdefault(index, {}).update(found)
         if found := {name: message[name] for name in message.keys() - self._named if _says(message[name])}:
             _join(self._messages.setdefault(index, {}), found)
+        return ()
 
     def end(self, index: int, events: list[ChatEvent]) -> ProviderMetadata | None:
         """Report what a message had, and return what its choice had."""
@@ -79,21 +87,32 @@ class Unnamed:
             )
             events.append(WholePart(index, part=file))
         if found := self._messages.pop(index, None):
-            events.append(WholePart(index, part=OpaquePart(provider_metadata={OPENAI_CHAT: {"message": found}})))
+            events.append(WholePart(index, part=noted_message(found, self._provider_id)))
         own = self._choices.pop(index, None)
         return {OPENAI_CHAT: own} if own else None
 
 
 class Unread(Unnamed):
-    """Passes over the fields of an answer whose bytes go to the client as they came."""
+    """Passes over the fields of an answer whose bytes go to the client as they came, and only says whose they are."""
+
+    def __init__(self, provider_id: str, *, named: Collection[str] = (), sound: str | None = None) -> None:
+        super().__init__(provider_id, named=named, sound=sound)
+        self._named = (self._named | {"extra_content"}) - set(_OWN)
+        self._owned: dict[int, set[str]] = {}
 
     def answer(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
         """Do nothing."""
 
     def choice(
-        self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
-    ) -> None:
-        """Do nothing."""
+        self, index: int, _: Mapping[str, Json], message: Mapping[str, Json], __: list[ChatEvent]
+    ) -> Sequence[str]:
+        """Return the fields, each once of a choice, since clients join the pieces of a stream."""
+        if message.keys() <= self._named:
+            return ()
+        said = self._owned.setdefault(index, set())
+        found = [name for name in message if name not in self._named and name not in said and _says(message[name])]
+        said.update(found)
+        return found
 
 
 def _says(value: Json) -> bool:
@@ -101,10 +120,13 @@ def _says(value: Json) -> bool:
 
 
 def _join(into: dict[str, Json], piece: Mapping[str, Json], *, pieces: str | None = None) -> None:
-    """Add what a delta says: texts and lists grow, other values are replaced; `pieces` is kept as a list of texts."""
+    """Add what a delta says: texts and lists grow, other values and what is said again are replaced.
+
+    `pieces` is kept as a list of texts.
+    """
     for name, value in piece.items():
         before = into.get(name)
-        grows = name != "id" and type(before) is type(value) and isinstance(value, str | list)
+        grows = name != "id" and type(before) is type(value) and isinstance(value, str | list) and value != before
         if name == pieces:
             into[name] = [*(before or ()), *([value] if value else [])]
         elif before is not None and grows:

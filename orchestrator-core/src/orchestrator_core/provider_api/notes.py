@@ -10,7 +10,8 @@ from orchestrator_core.provider_api.native import OPENAI_CHAT
 from orchestrator_core.provider_api.report import AdjustmentReport
 
 MESSAGE: Final = "message"
-"""The note of an opaque part that stands for fields of the message itself, in OpenAI's dialect."""
+"""The note of an opaque part that stands for fields of the message itself: in OpenAI's dialect what a client said,
+under a provider's name what that provider said in fields that nobody here knows."""
 
 PART: Final = "part"
 """The note of an opaque part that holds a part of a kind that nobody here knows, in OpenAI's dialect."""
@@ -18,6 +19,9 @@ PART: Final = "part"
 THOUGHT: Final = "field"
 """The note with which a provider marks its thoughts, with the name of the field in which it gave them. On a message as
 a whole it says whose the thoughts are that have no notes of their own."""
+
+FIELDS: Final = "fields"
+"""The note on a message as a whole that lists those of its plain fields which one provider wrote, and only it reads."""
 
 _NESTED: Final = frozenset(("function", "custom", "image_url", "input_audio", "file", "video_url"))
 """Notes of OpenAI's dialect that stand for fields of an object inside the part or tool."""
@@ -83,14 +87,20 @@ def message_notes(message: Message) -> Mapping[str, Json]:
     return {}
 
 
-def noted_message(fields: Mapping[str, Json]) -> OpaquePart:
-    """Make the part that keeps what a client of OpenAI's dialect said on a message itself."""
-    return OpaquePart(provider_metadata={OPENAI_CHAT: {MESSAGE: fields}})
+def noted_message(fields: Mapping[str, Json], owner: str = OPENAI_CHAT) -> OpaquePart:
+    """Make the part that keeps what was said on a message itself, by a client of OpenAI's dialect or by a provider."""
+    return OpaquePart(provider_metadata={owner: {MESSAGE: fields}})
 
 
 def is_message_note(part: object) -> bool:
-    """Say whether a part was made by `noted_message`."""
+    """Say whether a part was made by `noted_message` of what a client said."""
     return isinstance(part, OpaquePart) and MESSAGE in (part.provider_metadata or {}).get(OPENAI_CHAT, {})
+
+
+def fields_of(marks: Mapping[str, Mapping[str, Json]], owner: str) -> list[str]:
+    """Return the plain fields of a message that a provider wrote, as the marks on the message say."""
+    names = marks.get(owner, {}).get(FIELDS)
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def last_answer(messages: Sequence[Message]) -> int:

@@ -151,7 +151,8 @@ def test_citations_stand_at_their_place_in_the_whole_text() -> None:
         TextPart(text="Rome.", provider_metadata={OPENAI_CHAT: {"annotations": [cited(0, 4)]}, "acme": {"n": 1}}),
     )
     assert message["annotations"] == [cited(7, 11)]
-    assert "annotations" not in json.dumps(message["extra_content"])
+    assert message["extra_content"]["acme"] == {"fields": ["annotations"]}
+    assert "annotations" not in json.dumps(message["extra_content"]["orchestrator"])
 
 
 def test_the_dialects_own_fields_stand_in_their_place_and_others_apart() -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 
 from orchestrator_core.provider_api import (
+    FIELDS,
     OPENAI_CHAT,
     THOUGHT,
     FilePart,
@@ -23,10 +24,11 @@ from orchestrator_core.provider_api import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    fields_of,
     noted_message,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
-from orchestrator_core.server.translate.openai_notes import GATEWAY, restore
+from orchestrator_core.server.translate.openai_notes import GATEWAY, has_notes, restore
 from orchestrator_core.server.translate.openai_parts import (
     metadata,
     notes,
@@ -48,6 +50,7 @@ _ANSWERED = (
     "extra_content",
     "images",
     "files",
+    "index",
 )
 
 
@@ -105,10 +108,17 @@ class _Reader:
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
             self._calls[name] = call_id
             parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
-        marks = _without_owner(metadata(message) or {})
-        if marks:
-            parts.append(OpaquePart(provider_metadata=marks))
-        return tuple(restore(message, [*parts, *_noted(message, *_ANSWERED)]))
+        marks = metadata(message) or {}
+        if left := _without_owner(marks):
+            parts.append(OpaquePart(provider_metadata=left))
+        owned = {owner: fields_of(marks, owner) for owner in marks}
+        for owner, names in owned.items():
+            # What the gateway has in the notes on its parts is not its plain field once more.
+            read = (*_ANSWERED, *(("annotations",) if has_notes(message) else ()))
+            if fields := {name: message.data[name] for name in names if name in message.data and name not in read}:
+                parts.append(noted_message(fields, owner))
+        others = (name for names in owned.values() for name in names)
+        return tuple(restore(message, [*parts, *_noted(message, *_ANSWERED, *others)]))
 
 
 def _noted(message: Fields, *read: str) -> Sequence[OpaquePart]:
@@ -133,9 +143,9 @@ def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
 
 
 def _without_owner(marks: ProviderMetadata) -> ProviderMetadata:
-    """Return the notes on a message that are on nothing else in it; whose thoughts it has is noted on these."""
+    """Return the notes on a message that are on nothing else in it: whose thoughts and fields it has, they say."""
     left = {
-        provider: {name: value for name, value in noted.items() if name != THOUGHT}
+        provider: {name: value for name, value in noted.items() if name not in (THOUGHT, FIELDS)}
         for provider, noted in marks.items()
         if provider != GATEWAY
     }

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from orchestrator_core.provider_api import (
+    FIELDS,
+    MESSAGE,
     OPENAI_CHAT,
     ChatResponse,
     FilePart,
@@ -35,9 +37,6 @@ from orchestrator_core.server.translate.fields import Fields, invalid
 
 GATEWAY: Final = "orchestrator"
 """The key in `extra_content` under which the gateway itself writes."""
-
-FIELDS: Final = "message"
-"""The key in an opaque part's notes of OpenAI's dialect under which fields of the whole message stand."""
 
 _ORDER: Final = (ReasoningPart, TextPart, RefusalPart, ImagePart, FilePart, ToolCallPart)
 _KINDS: Final[Mapping[str, type[Part]]] = {
@@ -59,13 +58,22 @@ def noted_fields(parts: Sequence[Part], *, streamed: bool = False) -> dict[str, 
         streamed: Whether the message was written in pieces, where the notes on thoughts are apart from their text.
     """
     body: dict[str, Json] = {}
+    extra: dict[str, dict[str, Json]] = {}
     for part in parts:
-        if isinstance(part, OpaquePart):
-            body.update(_own(part).get(FIELDS) or {})
+        for provider, noted in (part.provider_metadata or {}).items():
+            fields = noted.get(MESSAGE) if isinstance(part, OpaquePart) else None
+            if isinstance(fields, Mapping):
+                body.update(fields)
+            names = [*(fields or ()), *(("annotations",) if _own(part).get("annotations") else ())]
+            if provider != OPENAI_CHAT and names:
+                said = extra.setdefault(provider, {FIELDS: []})[FIELDS]
+                said += [name for name in names if name not in said]
     if cited := _annotations(parts):
         body["annotations"] = cited
     if _needed(parts, streamed=streamed):
-        body["extra_content"] = {GATEWAY: {"parts": part_notes(parts)}}
+        extra[GATEWAY] = {"parts": part_notes(parts)}
+    if extra:
+        body["extra_content"] = merged(body.get("extra_content"), extra)
     return body
 
 
@@ -99,7 +107,7 @@ def notes_apart(parts: Sequence[Part]) -> dict[str, Json]:
     """Return what `noted_fields` does, without the frame that it needs in a message."""
     noted = noted_fields(parts)
     if extra := noted.pop("extra_content", None):
-        noted["parts"] = extra[GATEWAY]["parts"]
+        noted |= extra.get(GATEWAY, {})
     return noted
 
 
@@ -158,7 +166,8 @@ def _entry(part: Part) -> dict[str, Json]:
     """Describe a part; notes on thoughts and calls stand with them already. Nothing for a part that is all fields."""
     notes = {provider: dict(values) for provider, values in (part.provider_metadata or {}).items()}
     if isinstance(part, OpaquePart):
-        notes.get(OPENAI_CHAT, {}).pop(FIELDS, None)
+        for noted in notes.values():
+            noted.pop(MESSAGE, None)
         notes = {provider: values for provider, values in notes.items() if values}
         return {"type": "opaque", "extra_content": notes} if notes else {}
     kind = next(name for name, each in _KINDS.items() if isinstance(part, each))
@@ -167,7 +176,10 @@ def _entry(part: Part) -> dict[str, Json]:
         entry["length"] = len(part.text)
     if isinstance(part, ReasoningPart | ToolCallPart):
         return entry
-    notes.get(OPENAI_CHAT, {}).pop("annotations", None)
+    cited = notes.get(OPENAI_CHAT, {}).get("annotations")
+    for noted in notes.values():
+        if cited is not None and noted.get("annotations") == cited:
+            del noted["annotations"]
     if notes := {provider: values for provider, values in notes.items() if values}:
         entry["extra_content"] = notes
     return entry

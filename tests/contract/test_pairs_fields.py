@@ -122,3 +122,56 @@ async def test_the_same_of_a_stream(running: Client, one: str, other: str, surfa
         body, _ = await talk.say(other)
         assert "NOTED" not in json.dumps(body)
         assert [message for message in body.get("messages", ()) if "index" in message] == []
+
+
+SPOKEN = {"id": "audio_1", "data": "UklGRg==", "expires_at": 9, "transcript": "SPOKEN"}
+
+
+@pytest.mark.parametrize("other", NAMES)
+@pytest.mark.parametrize("marked", [False, True])
+async def test_a_spoken_answer_is_its_text_elsewhere(running: Client, other: str, marked: bool) -> None:
+    async with ClientSession(running.url) as http:
+        talk = Talk(running, http, "chat")
+        if marked:
+            answer = WIRES["openai"].give(Said(1, text="Hi"), stream=False)
+            answer["choices"][0]["message"] |= {"content": None, "audio": SPOKEN}
+            await talk.say("openai", answer)
+        else:
+            talk.messages += [
+                {"role": "user", "content": "Speak."},
+                {"role": "assistant", "content": None, "audio": SPOKEN},
+            ]
+        body, dropped = await talk.say(other)
+        written = json.dumps(body)
+        assert "SPOKEN" in written
+        if other == "openai" and "messages" in body:
+            assert body["messages"][1]["audio"]["id"] == "audio_1"
+        else:
+            assert "audio_1" not in written
+            assert dropped
+
+
+@pytest.mark.parametrize("other", NAMES)
+async def test_the_retired_functions_are_tools_where_they_are_unknown(running: Client, other: str) -> None:
+    schema = {"type": "object", "properties": {}}
+    body = {
+        "model": f"{other}/{PROVIDERS[other].info.default_model}",
+        "messages": [
+            {"role": "user", "content": "Look."},
+            {"role": "assistant", "content": None, "function_call": {"name": "look", "arguments": "{}"}},
+            {"role": "function", "name": "look", "content": "SEEN"},
+        ],
+        "functions": [{"name": "look", "parameters": schema}],
+        "function_call": "auto",
+    }
+    server = running.servers[other]
+    server.asked.clear()
+    async with ClientSession(running.url) as http, http.post("/v1/chat/completions", json=body) as reply:
+        assert reply.status == 200, await reply.text()
+    sent = server.asked[-1].body
+    assert "SEEN" in json.dumps(sent)
+    if other in ("grok", "qwen", "deepseek", "kimi", "mistral"):
+        assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "tool"]
+        assert sent["tools"] == [{"type": "function", "function": body["functions"][0]}]
+        assert sent["tool_choice"] == "auto"
+        assert sent.keys().isdisjoint(("functions", "function_call"))

@@ -53,10 +53,10 @@ def pairs(body: Body, _: Mapping[str, str]) -> Iterator[str]:
         yield f"no results for {sorted(waiting)}"
 
 
-def something_said(body: Body, _: Mapping[str, str]) -> Iterator[str]:
-    """An answer in the history has a text or calls."""
+def something_said(body: Body, _: Mapping[str, str], *, also: Sequence[str] = ()) -> Iterator[str]:
+    """An answer in the history has a text or calls, or one of some other fields."""
     for place, message in enumerate(messages(body)):
-        said = message.get("content") is not None or message.get("refusal") or message.get("tool_calls")
+        said = message.get("content") is not None or any(message.get(name) for name in ("refusal", "tool_calls", *also))
         if message["role"] == "assistant" and not said:
             yield f"messages[{place}]: neither content nor tool_calls"
         if message["role"] in ("user", "system", "tool") and message.get("content") is None:

@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fake_upstreams.strict import Body, Rule
-from fake_upstreams.strict_family import BASE, FAMILY, StrictFamily, messages, only_parts, parts, roles, without
+from fake_upstreams.strict_family import (
+    BASE,
+    FAMILY,
+    StrictFamily,
+    messages,
+    only_parts,
+    parts,
+    roles,
+    something_said,
+    without,
+)
 from fake_upstreams.strict_openai_responses import RESPONSES, response, said, streamed
 
 REASONING = r"(o\d|gpt-([5-9]|\d\d)).*"
@@ -62,6 +72,10 @@ def known_roles(body: Body, headers: Mapping[str, str]) -> Iterator[str]:
     return roles(body, headers, known=("system", "developer", "user", "assistant", "tool", "function"))
 
 
+def spoken_or_called(body: Body, headers: Mapping[str, str]) -> Iterator[str]:
+    return something_said(body, headers, also=("audio", "function_call"))
+
+
 def no_effort_with_functions(body: Body, _: Mapping[str, str]) -> Iterator[str]:
     if "messages" not in body or body.get("reasoning_effort") in (None, "none"):
         return
@@ -79,7 +93,9 @@ class StrictOpenAI(StrictFamily):
 
     rules = (
         Rule("known_roles", BASE, known_roles),
-        *(rule for rule in FAMILY if rule.name not in ("roles", "no_frames")),  # `strange_fields` has these
+        *(rule for rule in FAMILY if rule.name not in ("roles", "something_said", "no_frames")),
+        Rule("something_said", f"{BASE} (assistant message: `audio`, `function_call`)", spoken_or_called),
+        # In place of `no_frames` too.
         Rule("strange_fields", f"{BASE}: unknown ones are refused by name", strange_fields),
         Rule("short_ids", f"{BASE}: 'expected a string with maximum length 40'", short_ids),
         Rule("text_of_tools", BASE, text_of_tools),

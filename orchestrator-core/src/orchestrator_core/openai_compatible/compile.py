@@ -16,6 +16,7 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     Json,
     NamedTool,
+    NativeRequest,
     ProviderSettings,
     ResponseFormat,
     Tool,
@@ -55,10 +56,7 @@ def compile_chat(
     """
     native = request.native
     if native is not None and native.dialect == OPENAI_CHAT and dialect.native_request:
-        body: dict[str, Json] = {**native.body, "model": request.model}
-        NativeCleaner(dialect, provider_id, report).clean(body, request.messages)
-        if not dialect.developer:
-            _roles(body, report)
+        body = _cleaned(request, native, dialect, provider_id, report)
     else:
         body = _canonical(request, dialect, provider_id, report)
     _stream(body, request, dialect, report)
@@ -85,6 +83,18 @@ def compile_chat(
         for name in [name for name in body if name not in dialect.accepted]:
             report.dropped(name, "this provider does not know it")
             del body[name]
+    return body
+
+
+def _cleaned(
+    request: ChatRequest, native: NativeRequest, dialect: Dialect, provider_id: str, report: AdjustmentReport
+) -> dict[str, Json]:
+    body: dict[str, Json] = {**native.body, "model": request.model}
+    NativeCleaner(dialect, provider_id, report).clean(body, request.messages)
+    if not dialect.developer:
+        _roles(body, report)
+    if not dialect.openai_tools:
+        _functions(body, report)
     return body
 
 
@@ -159,6 +169,21 @@ def _roles(body: dict[str, Json], report: AdjustmentReport) -> None:
         return
     report.mapped("messages", "this provider knows the role system, not developer")
     body["messages"] = [{**each, "role": "system"} if _by_developer(each) else each for each in messages]
+
+
+def _functions(body: dict[str, Json], report: AdjustmentReport) -> None:
+    """Say the retired `functions` and `function_call` as tools (API reference, Chat Completions)."""
+    functions, choice = body.pop("functions", None), body.pop("function_call", None)
+    if isinstance(functions, list):
+        report.mapped("functions", "this provider knows functions as tools")
+        tools = body.get("tools")
+        body["tools"] = [
+            *(tools if isinstance(tools, list) else ()),
+            *({"type": "function", "function": each} for each in functions),
+        ]
+    if isinstance(choice, str | Mapping):
+        report.mapped("function_call", "this provider knows it as tool_choice")
+        body.setdefault("tool_choice", choice if isinstance(choice, str) else {"type": "function", "function": choice})
 
 
 def _by_developer(message: Json) -> bool:

@@ -79,8 +79,10 @@ class Dialect:
         stream_usage: Whether `stream_options.include_usage` has to be asked for.
         tool_choices: OpenAI's words for the choice of a tool, with the vendor's.
         named_tool_choice: Whether one tool can be demanded by its name.
-        openai_tools: Whether OpenAI's tools of the kind `custom` are known, and a choice among some of the tools; else
-            calls of such tools in the history are functions, and only the tools to choose from are sent.
+        openai_tools: Whether OpenAI's tools of the kind `custom` are known, a choice among some of the tools, and the
+            retired `functions`; else calls of such tools in the history are functions, only the tools to choose from
+            are sent, and what is retired is said in its later form.
+        spoken_answers: Whether an earlier answer may be sound, by an id that the vendor gave it; else it is its text.
         tool_kinds: The only kinds of tools that there are, where others are refused.
         tool_call_id: A regular expression that ids of tool calls match whole.
         tool_call_id_length: The length of the ids that are made for calls whose id does not.
@@ -121,6 +123,7 @@ class Dialect:
     tool_choices: Mapping[str, str] = field(default_factory=dict)
     named_tool_choice: bool = True
     openai_tools: bool = True
+    spoken_answers: bool = True
     tool_kinds: Collection[str] | None = None
     tool_call_id: str = r"[\x21-\x7e]{1,40}"
     tool_call_id_length: int = 24

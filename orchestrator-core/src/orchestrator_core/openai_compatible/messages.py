@@ -161,6 +161,8 @@ class MessageCompiler:
                 calls.append(self._call(part, ids[len(calls)]))
             elif isinstance(part, OpaquePart):
                 content += self._opaque(part)
+            elif isinstance(part, FilePart) and (part.media_type or "").startswith("audio/") and message.text:
+                self._report.omitted("audio", "of a spoken answer its text is given")
             elif isinstance(part, ImagePart | FilePart):
                 self._report.dropped(part.type, "an earlier answer can only hold text and calls here")
         if not (content or any(refusals) or calls or (reasoning and self._dialect.replay_reasoning == "all")):

@@ -65,7 +65,7 @@ class NativeCleaner:
     def _messages(self, wire: Sequence[Json], said: Sequence[Message]) -> list[dict[str, Json]]:
         last = last_answer(said)
         kept: dict[int, dict[str, Json]] = {}
-        for place in intact(wire, said, self._dialect):
+        for place in intact(wire, said, self._dialect, self._provider_id):
             self._asked = place > last or place == len(wire) - 1
             message = self._message(wire[place])
             if said[place].role != "assistant" or says_something(message, self._dialect):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator_core.openai_compatible.dialect import Dialect, MediaKind
-from orchestrator_core.provider_api import Json, Message, RefusalPart, TextPart, ToolCallPart, ToolResultPart
+from orchestrator_core.provider_api import Json, Message, RefusalPart, TextPart, ToolCallPart, ToolResultPart, fields_of
 
 _MEDIA: Mapping[str, MediaKind] = {
     "image_url": "image",
@@ -17,7 +17,7 @@ _MEDIA: Mapping[str, MediaKind] = {
 }
 
 
-def intact(wire: Sequence[Json], said: Sequence[Message], dialect: Dialect) -> list[int]:
+def intact(wire: Sequence[Json], said: Sequence[Message], dialect: Dialect, provider_id: str) -> list[int]:
     """Return the places of the messages that the vendor takes as the client wrote them.
 
     A message with calls and the results of these calls stand or fall together.
@@ -26,6 +26,7 @@ def intact(wire: Sequence[Json], said: Sequence[Message], dialect: Dialect) -> l
         wire: The client's messages.
         said: The same messages in canonical form, one for each.
         dialect: The vendor's differences.
+        provider_id: The provider instance.
     """
     places: list[int] = []
     place = 0
@@ -35,7 +36,7 @@ def intact(wire: Sequence[Json], said: Sequence[Message], dialect: Dialect) -> l
         if said[place].role == "tool":  # no call waits for it, or none that is intact
             whole = False
         else:
-            whole = _taken(wire[place], said[place], dialect) and (
+            whole = _taken(wire[place], said[place], dialect, provider_id) and (
                 not calls or _answered(calls, wire[place + 1 : end], said[place + 1 : end], dialect)
             )
         places += range(place, end) if whole else ()
@@ -51,14 +52,25 @@ def says_something(answer: Mapping[str, Json], dialect: Dialect) -> bool:
     return any(value for name, value in answer.items() if name not in silent)
 
 
-def _taken(wire: Mapping[str, Json], said: Message, dialect: Dialect) -> bool:
+def _taken(wire: Mapping[str, Json], said: Message, dialect: Dialect, provider_id: str) -> bool:
     if not dialect.refusal_field and any(isinstance(part, RefusalPart) for part in said.parts):
+        return False
+    if wire.get("function_call") and not dialect.openai_tools:
+        return False
+    if wire.get("audio") and not (dialect.spoken_answers and _may_be_of(wire, "audio", provider_id)):
         return False
     content = wire.get("content")
     parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
     if said.role == "assistant":
         return not any(_kind(part) == "thinking" or _kind(part) in _MEDIA for part in parts)
     return all(_media_taken(part, dialect) for part in parts)
+
+
+def _may_be_of(wire: Mapping[str, Json], name: str, provider_id: str) -> bool:
+    """Whether a provider wrote a field of a message, where the gateway said who did."""
+    marks = wire.get("extra_content")
+    owners = [each for each in marks if name in fields_of(marks, each)] if isinstance(marks, Mapping) else []
+    return not owners or provider_id in owners
 
 
 def _media_taken(part: Mapping[str, Json], dialect: Dialect) -> bool:

@@ -39,6 +39,7 @@ class DeepSeekProvider(OpenAICompatibleProvider):
         base_url="https://api.deepseek.com",
         developer=False,
         openai_tools=False,
+        spoken_answers=False,
         json_arguments=True,
         media=(),
         json_schema=False,

@@ -44,6 +44,7 @@ class GrokProvider(OpenAICompatibleProvider):
         ),
         developer=False,
         openai_tools=False,
+        spoken_answers=False,
         media=("image",),
         json_arguments=True,
         reasoning_outside=True,

@@ -43,6 +43,7 @@ class KimiProvider(OpenAICompatibleProvider):
         ),
         developer=False,
         openai_tools=False,
+        spoken_answers=False,
         json_arguments=True,
         media=("image", "video"),
         replay_reasoning="all",

@@ -42,6 +42,7 @@ class MistralProvider(OpenAICompatibleProvider):
         stream_usage=False,
         tool_choices={"required": "any"},
         openai_tools=False,
+        spoken_answers=False,
         tool_kinds=("function",),
         tool_call_id=r"[A-Za-z0-9]{9}",
         tool_call_id_length=9,

@@ -48,6 +48,7 @@ class QwenProvider(OpenAICompatibleProvider):
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         developer=False,
         openai_tools=False,
+        spoken_answers=False,
         json_arguments=True,
         media=("image", "audio", "video"),
         audio_uri=True,

@@ -102,7 +102,7 @@ class _Reader:
         if refusal := message.string("refusal"):
             parts.append(RefusalPart(text=refusal))
         if audio := message.object("audio"):
-            parts.append(opaque({"audio": audio.data}))
+            parts.extend(_spoken(audio, written=any(isinstance(part, TextPart) and part.text for part in parts)))
         parts.extend(_call(call) for call in message.objects("tool_calls"))
         if legacy := message.object("function_call"):
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
@@ -140,6 +140,12 @@ def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
     owners = {name: noted for name, noted in (metadata(message) or {}).items() if THOUGHT in noted}
     owner = {name: {THOUGHT: noted[THOUGHT]} for name, noted in owners.items()} or None
     return [ReasoningPart(text=text, provider_metadata=owner)] if text else []
+
+
+def _spoken(audio: Fields, *, written: bool) -> Sequence[Part]:
+    """Read a spoken answer: what was said in it, and the sound, which its provider knows by an id."""
+    said = "" if written else audio.string("transcript")
+    return (*([TextPart(text=said)] if said else ()), opaque({"audio": audio.data}))
 
 
 def _without_owner(marks: ProviderMetadata) -> ProviderMetadata:

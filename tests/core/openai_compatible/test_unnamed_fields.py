@@ -134,3 +134,10 @@ def test_sound_and_tiers_are_told_apart_for_the_price() -> None:
     assert details.unpriced is None
     assert read_usage(wire, tier="flex").details.unpriced == "service_tier flex"
     assert read_usage({**wire, "num_sources_used": 3}).details.unpriced == "num_sources_used"
+
+
+def test_likelihoods_that_are_no_lists_are_passed_over() -> None:
+    for told in ({"content": "x"}, "x", {"content": {"token": "Hi"}, "refusal": 1}):
+        response = whole({"content": "Hi"}, {"logprobs": told})
+        assert response.message.text == "Hi"
+        assert response.choices[0].logprobs is None

@@ -62,8 +62,12 @@ class Unnamed:
 
         Return those of the message that only this provider reads, where a client gets them as they came.
         """
-        if tokens := choice.get("logprobs"):
-            events.append(Logprobs(index, content=tokens.get("content") or (), refusal=tokens.get("refusal") or ()))
+        if (tokens := choice.get("logprobs")) and isinstance(tokens, Mapping):
+            content, refusal = (
+                found if isinstance(found := tokens.get(name), list) else () for name in ("content", "refusal")
+            )
+            if content or refusal:
+                events.append(Logprobs(index, content=content, refusal=refusal))
         if cited := message.get("annotations"):
             noted = {"annotations": cited}
             events.append(TextDelta(index, {OPENAI_CHAT: noted, self._provider_id: noted}))

@@ -50,6 +50,11 @@ def result(id_: str, content: Any = "found", **fields: Any) -> Message:
     return message("tool", ToolResultPart(tool_call_id=id_, content=content, **fields))
 
 
+def stray(id_: str, content: str = "found") -> dict[str, Json]:
+    texts = (f"Result of {id_}:", content)
+    return {"role": "user", "content": [{"type": "text", "text": text} for text in texts]}
+
+
 def wire_call(id_: str, name: str = "find") -> dict[str, Json]:
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": '{"q": 1}'}}
 
@@ -195,17 +200,19 @@ def test_calls_without_results_and_results_without_calls_are_repaired() -> None:
         message("assistant", call("d")),
     )
     assert wire == [
+        stray("nobody"),
         {"role": "assistant", "content": None, "tool_calls": [wire_call("a"), wire_call("b")]},
         {"role": "tool", "tool_call_id": "a", "content": "Error: no result was given"},
         {"role": "tool", "tool_call_id": "b", "content": "found"},
         {"role": "user", "content": "Well?"},
+        stray("c"),
         {"role": "assistant", "content": None, "tool_calls": [wire_call("d")]},
         {"role": "tool", "tool_call_id": "d", "content": "Error: no result was given"},
     ]
     assert sorted(adjustments) == [
         ("tool_call", "mapped"),
-        ("tool_result", "dropped"),
-        ("tool_result", "dropped"),
+        ("tool_result", "mapped"),
+        ("tool_result", "mapped"),
     ]
 
 
@@ -216,8 +223,27 @@ def test_calls_of_one_id_get_a_result_each_and_a_result_too_many_is_reported() -
     first, second = (each["id"] for each in wire[0]["tool_calls"])
     assert first == "a"
     assert second != "a"
-    assert [(each["tool_call_id"], each["content"]) for each in wire[1:]] == [("a", "one"), (second, "two")]
-    assert adjustments == [("tool_result", "dropped")]
+    assert [(each["tool_call_id"], each["content"]) for each in wire[1:3]] == [("a", "one"), (second, "two")]
+    assert wire[3:] == [stray("a", "three")]
+    assert adjustments == [("tool_result", "mapped")]
+
+
+def test_an_image_in_a_system_prompt_is_left_out_and_reported() -> None:
+    image = ImagePart(url="https://x.example/y.png")
+    wire, adjustments = messages(
+        message("system", TextPart(text="Be brief."), image), message("system", image), text_message("user", "Hi")
+    )
+    assert wire == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    assert adjustments == [("image", "dropped")]
+
+
+def test_the_same_of_a_clients_own_prompt() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://x.example/y.png"}}
+    written = {"role": "developer", "content": [{"type": "text", "text": "Be brief."}, image]}
+    said = message("system", TextPart(text="Be brief."), ImagePart(url="https://x.example/y.png"))
+    body, adjustments = compiled(ask([said], native=NativeRequest(OPENAI_CHAT, {"messages": [written]})))
+    assert body["messages"] == [{"role": "system", "content": "Be brief."}]
+    assert [(each.subject, each.action) for each in adjustments] == [("image", "dropped")]
 
 
 def test_an_empty_refusal_says_nothing() -> None:

@@ -322,6 +322,7 @@ async def test_a_conversation(connect_openai: Any) -> None:
         {"type": "function_call_output", "call_id": "call_cut", "output": "Error: no result was given"},
         {"role": "user", "content": [{"type": "input_text", "text": "And now?"}]},
         {"role": "user", "content": [{"type": "input_text", "text": "Well?"}]},
+        {"role": "user", "content": [{"type": "input_text", "text": text} for text in ("Result of stray:", "found")]},
     ]
     assert isinstance(events[0], Start)
     assert [(each.subject, each.action) for each in events[0].adjustments] == [
@@ -330,7 +331,7 @@ async def test_a_conversation(connect_openai: Any) -> None:
         ("tool_call", "mapped"),
         ("opaque", "dropped"),
         ("message", "mapped"),
-        ("tool_result", "dropped"),
+        ("tool_result", "mapped"),
     ]
 
 

@@ -57,7 +57,7 @@ class MessageCompiler:
     """Compiles one conversation.
 
     Calls and their results are kept side by side, as the protocol demands: a result moves up to its call, one
-    without a call is left out, and a call without a result gets an error for one.
+    without a call is said by a user, and a call without a result gets an error for one.
 
     Args:
         dialect: The vendor's differences.
@@ -98,9 +98,14 @@ class MessageCompiler:
                 self._assistant(message, [id_ for _, id_, _ in pairs], wire, working=position > last_user)
                 self._results(pairs, wire)
             elif message.role == "tool":
-                self.report_strays(message)
+                for stray in self.strays(message):
+                    texts, media = self._result_content(stray)
+                    told = {"type": "text", "text": label(stray)}
+                    wire.append({"role": "user", "content": [told, *texts, *media]})
             else:
-                wire.append(self._named(message, {"role": message.role, "content": self._content(message.parts)}))
+                parts = self.instruction(message) if message.role == "system" else message.parts
+                if parts or not message.parts:
+                    wire.append(self._named(message, {"role": message.role, "content": self._content(parts)}))
         if messages and not wire:
             self._report.mapped("message", "a conversation has at least one message at this provider")
             wire.append({"role": "user", "content": NOTHING_SAID})
@@ -129,11 +134,22 @@ class MessageCompiler:
             pairs.append((call, self._call_id(call.id, namesakes), result))
         return pairs
 
-    def report_strays(self, message: Message) -> None:
-        """Report the results in a message that no call before it took."""
+    def strays(self, message: Message) -> list[ToolResultPart]:
+        """Return the results in a message that no call before it took; a user says them."""
+        found = [part for part in message.parts if isinstance(part, ToolResultPart) and id(part) not in self._answered]
+        for part in found:
+            self._report.mapped("tool_result", f"no call waits for a result with the id {part.tool_call_id}")
+        return found
+
+    def instruction(self, message: Message) -> list[Part]:
+        """Return the parts of a system prompt, which is text in this protocol; report what is not."""
+        parts: list[Part] = []
         for part in message.parts:
-            if isinstance(part, ToolResultPart) and id(part) not in self._answered:
-                self._report.dropped("tool_result", f"no call waits for a result with the id {part.tool_call_id}")
+            if isinstance(part, ImagePart | FilePart):
+                self._report.dropped(part.type, "system prompts are text here")
+            else:
+                parts.append(part)
+        return parts
 
     def _call_id(self, canonical: str, namesakes: int) -> str:
         """Return the id under which the vendor takes a call, the same for the same id."""
@@ -340,6 +356,11 @@ class MessageCompiler:
                 else:
                     report_note(field, value, self._report, asked=False)
         return {**noted, **wire, **named}
+
+
+def label(stray: ToolResultPart) -> str:
+    """Return what stands before a result that no call waits for."""
+    return f"Result of {stray.name or stray.tool_call_id}:"
 
 
 def _notes_among(parts: Collection[Part]) -> int:

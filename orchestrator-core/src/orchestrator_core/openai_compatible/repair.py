@@ -7,7 +7,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator_core.openai_compatible.dialect import Dialect, MediaKind
-from orchestrator_core.provider_api import Json, Message, RefusalPart, TextPart, ToolCallPart, ToolResultPart, fields_of
+from orchestrator_core.provider_api import (
+    FilePart,
+    ImagePart,
+    Json,
+    Message,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    fields_of,
+)
 
 _MEDIA: Mapping[str, MediaKind] = {
     "image_url": "image",
@@ -63,6 +73,8 @@ def _taken(wire: Mapping[str, Json], said: Message, dialect: Dialect, provider_i
     parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
     if said.role == "assistant":
         return not any(_kind(part) == "thinking" or _kind(part) in _MEDIA for part in parts)
+    if said.role == "system":  # API reference, Chat Completions: system and developer messages are text
+        return not any(isinstance(part, ImagePart | FilePart) for part in said.parts)
     return all(_media_taken(part, dialect) for part in parts)
 
 

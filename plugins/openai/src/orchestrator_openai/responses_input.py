@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from orchestrator_core.openai_compatible import Dialect
-from orchestrator_core.openai_compatible.messages import NO_RESULT, NOTHING_SAID, MessageCompiler, Pair
+from orchestrator_core.openai_compatible.messages import NO_RESULT, NOTHING_SAID, MessageCompiler, Pair, label
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     OPENAI_CHAT,
@@ -79,13 +79,20 @@ class InputCompiler:
                 self._assistant(message, [id_ for _, id_, _ in pairs], items)
                 self._results(pairs, items)
             elif message.role == "tool":
-                self._calls.report_strays(message)
-            elif content := [item for part in message.parts if (item := self._content(part))]:
+                for stray in self._calls.strays(message):
+                    output = self._output(stray)
+                    said = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
+                    told = {"type": "input_text", "text": label(stray)}
+                    items.append({"role": "user", "content": [told, *said]})
+            elif content := [item for part in self._said_in(message) if (item := self._content(part))]:
                 items.append({"role": message.role, "content": content})
         if messages and not items:
             self._report.mapped("message", "a conversation has at least one message at this provider")
             items.append({"role": "user", "content": [{"type": "input_text", "text": NOTHING_SAID}]})
         return items
+
+    def _said_in(self, message: Message) -> Sequence[Part]:
+        return self._calls.instruction(message) if message.role == "system" else message.parts
 
     def _said(self, message: Message) -> None:
         """Report what was said on a message itself: items have no fields for it."""

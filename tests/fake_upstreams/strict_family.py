@@ -74,6 +74,13 @@ def calls_are_whole(body: Body, _: Mapping[str, str]) -> Iterator[str]:
                 yield f"messages[{place}]: arguments are no text"
 
 
+def systems_are_text(body: Body, _: Mapping[str, str]) -> Iterator[str]:
+    """System prompts are text."""
+    for place, message in enumerate(messages(body)):
+        if message["role"] in ("system", "developer") and any(part["type"] != "text" for part in parts(message)):
+            yield f"messages[{place}]: only text is taken here"
+
+
 FRAMES = ("refusal", "extra_content", "reasoning_details", "images", "files")
 
 
@@ -141,6 +148,7 @@ FAMILY = (
     Rule("roles", BASE, roles),
     Rule("pairs", f"{BASE} (`messages`), recording deepseek-error-1d05c76877", pairs),
     Rule("something_said", BASE, something_said),
+    Rule("systems_are_text", f"{BASE} (system message)", systems_are_text),
     Rule("calls_are_whole", BASE, calls_are_whole),
     Rule("no_frames", "https://api-docs.deepseek.com/api/create-chat-completion (assistant message)", no_frames),
 )

@@ -60,8 +60,8 @@ def compiled(name: str, *messages: dict[str, Any], strict: bool = False) -> tupl
 BROKEN: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
     "no result": ([user(), said(tool_calls=[call()]), user("never mind")], {"tool_call": "mapped"}),
     "no result at the end": ([user(), said(tool_calls=[call()])], {"tool_call": "mapped"}),
-    "no call": ([user(), result(), user("so")], {"tool_result": "dropped"}),
-    "one result too many": ([user(), said(tool_calls=[call()]), result(), result("2")], {"tool_result": "dropped"}),
+    "no call": ([user(), result(), user("so")], {"tool_result": "mapped"}),
+    "one result too many": ([user(), said(tool_calls=[call()]), result(), result("2")], {"tool_result": "mapped"}),
     "a late result": ([user(), said(tool_calls=[call()]), user("wait"), result()], {}),
     "one id twice": ([user(), said(tool_calls=[call(), call()]), result("1"), result("2")], {}),
     "a long id": ([user(), said(tool_calls=[call("c" * 60)]), result(id_="c" * 60)], {}),

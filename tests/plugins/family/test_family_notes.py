@@ -147,7 +147,6 @@ def test_the_responses_api_names_what_it_has_no_field_for() -> None:
     [
         [{"role": "user", "content": [{"type": "strange"}]}],
         [{"role": "assistant", "content": ""}],
-        [{"role": "tool", "tool_call_id": "z", "content": "r"}],
         [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]}],
     ],
 )
@@ -157,6 +156,15 @@ def test_the_responses_api_is_never_asked_with_nothing(messages: list[dict[str, 
     said = [{"type": "input_text", "text": "(nothing was said)"}]
     assert body["input"] == [{"role": "user", "content": said}]
     assert changes["message"] == "mapped"
+
+
+def test_a_result_that_no_call_waits_for_is_said_by_the_user() -> None:
+    stray = {"role": "tool", "tool_call_id": "z", "content": "r"}
+    for name, model, kind in (("openai", "gpt-5.6-luna", "input_text"), ("grok", "grok-4.3", "text")):
+        body, changes = compiled(name, read(stray, reasoning_effort="high", tools=[FUNCTION]), model)
+        said = [{"type": kind, "text": text} for text in ("Result of z:", "r")]
+        assert body["input" if name == "openai" else "messages"] == [{"role": "user", "content": said}]
+        assert changes["tool_result"] == "mapped"
 
 
 def test_the_obfuscation_of_a_stream_is_asked_for_where_there_is_one() -> None:

@@ -9,6 +9,7 @@ from orchestrator_core.provider_api import (
     Adjustment,
     Conflict,
     ImagePart,
+    InternalError,
     Message,
     NotFound,
     ReasoningPart,
@@ -19,7 +20,7 @@ from orchestrator_core.provider_api import (
     Usage,
     text_message,
 )
-from orchestrator_core.sessions.models import Attempt, NewSummary, NewTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.models import Attempt, FinishedTurn, NewSummary, NewTurn, TurnOutcome, TurnState
 from orchestrator_core.sessions.store import SessionStore
 from stores import TENANT, Clock, answered, ask, talk, texts, user
 
@@ -294,3 +295,13 @@ async def test_a_turn_may_bring_several_messages(store: SessionStore) -> None:
     assert started.session.message_count == 2
     finished = await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
     assert (finished.session.message_count, finished.unsummarized) == (0, 0)
+
+
+async def test_a_value_that_the_database_refuses_is_no_failure_of_the_database(store: SessionStore) -> None:
+    """PostgreSQL has no NUL in texts; what takes it keeps it."""
+    started = await ask(store, "q")
+    end = store.finish_turn(TENANT, started.turn_id, answered(model="m\0x"))
+    (came,) = await asyncio.gather(end, return_exceptions=True)
+    assert isinstance(came, FinishedTurn | InternalError)
+    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="interrupted"))
+    assert (await talk(store, "next", started.session.id)).session.id == started.session.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from string import whitespace
 from typing import Final, TypeVar, get_args
 
 from pydantic_core import to_json
@@ -39,6 +40,7 @@ T = TypeVar("T")
 MOST: Final = 2**53
 """No answer has more tokens."""
 
+_BLANK = f"{whitespace}\0"
 _REASONS = frozenset(get_args(FinishReason))
 _STATUSES = frozenset(get_args(KeyStatus))
 
@@ -108,12 +110,14 @@ def embedding_flaw(response: EmbeddingResponse, inputs: int) -> str | None:
     """Return what is wrong with the vectors of `inputs` texts."""
     if len(response.vectors) != inputs:
         return "it gave another number of vectors than there were inputs"
-    return None if all(map(len, response.vectors)) and _usage(response.usage) else _mistyped(response)
+    sound = all(map(len, response.vectors)) and _usage(response.usage) and _texts(response.model)
+    return None if sound else _mistyped(response)
 
 
 def summary_flaw(summary: Summary) -> str | None:
     """Return what is wrong with a summary; an empty one would make the conversation forget."""
-    return None if summary.text.strip() and _usage(summary.usage) else _mistyped(summary)
+    sound = _texts(summary.text, summary.model) and _usage(summary.usage)
+    return None if sound and summary.text.strip(_BLANK) else _mistyped(summary)
 
 
 def _mistyped(result: object) -> str:

@@ -20,6 +20,7 @@ from orchestrator_core.plugins.checks import (
     verdict_flaw,
 )
 from orchestrator_core.plugins.manager import implemented_hooks, make_manager
+from orchestrator_core.plugins.names import plain_name
 from orchestrator_core.provider_api import (
     Adjustment,
     AdjustmentReport,
@@ -164,8 +165,8 @@ class Provider:
                 if what := event_flaw(event):
                     raise self._broken("chat", what)
                 expected = ChatEvent
-                if unread and isinstance(event, Start):
-                    event = replace(event, adjustments=(*unread, *event.adjustments))
+                if isinstance(event, Start):
+                    event = _plain_start(event, unread)
                 yield event
         finally:
             await self._close(events)
@@ -178,13 +179,15 @@ class Provider:
             PluginError: The plugin broke the contract.
             GatewayError: Anything else the plugin raised.
         """
-        return await self._await(
+        response = await self._await(
             "embed",
             request,
             request.deadline,
             EmbeddingResponse,
             lambda response: embedding_flaw(response, len(request.input)),
         )
+        response.model = plain_name(response.model)
+        return response
 
     async def health(self, request: HealthRequest) -> HealthReport:
         """Look whether the provider answers, and remember what was found. Never raises but for cancellation."""
@@ -223,7 +226,8 @@ class Provider:
             PluginError: The plugin broke the contract.
             GatewayError: Anything else the plugin raised.
         """
-        return await self._await("summarize", request, request.deadline, Summary, summary_flaw)
+        summary = await self._await("summarize", request, request.deadline, Summary, summary_flaw)
+        return replace(summary, text=summary.text.replace("\0", ""), model=plain_name(summary.model))
 
     def _unread(self, request: ChatRequest) -> Sequence[Adjustment]:
         """Return what gets lost because the provider does not speak the client's protocol."""
@@ -308,8 +312,16 @@ def usable_keys(keys: Sequence[Secret], verdicts: Sequence[KeyVerdict]) -> Seque
     return [key for key, verdict in zip(keys, verdicts, strict=True) if verdict.status != "placeholder"]
 
 
+def _plain_start(event: Start, unread: Sequence[Adjustment]) -> Start:
+    """Return a beginning with the names that the upstream gave made plain, and what of the request got lost."""
+    named, model = plain_name(event.id), plain_name(event.model)
+    if not unread and (named, model) == (event.id, event.model):
+        return event
+    return replace(event, id=named, model=model, adjustments=(*unread, *event.adjustments))
+
+
 def _passes(error: BaseException) -> bool:
-    """Whether core is to see an error as it is: one of the tree, or the cancellation of the running task.
+    """Whether core is to see an error: one of the tree, its words made plain, or the running task's cancellation.
 
     A plugin may let a cancellation out that is its own, such as that of a task which it started. Core would take it
     for the caller's leaving.
@@ -317,7 +329,12 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
-    return isinstance(error, GatewayError)
+    if isinstance(error, GatewayError):
+        # Some of their words are an upstream's own.
+        error.code = plain_name(error.code) or type(error).code
+        error.upstream_type, error.upstream_code = plain_name(error.upstream_type), plain_name(error.upstream_code)
+        return True
+    return False
 
 
 def _discard(result: object) -> None:

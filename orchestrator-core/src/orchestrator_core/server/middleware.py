@@ -179,6 +179,8 @@ class Middleware:
             # Nobody in particular is told apart by the address.
             client = who.id if self._authenticator.asks else f"{who.id} {request.remote}"
             await self._limits.admit_client(client, who.requests_per_minute)
+        if "\0" in request.query_string:
+            raise InvalidRequest("The query must not hold the character NUL.", param="query")
         context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))

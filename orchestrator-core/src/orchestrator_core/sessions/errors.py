@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator_core.provider_api import StorageBusy, StorageError, StorageFull
+from orchestrator_core.provider_api import InternalError, StorageBusy, StorageError, StorageFull
 
 RETRY_AFTER = 1.0
 """Seconds after which a caller that found the store busy may come again."""
@@ -21,6 +21,11 @@ def full() -> StorageFull:
 def unusable() -> StorageError:
     """Return the error of a store that failed; the reason is for the log alone."""
     return StorageError("The conversation store cannot be used now. Its log says why.", retry_after=RETRY_AFTER)
+
+
+def unstorable() -> InternalError:
+    """Return the error of a value that the database refuses; another try would end the same."""
+    return InternalError("Something of this cannot be stored. The gateway's log says what the database refused.")
 
 
 def closed() -> StorageError:

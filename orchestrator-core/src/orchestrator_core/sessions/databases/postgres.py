@@ -15,7 +15,7 @@ from orchestrator_core.provider_api import GatewayError, StorageError
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
-from orchestrator_core.sessions.errors import busy, closed, full, unusable
+from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
 from orchestrator_core.sessions.schema import prepare_postgres
 from orchestrator_core.sessions.steps import Row, Transaction
@@ -157,6 +157,9 @@ class PostgresDatabase:
                 raise busy() from error
             except asyncpg.DiskFullError as error:
                 raise full() from error
+            except asyncpg.DataError as error:
+                logger.error("PostgreSQL refuses a value: %s: %s", error.sqlstate, error)  # noqa: TRY400 - the traceback says no more
+                raise unstorable() from error
             except asyncpg.PostgresError as error:
                 logger.error("database error: %s: %s", error.sqlstate, error)  # noqa: TRY400 - the traceback says no more
                 raise unusable() from error

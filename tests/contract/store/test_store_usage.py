@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 
-from orchestrator_core.provider_api import Usage
+from orchestrator_core.provider_api import InternalError, Usage
 from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter
 from orchestrator_core.sessions.models import NewFork, NewSummary
 from orchestrator_core.sessions.store import SessionStore
@@ -42,7 +43,7 @@ async def test_turns_and_summaries_are_added_up_by_every_dimension(store: Sessio
 
     assert await read(store) == [(5, 88, 1.875, 1)]
     assert await read(store, "day") == [(first, 4, 67, 0.875, 1), (second, 1, 21, 1.0, 0)]
-    assert await read(store, "user_id") == [("ann", 4, 67, 1.875, 0), ("bob", 1, 21, 0.0, 1)]
+    assert await read(store, "user_id") == [("ann", 4, 67, 1.875, 0), ("bob", 1, 21, None, 1)]
     assert await read(store, "operation") == [("chat", 4, 84, 1.75, 1), ("summarize", 1, 4, 0.125, 0)]
     assert await read(store, "provider", "client", until=first) == [
         ("alpha", "ck_1", 2, 42, 0.5, 1),
@@ -82,3 +83,12 @@ async def test_calls_without_a_session_are_added_and_paged(store: SessionStore, 
     rest = await store.usage(TENANT, by=("model",), matching=UsageFilter(), limit=2, offset=2)
     assert [total.key["model"] for total in (*page.items, *rest.items)] == ["m0", "m1", "m2"]
     assert (page.has_more, rest.has_more) == (True, False)
+
+
+async def test_a_total_that_the_database_refuses_is_no_failure_of_the_database(
+    store: SessionStore, clock: Clock
+) -> None:
+    day = int(clock.now // 86_400)
+    totals = {CallKind(TENANT, day, "", "ck", "alpha", model, "chat"): CallTotal(calls=1) for model in ("m\0x", "m")}
+    (came,) = await asyncio.gather(store.add_usage(totals), return_exceptions=True)
+    assert came is None or isinstance(came, InternalError)

@@ -55,11 +55,18 @@ class Gateway:
         prices = Prices(config.settings.prices)
         self._ledger = Ledger(store)
         self._calls = Calls(self.router, prices, self._ledger, metrics)
-        self._memory = Memory(config.settings, self.router, store, self._calls.open_summary, prices)
+        self._memory = Memory(config.settings, self.router, store, self._calls.open_summary, self._ledger, prices)
         wait = config.settings.session_wait
         locks = SharedLocks(self.shared, wait) if self.shared else LocalLocks(wait)
         self._turns = Turns(
-            store, self.router, self._calls, self._memory, locks, wait=wait, stopping=lambda: self.stopping
+            store,
+            self.router,
+            self._calls,
+            self._memory,
+            self._ledger,
+            locks,
+            wait=wait,
+            stopping=lambda: self.stopping,
         )
         self._tables: asyncio.Task[None] | None = None
 
@@ -95,13 +102,17 @@ class Gateway:
         """Return the deadline of a request that begins now; `timeout` (seconds) can only shorten it."""
         return self.config.settings.deadline(timeout)
 
-    async def chat(self, principal: Principal, selection: Selection, request: ChatRequest) -> Answer:
+    async def chat(
+        self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
+    ) -> Answer:
         """Open a call; see `Calls.chat`."""
-        return await self._calls.chat(principal, selection, request)
+        return await self._calls.chat(principal, selection, request, user_id)
 
-    async def embed(self, principal: Principal, selection: Selection, request: EmbeddingRequest) -> EmbeddingAnswer:
+    async def embed(
+        self, principal: Principal, selection: Selection, request: EmbeddingRequest, user_id: str | None = None
+    ) -> EmbeddingAnswer:
         """Ask for vectors; see `Calls.embed`."""
-        return await self._calls.embed(principal, selection, request)
+        return await self._calls.embed(principal, selection, request, user_id)
 
     async def turn(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
         """Begin a turn of a session; see `Turns.answer`."""

@@ -1,12 +1,18 @@
-"""What calls without a session used: collected here, and written together, so that no call waits for the disk."""
+"""What calls used that no turn and no summary accounts for: collected here, and written together.
+
+So no call waits for the disk.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.provider_api import StorageError, Usage
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.bills import CallKind, CallTotal, Operation
@@ -21,6 +27,21 @@ MAX_KINDS = 10_000
 _DAY = 86_400
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Whom calls are charged to, and as what.
+
+    Attributes:
+        principal: The client.
+        operation: What was done.
+        user_id: The label of the caller, or "".
+    """
+
+    principal: Principal
+    operation: Operation
+    user_id: str = ""
 
 
 class Ledger:
@@ -47,18 +68,20 @@ class Ledger:
         await self._write()
 
     def add(
-        self,
-        principal: Principal,
-        operation: Operation,
-        provider: str,
-        model: str,
-        usage: Usage | None,
-        cost: float | None,
-        seconds: float,
+        self, payer: Payer, provider: str, model: str, usage: Usage | None, cost: float | None, seconds: float
     ) -> None:
-        """Count a call that has ended."""
-        day = int(time.time() // _DAY)
-        kind = CallKind(principal.tenant, day, "", principal.id, provider, model, operation)
+        """Count a call that has ended.
+
+        Args:
+            payer: Whom it is charged to.
+            provider: Who was asked.
+            model: Which model.
+            usage: The tokens; None where they are unknown.
+            cost: USD; None where the price is unknown.
+            seconds: How long it took.
+        """
+        principal, day, user_id = payer.principal, int(time.time() // _DAY), REDACTOR.redact(payer.user_id)
+        kind = CallKind(principal.tenant, day, user_id, principal.id, provider, model, payer.operation)
         if kind not in self._totals and len(self._totals) >= MAX_KINDS:
             log.error("usage is not counted: the store is away", provider=provider)
             return
@@ -75,15 +98,29 @@ class Ledger:
                 await self._write()
 
     async def _write(self) -> None:
-        """Write the totals; those that cannot be written now are kept for the next time."""
         written, self._totals = self._totals, {}
-        if not written:
-            return
         self._some.clear()
+        if written:
+            await self._store_totals(written)
+
+    async def _store_totals(self, totals: Mapping[CallKind, CallTotal]) -> None:
+        """Store totals; what cannot be stored now is kept for the next time, and what never can be is dropped.
+
+        One transaction holds many: the one that it fails for is found by halves.
+        """
         try:
-            await self._store.add_usage(written)
+            await self._store.add_usage(totals)
         except StorageError as error:
             log.warning("usage was not stored yet", error=error.code)
-            for kind, total in written.items():
+            for kind, total in totals.items():
                 self._totals.setdefault(kind, CallTotal()).merge(total)
             self._some.set()
+        except Exception:
+            kinds = list(totals)
+            if len(kinds) == 1:
+                kind, total = kinds[0], totals[kinds[0]]
+                log.exception("usage cannot be stored", provider=kind.provider, model=kind.model, calls=total.calls)
+                return
+            half = len(kinds) // 2
+            for part in (kinds[:half], kinds[half:]):
+                await self._store_totals({kind: totals[kind] for kind in part})

@@ -15,6 +15,7 @@ from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.backoff import SummaryBackoff
 from orchestrator_core.orchestration.context import View
 from orchestrator_core.orchestration.estimate import TokenEstimates, weigh_message
+from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.policy import SummaryPolicy
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.orchestration.routing import Router, Target
@@ -81,7 +82,13 @@ class Memory:
     """Summarises sessions: one summary at a time for each, over all processes."""
 
     def __init__(
-        self, settings: Settings, router: Router, store: SessionStore, open_call: OpenCall, prices: Prices
+        self,
+        settings: Settings,
+        router: Router,
+        store: SessionStore,
+        open_call: OpenCall,
+        ledger: Ledger,
+        prices: Prices,
     ) -> None:
         """Make a memory.
 
@@ -90,6 +97,7 @@ class Memory:
             router: Finds the provider that summarises.
             store: Where summaries are kept.
             open_call: Opens a metered call.
+            ledger: Takes what summaries used that came to nothing.
             prices: What is known about models.
         """
         self._settings = settings
@@ -97,7 +105,7 @@ class Memory:
         self._store = store
         self._estimates = TokenEstimates()
         self._policy = SummaryPolicy(settings, self._estimates, prices)
-        self._summarizer = Summarizer(settings, router, self._policy, self._estimates, open_call)
+        self._summarizer = Summarizer(settings, router, self._policy, self._estimates, open_call, ledger)
         self._backoff = SummaryBackoff()
         self._holder = new_id("memory")
         self._running: dict[str, asyncio.Task[_Outcome]] = {}
@@ -325,7 +333,15 @@ class Memory:
         begun = time.monotonic()
         chosen = self._summarizer.choose(job.principal, job.wanted, job.answered)
         summary = await self._summarizer.condense(job.principal, chosen, job.reader, context, cut)
-        stored = await self._store.add_summary(tenant, job.session_id, summary)
+        stored = False
+        try:
+            stored = await self._store.add_summary(tenant, job.session_id, summary)
+        except asyncio.CancelledError:
+            stored = True  # the store goes on with what it has begun, and then counts it itself
+            raise
+        finally:
+            if not stored:
+                self._summarizer.in_vain(job.principal, context, summary)
         self._backoff.forget(job.session_id)
         log.info(
             "session summarised",

@@ -97,13 +97,20 @@ class OpenStream:
             self._puller.cancel()
 
 
-async def open_stream(events: AsyncGenerator[ChatEvent, None], deadline: Deadline, *, stream: bool) -> OpenStream:
+async def open_stream(
+    events: AsyncGenerator[ChatEvent, None],
+    deadline: Deadline,
+    *,
+    stream: bool,
+    early: list[ChatEvent] | None = None,
+) -> OpenStream:
     """Pull until the first event with content, a tool call, a refusal or a finish.
 
     Args:
         events: What a provider's `chat` gave.
         deadline: The limits of the call.
         stream: Whether the upstream streams: then `deadline.first_event` holds too.
+        early: Takes what is pulled, for a caller who wants to know it of a call that fails.
 
     Raises:
         ProviderTimeout: Nothing came in time.
@@ -113,7 +120,7 @@ async def open_stream(events: AsyncGenerator[ChatEvent, None], deadline: Deadlin
     limit = deadline.remaining()
     if stream:
         limit = min(limit, deadline.first_event)
-    early: list[ChatEvent] = []
+    early = [] if early is None else early
     try:
         async with asyncio.timeout(limit):
             async for event in events:

@@ -19,6 +19,7 @@ from orchestrator_core.orchestration.estimate import (
     weigh_request,
     weigh_text,
 )
+from orchestrator_core.orchestration.ledger import Ledger, Payer
 from orchestrator_core.orchestration.policy import SummaryPolicy
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
@@ -41,7 +42,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import NewSummary, StartedTurn
 
-OpenCall = Callable[[Target, Secret | None, ChatRequest], Awaitable[Answer]]
+OpenCall = Callable[[Payer, Target, Secret | None, ChatRequest], Awaitable[Answer]]
 
 _INSTRUCTION = 300.0
 _SMALLEST = 64.0
@@ -55,7 +56,13 @@ class Summarizer:
     """Makes summaries, and says what they cost."""
 
     def __init__(
-        self, settings: Settings, router: Router, policy: SummaryPolicy, estimates: TokenEstimates, open_call: OpenCall
+        self,
+        settings: Settings,
+        router: Router,
+        policy: SummaryPolicy,
+        estimates: TokenEstimates,
+        open_call: OpenCall,
+        ledger: Ledger,
     ) -> None:
         """Make a summarizer.
 
@@ -65,12 +72,14 @@ class Summarizer:
             policy: Knows the models' windows.
             estimates: Knows how models count.
             open_call: Opens a metered call.
+            ledger: Takes what summaries used that came to nothing.
         """
         self._settings = settings
         self._router = router
         self._policy = policy
         self._estimates = estimates
         self._open = open_call
+        self._ledger = ledger
 
     def choose(
         self, principal: Principal, wanted: Selection | None, answered: Selection
@@ -115,24 +124,23 @@ class Summarizer:
         """
         begun = time.monotonic()
         target, credential = chosen
-        messages = [stored.message for stored in context.messages[:cut]]
+        payer = Payer(principal, "summarize", context.session.user_id or "")
         deadline = self._settings.deadline(self._settings.summary_timeout)
-        meter = _Meter(self._open, self._estimates, target, credential, deadline)
-        windows = [window for window in map(self._policy.window, (target, reader)) if window is not None]
-        limit = max(128, min(SUMMARY_TOKENS, min(windows) // 8)) if windows else None
-        previous = context.summary.text if context.summary else None
-        text = await self._fold(meter, messages, previous, limit)
-        before = weigh(messages) + Weight(weigh_text(previous or ""))
-        after = Weight(weigh_text(text))
-        if not text or after.total >= before.total:
-            raise ProviderBadResponse("The summary is empty or no shorter than what it stands for: it is not used.")
-        model = meter.model or target.model
+        meter = _Meter(self._open, self._estimates, payer, target, credential, deadline)
+        try:
+            text, before, after = await self._text(meter, reader, context, cut)
+        except BaseException:
+            if meter.used:
+                self._ledger.add(
+                    payer, target.provider.id, meter.answered, meter.usage, meter.cost, time.monotonic() - begun
+                )
+            raise
         return NewSummary(
             text=text,
             upto_sequence=context.messages[cut - 1].sequence,
             replaces=context.summary.id if context.summary else None,
             provider=target.provider.id,
-            model=model,
+            model=meter.answered,
             usage=meter.usage,
             cost=meter.cost,
             duration=time.monotonic() - begun,
@@ -140,6 +148,26 @@ class Summarizer:
             tokens_after=self._estimates.tokens(target.provider.id, target.model, after),
             client=principal.id,
         )
+
+    def in_vain(self, principal: Principal, context: StartedTurn, summary: NewSummary) -> None:
+        """Count what a summary used that was not stored."""
+        payer = Payer(principal, "summarize", context.session.user_id or "")
+        self._ledger.add(
+            payer, summary.provider or "", summary.model or "", summary.usage, summary.cost, summary.duration
+        )
+
+    async def _text(self, meter: _Meter, reader: Target, context: StartedTurn, cut: int) -> tuple[str, Weight, Weight]:
+        """Return a summary, what the messages that it stands for weigh, and what it weighs itself."""
+        messages = [stored.message for stored in context.messages[:cut]]
+        windows = [window for window in map(self._policy.window, (meter.target, reader)) if window is not None]
+        limit = max(128, min(SUMMARY_TOKENS, min(windows) // 8)) if windows else None
+        previous = context.summary.text if context.summary else None
+        text = await self._fold(meter, messages, previous, limit)
+        before = weigh(messages) + Weight(weigh_text(previous or ""))
+        after = Weight(weigh_text(text))
+        if not text or after.total >= before.total:
+            raise ProviderBadResponse("The summary is empty or no shorter than what it stands for: it is not used.")
+        return text, before, after
 
     def _configured(self) -> Selection | None:
         provider, model = self._settings.summary_provider, self._settings.summary_model
@@ -195,6 +223,7 @@ class _Meter:
         self,
         open_call: OpenCall,
         estimates: TokenEstimates,
+        payer: Payer,
         target: Target,
         credential: Secret | None,
         deadline: Deadline,
@@ -206,8 +235,20 @@ class _Meter:
         self.cost: float | None = None
         self._open = open_call
         self._estimates = estimates
+        self._payer = payer
         self._credential = credential
         self._asked = False
+        self._answered = False
+
+    @property
+    def answered(self) -> str:
+        """The model that wrote the summary, as far as that is known."""
+        return self.model or self.target.model
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was used that is not counted yet: a try that nobody answered is."""
+        return self._answered or self.usage is not None
 
     async def chat(self, messages: Sequence[Message], *, max_tokens: int | None = None) -> ChatResponse:
         """Ask the model; see `SummaryChat`."""
@@ -234,7 +275,8 @@ class _Meter:
         self._asked = True
         target = self.target
         request = ChatRequest(model=target.model, messages=messages, deadline=self.deadline, max_tokens=max_tokens)
-        answer = await self._open(target, self._credential, request)
+        answer = await self._open(self._payer, target, self._credential, request)
+        self._answered = True
         try:
             response = await answer.response()
         finally:

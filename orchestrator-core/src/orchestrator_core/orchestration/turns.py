@@ -13,6 +13,7 @@ import structlog
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.calls import Calls
 from orchestrator_core.orchestration.context import View, results_check
+from orchestrator_core.orchestration.ledger import Ledger, Payer
 from orchestrator_core.orchestration.locks import SessionLocks, when_free
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.pipeline import Call
@@ -26,6 +27,7 @@ from orchestrator_core.provider_api import (
     ContextTooLong,
     GatewayError,
     InternalError,
+    NotFound,
     SessionEnded,
     StorageBusy,
     StorageError,
@@ -52,6 +54,7 @@ class Turns:
         router: Router,
         calls: Calls,
         memory: Memory,
+        ledger: Ledger,
         locks: SessionLocks,
         *,
         wait: float,
@@ -64,6 +67,7 @@ class Turns:
             router: Resolves names.
             calls: Opens calls.
             memory: Keeps conversations short.
+            ledger: Takes what turns used that have no session any more.
             locks: Serialise the turns of a session.
             wait: Seconds that a turn waits for the one before it.
             stopping: Whether the gateway is going down.
@@ -73,6 +77,7 @@ class Turns:
         self._router = router
         self._calls = calls
         self._memory = memory
+        self._ledger = ledger
         self._locks = locks
         self._wait = wait
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -179,16 +184,16 @@ class Turns:
         self, principal: Principal, request: TurnRequest, view: View, call: Call[ChatRequest]
     ) -> tuple[View, Answer]:
         """Open the call of a turn. Where the conversation is too long, it is condensed and asked once more."""
-        call.request = view.request
+        call.request, payer = view.request, _payer(principal, view.started)
         try:
-            return view, await self._calls.open(call)
+            return view, await self._calls.open(call, payer, stored=True)
         except ContextTooLong:
             shorter = await self._memory.shorten(principal, request, view, call.target)
             if shorter is None:
                 raise
         call.request = shorter.request
         call.targets = call.targets[call.targets.index(call.target) :]
-        return shorter, await self._calls.open(call)
+        return shorter, await self._calls.open(call, payer, stored=True)
 
     async def _finish(
         self,
@@ -211,22 +216,50 @@ class Turns:
 
         Raises:
             StorageError: It could not be stored yet.
-            Conflict: The turn was given up in the meantime, and the conversation went on.
-            InternalError: The outcome itself cannot be stored; that the turn was interrupted is.
+            GatewayError: As for `_try_to_end`.
         """
         try:
-            return await self._store.finish_turn(principal.tenant, started.turn_id, outcome)
+            return await self._try_to_end(principal, started, outcome)
         except StorageError:
             self._own(self._store_end_later(principal, started, outcome))
             raise
-        except Conflict:
-            log.warning("turn ended too late", session_id=started.session.id)
+
+    async def _try_to_end(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> FinishedTurn:
+        """Store the end of a turn. What it used counts also where its session keeps nothing of it.
+
+        Raises:
+            StorageError: It could not be stored yet.
+            NotFound: The session was deleted in the meantime.
+            Conflict: The turn was given up in the meantime, and the conversation went on.
+            InternalError: The outcome itself cannot be stored; that the turn was interrupted is.
+        """
+        tenant, session_id = principal.tenant, started.session.id
+        try:
+            return await self._store.finish_turn(tenant, started.turn_id, outcome)
+        except StorageError:
+            raise
+        except (NotFound, Conflict) as error:
+            log.warning("turn ended too late", session_id=session_id, error=error.code)
+            self._charge(principal, started, outcome)
             raise
         except Exception:
-            log.exception("turn cannot be stored", session_id=started.session.id)
+            log.exception("turn cannot be stored", session_id=session_id)
             bare = TurnOutcome(state="interrupted", error_code="internal_error", duration=outcome.duration)
-            await self._store.finish_turn(principal.tenant, started.turn_id, bare)
+            await self._store.finish_turn(tenant, started.turn_id, bare)
+            self._charge(principal, started, outcome)
             raise InternalError("The answer could not be stored. Send the message again.") from None
+
+    def _charge(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> None:
+        """Count what a turn used that is not stored."""
+        if outcome.provider is not None:
+            self._ledger.add(
+                _payer(principal, started),
+                outcome.provider,
+                outcome.model or "",
+                outcome.usage,
+                outcome.cost,
+                outcome.duration,
+            )
 
     async def _store_end_later(self, principal: Principal, started: StartedTurn, outcome: TurnOutcome) -> None:
         """Try to store an end until the store is back: a turn that stays pending would block its session."""
@@ -235,9 +268,11 @@ class Turns:
                 async with asyncio.timeout(delay):
                     await self._closing.wait()
             try:
-                await self._store.finish_turn(principal.tenant, started.turn_id, outcome)
+                await self._try_to_end(principal, started, outcome)
             except StorageError as error:
                 log.warning("turn was not stored", session_id=started.session.id, error=error.code)
+            except GatewayError:
+                return  # told in the log, and nobody else waits for it any more
             else:
                 return
             if self._closing.is_set():
@@ -260,6 +295,10 @@ class Turns:
             raise RuntimeError("only a finished turn is replayed")
         answer = ReplayedAnswer(started.finished)
         return TurnAnswer(started, answer, finish, begun=begun, held=held, stopping=self._stopping)
+
+
+def _payer(principal: Principal, started: StartedTurn) -> Payer:
+    return Payer(principal, "chat", started.session.user_id or "")
 
 
 def _failure(error: BaseException, call: Call[ChatRequest], duration: float, *, stopping: bool) -> TurnOutcome:

@@ -48,7 +48,7 @@ class UsageTotal:
         key: What the calls have in common, by dimension; days are dates.
         calls: How many.
         usage: Their tokens.
-        cost: USD, of the calls whose price is known.
+        cost: USD, of the calls whose price is known; None where none is.
         unpriced: The calls whose price is unknown.
         seconds: How long they took together.
     """
@@ -56,7 +56,7 @@ class UsageTotal:
     key: Mapping[str, str | date]
     calls: int
     usage: Usage
-    cost: float
+    cost: float | None
     unpriced: int
     seconds: float
 

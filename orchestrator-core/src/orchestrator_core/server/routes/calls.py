@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
 
 from orchestrator_core.orchestration import Selection, TurnRequest
-from orchestrator_core.provider_api import ChatRequest, InvalidRequest, NotFound, SessionBusy, SessionEnded
+from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Json, NotFound, SessionBusy, SessionEnded
 from orchestrator_core.server.context import gateway, principal, provider_key, tell_session
 from orchestrator_core.server.endpoint import Parameter
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
 from orchestrator_core.server.routes.answers import OpenAnswer
+from orchestrator_core.server.routes.session_bodies import MAX_USER_ID
 from orchestrator_core.server.translate.turns import split_turn
 
 SESSION_HEADER = "X-Session-Id"
@@ -48,16 +50,31 @@ def joined_session(request: web.Request) -> str | None:
     return None if session_id is None else checked_session_id(session_id, SESSION_HEADER)
 
 
+def caller_label(body: Mapping[str, Json]) -> str | None:
+    """Return the label of the caller in a body: OpenAI's `user`, or Anthropic's `metadata.user_id`."""
+    given, metadata = body.get("user"), body.get("metadata")
+    if given is None and isinstance(metadata, dict):
+        given = metadata.get("user_id")
+    return given[:MAX_USER_ID] if isinstance(given, str) else None
+
+
 async def open_answer(
-    request: web.Request, selection: Selection, call: ChatRequest, session_id: str | None
+    request: web.Request, selection: Selection, call: ChatRequest, session_id: str | None, user_id: str | None
 ) -> OpenAnswer:
     """Open a call, or the next turn of a session.
+
+    Args:
+        request: The request.
+        selection: Who is to answer.
+        call: What is asked.
+        session_id: The session that it joins; None where it joins none.
+        user_id: The label of the caller, for the totals; a session has its own.
 
     Raises:
         GatewayError: No provider answered, or the session cannot take a turn.
     """
     if session_id is None:
-        return await gateway(request).chat(principal(request), selection, call)
+        return await gateway(request).chat(principal(request), selection, call, user_id)
     system, said = split_turn(call.messages)
     turn = TurnRequest(
         selection=selection,

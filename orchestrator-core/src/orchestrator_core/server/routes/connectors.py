@@ -29,6 +29,7 @@ from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.error_schema import ConnectorError
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.routes.answers import answer_headers, json_response, stream, whole
+from orchestrator_core.server.routes.calls import caller_label
 from orchestrator_core.server.routes.openai_schema import (
     CHAT_STREAM_ENDING,
     CHAT_STREAM_OPENING,
@@ -112,8 +113,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """Answer a conversation."""
     _provider(request)  # who is not there is the first thing to say
     body = openai_body(await read_json(request))
+    user_id = caller_label(body)
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
-    answer = await gateway(request).chat(principal(request), _selection(request, call.model), call)
+    answer = await gateway(request).chat(principal(request), _selection(request, call.model), call, user_id)
     if call.stream:
         chunks = ChunkWriter(
             model=answer.model, request_id=request_id(request), include_usage=True, folded=lambda: answer.folded
@@ -127,6 +129,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     """Give the vectors of texts."""
     _provider(request)
     body = await read_json(request)
+    user_id = caller_label(body)
     body.pop("encoding_format", None)  # a connector always gives numbers
     call = read_embeddings(
         body,
@@ -134,7 +137,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         strict=strict(request),
         request_id=request_id(request),
     )
-    answer = await gateway(request).embed(principal(request), _selection(request, call.model), call)
+    answer = await gateway(request).embed(principal(request), _selection(request, call.model), call, user_id)
     return json_response(embeddings_answer(answer.response, model=answer.model), answer_headers(answer, answer.cost))
 
 

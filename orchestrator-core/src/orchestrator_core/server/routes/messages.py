@@ -28,6 +28,7 @@ from orchestrator_core.server.routes.answers import json_response, raw_response,
 from orchestrator_core.server.routes.calls import (
     SESSION_HEADER,
     SESSION_PARAMETER,
+    caller_label,
     joined_session,
     open_answer,
     select,
@@ -45,15 +46,17 @@ _DIALECT_HEADERS: Final = ("anthropic-version", "anthropic-beta")
 
 async def create_message(request: web.Request) -> web.StreamResponse:
     """Answer a conversation, as JSON or as a stream; with a session's id, take the next turn of that session."""
+    body = await read_json(request)
+    user_id = caller_label(body)
     call = read_message_request(
-        await read_json(request),
+        body,
         deadline=gateway(request).deadline(),
         headers=_dialect_headers(request),
         strict=strict(request),
         request_id=request_id(request),
     )
     selection, session_id = select(request, call.model), joined_session(request)
-    answer = await open_answer(request, selection, call, session_id)
+    answer = await open_answer(request, selection, call, session_id, user_id)
     joined = {} if session_id is None else {SESSION_HEADER: session_id}
     if call.stream:
         return await stream(request, answer, MessageWriter(model=answer.model, request_id=request_id(request)), joined)

@@ -42,6 +42,7 @@ from orchestrator_core.server.routes.answers import (
 from orchestrator_core.server.routes.calls import (
     SESSION_HEADER,
     SESSION_PARAMETER,
+    caller_label,
     joined_session,
     open_answer,
     select,
@@ -55,11 +56,12 @@ from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a conversation, as JSON or as a stream; with a session's id, take the next turn of that session."""
     body = await read_json(request)
+    user_id = caller_label(body)
     call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
     include_usage = wants_usage(body)
     selection = select(request, call.model)
     session_id = joined_session(request)
-    answer = await open_answer(request, selection, call, session_id)
+    answer = await open_answer(request, selection, call, session_id, user_id)
     joined = {} if session_id is None else {SESSION_HEADER: session_id}
     if call.stream:
         chunks = ChunkWriter(
@@ -79,13 +81,14 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 async def create_embeddings(request: web.Request) -> web.StreamResponse:
     """Give the vectors of texts."""
     body = await read_json(request)
+    user_id = caller_label(body)
     call = read_embeddings(
         body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request)
     )
     form = encoding(body)
     # Vectors of another model would be of another space: nobody else may answer.
     selection = replace(select(request, call.model), fallbacks=())
-    answer = await gateway(request).embed(principal(request), selection, call)
+    answer = await gateway(request).embed(principal(request), selection, call, user_id)
     headers = answer_headers(answer, answer.cost)
     native = answer.response.native
     if native is not None and native.dialect == OPENAI_EMBEDDINGS and has_form(native.data, form):

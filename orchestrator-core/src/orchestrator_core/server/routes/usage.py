@@ -33,7 +33,7 @@ class UsageRow(UsageBody):
     operation: str | None = None
     calls: int
     total_tokens: int
-    cost: float = Field(description="USD, of the calls whose price is known.")
+    cost: float | None = Field(description="USD, of the calls whose price is known; null where none is.")
     unpriced_calls: int = Field(description="The calls whose price is unknown: they are not in `cost`.")
     seconds: float = Field(description="How long the calls took together.")
 
@@ -125,8 +125,12 @@ ENDPOINTS: Sequence[Endpoint] = (
         tag="Usage",
         surface=Surface.API,
         description=(
-            "Every turn, summary and call is counted as it ends, calls without a session within a second. The totals "
-            "hold labels and numbers only, and stay when a session is deleted. Copies of sessions cost nothing again."
+            "Every answer is counted as it ends: of turns and summaries with them, all others within a second, also "
+            "where nothing of it is kept. A try without an answer counts where the provider named tokens or may have "
+            "worked for it (the client left, time ran out, the answer was no answer): then its tokens are unknown, "
+            "and its price is. One that was refused, or never arrived, does not count. `user_id` is that of the "
+            "session, or the `user` or `metadata.user_id` of a call without one. The totals hold labels and numbers "
+            "only, and stay when a session is deleted. Copies of sessions cost nothing again."
         ),
         response=UsageReportBody,
         errors=(StorageError,),

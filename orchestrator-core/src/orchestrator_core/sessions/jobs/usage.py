@@ -152,4 +152,5 @@ def _total(by: Sequence[Dimension], row: Sequence[Any]) -> UsageTotal:
         name: _EPOCH + timedelta(days=value) if name == "day" else value for name, value in zip(by, row, strict=False)
     }
     calls, *tokens, cost, unpriced, seconds = row[len(by) :]
-    return UsageTotal(key=key, calls=calls, usage=Usage(*tokens), cost=cost, unpriced=unpriced, seconds=seconds)
+    known = None if unpriced == calls else cost
+    return UsageTotal(key=key, calls=calls, usage=Usage(*tokens), cost=known, unpriced=unpriced, seconds=seconds)

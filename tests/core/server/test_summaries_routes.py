@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fake_providers.counting import CountingProvider, counting
+from orchestrator_core.provider_api import ContentBlocked
+from orchestrator_core.server.endpoints import ENDPOINTS
 from scripted_gateway import Served, served
 
 UNKNOWN = "sess_" + "0" * 32
@@ -121,3 +124,61 @@ async def test_the_ledger_is_read_in_pages(gateway: Served) -> None:
     entries = page["summaries"] + rest["summaries"]
     assert [(entry["from_sequence"], entry["upto_sequence"]) for entry in entries] == [(1, 4), (5, 6), (7, 8)]
     assert [entry["replaces"] for entry in entries] == [None, entries[0]["id"], entries[1]["id"]]
+
+
+@pytest.mark.parametrize("text", ["so " * 900, ContentBlocked("no"), "deleted"])
+async def test_what_a_summary_used_counts_though_it_is_not_kept(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch, text: str | Exception
+) -> None:
+    session = await talk(gateway, 3)
+    if text == "deleted":
+
+        async def late(*_: object) -> bool:
+            return False
+
+        monkeypatch.setattr(gateway.gateway.store, "add_summary", late)
+    else:
+        fake(0).next_summaries = [text]
+    assert (await gateway.post(f"/api/sessions/{session}/summarize", {})).status >= 400
+    await gateway.gateway._ledger._write()
+    rows = (await gateway.get("/api/usage?operation=summarize")).json["usage"]
+    if isinstance(text, Exception):
+        assert rows == []  # refused before anything was said
+    else:
+        assert rows[0]["calls"] == 1
+        assert rows[0]["total_tokens"] > 0
+
+
+async def test_answers_have_the_fields_that_the_document_names(gateway: Served) -> None:
+    session = await talk(gateway, 3)
+    where, one = f"/api/sessions/{session}", {"agent_config": {"provider": "one"}}
+    turn = (await gateway.get(f"{where}/turns")).json["turns"][0]["turn_id"]
+    paths = {
+        "/api/sessions/{id}/summarize": await gateway.post(f"{where}/summarize", {}),
+        "/api/sessions/{id}/turns/{turn_id}/replay": await gateway.post(f"{where}/turns/{turn}/replay", one),
+        "/api/sessions/{id}/fork": await gateway.post(f"{where}/fork", {}),
+        "/api/sessions": await gateway.get("/api/sessions"),
+        "/api/usage": await gateway.get("/api/usage?by=day,user_id,client,provider,model,operation"),
+    }
+    for endpoint in ENDPOINTS:
+        if endpoint.method == "GET" and endpoint.path.startswith("/api/sessions/{id}") and endpoint.response:
+            paths[endpoint.path] = await gateway.get(endpoint.path.format(id=session, turn_id=turn))
+    for path, reply in paths.items():
+        assert reply.status in (200, 201), path
+        method = "POST" if path.endswith(("summarize", "replay", "fork")) else "GET"
+        (model,) = (each.response for each in ENDPOINTS if (each.method, each.path) == (method, path))
+        assert model is not None
+        assert unnamed(model.model_validate(reply.json).model_dump(mode="json"), reply.json) == [], path
+
+
+def unnamed(named: Any, sent: Any, place: str = "$") -> list[str]:
+    """Return where something was sent that the document does not name."""
+    if isinstance(sent, dict) and isinstance(named, dict):
+        return [
+            each
+            for name, value in sent.items()
+            for each in (unnamed(named[name], value, f"{place}.{name}") if name in named else [f"{place}.{name}"])
+        ]
+    if isinstance(sent, list) and isinstance(named, list):
+        return [each for one, other in zip(named, sent, strict=True) for each in unnamed(one, other, f"{place}[]")]
+    return []

@@ -134,6 +134,7 @@ def _summary(stored: StoredSummary) -> dict[str, Any]:
     return {
         **asdict(stored),
         "created_at": time_text(stored.created_at),
+        "usage": stored.usage.buckets() if stored.usage else None,
         "turn_ids": list(stored.turn_ids),
     }
 

@@ -147,6 +147,10 @@ def change(lines: list[dict[str, Any]], number: int, **fields: Any) -> list[dict
     return [*lines[: number - 1], {**lines[number - 1], **fields}, *lines[number:]]
 
 
+BUCKETS = dict.fromkeys(
+    ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"), 2**40
+)
+
 FORGERIES: list[tuple[int, dict[str, Any], str]] = [
     (1, {"version": 2}, "version"),
     (1, {"format": "other"}, "format"),
@@ -157,6 +161,11 @@ FORGERIES: list[tuple[int, dict[str, Any], str]] = [
     (3, {"state": "odd"}, "state"),
     (3, {"usage": {"input_tokens": -1}}, "usage.input_tokens"),
     (3, {"cost": -1.0}, "cost"),
+    (3, {"cost": 1.7e308}, "cost"),
+    (3, {"duration": 1.7e308}, "duration"),
+    (3, {"usage": BUCKETS | {"output_tokens": 2**53}}, "usage.output_tokens"),
+    (14, {"cost": 1.7e308}, "cost"),
+    (14, {"tokens_before": 2**53}, "tokens_before"),
     (3, {"duration": "1"}, "duration"),
     (3, {"started_at": "yesterday"}, "started_at"),
     (3, {"messages": 0}, "messages"),
@@ -189,6 +198,20 @@ async def test_forged_lines_are_named_and_nothing_is_made(gateway: Served) -> No
         assert where in reply.json["param"], (number, reply.json)
         assert reply.json["detail"].startswith(f"Line {number}: ")
     assert len((await gateway.get("/api/sessions")).json["sessions"]) == 1
+
+
+async def test_tokens_that_no_total_can_hold_are_refused_at_their_line(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await conversation(gateway)
+    lines = written((await gateway.get(f"/api/sessions/{session}/export")).body)
+    large = change(change(lines, 3, usage=BUCKETS), 8, usage=BUCKETS)
+    made = await put(gateway, encoded(large))
+    metrics = (await gateway.get(f"/api/sessions/{made.json['session_id']}/metrics")).json
+    assert metrics["total_tokens"] >= 10 * 2**40
+    monkeypatch.setattr("orchestrator_core.server.transfer.reading.MAX_TOTAL", 8 * 2**40)
+    reply = await put(gateway, encoded(large))
+    assert (reply.status, reply.json["param"]) == (400, "line 8.usage")
 
 
 async def test_a_file_that_was_cut_off_is_refused(gateway: Served) -> None:

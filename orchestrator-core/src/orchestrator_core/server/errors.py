@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from enum import Enum
@@ -22,6 +21,7 @@ from orchestrator_core.provider_api import (
     SessionBusy,
     Unauthenticated,
 )
+from orchestrator_core.server.json_answer import dumps
 from orchestrator_core.telemetry.redaction import REDACTOR
 
 
@@ -157,7 +157,7 @@ def render(
     """
     problem = surface in (Surface.API, Surface.PLAIN)
     return web.Response(
-        body=REDACTOR.redact(json.dumps(error_body(error, surface, request_id))).encode(),
+        body=REDACTOR.redact(dumps(error_body(error, surface, request_id))).encode(),
         status=status_of(error, surface),
         content_type="application/problem+json" if problem else "application/json",
         headers={**error_headers(error), **(headers or {})},

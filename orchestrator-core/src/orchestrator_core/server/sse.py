@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -11,6 +10,7 @@ from aiohttp import web
 from orchestrator_core.provider_api import GatewayError
 from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.errors import Surface, error_body
+from orchestrator_core.server.json_answer import dumps
 
 MAX_KEPT = 4 * 1024 * 1024
 """Bytes of an answer that are kept for its idempotency key."""
@@ -34,7 +34,7 @@ def framed(data: bytes, event: str | None = None) -> bytes:
 
 def error_event(error: GatewayError, surface: Surface, request_id: str) -> bytes:
     """Return the event that ends a stream with an error, as it is on the wire."""
-    body = json.dumps(error_body(error, surface, request_id)).encode()
+    body = dumps(error_body(error, surface, request_id)).encode()
     # OpenAI's streams know no names of events; all others name this one.
     return framed(body, None if surface is Surface.OPENAI else "error")
 

@@ -17,6 +17,7 @@ from orchestrator_core.provider_api import ShuttingDown, StorageError
 from orchestrator_core.server.context import gateway
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import time_text
 
 SERVICE = "orchestrator"
@@ -70,7 +71,7 @@ def package_version() -> str:
 async def health(request: web.Request) -> web.Response:
     """Say how the gateway and every provider are; 200 as long as the process serves."""
     served = gateway(request)
-    return web.json_response(
+    return json_response(
         {
             "status": await _status(served),
             "timestamp": time_text(datetime.now(UTC)),
@@ -84,14 +85,14 @@ async def service_health(request: web.Request) -> web.Response:
     """Say which providers are configured."""
     served = gateway(request)
     configured = {f"{name}_configured": found.configured for name, found in served.registry.providers.items()}
-    return web.json_response(
+    return json_response(
         {"status": await _status(served), "service": SERVICE, "version": package_version(), **configured}
     )
 
 
 async def live(_: web.Request) -> web.Response:
     """Say that the process serves."""
-    return web.json_response({"status": "alive"})
+    return json_response({"status": "alive"})
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -108,7 +109,7 @@ async def ready(request: web.Request) -> web.Response:
     body = {"status": "ready"}
     if served.shared is not None:
         body["redis"] = "connected" if await served.shared.ping() else "lost"
-    return web.json_response(body)
+    return json_response(body)
 
 
 async def _ping(served: Gateway) -> None:

@@ -40,6 +40,7 @@ from orchestrator_core.server.context import (
 )
 from orchestrator_core.server.endpoint import Endpoint, EventStream
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import dumps, json_response
 from orchestrator_core.server.query import time_text
 from orchestrator_core.server.routes.orchestrate_events import OrchestrateEvent
 from orchestrator_core.server.routes.orchestrate_request import turn_request, wants_stream
@@ -65,7 +66,7 @@ async def send_turn(request: web.Request, turn: TurnAnswer, *, streams: bool) ->
     tell_session(request, turn.session_id, turn.turn_id)
     if streams:
         return await _stream(request, turn)
-    return web.json_response(_answer(await turn.result(), turn.folded))
+    return json_response(_answer(await turn.result(), turn.folded))
 
 
 async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
@@ -90,7 +91,7 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
 
 
 async def _write(writer: EventWriter, kind: str, data: dict[str, Any]) -> None:
-    await writer.write(json.dumps({"type": kind, **data}, ensure_ascii=False).encode(), kind)
+    await writer.write(dumps({"type": kind, **data}, ensure_ascii=False).encode(), kind)
 
 
 def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:

@@ -20,6 +20,7 @@ from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import admit_session, gateway, principal, tell_session
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import SESSION_ID, TURN_ID, session_id, turn_id
 from orchestrator_core.server.routes.orchestrate import ANSWER_EXAMPLE, STREAM, send_turn
 from orchestrator_core.server.routes.orchestrate_request import own_settings, selection, template, wants_stream
@@ -64,7 +65,7 @@ async def fork(request: web.Request) -> web.Response:
         NewFork(message_id=body.message_id, turn_id=body.turn_id, user_id=body.user_id, metadata=body.metadata),
     )
     tell_session(request, copy.id)
-    return web.json_response(session_body(copy), status=201)
+    return json_response(session_body(copy), status=201)
 
 
 async def replay(request: web.Request) -> web.StreamResponse:

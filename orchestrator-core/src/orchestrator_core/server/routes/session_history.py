@@ -11,6 +11,7 @@ from orchestrator_core.provider_api import NotFound, StorageError
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
     CURSOR,
     MAX_OFFSET,
@@ -54,7 +55,7 @@ class HistoryBody(BaseModel):
 async def metrics(request: web.Request) -> web.Response:
     """Read the totals of a session."""
     found = await gateway(request).store.metrics(principal(request).tenant, session_id(request))
-    return web.json_response(
+    return json_response(
         {
             "session_id": found.session_id,
             "message_count": found.message_count,
@@ -77,7 +78,7 @@ async def history(request: web.Request) -> web.Response:
     store, tenant = gateway(request).store, principal(request).tenant
     session = await store.get_session(tenant, known)
     messages = await store.history(tenant, known, limit=limit, offset=offset)
-    return web.json_response(
+    return json_response(
         {
             "session_id": known,
             "messages": [message_body(stored) for stored in messages.items],

@@ -13,6 +13,7 @@ from orchestrator_core.server.body import read_bytes
 from orchestrator_core.server.context import gateway, principal, tell_session
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import SESSION_ID, session_id
 from orchestrator_core.server.routes.session_bodies import SESSION_EXAMPLE, SessionBody, session_body
 from orchestrator_core.server.sse import send_bounded
@@ -51,7 +52,7 @@ async def import_(request: web.Request) -> web.Response:
     conversation = await asyncio.to_thread(read_conversation, data)
     session = await gateway(request).store.import_session(principal(request).tenant, conversation)
     tell_session(request, session.id)
-    return web.json_response(session_body(session), status=201)
+    return json_response(session_body(session), status=201)
 
 
 ENDPOINTS: Sequence[Endpoint] = (

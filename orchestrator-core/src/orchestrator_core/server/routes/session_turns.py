@@ -13,6 +13,7 @@ from orchestrator_core.provider_api import FinishReason, NotFound, StorageError
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
     CURSOR,
     SESSION_ID,
@@ -82,7 +83,7 @@ async def page(request: web.Request) -> web.Response:
         limit=integer(request, "limit", default=20, minimum=1, maximum=MAX_TURNS),
         after=read_place(request, "turns"),
     )
-    return web.json_response(
+    return json_response(
         {
             "session_id": known,
             "turns": [_turn(turn) for turn in turns.items],
@@ -95,7 +96,7 @@ async def page(request: web.Request) -> web.Response:
 async def read(request: web.Request) -> web.Response:
     """Read a turn with its messages."""
     turn = await gateway(request).store.turn(principal(request).tenant, session_id(request), turn_id(request))
-    return web.json_response({**_turn(turn), "messages": [message_body(stored) for stored in turn.messages]})
+    return json_response({**_turn(turn), "messages": [message_body(stored) for stored in turn.messages]})
 
 
 def _turn(turn: StoredTurn) -> dict[str, Any]:

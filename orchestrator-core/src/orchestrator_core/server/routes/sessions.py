@@ -14,6 +14,7 @@ from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import gateway, principal, tell_session
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
     CURSOR,
     MAX_OFFSET,
@@ -64,13 +65,13 @@ async def create(request: web.Request) -> web.Response:
         principal(request).tenant, user_id=body.user_id, metadata=body.metadata
     )
     tell_session(request, session.id)
-    return web.json_response(session_body(session), status=201)
+    return json_response(session_body(session), status=201)
 
 
 async def read(request: web.Request) -> web.Response:
     """Read a session."""
     session = await gateway(request).store.get_session(principal(request).tenant, session_id(request))
-    return web.json_response(session_body(session))
+    return json_response(session_body(session))
 
 
 async def page(request: web.Request) -> web.Response:
@@ -83,7 +84,7 @@ async def page(request: web.Request) -> web.Response:
         after=_after(request),
     )
     last = sessions.items[-1] if sessions.has_more else None
-    return web.json_response(
+    return json_response(
         {
             "sessions": [session_body(session) for session in sessions.items],
             "has_more": sessions.has_more,
@@ -127,7 +128,7 @@ async def update(request: web.Request) -> web.Response:
     session = await gateway(request).store.update_session(
         principal(request).tenant, known, metadata=body.metadata, status=body.status
     )
-    return web.json_response(session_body(session))
+    return json_response(session_body(session))
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from orchestrator_core.provider_api import Capability, StorageError
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 
 _TEXT_FORMATS = {
     "text/plain": {"type": "string"},
@@ -101,7 +102,7 @@ async def providers(request: web.Request) -> web.Response:
         for failed in registry.quarantined
         if failed.name not in registry.providers
     ]
-    return web.json_response({"providers": sorted(rows, key=lambda row: str(row["name"]))})
+    return json_response({"providers": sorted(rows, key=lambda row: str(row["name"]))})
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -113,7 +114,7 @@ async def metrics(request: web.Request) -> web.Response:
     totals = await served.store.totals(principal(request).tenant)
     # In a thread, as below: with hundreds of models it takes a tenth of a second.
     figures = await asyncio.to_thread(served.metrics.figures)
-    return web.json_response(
+    return json_response(
         {
             "system": {
                 "uptime": _days(figures.uptime),

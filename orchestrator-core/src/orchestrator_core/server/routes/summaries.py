@@ -22,6 +22,7 @@ from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import admit_session, gateway, principal, provider_key
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
     MAX_OFFSET,
     OFFSET,
@@ -96,7 +97,7 @@ async def summarize(request: web.Request) -> web.Response:
     body = await read_model(request, SummarizeBody)
     await admit_session(request, known)
     stored = await gateway(request).summarize(principal(request), known, _wanted(request, body), body.keep)
-    return web.json_response(
+    return json_response(
         {
             "session_id": known,
             "summary": None if stored is None else _summary(stored),
@@ -111,7 +112,7 @@ async def ledger(request: web.Request) -> web.Response:
     limit = integer(request, "limit", default=20, minimum=1, maximum=MAX_SUMMARIES)
     offset = integer(request, "offset", default=0, minimum=0, maximum=MAX_OFFSET)
     found = await gateway(request).store.summaries(principal(request).tenant, known, limit=limit + 1, offset=offset)
-    return web.json_response(
+    return json_response(
         {
             "session_id": known,
             "summaries": [_summary(stored) for stored in found[:limit]],

@@ -13,6 +13,7 @@ from orchestrator_core.provider_api import InvalidRequest, StorageError
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter
 from orchestrator_core.server.routes.orchestrate_schema import UsageBody
 from orchestrator_core.sessions.bills import DIMENSIONS, Dimension, UsageFilter, UsageTotal
@@ -105,7 +106,7 @@ async def report(request: web.Request) -> web.Response:
         limit=limit,
         offset=integer(request, "offset", default=0, minimum=0, maximum=MAX_OFFSET),
     )
-    return web.json_response(
+    return json_response(
         {
             "since": since.isoformat(),
             "until": until.isoformat(),

@@ -19,11 +19,22 @@ FORMAT: Final = "orchestrator-session"
 VERSION: Final = 1
 MEDIA_TYPE = "application/x-ndjson"
 
+MAX_TOKENS: Final = 2**40
+"""Tokens of one kind in one turn: a million times the largest window."""
+
+MAX_COST: Final = 1_000_000.0
+"""USD of one turn."""
+
+MAX_SECONDS: Final = 31_536_000.0
+"""A year: more than any turn takes."""
+
 _Word = Annotated[str, Field(max_length=4096)]
 _Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 _Count = Annotated[int, Field(ge=0, le=2**53)]
 _Place = Annotated[int, Field(ge=1, le=2**31 - 1)]
-_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
+_Cost = Annotated[float, Field(ge=0, le=MAX_COST, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 _Time = Annotated[AwareDatetime, Field(ge=datetime.fromisoformat("1970-01-01T00:00:00Z"), strict=False)]
 
 
@@ -57,11 +68,11 @@ class SessionLine(_Line):
 class UsageLine(_Line):
     """Tokens, in buckets that do not overlap."""
 
-    input_tokens: _Count
-    cached_input_tokens: _Count
-    cache_write_tokens: _Count
-    output_tokens: _Count
-    reasoning_tokens: _Count
+    input_tokens: _Tokens
+    cached_input_tokens: _Tokens
+    cache_write_tokens: _Tokens
+    output_tokens: _Tokens
+    reasoning_tokens: _Tokens
 
 
 class AttemptLine(_Line):
@@ -69,7 +80,7 @@ class AttemptLine(_Line):
 
     provider: _Word
     model: _Word
-    duration: _Amount
+    duration: _Seconds
     error: _Word | None = None
 
 
@@ -95,12 +106,12 @@ class TurnLine(_Line):
     model: _Word | None
     finish_reason: FinishReason | None
     usage: UsageLine | None
-    cost: _Amount | None
+    cost: _Cost | None
     price_version: _Word | None
     attempts: Annotated[tuple[AttemptLine, ...], Field(max_length=1000, strict=False)]
     adjustments: Annotated[tuple[AdjustmentLine, ...], Field(max_length=1000, strict=False)]
     error_code: _Word | None
-    duration: _Amount
+    duration: _Seconds
     client: _Word
     summary_id: _Id | None
     first_with_summary: bool
@@ -134,9 +145,9 @@ class SummaryLine(_Line):
     provider: _Word | None
     model: _Word | None
     usage: UsageLine | None
-    cost: _Amount | None
-    tokens_before: _Count | None
-    tokens_after: _Count | None
+    cost: _Cost | None
+    tokens_before: _Tokens | None
+    tokens_after: _Tokens | None
     created_at: _Time
 
 
@@ -149,4 +160,4 @@ class EndLine(_Line):
     summaries: _Count
 
 
-Line = Annotated[HeaderLine | SessionLine | TurnLine | MessageLine | SummaryLine | EndLine, Field(discriminator="type")]
+Line = HeaderLine | SessionLine | TurnLine | MessageLine | SummaryLine | EndLine

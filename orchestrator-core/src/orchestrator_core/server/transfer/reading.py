@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
@@ -30,6 +31,9 @@ from orchestrator_core.sessions.models import (
     TurnOutcome,
 )
 from orchestrator_core.sessions.settings import MAX_SETTINGS, read_settings
+
+MAX_TOTAL: Final = 2**53
+"""Tokens of a file: what JSON can say exactly."""
 
 _KINDS: dict[str, type[BaseModel]] = {
     "header": HeaderLine,
@@ -93,6 +97,7 @@ class _Reader:
     _turn: TurnLine | None = None
     _messages: list[StoredMessage] = field(default_factory=list)
     _count: int = 0
+    _tokens: int = 0
     _ids: set[str] = field(default_factory=set)
 
     def add(self, line: BaseModel) -> None:
@@ -139,6 +144,7 @@ class _Reader:
         if self.summaries:
             raise InvalidRequest("Turns come before the summaries.")
         self._once(turn.id)
+        self._bill(turn.usage)
         if turn.state == "pending":
             raise InvalidRequest("A turn that is under way cannot be imported.", param="state")
         if (turn.state == "complete" and not turn.answered) or (turn.state == "failed" and turn.answered):
@@ -176,6 +182,7 @@ class _Reader:
 
     def _summarize(self, line: SummaryLine) -> None:
         self._once(line.id)
+        self._bill(line.usage)
         before = self.summaries[-1] if self.summaries else None
         if line.from_sequence != (before.upto_sequence if before else 0) + 1:
             raise InvalidRequest("It must begin where the summary before it ends.", param="from_sequence")
@@ -203,6 +210,11 @@ class _Reader:
         named = {turn.outcome.summary_id for turn in self.turns} - {None}
         if not named <= known:
             raise InvalidRequest("A turn names a summary that is not there.", param="summaries")
+
+    def _bill(self, usage: UsageLine | None) -> None:
+        self._tokens += 0 if usage is None else sum(usage.model_dump().values())
+        if self._tokens > MAX_TOTAL:
+            raise InvalidRequest(f"With it, the file has more than {MAX_TOTAL} tokens.", param="usage")
 
     def _once(self, identity: str) -> None:
         if identity in self._ids:

@@ -7,7 +7,6 @@ which carry what only the provider can read, so that a client that keeps the his
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +24,7 @@ from orchestrator_core.provider_api import (
     ToolCallPart,
     Usage,
 )
+from orchestrator_core.server.json_answer import dumps
 from orchestrator_core.server.translate.openai_notes import noted_fields, others
 
 
@@ -50,7 +50,7 @@ def completion(response: ChatResponse, *, model: str, request_id: str) -> dict[s
 
 def encode(body: Json) -> bytes:
     """Write JSON in UTF-8. Halves of surrogate pairs, which a model may be cut off in, have no place there."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def message_object(message: Message) -> dict[str, Json]:

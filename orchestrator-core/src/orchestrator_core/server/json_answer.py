@@ -1,0 +1,36 @@
+"""Writing JSON for clients: what none of them could read is not written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from aiohttp import web
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """Write JSON; numbers that are not finite, which JSON does not have, become null.
+
+    Args:
+        value: What is written.
+        options: As for `json.dumps`.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def json_response(body: Any, status: int = 200) -> web.Response:
+    """Return a JSON answer."""
+    return web.json_response(body, status=status, dumps=dumps)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -41,7 +41,7 @@ async def test_everything_is_copied_and_nothing_is_billed(store: SessionStore, c
     fork = await store.fork_session(TENANT, made.id, NewFork())
 
     assert (fork.status, fork.parent_id, fork.user_id, fork.metadata) == ("active", made.id, "ann", {"plan": "pro"})
-    assert (fork.message_count, fork.last_turn_at) == (2, None)
+    assert (fork.message_count, fork.last_turn_at) == (2, before.items[-1].started_at)
     copied = await store.turns(TENANT, fork.id, limit=10)
     for old, new in zip(before.items, copied.items, strict=True):
         assert [one.message for one in old.messages] == [one.message for one in new.messages]
@@ -61,6 +61,22 @@ async def test_everything_is_copied_and_nothing_is_billed(store: SessionStore, c
     assert await store.turns(TENANT, made.id, limit=10) == before
     assert (await store.get_session(TENANT, made.id)).status == "closed"
     assert (await store.totals(TENANT)).total_created == 2
+
+
+async def test_a_copy_of_an_old_conversation_is_a_new_session(store: SessionStore, clock: Clock) -> None:
+    session = await conversation(store)
+    clock.advance(timedelta(days=365))
+    fork = await store.fork_session(TENANT, session, NewFork())
+
+    assert fork.status == "active"
+    assert fork.last_turn_at is not None
+    assert fork.last_turn_at < fork.created_at
+    yesterday = fork.created_at - timedelta(days=1)
+    assert await store.purge(TENANT, [fork.id], inactive_since=yesterday) == 0
+    before = (await store.totals(TENANT)).average_duration
+    clock.advance(timedelta(seconds=1))
+    await talk(store, "on", fork.id)
+    assert (await store.totals(TENANT)).average_duration - before < 2
 
 
 async def test_both_go_on_apart(store: SessionStore) -> None:
@@ -130,7 +146,7 @@ async def test_the_newest_summary_that_fits_comes_along(store: SessionStore) -> 
 
     assert (whole.summary, half.summary, none.summary) == ("second", "first", "first")
     (ledger,) = await store.summaries(TENANT, half.id)
-    assert (ledger.upto_sequence, ledger.from_sequence, ledger.tokens_before, ledger.cost) == (2, 1, 9, None)
+    assert (ledger.upto_sequence, ledger.from_sequence, ledger.tokens_before, ledger.cost) == (2, 1, None, None)
     assert ledger.id != first.id
     context = await store.context(TENANT, half.id)
     assert [stored.message.text for stored in context.messages] == ["q2", "re: q2"]

@@ -214,3 +214,10 @@ async def test_settings_that_were_too_large_to_be_kept_are_asked_for(gateway: Se
     assert (reply.status, reply.json["param"]) == (400, "agent_config")
     assert (await gateway.post(where, {"agent_config": {"system_prompt": None}})).status == 200
     assert len((await gateway.get("/api/sessions")).json["sessions"]) == 2
+
+
+async def test_history_names_turn_and_place(gateway: Served) -> None:
+    session, turns = await conversation(gateway)
+    page = (await gateway.get(f"/api/sessions/{session}/history?limit=100")).json["messages"]
+    assert [one["sequence"] for one in page] == [1, 2, 3, 4]
+    assert [one["turn_id"] for one in page] == [turns[0], turns[0], turns[1], turns[1]]

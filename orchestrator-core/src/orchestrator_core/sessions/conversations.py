@@ -28,12 +28,12 @@ from orchestrator_core.sessions.jobs.ending import EndTurn
 from orchestrator_core.sessions.jobs.finding import Find
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
 from orchestrator_core.sessions.jobs.imports import prepare
+from orchestrator_core.sessions.jobs.labels import labels_of
 from orchestrator_core.sessions.jobs.purging import Purge
 from orchestrator_core.sessions.jobs.rows import (
     Redact,
     SessionRow,
     adjustments_json,
-    labels_of,
     metadata_json,
     micros,
     micros_of,

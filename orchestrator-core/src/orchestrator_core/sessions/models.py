@@ -37,7 +37,7 @@ class Session:
         metadata: The caller's own data.
         status: Whether it takes further turns.
         created_at: UTC.
-        last_turn_at: When its last turn began, UTC; None before the first.
+        last_turn_at: When its last turn began, UTC, be it that it was copied; None before the first.
         message_count: The user's messages, without those of failed turns.
         summary: The text of the newest summary.
         parent_id: The session that it was copied from, which may be gone.

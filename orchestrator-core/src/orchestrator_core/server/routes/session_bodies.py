@@ -35,6 +35,8 @@ class HistoryMessage(BaseModel):
     """A message; `provider` and `model` are there for answers."""
 
     id: str
+    turn_id: str = Field(description="The turn that it belongs to.")
+    sequence: int = Field(description="Its place in the session, from 1, without gaps.")
     role: Literal["system", "user", "assistant", "tool"]
     content: str | list[dict[str, Json]] = Field(description="Text, or parts where there is more than text.")
     timestamp: str
@@ -69,6 +71,8 @@ def message_body(stored: StoredMessage) -> dict[str, Any]:
     message = stored.message
     shown: dict[str, Any] = {
         "id": stored.id,
+        "turn_id": stored.turn_id,
+        "sequence": stored.sequence,
         "role": message.role,
         "content": _content(message.parts),
         "timestamp": time_text(stored.created_at),

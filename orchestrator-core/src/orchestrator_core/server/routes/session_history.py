@@ -125,6 +125,8 @@ ENDPOINTS: Sequence[Endpoint] = (
             "messages": [
                 {
                     "id": "msg_019a7c3e51f30a1b2c3d4e5f60718293",
+                    "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
+                    "sequence": 1,
                     "role": "user",
                     "content": "Who wrote the first program?",
                     "timestamp": "2026-11-21T09:30:05.000Z",
@@ -132,6 +134,8 @@ ENDPOINTS: Sequence[Endpoint] = (
                 },
                 {
                     "id": "msg_019a7c3e51f40a1b2c3d4e5f60718293",
+                    "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
+                    "sequence": 2,
                     "role": "assistant",
                     "content": "Ada Lovelace.",
                     "timestamp": "2026-11-21T09:30:06.000Z",

@@ -159,6 +159,8 @@ _TURN = {
 _MESSAGES = [
     {
         "id": "msg_019a7c3e51f30a1b2c3d4e5f60718293",
+        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
+        "sequence": 1,
         "role": "user",
         "content": "Who wrote the first program?",
         "timestamp": "2026-11-21T09:30:05.000Z",
@@ -166,6 +168,8 @@ _MESSAGES = [
     },
     {
         "id": "msg_019a7c3e51f40a1b2c3d4e5f60718293",
+        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
+        "sequence": 2,
         "role": "assistant",
         "content": "Ada Lovelace.",
         "timestamp": "2026-11-21T09:30:06.000Z",

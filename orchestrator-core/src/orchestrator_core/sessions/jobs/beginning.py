@@ -9,8 +9,8 @@ from typing import NamedTuple
 from orchestrator_core.provider_api import Conflict, IdempotencyMismatch, RequestInFlight, SessionBusy
 from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs.labels import Label
 from orchestrator_core.sessions.jobs.rows import (
-    Label,
     MessageRow,
     Said,
     SessionRow,
@@ -101,7 +101,7 @@ class BeginTurn:
         session = yield from self._session()
         if self.check is not None:
             self.check([stored_message(row) for row in (yield from read_context(self.tenant, session))])
-        now = max(self.now, session.last_turn_at or session.created_at)
+        now = max(self.now, session.active_at)
         first = session.last_sequence + 1
         users = sum(message.role == "user" for message in self.messages)
         yield from do(
@@ -196,7 +196,7 @@ class BeginTurn:
         return (yield from self._go_on(session, turn.id, now))
 
     def _go_on(self, session: SessionRow, turn_id: str, now: int) -> Steps[Begun]:
-        longer = now - (session.last_turn_at or session.created_at)
+        longer = now - session.active_at
         yield from do(
             statements.SESSION_BEGINS_TURN,
             turn_id,

@@ -15,7 +15,8 @@ from orchestrator_core.provider_api import NotFound, SessionBusy
 from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import copy_statements, statements
 from orchestrator_core.sessions.jobs.beginning import read_session, write_labels
-from orchestrator_core.sessions.jobs.rows import Label, SessionRow, TurnRow, labels_from, no_such_session, shard
+from orchestrator_core.sessions.jobs.labels import Label, labels_from
+from orchestrator_core.sessions.jobs.rows import SessionRow, TurnRow, no_such_session, shard
 from orchestrator_core.sessions.models import new_id
 from orchestrator_core.sessions.steps import Steps, Transaction, do, lock, one, rows
 
@@ -35,7 +36,7 @@ class Filled:
         users: The user's messages, without those of failed turns.
         unsummarized: The messages that no summary covers, without those of failed turns.
         providers: Who answered, in the order of the first answers.
-        last: The last turn: its place, its id, and the summary that it was made with.
+        last: The last turn.
     """
 
     summarized: int = 0
@@ -44,7 +45,7 @@ class Filled:
     users: int = 0
     unsummarized: int = 0
     providers: dict[str, int] = field(default_factory=dict)
-    last: tuple[int, str, str | None] | None = None
+    last: CopiedTurn | None = None
 
     def add(self, turn: CopiedTurn) -> None:
         """Count a turn."""
@@ -57,8 +58,8 @@ class Filled:
         if turn.provider is not None and turn.answer_sequence is not None:
             known = self.providers.get(turn.provider, turn.first_sequence)
             self.providers[turn.provider] = min(known, turn.first_sequence)
-        if self.last is None or turn.first_sequence > self.last[0]:
-            self.last = (turn.first_sequence, turn.id, turn.summary_id)
+        if self.last is None or turn.first_sequence > self.last.first_sequence:
+            self.last = turn
 
 
 class CopiedTurn(NamedTuple):
@@ -72,6 +73,7 @@ class CopiedTurn(NamedTuple):
     answer_sequence: int | None
     provider: str | None
     summary_id: str | None
+    started_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +123,14 @@ class SessionHead:
             NotFound: It was taken away meanwhile.
         """
         summary_id, summary_at = summary or (None, None)
-        seen = summary_id if filled.last and filled.last[2] == summary_id else None
+        last = filled.last
+        seen = summary_id if last and last.summary_id == summary_id else None
         yield from write_labels(self.tenant, self.session_id, self.labels, self.now)
         yield from do(statements.COUNT_SESSION, self.tenant, shard(self.session_id))
         shown = yield from one(
             copy_statements.SHOW_SESSION,
-            filled.last[1] if filled.last else None,
+            last.id if last else None,
+            min(last.started_at, self.now) if last else None,  # a file may come from a clock that is ahead
             filled.users,
             filled.messages,
             filled.unsummarized,

@@ -12,9 +12,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 SHOW_SESSION = """
-UPDATE sessions SET filled_by = NULL, last_turn_id = ?, message_count = ?, last_sequence = ?, unsummarized = ?,
-       summary_id = ?, seen_summary_id = ?, last_summary_at = ?, providers = ?, total_tokens = ?, total_cost = ?,
-       answered_turns = ?, answer_time = ?
+UPDATE sessions SET filled_by = NULL, last_turn_id = ?, last_turn_at = ?, message_count = ?, last_sequence = ?,
+       unsummarized = ?, summary_id = ?, seen_summary_id = ?, last_summary_at = ?, providers = ?, total_tokens = ?,
+       total_cost = ?, answered_turns = ?, answer_time = ?
 WHERE tenant = ? AND id = ? AND filled_by IS NOT NULL RETURNING id
 """
 
@@ -34,12 +34,12 @@ ORDER BY upto_sequence DESC LIMIT 1
 """
 
 COPY_SUMMARY = """
-INSERT INTO summaries (tenant, id, session_id, from_sequence, upto_sequence, text, provider, model, tokens_before,
-                       tokens_after, created_at)
-SELECT tenant, CAST(?1 AS TEXT), CAST(?2 AS TEXT), 1, upto_sequence, text, provider, model, tokens_before,
-       tokens_after, created_at
+INSERT INTO summaries (tenant, id, session_id, from_sequence, upto_sequence, text, provider, model, tokens_after,
+                       created_at)
+SELECT tenant, CAST(?1 AS TEXT), CAST(?2 AS TEXT), 1, upto_sequence, text, provider, model, tokens_after, created_at
 FROM summaries WHERE tenant = ?3 AND id = ?4
 """
+"""Without what it stands for in tokens: that was counted for its own step, and here it covers all from the first."""
 
 COPY_TURNS = """
 INSERT INTO turns (tenant, id, session_id, state, summary_id, first_with_summary, first_sequence, messages,
@@ -52,7 +52,7 @@ SELECT t.tenant, CAST(?1 AS TEXT) || substr(CAST(10000000000 + t.first_sequence 
        t.error_code, t.duration, t.started_at, t.finished_at, t.client, t.settings
 FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
 WHERE m.tenant = ?5 AND m.session_id = ?6 AND m.sequence BETWEEN ?7 AND ?8
-RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, provider, summary_id
+RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, provider, summary_id, started_at
 """
 """Without key, process, usage and cost: a key means one turn, and nothing is to be counted twice."""
 
@@ -60,7 +60,7 @@ ADD_PARTED_TURN = """
 INSERT INTO turns (tenant, id, session_id, state, first_sequence, messages, user_messages, started_at, finished_at,
                    client, settings)
 VALUES (?, ?, ?, 'interrupted', ?, ?, ?, ?, ?, ?, ?)
-RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, provider, summary_id
+RETURNING id, first_sequence, state, messages, user_messages, answer_sequence, provider, summary_id, started_at
 """
 
 COPY_MESSAGES = """

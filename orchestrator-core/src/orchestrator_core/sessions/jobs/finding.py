@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from orchestrator_core.sessions.jobs import statements
-from orchestrator_core.sessions.jobs.rows import Label, SessionRow
+from orchestrator_core.sessions.jobs.labels import Label
+from orchestrator_core.sessions.jobs.rows import SessionRow
 from orchestrator_core.sessions.models import SessionStatus
 from orchestrator_core.sessions.steps import Steps, rows
 

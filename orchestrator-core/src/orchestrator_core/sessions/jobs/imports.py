@@ -122,6 +122,7 @@ def _turn(
         answer_sequence=turn.answer.sequence if turn.answer else None,
         provider=outcome.provider,
         summary_id=summaries.get(outcome.summary_id or ""),
+        started_at=micros_of(turn.started_at),
     )
     return known, (
         head.tenant,

@@ -16,14 +16,8 @@ from orchestrator_core.sessions.jobs.beginning import (
     read_session,
     write_labels,
 )
-from orchestrator_core.sessions.jobs.rows import (
-    Label,
-    MessageRow,
-    SessionRow,
-    SummaryRow,
-    moment,
-    no_such_session,
-)
+from orchestrator_core.sessions.jobs.labels import Label
+from orchestrator_core.sessions.jobs.rows import MessageRow, SessionRow, SummaryRow, moment, no_such_session
 from orchestrator_core.sessions.models import StoredSummary, new_id
 from orchestrator_core.sessions.steps import Row, Steps, do, lock, one, rows
 
@@ -83,7 +77,7 @@ def purge(*, tenant: str, session_ids: Sequence[str], inactive_before: int | Non
         try:
             yield from lock(statements.LOCK_SESSION, tenant, session_id)
             session = yield from read_session(tenant, session_id)
-            if inactive_before is not None and (session.last_turn_at or session.created_at) >= inactive_before:
+            if inactive_before is not None and session.active_at >= inactive_before:
                 continue
             yield from delete_session(tenant, session_id)
         except NotFound:

@@ -35,12 +35,7 @@ from orchestrator_core.sessions.models import (
 
 Redact = Callable[[str], str]
 
-Label = tuple[str, str]
-"""A name of a session's metadata and its value, as it can be searched for."""
-
 SHARDS = 16
-MAX_LABEL = 256
-"""Characters of a name or a value that can be searched for."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -75,6 +70,11 @@ class SessionRow(NamedTuple):
     parent_id: str | None
 
     @property
+    def active_at(self) -> int:
+        """When it was made, or had its last turn of its own: those that were copied into it are older."""
+        return max(self.last_turn_at or 0, self.created_at)
+
+    @property
     def summarized(self) -> int:
         """The last message that a summary covers; 0 where there is none."""
         return self.upto_sequence or 0
@@ -83,7 +83,7 @@ class SessionRow(NamedTuple):
         """Whether the session takes further turns."""
         if self.closed_at is not None:
             return "closed"
-        return "expired" if (self.last_turn_at or self.created_at) + max_idle < now else "active"
+        return "expired" if self.active_at + max_idle < now else "active"
 
     def check_open(self, now: int, max_idle: int) -> None:
         """Refuse a turn on a session that is over.
@@ -312,25 +312,6 @@ def said(message: Message, redact: Redact) -> Said:
 def metadata_json(metadata: Mapping[str, Json] | None, redact: Redact) -> str:
     """Return the caller's data as it is written."""
     return redact(to_json(dict(metadata or {})).decode())
-
-
-def labels_of(metadata: Mapping[str, Json] | None, redact: Redact) -> Sequence[Label]:
-    """Return what a session can be found by: the short plain values of its metadata."""
-    pairs = ((redact(name), label_value(value)) for name, value in (metadata or {}).items())
-    return [(name, redact(value)) for name, value in pairs if value is not None and len(name) <= MAX_LABEL]
-
-
-def labels_from(metadata: str) -> Sequence[Label]:
-    """Return what a session can be found by, from its metadata as they are written."""
-    return labels_of(from_json(metadata), lambda text: text)
-
-
-def label_value(value: Json) -> str | None:
-    """Return a value as it is searched for: text as it stands, numbers and truth as JSON writes them."""
-    if value is None or isinstance(value, list | dict):
-        return None
-    text = value if isinstance(value, str) else to_json(value).decode()
-    return text if len(text) <= MAX_LABEL else None
 
 
 def shard(session_id: str) -> int:

@@ -180,7 +180,8 @@ class Middleware:
             client = who.id if self._authenticator.asks else f"{who.id} {request.remote}"
             await self._limits.admit_client(client, who.requests_per_minute)
         if "\0" in request.query_string:
-            raise InvalidRequest("The query must not hold the character NUL.", param="query")
+            names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
+            raise InvalidRequest("The query must not hold the character NUL.", param=next(names, None))
         context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))

@@ -37,6 +37,7 @@ class CountingProvider(ProviderHooks):
         turns: The turns that it was asked for, without summaries.
         summaries: The summaries that it was asked for.
         refused: How many calls were too long.
+        summary_tokens: The tokens that a summary needs, or it is cut off; None is any number.
         next_summaries: What the next summaries say instead, or raise.
     """
 
@@ -53,6 +54,7 @@ class CountingProvider(ProviderHooks):
         self.turns: list[ChatRequest] = []
         self.summaries: list[ChatRequest] = []
         self.refused = 0
+        self.summary_tokens: int | None = None
         self.next_summaries: list[str | Exception] = []
 
     @hookimpl
@@ -69,11 +71,14 @@ class CountingProvider(ProviderHooks):
             Start(id="answer-1", model=request.model),
             TextDelta(text=said),
             UsageReport(usage=Usage(input_tokens=tokens - tokens // 2, cached_input_tokens=tokens // 2)),
-            Finish(reason="stop"),
+            Finish(reason="length" if summary and self._cut(request) else "stop"),
         ]
         for step in steps:
             assert isinstance(step, ChatEvent)
             yield step
+
+    def _cut(self, request: ChatRequest) -> bool:
+        return self.summary_tokens is not None and (request.max_tokens or 0) < self.summary_tokens
 
     def _summary(self, request: ChatRequest) -> str:
         if self.next_summaries:

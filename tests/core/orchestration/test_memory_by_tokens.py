@@ -405,3 +405,21 @@ async def test_a_short_conversation_that_is_refused_costs_the_others_nothing(tal
         await bench.settle()
 
     assert one.summaries == []
+
+
+@pytest.mark.parametrize(("needed", "made"), [(4096, 1), (4097, 0)])
+async def test_a_summary_that_is_cut_off_is_asked_for_with_more_room_or_not_used(
+    talk: Any, needed: int, made: int
+) -> None:
+    bench: Talk = await talk(counting("one", window=100_000))
+    for _ in range(3):
+        await bench.say()
+    one = bench.fakes["one"]
+    one.summary_tokens = needed
+    assert bench.session is not None
+    try:
+        await bench.gateway.summarize(ANONYMOUS, bench.session, None)
+    except ProviderBadResponse:
+        assert not made
+    assert [request.max_tokens for request in one.summaries] == [1024, 4096]
+    assert len(await bench.ledger()) == made

@@ -254,8 +254,8 @@ class _Meter:
         """Ask the model; see `SummaryChat`."""
         response = await self._call(messages, max_tokens)
         choice = response.choices[0]
-        if max_tokens is not None and choice.finish_reason == "length" and not choice.message.text.strip():
-            # A model that thinks spends the tokens of its answer on that.
+        if max_tokens is not None and choice.finish_reason == "length":
+            # Cut off, it lacks what came last; a model that thinks spends the tokens of its answer on that.
             response = await self._call(messages, max_tokens * _LONGER)
             choice = response.choices[0]
         refused = any(isinstance(part, RefusalPart) for part in choice.message.parts)
@@ -263,6 +263,8 @@ class _Meter:
             raise ContentBlocked(
                 "The provider refused to summarise the conversation.", provider=self.target.provider.id
             )
+        if choice.finish_reason == "length":
+            raise ProviderBadResponse("The summary was cut off: it is not used.", provider=self.target.provider.id)
         return response
 
     def note(self, model: str | None, usage: Usage | None) -> None:

@@ -156,6 +156,7 @@ FORGERIES: list[tuple[int, dict[str, Any], str]] = [
     (1, {"format": "other"}, "format"),
     (2, {"status": "open"}, "status"),
     (2, {"surplus": 1}, "surplus"),
+    (2, {"metadata": {"a": "x" * 65_536}}, "metadata"),
     (3, {"state": "pending"}, "state"),
     (3, {"state": "failed"}, "answered"),
     (3, {"state": "odd"}, "state"),
@@ -232,7 +233,9 @@ async def test_a_file_has_a_type_a_size_and_a_key(gateway: Served) -> None:
     session = await conversation(gateway)
     out = (await gateway.get(f"/api/sessions/{session}/export")).body
     assert (await gateway.post("/api/sessions/import", {})).status == 415
-    assert (await put(gateway, out + b" " * 200_000)).status == 413
+    large = await put(gateway, out + b" " * 200_000)
+    assert large.status == 413
+    assert "orchestrator sessions import" in large.json["detail"]
     first, again = [await put(gateway, out, **{"Idempotency-Key": "k"}) for _ in range(2)]
     assert (first.status, again.body) == (201, first.body)
     assert (await put(gateway, out + b"\n", **{"Idempotency-Key": "k"})).status == 422

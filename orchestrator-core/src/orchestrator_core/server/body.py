@@ -24,6 +24,12 @@ JSON = "application/json"
 READ_TIMEOUT = 30.0
 """Seconds that a client may take to send a body."""
 
+_INSTEAD: Final[Mapping[str, str]] = {
+    "application/x-ndjson": " Files of any size are imported by `orchestrator sessions import`; over HTTP the operator "
+    "may raise ORCHESTRATOR_MAX_REQUEST_BYTES."
+}
+"""What to do about a body that is too large, by its type."""
+
 _SHOWN_PROBLEMS = 5
 _ADDED, _MISSING = 2, 3
 """How badly a step fits that is not in the body: one that pydantic added, and a field that is missing."""
@@ -64,7 +70,7 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
         return b""
     _check_type(request.headers.get("Content-Type", ""), media_type)
     if (request.content_length or 0) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, media_type)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -72,7 +78,7 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
             while chunk := await request.content.readany():
                 size += len(chunk)
                 if size > limit:
-                    raise _too_large(limit)
+                    raise _too_large(limit, media_type)
                 chunks.append(chunk)
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {READ_TIMEOUT:.0f} seconds.") from None
@@ -184,5 +190,5 @@ def _check_type(header: str, media_type: str) -> None:
         raise UnsupportedMediaType(f"Send {what} with the header Content-Type: {media_type}.", param="Content-Type")
 
 
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {limit} bytes.")
+def _too_large(limit: int, media_type: str) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {limit} bytes.{_INSTEAD.get(media_type, '')}")

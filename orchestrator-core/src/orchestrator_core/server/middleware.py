@@ -39,6 +39,7 @@ from orchestrator_core.server.context import CONTEXT, RequestContext, read_provi
 from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.errors import Surface, render, surface_of
 from orchestrator_core.server.lifecycle import Lifecycle
+from orchestrator_core.server.query import check_names
 from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
 
@@ -182,6 +183,8 @@ class Middleware:
         if "\0" in request.query_string:
             names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
             raise InvalidRequest("The query must not hold the character NUL.", param=next(names, None))
+        if endpoint.method == "GET" and endpoint.surface is Surface.API and not endpoint.probe:
+            check_names(request, endpoint.parameters)
         context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from aiohttp import web
 
+from orchestrator_core.config.messages import nearest
 from orchestrator_core.provider_api import InvalidRequest, NotFound
 from orchestrator_core.server.endpoint import Parameter
 
@@ -18,6 +20,7 @@ MAX_OFFSET = 2**53
 MAX_PLACE = 2**31 - 1
 """The largest place of a message in a session."""
 
+_SHOWN = 64
 _SESSION_ID = re.compile(r"sess_[0-9a-f]{32}")
 _TURN_ID = re.compile(r"turn_[0-9a-f]{32}")
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -57,6 +60,27 @@ def limit_parameter(default: int, maximum: int) -> Parameter:
         description="How many at most.",
         schema={"type": "integer", "minimum": 1, "maximum": maximum, "default": default},
     )
+
+
+def check_names(request: web.Request, parameters: Iterable[Parameter]) -> None:
+    """Refuse a query that has a name which nothing reads: what it was to leave out would be there.
+
+    Args:
+        request: The request.
+        parameters: What the endpoint takes. One that ends in `.name` stands for any name after the dot.
+
+    Raises:
+        InvalidRequest: It has one.
+    """
+    known = [parameter.name for parameter in parameters if parameter.place == "query"]
+    prefixes = tuple(name.removesuffix("name") for name in known if name.endswith(".name"))
+    for name in request.query:
+        if name not in known and not (prefixes and name.startswith(prefixes)):
+            takes = f"It takes {', '.join(known)}." if known else "It takes none."
+            raise InvalidRequest(
+                f"There is no query parameter {name[:_SHOWN]!r} here.{nearest(name, known)} {takes}",
+                param=name[:_SHOWN],
+            )
 
 
 def checked_session_id(text: str, param: str = "session_id") -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator_core.provider_api import FinishReason, Json
 from orchestrator_core.server.body import RequestModel
+from orchestrator_core.server.metadata import Metadata
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MAX_INTEGER = 2**63 - 1
@@ -155,7 +156,7 @@ class OrchestrateBody(RequestModel):
     agent_config: AgentConfig | None = None
     session_id: str | None = Field(default=None, description="The session to join; one is made where left out.")
     user_id: str | None = Field(default=None, max_length=256, description="The label of a session that is made.")
-    metadata: dict[str, Json] | None = Field(default=None, description="The data of a session that is made.")
+    metadata: Metadata | None = Field(default=None, description="The data of a session that is made.")
     stream: bool | None = Field(default=None, description="Whether to stream; the header Accept can say so too.")
 
     @model_validator(mode="after")

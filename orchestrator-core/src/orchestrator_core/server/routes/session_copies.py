@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from orchestrator_core.orchestration import TurnRequest, answer_again
 from orchestrator_core.provider_api import (
-    Json,
     NotFound,
     PermissionDenied,
     ProviderError,
@@ -21,6 +20,7 @@ from orchestrator_core.server.context import admit_session, gateway, principal, 
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
+from orchestrator_core.server.metadata import Metadata
 from orchestrator_core.server.query import SESSION_ID, TURN_ID, session_id, turn_id
 from orchestrator_core.server.routes.orchestrate import ANSWER_EXAMPLE, STREAM, send_turn
 from orchestrator_core.server.routes.orchestrate_request import own_settings, selection, template, wants_stream
@@ -39,7 +39,7 @@ class ForkBody(RequestModel):
     )
     turn_id: str | None = Field(default=None, max_length=_ID_LENGTH, description="The last turn to copy.")
     user_id: str | None = Field(default=None, max_length=MAX_USER_ID, description="A label of the caller.")
-    metadata: dict[str, Json] | None = Field(default=None, description="The caller's own data.")
+    metadata: Metadata | None = Field(default=None, description="The caller's own data.")
 
     @model_validator(mode="after")
     def _one_place(self) -> ForkBody:

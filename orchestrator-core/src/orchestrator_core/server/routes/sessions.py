@@ -9,12 +9,13 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from orchestrator_core.provider_api import InvalidRequest, Json, NotFound, StorageError
+from orchestrator_core.provider_api import InvalidRequest, NotFound, StorageError
 from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import gateway, principal, tell_session
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
+from orchestrator_core.server.metadata import Metadata
 from orchestrator_core.server.query import (
     CURSOR,
     MAX_OFFSET,
@@ -40,13 +41,13 @@ class NewSessionBody(RequestModel):
     """A session to be made."""
 
     user_id: str | None = Field(default=None, max_length=MAX_USER_ID, description="A label of the caller.")
-    metadata: dict[str, Json] | None = Field(default=None, description="The caller's own data.")
+    metadata: Metadata | None = Field(default=None, description="The caller's own data.")
 
 
 class SessionChangeBody(RequestModel):
     """What is to change of a session; what is left out stays."""
 
-    metadata: dict[str, Json] | None = Field(default=None, description="Replaces the caller's data.")
+    metadata: Metadata | None = Field(default=None, description="Replaces the caller's data.")
     status: Literal["closed"] | None = Field(default=None, description="`closed` ends the session.")
 
 

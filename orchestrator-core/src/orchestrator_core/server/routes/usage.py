@@ -96,6 +96,8 @@ async def report(request: web.Request) -> web.Response:
     by = dimensions(query.get("by", ""))
     until = day(query.get("until"), "until", datetime.now(UTC).date())
     since = day(query.get("since"), "since", max(date.min + timedelta(days=DAYS), until) - timedelta(days=DAYS - 1))
+    if since > until:
+        raise InvalidRequest("since must not be later than until.", param="since")
     limit = integer(request, "limit", default=100, minimum=1, maximum=MAX_ROWS)
     page = await gateway(request).store.usage(
         principal(request).tenant,

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from orchestrator_core.provider_api import Adjustment, InvalidRequest, Usage
 from orchestrator_core.server.body import validate
 from orchestrator_core.server.json_text import parse
+from orchestrator_core.server.metadata import check_metadata
 from orchestrator_core.server.transfer.lines import (
     VERSION,
     EndLine,
@@ -112,6 +113,10 @@ class _Reader:
             case SessionLine():
                 if self.session is not None:
                     raise InvalidRequest("A file holds one session.")
+                try:
+                    check_metadata(line.metadata)
+                except ValueError as problem:
+                    raise InvalidRequest(f"{problem}.", param="metadata") from None
                 self.session = line
             case _ if self.session is None:
                 raise InvalidRequest("The session must come first.")

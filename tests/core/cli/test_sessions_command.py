@@ -7,6 +7,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from orchestrator_core.cli import usage_report
+from orchestrator_core.cli.stored import stored
+from orchestrator_core.config import load
+from orchestrator_core.sessions.bills import CallKind, CallTotal
 from orchestrator_core.sessions.schema import HEAD
 from processes import GatewayProcess, RunCommand, StartGateway
 
@@ -68,4 +74,18 @@ def test_what_cannot_be_asked(orchestrator: RunCommand) -> None:
     assert orchestrator("sessions", "purge", "--yes").returncode == 2
     assert orchestrator("sessions", "purge", "--older-than", "soon").returncode == 2
     assert orchestrator("usage", "--by", "colour").returncode == 2
+    assert orchestrator("usage", "--since", "2026-02-02", "--until", "2026-02-01").returncode == 2
+    plain = orchestrator("sessions", "list", "-m", "topic")
+    assert (plain.returncode, "NAME=VALUE" in plain.stderr) == (2, True)
     assert orchestrator("sessions", "list", ORCHESTRATOR_DATABASE_URL="memory:").returncode == 78
+
+
+async def test_rows_that_are_not_shown_are_spoken_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_report, "LIMIT", 1)
+    config = load(environ={}, directory=tmp_path)
+    monkeypatch.setattr(usage_report, "read_config", lambda _: config)
+    kinds = [CallKind("default", 1, "", "", "one", model, "chat") for model in ("a", "b")]
+    async with stored(config, readonly=False) as store:
+        await store.add_usage({kind: CallTotal() for kind in kinds})
+    rows, more = await usage_report._rows(None, "default", ("model",), {})
+    assert (len(rows), more) == (1, True)

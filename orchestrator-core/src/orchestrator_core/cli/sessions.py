@@ -47,6 +47,13 @@ def _age(_context: click.Context, _param: click.Parameter, value: str | None) ->
     raise click.BadParameter("expected a number and m, h, d or w, such as 30d.")
 
 
+def _pairs(_context: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read pairs of names and values."""
+    if not all("=" in value for value in values):
+        raise click.BadParameter("expected NAME=VALUE, such as topic=engines.")
+    return dict(value.partition("=")[::2] for value in values)
+
+
 @click.group(cls=Group)
 def sessions() -> None:
     """Look at conversations, move them, or delete them.
@@ -60,7 +67,12 @@ def sessions() -> None:
 @click.option("--user", "user_id", help="Only those with this label.")
 @status_option
 @click.option(
-    "--metadata", "-m", multiple=True, metavar="NAME=VALUE", help="Only those whose metadata say so; repeatable."
+    "--metadata",
+    "-m",
+    multiple=True,
+    callback=_pairs,
+    metavar="NAME=VALUE",
+    help="Only those whose metadata say so; repeatable.",
 )
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @tenant_option
@@ -69,7 +81,7 @@ def sessions() -> None:
 def list_(
     user_id: str | None,
     status: str | None,
-    metadata: tuple[str, ...],
+    metadata: dict[str, str],
     limit: int,
     tenant: str,
     as_json: bool,
@@ -86,8 +98,7 @@ def list_(
     """
     from orchestrator_core.cli.session_work import session_rows
 
-    wanted = dict(pair.partition("=")[::2] for pair in metadata)
-    rows = asyncio.run(session_rows(read_config(config_file), tenant, user_id, status, wanted, limit))
+    rows = asyncio.run(session_rows(read_config(config_file), tenant, user_id, status, metadata, limit))
     show_rows(rows, title="Sessions", columns=COLUMNS, as_json=as_json, whole=("session_id",), spare=("created_at",))
 
 

@@ -59,16 +59,20 @@ def usage(
         raise click.UsageError(f"--by takes each of {', '.join(DIMENSIONS)} once, separated by commas.")
     last = (until or datetime.now(UTC)).date()
     first = since.date() if since else last - timedelta(days=DAYS - 1)
-    rows = asyncio.run(_rows(config_file, tenant, names, {**given, "since": first, "until": last}))
+    if first > last:
+        raise click.UsageError("--since must not be later than --until.")
+    rows, more = asyncio.run(_rows(config_file, tenant, names, {**given, "since": first, "until": last}))
     columns = {name: name.replace("_id", "").capitalize() for name in names} | COLUMNS
+    if more:
+        click.echo(f"Only the first {LIMIT} rows are shown. Narrow the days down, or split by less.", err=True)
     show(rows, title=f"Usage from {first} to {last}", columns=columns, as_json=as_json, whole=tuple(columns))
 
 
-async def _rows(config_file: Path | None, tenant: str, by: Any, given: Any) -> list[dict[str, Any]]:
+async def _rows(config_file: Path | None, tenant: str, by: Any, given: Any) -> tuple[list[dict[str, Any]], bool]:
     from orchestrator_core.cli.stored import stored
     from orchestrator_core.server.routes.usage import usage_row
     from orchestrator_core.sessions.bills import UsageFilter
 
     async with stored(read_config(config_file), readonly=True) as store:
         page = await store.usage(tenant, by=by, matching=UsageFilter(**given), limit=LIMIT)
-    return [usage_row(total) for total in page.items]
+    return [usage_row(total) for total in page.items], page.has_more

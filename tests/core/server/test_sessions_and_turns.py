@@ -507,3 +507,10 @@ async def test_the_end_of_the_grace_period_is_told(gateway: Served) -> None:
         kept = await gateway.gateway.store.history("default", session.id, limit=10)
         assert {message.turn_state for message in kept.items} == {"interrupted"}
     assert gateway.plugins["scripted"].open == 0
+
+
+async def test_a_models_name_is_bounded(gateway: Served) -> None:
+    body = {"message": "hello", "agent_config": {"provider": "scripted", "model": "m" * 257}}
+    refused = await send(gateway, "POST", PATH, body)
+    assert (refused.status, refused.json["param"]) == (400, "model")
+    assert gateway.plugins["scripted"].requests == []

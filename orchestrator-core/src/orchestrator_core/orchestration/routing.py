@@ -24,6 +24,10 @@ class Target:
     model: str
 
 
+MAX_MODEL = 256
+"""Characters of a model's name: it is a key of the totals of usage, whose length a database bounds."""
+
+
 class Router:
     """Turns a selection into targets, in the order in which they are tried."""
 
@@ -113,6 +117,8 @@ class Router:
                     f"The provider {provider.id!r} has no default model for {operation}: name one.",
                     param="model",
                 )
+        if len(model) > MAX_MODEL:
+            raise InvalidRequest(f"A model's name has at most {MAX_MODEL} characters.", param="model")
         # A caller may put a key where a model's name belongs; from here it would go to answers, logs and the store.
         return Target(provider, REDACTOR.redact(model))
 

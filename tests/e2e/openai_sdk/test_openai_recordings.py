@@ -147,7 +147,13 @@ async def translating_pairs(
 
 
 def dumped(answer: BaseModel) -> Any:
-    return answer.model_dump(warnings=False)  # the SDK's types know neither base64 nor parsed answers of ours
+    """Return an answer without the one thing that is added to it: whose fields it has (decision 17)."""
+    plain = answer.model_dump(warnings=False)  # the SDK's types know neither base64 nor parsed answers of ours
+    for choice in plain.get("choices") or ():
+        said = choice.get("message") or choice.get("delta") or {}
+        if all(mark.keys() == {"fields"} for mark in said.get("extra_content", {"": {}}).values()):
+            del said["extra_content"]
+    return plain
 
 
 def arguments_of(record: Mapping[str, Any], **extra: Any) -> dict[str, Any]:

@@ -42,7 +42,12 @@ def chat_answer(response: ChatResponse, *, model: str) -> dict[str, Json]:
         model: The model that was asked, for providers that do not say which one answered.
     """
     upstream = _upstream(response)
-    theirs = {choice.get("index", place): choice for place, choice in enumerate(upstream.get("choices") or ())}
+    said = enumerate(upstream.get("choices") or ())
+    theirs = {
+        index: choice
+        for place, choice in said
+        if isinstance(choice, Mapping) and isinstance(index := choice.get("index", place), int)
+    }
     choices = [_choice(choice, theirs.get(choice.index, {}), response.model or model) for choice in response.choices]
     body: dict[str, Json] = {
         "success": True,

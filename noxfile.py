@@ -117,7 +117,7 @@ def packaging(session: nox.Session) -> None:
 @nox.session
 def newcomer(session: nox.Session) -> None:
     """Make a provider with `new-provider`, and take it from its wheel to a conformant answer beside core's."""
-    session.install("build>=1.3")
+    session.install("build>=1.3", "pytest>=9")
     target = Path(session.create_tmp()) / "dist"
     shutil.rmtree(target, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(target), CORE, silent=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from orchestrator_core.server.openapi import document
 from orchestrator_core.testing.conformance import ProviderConformance
 
 
-class Generated(SphinxDirective):
+class Generated(SphinxDirective, ABC):
     """A directive whose content is Markdown that `lines` makes."""
 
     def run(self) -> list[nodes.Node]:
@@ -27,9 +28,9 @@ class Generated(SphinxDirective):
         content = StringList(list(self.lines()), source=type(self).__name__)
         return self.parse_text_to_nodes("\n".join(content), allow_section_headings=True)
 
+    @abstractmethod
     def lines(self) -> Iterator[str]:
         """Make the lines."""
-        raise NotImplementedError
 
 
 class Endpoints(Generated):

@@ -109,3 +109,26 @@ SESSION_EXAMPLE = {
     "last_turn_at": None,
     "parent_id": None,
 }
+
+MESSAGES_EXAMPLE = [
+    {
+        "id": "msg_019a7c3e51f30a1b2c3d4e5f60718293",
+        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
+        "sequence": 1,
+        "role": "user",
+        "content": "Who wrote the first program?",
+        "timestamp": "2026-11-21T09:30:05.000Z",
+        "state": "complete",
+    },
+    {
+        "id": "msg_019a7c3e51f40a1b2c3d4e5f60718293",
+        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
+        "sequence": 2,
+        "role": "assistant",
+        "content": "Ada Lovelace.",
+        "timestamp": "2026-11-21T09:30:06.000Z",
+        "state": "complete",
+        "provider": "mistral",
+        "model": "mistral-small-latest",
+    },
+]

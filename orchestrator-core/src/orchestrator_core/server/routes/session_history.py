@@ -24,7 +24,12 @@ from orchestrator_core.server.query import (
     session_id,
     time_text,
 )
-from orchestrator_core.server.routes.session_bodies import SESSION_EXAMPLE, HistoryMessage, message_body
+from orchestrator_core.server.routes.session_bodies import (
+    MESSAGES_EXAMPLE,
+    SESSION_EXAMPLE,
+    HistoryMessage,
+    message_body,
+)
 
 MAX_HISTORY = 100
 
@@ -122,28 +127,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         errors=(NotFound, StorageError),
         response_example={
             "session_id": SESSION_EXAMPLE["session_id"],
-            "messages": [
-                {
-                    "id": "msg_019a7c3e51f30a1b2c3d4e5f60718293",
-                    "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
-                    "sequence": 1,
-                    "role": "user",
-                    "content": "Who wrote the first program?",
-                    "timestamp": "2026-11-21T09:30:05.000Z",
-                    "state": "complete",
-                },
-                {
-                    "id": "msg_019a7c3e51f40a1b2c3d4e5f60718293",
-                    "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
-                    "sequence": 2,
-                    "role": "assistant",
-                    "content": "Ada Lovelace.",
-                    "timestamp": "2026-11-21T09:30:06.000Z",
-                    "state": "complete",
-                    "provider": "mistral",
-                    "model": "mistral-small-latest",
-                },
-            ],
+            "messages": MESSAGES_EXAMPLE,
             "summary": None,
             "has_more": False,
             "next_cursor": None,

@@ -27,7 +27,12 @@ from orchestrator_core.server.query import (
     turn_id,
 )
 from orchestrator_core.server.routes.orchestrate_schema import AttemptBody, PortabilityBody, UsageBody
-from orchestrator_core.server.routes.session_bodies import SESSION_EXAMPLE, HistoryMessage, message_body
+from orchestrator_core.server.routes.session_bodies import (
+    MESSAGES_EXAMPLE,
+    SESSION_EXAMPLE,
+    HistoryMessage,
+    message_body,
+)
 from orchestrator_core.sessions.models import StoredTurn, TurnState
 
 MAX_TURNS = 100
@@ -156,29 +161,6 @@ _TURN = {
     "answer_id": "msg_019a7c3e51f40a1b2c3d4e5f60718293",
 }
 
-_MESSAGES = [
-    {
-        "id": "msg_019a7c3e51f30a1b2c3d4e5f60718293",
-        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
-        "sequence": 1,
-        "role": "user",
-        "content": "Who wrote the first program?",
-        "timestamp": "2026-11-21T09:30:05.000Z",
-        "state": "complete",
-    },
-    {
-        "id": "msg_019a7c3e51f40a1b2c3d4e5f60718293",
-        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
-        "sequence": 2,
-        "role": "assistant",
-        "content": "Ada Lovelace.",
-        "timestamp": "2026-11-21T09:30:06.000Z",
-        "state": "complete",
-        "provider": "mistral",
-        "model": "mistral-small-latest",
-    },
-]
-
 ENDPOINTS: Sequence[Endpoint] = (
     Endpoint(
         method="GET",
@@ -208,7 +190,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "the headers, or with the error.",
         response=WholeTurnBody,
         errors=(NotFound, StorageError),
-        response_example={**_TURN, "messages": _MESSAGES},
+        response_example={**_TURN, "messages": MESSAGES_EXAMPLE},
         parameters=(SESSION_ID, TURN_ID),
     ),
 )

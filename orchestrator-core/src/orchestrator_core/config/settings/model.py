@@ -1,0 +1,63 @@
+"""Every setting of the gateway itself, with its type, its unit and its default."""
+
+from __future__ import annotations
+
+from orchestrator_core.config.settings.access import DEFAULT_CLIENT_LIMIT, DEFAULT_SESSION_LIMIT, AccessSettings
+from orchestrator_core.config.settings.memory import MemorySettings
+from orchestrator_core.config.settings.process import ProcessSettings
+from orchestrator_core.config.settings.routing import RoutingSettings
+from orchestrator_core.config.settings.specified import SpecifiedSettings
+from orchestrator_core.config.settings.storage import StorageSettings
+from orchestrator_core.config.settings.upstream import UpstreamSettings
+from orchestrator_core.provider_api import Deadline
+
+
+class Settings(
+    # pydantic takes fields from the last base first; this is the order of the reference, backwards.
+    MemorySettings,
+    UpstreamSettings,
+    RoutingSettings,
+    AccessSettings,
+    ProcessSettings,
+    StorageSettings,
+    SpecifiedSettings,
+):
+    """The settings of the gateway; without any it is a development gateway."""
+
+    @property
+    def production(self) -> bool:
+        """Whether this is a production gateway."""
+        return self.environment == "production"
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self.server_host or ("127.0.0.1" if self.environment == "development" else "0.0.0.0")  # noqa: S104 - a container must be reachable; the start-up checks say what is unsafe
+
+    @property
+    def client_limit(self) -> int | None:
+        """Requests a minute and client; None is no limit."""
+        return self._limit(self.max_requests_per_minute, DEFAULT_CLIENT_LIMIT)
+
+    @property
+    def session_limit(self) -> int | None:
+        """Requests a minute and session; None is no limit."""
+        return self._limit(self.rate_limit_per_session, DEFAULT_SESSION_LIMIT)
+
+    def deadline(self, timeout: float | None = None) -> Deadline:
+        """Return the time limits of a request that begins now.
+
+        Args:
+            timeout: The caller's own limit in seconds; the configured one is not exceeded.
+        """
+        return Deadline.after(
+            self.total_timeout if timeout is None else min(timeout, self.total_timeout),
+            connect=self.connect_timeout,
+            first_event=self.first_event_timeout,
+            idle=self.idle_timeout,
+        )
+
+    def _limit(self, configured: int | None, default: int) -> int | None:
+        if configured is not None or self.environment == "development":
+            return configured
+        return default

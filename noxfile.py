@@ -125,6 +125,13 @@ def newcomer(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def benchmark(session: nox.Session) -> None:
+    """Measure the gateway beside a bare proxy; arguments after `--` go to the benchmark (`-- --help`)."""
+    install(session, "tests", editable=False)
+    session.run("python", "-m", "benchmarks.gateway", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Hold a first conversation with a real gateway, offline."""
     session.install("--quiet", f"./{CORE}", "./plugins/echo")

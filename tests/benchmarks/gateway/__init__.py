@@ -1,0 +1,1 @@
+"""The cost of the gateway beside a bare proxy: `nox -s benchmark`."""

@@ -1,0 +1,143 @@
+"""The clients: a closed loop of a fixed number of connections, each of which waits for its answer and asks again."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from benchmarks.gateway.wire import MessageReader
+
+MakeRequest = Callable[[int, int], bytes]
+"""Makes the bytes of a request, by the number of its connection and its own number on it."""
+
+CONNECT_AT_ONCE = 64
+PATIENCE = 60.0
+"""Seconds after the end of the time in which what is under way must have ended."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a load came to.
+
+    Attributes:
+        seconds: How long it took.
+        latencies: Seconds of each whole answer.
+        first: Seconds until the first byte of each body.
+        events: Server-sent events with data that came.
+        errors: Answers that were none, or had another status than 200.
+    """
+
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    events: int = 0
+    errors: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        """Return the latency that a share of the answers stayed within."""
+        return percentile(self.latencies, share)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that a share of all stays within; NaN where there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+class _Connection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, number: int, make: MakeRequest, outcome: Outcome, until: float, most: int | None) -> None:
+        self._number = number
+        self._make = make
+        self._outcome = outcome
+        self._until = until
+        self._most = most
+        self._reader = MessageReader()
+        self._asked = count()
+        self._sent = 0.0
+        self._had_first = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def begin(self) -> None:
+        """Ask, unless the time is over."""
+        now, number = time.perf_counter(), next(self._asked)
+        if now >= self._until or (self._most is not None and number >= self._most):
+            self._end()
+            return
+        self._reader.reset()
+        self._had_first = False
+        self._transport.write(self._make(self._number, number))
+        self._sent = time.perf_counter()
+
+    def data_received(self, data: bytes) -> None:
+        complete = self._reader.feed(data)
+        head, outcome = self._reader.head, self._outcome
+        if head is None:
+            return
+        if not self._had_first and (complete or self._reader.events):
+            self._had_first = True
+            outcome.first.append(time.perf_counter() - self._sent)
+        if complete:
+            if head.start.split(b" ", 2)[1] == b"200":
+                outcome.latencies.append(time.perf_counter() - self._sent)
+                outcome.events += self._reader.events
+            else:
+                outcome.errors += 1
+            self.begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self._outcome.errors += 1
+            self._end()
+
+    def _end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+        self._transport.close()
+
+
+async def run(
+    port: int, make: MakeRequest, connections: int, seconds: float, most: int | None = None, spread: float = 0.0
+) -> Outcome:
+    """Load a server.
+
+    Args:
+        port: Where it listens, on this machine.
+        make: Makes the requests.
+        connections: How many clients there are.
+        seconds: After which no client asks again; what is under way is waited for.
+        most: Requests of each client, at most.
+        spread: Seconds over which the clients begin.
+    """
+    loop, outcome, clients = asyncio.get_running_loop(), Outcome(), list[_Connection]()
+    for number in range(connections):
+        made = _Connection(number, make, outcome, float("inf"), most)
+        await loop.create_connection(lambda made=made: made, "127.0.0.1", port)  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+        clients.append(made)
+    begun = time.perf_counter()
+    for number, client in enumerate(clients):
+        client._until = begun + seconds
+        loop.call_later(spread * number / connections, client.begin)
+    async with asyncio.timeout(seconds + PATIENCE):
+        await asyncio.gather(*(client.done for client in clients))
+    outcome.seconds = time.perf_counter() - begun
+    return outcome
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median; NaN of nothing."""
+    return statistics.median(values) if values else float("nan")

@@ -1,0 +1,208 @@
+"""What is compared: each a server in a process of its own, on a processor of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from processes import COMMAND, find_free_port, inherited_environment
+
+READY_WITHIN = 120.0
+CLIENT_KEY = "benchmark-0123456789abcdef0123456789"
+PROVIDER_KEY = "sk-proj-" + "benchmark0" * 6
+MANY = 100_000_000
+"""A limit that is kept and counted, and never reached."""
+
+GATEWAY_SETTINGS: Mapping[str, str] = {
+    "ENVIRONMENT": "production",
+    "SERVER_HOST": "127.0.0.1",
+    "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+    "OPENAI_API_KEY": PROVIDER_KEY,
+    "ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY,
+    "ORCHESTRATOR_MAX_REQUESTS_PER_MINUTE": str(MANY),
+    "ORCHESTRATOR_RATE_LIMIT_PER_SESSION": str(MANY),
+    "ORCHESTRATOR_MAX_CONNECTIONS": "2000",
+    "ORCHESTRATOR_MAX_CALLS_IN_FLIGHT": "2000",
+}
+"""What an operator sets, and what is on without it: limits, metrics, deadlines, a log line for each request."""
+
+
+@dataclass
+class Subject:
+    """A server that is measured.
+
+    Attributes:
+        name: Its name in the table.
+        port: Where it listens.
+        model: Writes the name of a model, by the base path below which the upstream serves it.
+        headers: Headers of every request.
+        through: Whether the path of a request names the base path: nothing else does, where nobody reads the body.
+        process: Its process; None where it is measured as somebody else's.
+        start_seconds: From its start until it served.
+    """
+
+    name: str
+    port: int
+    model: Callable[[str], str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    through: bool = False
+    process: psutil.Process | None = None
+    start_seconds: float = 0.0
+
+    def request(self, path: str, body: Mapping[str, object]) -> bytes:
+        """Return the bytes of a request."""
+        data = json.dumps(body).encode()
+        lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"Content-Length: {len(data)}", "", ""]
+        return "\r\n".join(lines).encode() + data
+
+    def family(self) -> Sequence[psutil.Process]:
+        """Return its process and all below it."""
+        return [self.process, *self.process.children(recursive=True)] if self.process else []
+
+    def processor_seconds(self) -> float:
+        """Return what it has computed so far, in all its processes."""
+        times = [process.cpu_times() for process in self.family()]
+        return sum(each.user + each.system for each in times)
+
+    def memory(self) -> float:
+        """Return its resident memory in MiB."""
+        return sum(process.memory_info().rss for process in self.family()) / 2**20
+
+
+def _pin(processors: Sequence[int]) -> Callable[[], None]:
+    return lambda: os.sched_setaffinity(0, processors)
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    port: int,
+    folder: Path,
+    environ: Mapping[str, str],
+    processors: Sequence[int],
+    ready: str,
+) -> Iterator[tuple[psutil.Process, float]]:
+    """Run a server until the end of the context; give its process and the seconds until it answered.
+
+    Args:
+        command: How to start it.
+        port: Where it listens.
+        folder: Where it works, and logs.
+        environ: Further names of its environment.
+        processors: Where it may run.
+        ready: A path that it answers with a status below 500 once it serves.
+    """
+    begun = time.perf_counter()
+    with (folder / f"{port}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**inherited_environment(), **environ},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_pin(processors),  # noqa: PLW1509  # one thread, and nothing but a call of the system
+        )
+    try:
+        while not _serves(port, ready):
+            if process.poll() is not None or time.perf_counter() - begun > READY_WITHIN:
+                raise RuntimeError(f"{command[0]} does not serve:\n{(folder / f'{port}.log').read_text()[-2000:]}")
+            time.sleep(0.01)
+        yield psutil.Process(process.pid), time.perf_counter() - begun
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def upstream(folder: Path, processors: Sequence[int]) -> Iterator[int]:
+    """Run the vendor; give its port."""
+    port = find_free_port()
+    command = [sys.executable, "-m", "benchmarks.gateway.upstream", str(port)]
+    with running(command, port, folder, _source_path(), processors, "/v1/models"):
+        yield port
+
+
+@contextmanager
+def pass_through(folder: Path, upstream_port: int, processors: Sequence[int]) -> Iterator[Subject]:
+    """Run the bare proxy."""
+    port, url = find_free_port(), f"http://127.0.0.1:{upstream_port}"
+    command = [sys.executable, "-m", "benchmarks.gateway.passthrough", str(port), url]
+    with running(command, port, folder, _source_path(), processors, "/") as (process, seconds):
+        yield Subject("pass-through", port, _plain_name, {}, True, process, seconds)
+
+
+@contextmanager
+def gateway(
+    name: str,
+    folder: Path,
+    upstream_port: int,
+    processors: Sequence[int],
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Subject]:
+    """Run the gateway as in production.
+
+    Args:
+        name: Its name in the table.
+        folder: Where it works; its database among it.
+        upstream_port: Where the vendor is.
+        processors: Where it may run.
+        environ: Further settings.
+    """
+    folder.mkdir(exist_ok=True)
+    port, base = find_free_port(), f"http://127.0.0.1:{upstream_port}"
+    servers = {each: {"base_url": f"{base}/{each}/v1"} for each in ("paced", "broken")}
+    settings = {
+        **GATEWAY_SETTINGS,
+        "OPENAI_BASE_URL": f"{base}/v1",
+        "ORCHESTRATOR_SERVERS": json.dumps(servers),
+        **{f"{each.upper()}_API_KEY": PROVIDER_KEY for each in servers},
+        **(environ or {}),
+    }
+    command = [COMMAND, "serve", "--port", str(port)]
+    headers = {"Authorization": f"Bearer {CLIENT_KEY}"}
+    with running(command, port, folder, settings, processors, "/health/ready") as (process, seconds):
+        yield Subject(name, port, _provider_name, headers, False, process, seconds)
+
+
+def direct(upstream_port: int) -> Subject:
+    """Return the vendor itself, as a client without a proxy sees it."""
+    return Subject("direct", upstream_port, _plain_name, {}, True)
+
+
+def _source_path() -> Mapping[str, str]:
+    return {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def _plain_name(_base: str) -> str:
+    return "gpt-6-luna"
+
+
+def _provider_name(base: str) -> str:
+    return f"{base or 'openai'}/gpt-6-luna"
+
+
+def _serves(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

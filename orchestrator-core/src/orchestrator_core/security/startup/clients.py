@@ -1,0 +1,50 @@
+"""The credential of the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator_core.provider_api import KeyFormat, check_key
+from orchestrator_core.security.startup.addresses import is_loopback
+from orchestrator_core.security.startup.subject import Subject
+
+CLIENT_KEY = "ORCHESTRATOR_CLIENT_KEY"
+MIN_CLIENT_KEY = 32
+"""Characters: 128 bits where they are hexadecimal digits."""
+
+MIN_VARIETY = 10
+"""Different characters; 32 random hexadecimal digits have 14 on average, and fewer than 10 once in some 1,500."""
+
+# Possessive, so that the time is bounded: skip every character that comes again, then take one that does not.
+_STRONG = KeyFormat(
+    rf"(?=.{{{MIN_CLIENT_KEY},}})(?:(?:(.)(?=.*\1))*+.){{{MIN_VARIETY}}}.*",
+    f"{MIN_CLIENT_KEY} characters or more, {MIN_VARIETY} of them different",
+)
+_EXAMPLE = r"(?i)^(?:your[_-]|change[_-]?me|example|placeholder|dummy|test[_-])|[_-]here$|\.\.\."
+_MAKE_ONE = "Make one with `openssl rand -hex 32`."
+
+
+def no_key(subject: Subject) -> Iterator[str]:
+    """Yield that nothing asks clients for a credential."""
+    if subject.settings.client_key is None:
+        yield f"{CLIENT_KEY}: production needs a client key, or anybody may spend the providers'. {_MAKE_ONE}"
+
+
+def open_to_the_network(subject: Subject) -> Iterator[str]:
+    """Yield that nothing asks clients for a credential, and that other machines reach the gateway."""
+    settings = subject.settings
+    if settings.client_key is None and not is_loopback(settings.host):
+        yield (
+            "ANYBODY who reaches this address may use the gateway and spend the providers' keys: it listens beyond "
+            f"this machine and no client key is set. Set {CLIENT_KEY}, or SERVER_HOST=127.0.0.1."
+        )
+
+
+def weak_key(subject: Subject) -> Iterator[str]:
+    """Yield that the client key can be guessed."""
+    if subject.settings.client_key is None:
+        return
+    verdict = check_key(subject.settings.client_key, (_STRONG,), foreign=(_EXAMPLE,))
+    if not verdict.valid:
+        reason = "it is an example" if verdict.status == "foreign" else verdict.reason
+        yield f"{CLIENT_KEY}: the client key is weak: {reason}. {_MAKE_ONE}"

@@ -1,0 +1,71 @@
+"""What the checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator_core.config import Config, Settings
+from orchestrator_core.provider_api import KeyVerdict, ProviderInfo, ProviderSettings
+
+
+class StartingProvider(Protocol):
+    """What is looked at of a provider: `plugins.Provider`."""
+
+    @property
+    def id(self) -> str:
+        """The name of the instance."""
+        ...
+
+    @property
+    def info(self) -> ProviderInfo:
+        """What it says about itself."""
+        ...
+
+    @property
+    def settings(self) -> ProviderSettings:
+        """What the operator set."""
+        ...
+
+    @property
+    def verdicts(self) -> Sequence[KeyVerdict]:
+        """What was found of each of its keys."""
+        ...
+
+    @property
+    def configured(self) -> bool:
+        """Whether it has a usable key, or needs none."""
+        ...
+
+
+class StartingRegistry(Protocol):
+    """What is looked at of the registry: `plugins.Registry`."""
+
+    @property
+    def providers(self) -> Mapping[str, StartingProvider]:
+        """The instances by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A gateway that is about to start.
+
+    Attributes:
+        config: Its configuration.
+        registry: The providers, with their keys judged; None where they could not be made.
+    """
+
+    config: Config
+    registry: StartingRegistry | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the gateway itself."""
+        return self.config.settings
+
+    @property
+    def providers(self) -> Sequence[StartingProvider]:
+        """The instances; none where they could not be made."""
+        return list(self.registry.providers.values()) if self.registry else []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from openai import AsyncOpenAI
 
@@ -141,3 +143,42 @@ async def rest_of(client: socket.socket) -> bytes:
             while data := await asyncio.get_running_loop().sock_recv(client, 1 << 20):
                 received += data
     return received
+
+
+async def pieces_of(gateway: Served, script: list[Any]) -> list[list[str]]:
+    """Return the texts of a stream, by the HTTP chunks in which they came."""
+    gateway.plugins["scripted"].scripts.append(script)
+    pieces: list[list[str]] = []
+    body = {"model": "scripted/m", "messages": [USER], "stream": True}
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(f"{gateway.url}/v1/chat/completions", json=body) as answer,
+    ):
+        together = b""
+        async for data, ends_chunk in answer.content.iter_chunks():
+            together += data
+            if ends_chunk:
+                pieces.append(re.findall(r'"content":"(\w+)"', together.decode()))
+                together = b""
+    return pieces
+
+
+async def test_what_comes_together_is_sent_together(tmp_path: Path) -> None:
+    async with served(tmp_path, [ScriptedProvider]) as gateway:
+        words = [TextDelta(text=word) for word in ("one", "two", "three", "four")]
+        pieces = await pieces_of(gateway, [Start(), *words[:2], 0.05, *words[2:], 0.05, Finish()])
+    assert [piece for piece in pieces if piece] == [["one", "two"], ["three", "four"]]
+
+
+async def test_no_token_waits_for_the_next_one(tmp_path: Path) -> None:
+    async with served(tmp_path, [ScriptedProvider]) as gateway:
+        gateway.plugins["scripted"].scripts.append([Start(), TextDelta(text="one"), TextDelta(text="two"), 600.0])
+        body = {"model": "scripted/m", "messages": [USER], "stream": True}
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(f"{gateway.url}/v1/chat/completions", json=body) as answer,
+            asyncio.timeout(10),
+        ):
+            seen = b""
+            while b'"two"' not in seen:
+                seen += await answer.content.readany()

@@ -18,6 +18,9 @@ MAX_KEPT = 4 * 1024 * 1024
 WRITE_TIMEOUT = 30.0
 """Seconds that a client may take to read what fills the connection's buffer."""
 
+MAX_TOGETHER = 64 * 1024
+"""Bytes of events that are sent in one piece at most."""
+
 
 def framed(data: bytes, event: str | None = None) -> bytes:
     """Return an event as it is on the wire.
@@ -70,6 +73,9 @@ async def send_bounded(
 class EventWriter:
     """A response of server-sent events whose head is sent with the first event.
 
+    Events that are written without the event loop running in between, such as those that a provider sent in one
+    packet, are sent together: as soon as whoever writes them waits for anything, so that none is ever late.
+
     A client that left, or that does not read, shows as cancellation: nobody is there to be told of an error.
     """
 
@@ -93,6 +99,9 @@ class EventWriter:
         request[CONTEXT].stream = self
         self._transcript = request[CONTEXT].transcript
         self._kept = 0
+        self._loop = asyncio.get_running_loop()
+        self._together: list[bytes] = []
+        self._size = 0
 
     @property
     def started(self) -> bool:
@@ -152,4 +161,39 @@ class EventWriter:
     async def _send(self, frame: bytes) -> None:
         if frame:
             self._keep(frame)
+            if self._may_collect(len(frame)):
+                if not self._together:
+                    self._loop.call_soon(self._flush)
+                self._together.append(frame)
+                self._size += len(frame)
+                return
+        if pending := self._take():
+            await send_bounded(self._request, self.response, pending + frame, within=self._timeout)
+            if frame:
+                return
         await send_bounded(self._request, self.response, frame, within=self._timeout)
+
+    def _may_collect(self, size: int) -> bool:
+        """Whether an event may wait for those that follow it: the connection takes more, and they are not too many."""
+        free = self.response.prepared and not self._request.protocol.writing_paused
+        return free and self._size + size <= MAX_TOGETHER
+
+    def _take(self) -> bytes:
+        frames, self._together, self._size = self._together, [], 0
+        return b"".join(frames)
+
+    def _flush(self) -> None:
+        """Send what has come together. The event loop calls it, once whoever writes waits."""
+        pending = self._take()
+        if not pending or self._request.transport is None:
+            return
+        # The first step of a write hands the bytes to the connection. It has a second one where the connection takes no
+        # more: to wait, which is for the next event, under its time limit.
+        step = self.response.write(pending)
+        try:
+            step.send(None)
+        except StopIteration:
+            return
+        except ConnectionError:
+            self._request.transport.abort()
+        step.close()

@@ -18,7 +18,7 @@ from orchestrator_core.sessions.databases.identity import dead_among, process_id
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
 from orchestrator_core.sessions.jobs import processes
-from orchestrator_core.sessions.models import NewTurn, StoredReply
+from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
 from orchestrator_core.sessions.steps import Query, Steps
 from stores import MAX_IDLE, TENANT, answered, ask, talk, texts, user
@@ -195,6 +195,68 @@ async def test_who_lost_a_claim_neither_frees_nor_settles_it(url: str) -> None:
         reply = await paused.claim(TENANT, "k", "print")
         assert reply is not None
         assert reply.body == b"other"
+
+
+@asynccontextmanager
+async def locked_elsewhere(url: str, session_id: str) -> AsyncIterator[None]:
+    """Hold the lock of a session from outside, as a process does that has stopped in the middle of a transaction."""
+    foreign = await asyncpg.connect(url)
+    try:
+        await foreign.execute("BEGIN")
+        await foreign.execute("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", session_id)
+        yield
+    finally:
+        await foreign.close()
+
+
+async def test_who_waits_for_a_session_holds_up_no_other(url: str) -> None:
+    async with serving(url, connections=2) as store:
+        hot, other = [(await talk(store, "one")).session.id for _ in range(2)]
+        async with locked_elsewhere(url, hot):
+            waiting = [asyncio.create_task(store.update_session(TENANT, hot, metadata={"n": n})) for n in range(20)]
+            waiting += [asyncio.create_task(talk(store, f"waits {n}", hot)) for n in range(2)]
+            await asyncio.sleep(0)
+            for turn in range(10):
+                await talk(store, f"goes on {turn}", other)
+            assert not any(task.done() for task in waiting)
+        await asyncio.gather(*waiting[:20])
+        said = await asyncio.gather(*waiting[20:], return_exceptions=True)
+        assert all(isinstance(one, FinishedTurn | SessionBusy) for one in said)
+
+
+async def test_who_waits_for_a_session_keeps_no_connection(url: str) -> None:
+    at_work = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'orchestrator' AND state <> 'idle'
+    """
+    async with serving(url, connections=8) as store:
+        session = (await talk(store, "one")).session.id
+        async with locked_elsewhere(url, session):
+            waiting = [asyncio.create_task(store.update_session(TENANT, session, metadata={"n": n})) for n in range(8)]
+            await asyncio.sleep(3 * module.LOCK_WAIT)
+            for _ in range(10):
+                [(busy,)] = await fetch(url, at_work)
+                assert busy <= 1
+                await asyncio.sleep(0.02)
+        await asyncio.gather(*waiting)
+
+
+async def test_a_caller_that_leaves_the_line_lets_the_next_one_on(url: str) -> None:
+    async with serving(url, connections=2) as store:
+        session = (await talk(store, "one")).session.id
+        async with locked_elsewhere(url, session):
+            waiting = [asyncio.create_task(ask(store, f"waits {n}", session)) for n in range(3)]
+            await asyncio.sleep(2 * module.LOCK_WAIT)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    await talk(store, "next", session)
+                    break
+                except SessionBusy:
+                    await asyncio.sleep(0.01)
 
 
 async def test_the_server_ends_what_waits_for_a_lock_too_long(url: str) -> None:

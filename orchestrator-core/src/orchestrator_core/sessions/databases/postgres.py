@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -14,11 +14,12 @@ import asyncpg
 from orchestrator_core.provider_api import GatewayError, StorageError
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
+from orchestrator_core.sessions.databases.lines import Lines, Place
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
 from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
 from orchestrator_core.sessions.schema import prepare_postgres
-from orchestrator_core.sessions.steps import Row, Transaction
+from orchestrator_core.sessions.steps import Lock, Query, Row, Transaction
 
 T = TypeVar("T")
 
@@ -31,12 +32,14 @@ SILENCE = 10.0
 CONNECT_WITHIN = 3.0
 """Seconds to open a connection, or to get one of the pool's."""
 
+LOCK_WAIT = 0.1
+"""Seconds that the server waits for a row that somebody holds; whoever may wait longer gives the connection back."""
+
 _CLOSE_WITHIN = 10.0
 _UNDO_DELAYS = (0.1, 0.5, 2.0, 5.0, 15.0)
 _PAUSE = 0.05
 
 _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_TOO_LONG = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 _AWAY = (
     OSError,
     asyncpg.InterfaceError,
@@ -55,7 +58,8 @@ class PostgresDatabase:
     """Implements `Database` on a pool of connections.
 
     A transaction that loses to another one, or whose connection breaks before its end was asked for, is run again
-    until its time is over. The pool replaces connections that broke.
+    until its time is over. The pool replaces connections that broke. One that needs a row which somebody holds waits
+    for it in line and without a connection, so that whoever wants other rows finds one.
     """
 
     def __init__(self, url: str, *, connections: int, budget: float) -> None:
@@ -73,6 +77,7 @@ class PostgresDatabase:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._heart: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._lines = Lines()
 
     async def open(self) -> None:
         """See `Database.open`.
@@ -125,7 +130,7 @@ class PostgresDatabase:
 
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:  # noqa: ARG002 - see below
         """See `Database.write`; PostgreSQL overwrites deleted rows at its next vacuum, whatever `scrub` says."""
-        work = self._own(self._persist(partial(self._transact, transaction), undo))
+        work = self._own(self._persist(transaction, undo))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -134,15 +139,28 @@ class PostgresDatabase:
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""
-        return await self._persist(partial(self._transact, transaction, readonly=True), None)
+        return await self._persist(transaction, None, readonly=True)
 
-    async def _persist(self, attempt: Callable[[], Awaitable[T]], undo: Undo[T] | None) -> T:
+    async def _persist(self, transaction: Transaction[T], undo: Undo[T] | None, *, readonly: bool = False) -> T:
+        place = self._lines.place()
+        try:
+            return await self._try_until_done(transaction, place, undo, readonly=readonly)
+        finally:
+            place.leave()
+
+    async def _try_until_done(
+        self, transaction: Transaction[T], place: Place, undo: Undo[T] | None, *, readonly: bool
+    ) -> T:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._budget
         while True:
             try:
                 async with asyncio.timeout_at(end + CONNECT_WITHIN):
-                    return await attempt()
+                    return await self._transact(transaction, place, readonly=readonly)
+            except _Held as held:
+                if loop.time() >= end:
+                    raise busy() from held
+                await _wait_for(held.row, place, end)
             except _Uncertain as error:
                 self._undo(undo, None)
                 raise unusable() from error
@@ -153,7 +171,7 @@ class PostgresDatabase:
                         logger.error("PostgreSQL cannot be reached: %s", type(error).__name__)  # noqa: TRY400 - the traceback says no more
                     raise unusable() if away and not isinstance(error, TimeoutError) else busy() from error
                 await asyncio.sleep(_PAUSE * (4 if away else 1))
-            except _TOO_LONG as error:
+            except asyncpg.QueryCanceledError as error:
                 raise busy() from error
             except asyncpg.DiskFullError as error:
                 raise full() from error
@@ -164,7 +182,7 @@ class PostgresDatabase:
                 logger.error("database error: %s: %s", error.sqlstate, error)  # noqa: TRY400 - the traceback says no more
                 raise unusable() from error
 
-    async def _transact(self, transaction: Transaction[T], *, readonly: bool = False) -> T:
+    async def _transact(self, transaction: Transaction[T], place: Place, *, readonly: bool) -> T:
         if self._pool is None:
             raise closed()
         pool = self._pool
@@ -175,7 +193,7 @@ class PostgresDatabase:
             )
             await begun.start()
             try:
-                result = await _run(connection, transaction)
+                result = await self._run(connection, transaction, place)
             except (*_AWAY, TimeoutError, asyncio.CancelledError):
                 _break(connection)
                 raise
@@ -193,6 +211,24 @@ class PostgresDatabase:
         finally:
             # Apart, since what is committed must be told even where the connection breaks as it goes back.
             self._own(_give_back(pool, connection))
+
+    async def _run(self, connection: Any, transaction: Transaction[T], place: Place) -> T:
+        steps = transaction()
+        rows: Sequence[Row] | None = None
+        try:
+            while True:
+                query = next(steps) if rows is None else steps.send(rows)
+                if isinstance(query, Lock) and query in self._lines and not place.is_first(query):
+                    raise _Held(query)
+                try:
+                    rows = await connection.fetch(to_postgres(query.sql), *query.parameters)
+                except asyncpg.LockNotAvailableError as error:
+                    raise _Held(query) from error
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            steps.close()
 
     async def _live(self) -> None:
         while True:
@@ -224,7 +260,7 @@ class PostgresDatabase:
     async def _undo_later(self, step: Transaction[Any]) -> None:
         for delay in _UNDO_DELAYS:
             try:
-                await self._persist(partial(self._transact, step), None)
+                await self._persist(step, None)
             except StorageError as error:
                 logger.warning("an abandoned job could not be undone yet: %s", error.code)
                 await asyncio.sleep(delay)
@@ -236,13 +272,37 @@ class _Uncertain(Exception):
     """The connection broke while the transaction was being committed."""
 
 
+class _Held(Exception):
+    """Somebody holds what a statement needs."""
+
+    def __init__(self, row: Query) -> None:
+        super().__init__()
+        self.row = row
+
+
+async def _wait_for(row: Query, place: Place, end: float) -> None:
+    """Wait until it is time to try again: as the first of the line, or a little longer where one is that already.
+
+    Raises:
+        StorageBusy: The time is over.
+    """
+    try:
+        async with asyncio.timeout_at(end):
+            if place.is_first(row):
+                await asyncio.sleep(_PAUSE)
+            else:
+                await place.stand(row)
+    except TimeoutError:
+        raise busy() from None
+
+
 def _limits(budget: float) -> dict[str, str]:
     """Return how long the server itself lets a transaction wait, work and idle.
 
     A process that lost its network cannot end its transactions: without these limits their locks would stay.
     """
     return {
-        "lock_timeout": f"{int(budget * 800)}ms",
+        "lock_timeout": f"{int(LOCK_WAIT * 1000)}ms",
         "statement_timeout": f"{int(budget * 1000)}ms",
         "idle_in_transaction_session_timeout": f"{int(SILENCE * 1000)}ms",
         "tcp_keepalives_idle": "10",
@@ -266,17 +326,3 @@ def _break(connection: Any) -> None:
 
 async def _leave_as_it_is(_: Any) -> None:
     """Reset nothing: no transaction changes anything of its connection."""
-
-
-async def _run(connection: Any, transaction: Transaction[T]) -> T:
-    steps = transaction()
-    rows: Sequence[Row] | None = None
-    try:
-        while True:
-            query = next(steps) if rows is None else steps.send(rows)
-            rows = await connection.fetch(to_postgres(query.sql), *query.parameters)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        steps.close()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, tzinfo
 from importlib.metadata import version
 from pathlib import Path
 
+import genai_prices.data_snapshot
 import pytest
+from genai_prices.data_snapshot import get_snapshot
 
 from orchestrator_core.config import ConfigError, load
 from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage, UsageDetails
+from orchestrator_core.telemetry import cost
 from orchestrator_core.telemetry.cost import Price, Prices, load_tables
 
 
@@ -211,3 +214,56 @@ def test_resource_names_have_the_price_of_their_model() -> None:
     assert price(info("google"), "models/gemini-2.5-flash", Usage(M)) == price(
         info("google"), "gemini-2.5-flash", Usage(M)
     )
+
+
+SOME = [Usage(1_000, 0, 0, 200), Usage(10, 50_000, 3_000, 700, 1_300), Usage(300_000, 0, 0, 5), Usage(0, 0, 0, 1)]
+
+
+@pytest.mark.parametrize("price_id", ["openai", "anthropic", "google", "mistral", "x-ai", "deepseek", "moonshotai"])
+def test_what_is_remembered_of_the_tables_gives_the_prices_that_they_give(price_id: str) -> None:
+    """Time stands still: some vendors have other prices by night."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(genai_prices.data_snapshot, "datetime", _Noon)
+        patch.setattr(cost, "datetime", _Noon)
+        cost._rates.cache_clear()
+        for model in next(found.models for found in get_snapshot().providers if found.id == price_id):
+            for usage in SOME:
+                exact = cost._calculated(price_id, model.id, usage)
+                found = price(info(price_id), model.id, usage)
+                assert (exact is None) == (found is None), model.id
+                if exact is not None and found is not None:
+                    assert found == Price(pytest.approx(exact.usd, rel=1e-9), exact.version), (model.id, usage)
+        cost._rates.cache_clear()
+
+
+def test_a_price_that_changes_in_the_course_of_a_day_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DeepSeek's chat costs half by night, in the tables."""
+    cheap = next(
+        model.prices
+        for provider in get_snapshot().providers
+        for model in provider.models
+        if provider.id == "deepseek" and model.id == "deepseek-chat"
+    )
+    assert isinstance(cheap, list)
+    found = []
+    for hour in (12, 20):
+        now = datetime(2026, 11, 1, hour, tzinfo=UTC)
+        _Noon.at = hour
+        monkeypatch.setattr(genai_prices.data_snapshot, "datetime", _Noon)
+        monkeypatch.setattr(cost, "datetime", _Noon)
+        monkeypatch.setattr(cost.time, "time", now.timestamp)
+        answer = price(info("deepseek"), "deepseek-chat", Usage(M))
+        assert answer is not None
+        found.append(answer.usd)
+    _Noon.at = 12
+    assert found == [pytest.approx(0.27), pytest.approx(0.135)]
+
+
+class _Noon(datetime):
+    """A clock that stands still."""
+
+    at = 12
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime(2026, 11, 1, cls.at, tzinfo=tz)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from threading import Event
@@ -24,6 +27,12 @@ _OWN_PRICES: Mapping[str, str] = {
 }
 """Counts of `UsageDetails` that have a price of their own, and its name in the bundled tables."""
 
+_PROBE = 1_000
+"""Tokens, fewer than any tier of a price begins with."""
+
+_KEPT = 512
+"""Models of which prices are remembered: callers choose the names."""
+
 _loaded = Event()
 
 
@@ -40,12 +49,32 @@ class Price:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """What a token of a model costs by the bundled tables, US dollars, for a while.
+
+    Attributes:
+        input: Input that was neither read from nor written to a cache.
+        cached: Input read from the cache.
+        written: Input written to the cache.
+        output: Output, reasoning among it.
+        below: The input tokens from which the tables have to be asked again.
+    """
+
+    input: float
+    cached: float
+    written: float
+    output: float
+    below: float
+
+
 class Prices:
     """Everything that is known about prices: the operator's table first, then a plugin's own, then the bundled ones."""
 
     def __init__(self, configured: Mapping[str, PriceEntry] | None = None) -> None:
         """Start with the operator's prices, by `provider/model`; `*` stands for anything."""
         self._configured = configured or {}
+        self._entry = lru_cache(maxsize=_KEPT)(self._find_entry)
 
     def price(
         self, provider_id: str, info: ProviderInfo, model: str, usage: Usage, *, asked: str | None = None
@@ -66,16 +95,18 @@ class Prices:
         return next((price for price in found if price is not None), None)
 
     def _price(self, provider_id: str, info: ProviderInfo, model: str, usage: Usage) -> Price | None:
-        name = f"{provider_id}/{model}"
-        for pattern, entry in self._configured.items():
-            if fnmatchcase(name, pattern):
-                # The operator's price is for every token, of sound and images too. Searches are none.
-                return None if usage.details.web_searches else Price(_cost(entry, usage), f"configured {_spelt(entry)}")
+        entry = self._entry(f"{provider_id}/{model}") if self._configured else None
+        if entry is not None:
+            # The operator's price is for every token, of sound and images too. Searches are none.
+            return None if usage.details.web_searches else Price(_cost(entry, usage), f"configured {_spelt(entry)}")
         for own in info.prices:
             if re.fullmatch(own.models, model) and (own.up_to is None or usage.total_input <= own.up_to):
                 # A plugin's list has one price for text: what else was counted has another one.
                 return Price(_cost(own, usage), f"{own.source} {own.as_of}") if _is_plain(usage) else None
         return _bundled(info.price_id, model, usage) if info.price_id is not None else None
+
+    def _find_entry(self, name: str) -> PriceEntry | None:
+        return next((entry for pattern, entry in self._configured.items() if fnmatchcase(name, pattern)), None)
 
     def window(self, info: ProviderInfo, model: str) -> int | None:
         """Return the context window of a model in the bundled tables, in tokens; None until they are loaded."""
@@ -84,7 +115,7 @@ class Prices:
 
 def load_tables() -> None:
     """Load the bundled tables, in a thread at start, so that the first price does not hold the event loop."""
-    _bundled("openai", "none", Usage())
+    _calculated("openai", "none", Usage())
     _loaded.set()
 
 
@@ -100,6 +131,56 @@ def _bundled_window(price_id: str, model: str) -> int | None:
 
 
 def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:
+    """Return a price of the tables: text by rates that are remembered for a minute, all else calculated."""
+    if _is_plain(usage):
+        rates = _rates(price_id, model, int(time.time() // 60))
+        if rates is None:
+            return None
+        if usage.total_input < rates.below:
+            dollars = (
+                usage.input_tokens * rates.input
+                + usage.cached_input_tokens * rates.cached
+                + usage.cache_write_tokens * rates.written
+                + usage.total_output * rates.output
+            )
+            return Price(dollars, _table())
+    return _calculated(price_id, model, usage)
+
+
+@lru_cache(maxsize=_KEPT)
+def _rates(price_id: str, model: str, minute: int) -> _Rates | None:  # noqa: ARG001 - vendors have prices by time of day
+    """Return what a model's tokens cost within a minute; None where no table knows it."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as in _calculated
+    from genai_prices.types import TieredPrices  # noqa: PLC0415 - as in _calculated
+
+    kinds = (
+        Usage(input_tokens=_PROBE),
+        Usage(cached_input_tokens=_PROBE),
+        Usage(cache_write_tokens=_PROBE),
+        Usage(output_tokens=_PROBE),
+    )
+    found = [_calculated(price_id, model, usage) for usage in kinds]
+    costs = [price.usd / _PROBE for price in found if price is not None]
+    if not costs:
+        return None
+    if len(costs) < len(kinds):
+        return _Rates(0, 0, 0, 0, below=0)
+    _, known = get_snapshot().find_provider_model(model, None, price_id, None)
+    prices = vars(known.get_prices(datetime.now(UTC)))
+    tiers = [tier.start for price in prices.values() if isinstance(price, TieredPrices) for tier in price.tiers]
+    # A price for each request is no price of tokens.
+    below = 0.0 if prices.get("requests_kcount") is not None else min(tiers, default=math.inf)
+    return _Rates(*costs, below=below)
+
+
+@lru_cache(maxsize=1)
+def _table() -> str:
+    import genai_prices  # noqa: PLC0415 - as in _calculated
+
+    return f"genai-prices {genai_prices.__version__}"
+
+
+def _calculated(price_id: str, model: str, usage: Usage) -> Price | None:
     import genai_prices  # noqa: PLC0415 - its tables take more than 200 ms to load, so only where one is asked
 
     details = usage.details
@@ -125,7 +206,7 @@ def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:
     # Where the table has no price of its own for a count, it counts it as text, which costs a fraction.
     if any(getattr(details, name) and getattr(found.model_price, own) is None for name, own in _OWN_PRICES.items()):
         return None
-    return Price(float(found.total_price), f"genai-prices {genai_prices.__version__}")
+    return Price(float(found.total_price), _table())
 
 
 def _bare(model: str) -> str:

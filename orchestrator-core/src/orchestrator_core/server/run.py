@@ -99,6 +99,7 @@ async def serve_until_stopped(
     """
     settings = config.settings
     async with AsyncExitStack() as stack:
+        stack.enter_context(logging.written_aside())
         gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=aloud)))
         if gateway is None:
             _logger.info("Stopped while starting")

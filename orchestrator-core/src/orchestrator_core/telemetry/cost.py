@@ -164,13 +164,14 @@ def _rates(price_id: str, model: str, minute: int) -> _Rates | None:  # noqa: AR
     if not costs:
         return None
     if len(costs) < len(kinds):
-        return _Rates(0, 0, 0, 0, below=0)
+        return _Rates(0, 0, 0, 0, 0)
     _, known = get_snapshot().find_provider_model(model, None, price_id, None)
     prices = vars(known.get_prices(datetime.now(UTC)))
     tiers = [tier.start for price in prices.values() if isinstance(price, TieredPrices) for tier in price.tiers]
     # A price for each request is no price of tokens.
     below = 0.0 if prices.get("requests_kcount") is not None else min(tiers, default=math.inf)
-    return _Rates(*costs, below=below)
+    text, cached, written, output = costs
+    return _Rates(text, cached, written, output, below)
 
 
 @lru_cache(maxsize=1)

@@ -1,29 +1,47 @@
 """Logs: structlog and the standard library through one handler, redacted, in upper-case levels.
 
-Lines are written to standard error directly. A queue in between would lose the last lines of a crash, and would have to
-drop lines when full; what the lines say is small, and a pipe that nobody reads is the operator's fault.
+Lines are written to standard error directly until a gateway serves: from then on by a thread, see `log_queue`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import logging
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from orchestrator_core.config import Settings
+from orchestrator_core.telemetry.log_queue import LogQueue
 from orchestrator_core.telemetry.redaction import REDACTOR, redact_value
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _worker: int | None = None
 
+_handler: SafeHandler | None = None
+
+_encode = json.JSONEncoder(default=str).encode
+
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
+
+
+class Writable(Protocol):
+    """Takes lines."""
+
+    def write(self, text: str, /) -> int:
+        """Take text."""
+        ...
+
+    def flush(self) -> None:
+        """Hand on what was taken."""
+        ...
 
 
 @contextlib.contextmanager
@@ -36,8 +54,34 @@ def request_context(request_id: str) -> Iterator[None]:
         _request_id.reset(token)
 
 
-class SafeHandler(logging.StreamHandler[TextIO]):
+@contextlib.contextmanager
+def written_aside() -> Iterator[LogQueue | None]:
+    """Have lines written by a thread as long as this lasts, so that a reader who does not read holds nothing up.
+
+    The queue that this gives counts the lines that were dropped; None where lines go elsewhere than to a file.
+    """
+    handler = _handler
+    if handler is None or not isinstance(handler.stream, io.TextIOWrapper):
+        yield None
+        return
+    direct = handler.stream
+    queue = LogQueue(direct.fileno())
+    handler.setStream(queue)
+    try:
+        yield queue
+    finally:
+        if queue.close():
+            handler.setStream(direct)
+
+
+class SafeHandler(logging.StreamHandler[Writable]):
     """Writes lines, and says of one that cannot be written where it comes from, but not what it holds."""
+
+    def write(self, line: str) -> None:
+        """Write a finished line."""
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError):
+            self.stream.write(line + self.terminator)
+            self.stream.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
         """Report a line that could not be written. The standard library would print its arguments unredacted."""
@@ -50,6 +94,20 @@ class SafeHandler(logging.StreamHandler[TextIO]):
                 f"since it could not be formatted ({type(error).__name__})\n"
             )
             self.stream.flush()
+
+
+class LineLogger:
+    """The end of structlog's processors: their finished line goes to the handler as it is.
+
+    Through the standard library's loggers and formatters a line costs twice as much, and there is one for each request.
+
+    Attributes:
+        name: Who logs.
+    """
+
+    def __init__(self, handler: SafeHandler, name: str) -> None:
+        self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = handler.write
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
@@ -68,11 +126,17 @@ def configure(settings: Settings, stream: TextIO | None = None, *, worker: int |
         stream: Where lines go; standard error by default.
         worker: Which of several processes this is, to be put into every line.
     """
-    global _worker  # noqa: PLW0603 - as the handlers, it is the process's
+    global _handler, _worker  # noqa: PLW0603 - as the root logger's handlers, they are the process's
     _worker = worker
     target = stream or sys.stderr
-    handler = SafeHandler(target)
-    handler.setFormatter(_formatter(settings, target))
+    handler = _handler = SafeHandler(target)
+    last = _last(settings, target)
+    handler.setFormatter(
+        RedactingFormatter(
+            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -80,28 +144,23 @@ def configure(settings: Settings, stream: TextIO | None = None, *, worker: int |
     root.setLevel(settings.log_level)
     logging.captureWarnings(True)
     structlog.configure(
-        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*_shared(), *last, _redact_line],
+        logger_factory=lambda *names: LineLogger(handler, names[0] if names else "root"),
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
 
 
-def _formatter(settings: Settings, stream: TextIO) -> logging.Formatter:
+def _last(settings: Settings, stream: TextIO) -> list[Processor]:
+    """Return what makes a line of an event."""
     as_console = settings.log_format == "console" or (
         settings.log_format == "auto" and settings.environment == "development"
     )
-    last: list[Processor]
     if as_console:
         plain = structlog.dev.plain_traceback  # the other one shows local variables
-        last = [_redact, _one_line, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
-    else:
-        # Tracebacks become text first, so that they are redacted before JSON escapes them.
-        last = [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer(default=str)]
-    return RedactingFormatter(
-        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-    )
+        return [_redact, _one_line, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+    # Tracebacks become text first, so that they are redacted before JSON escapes them.
+    return [structlog.processors.format_exc_info, _redact, _json]
 
 
 def _shared() -> list[Processor]:
@@ -130,6 +189,15 @@ def _add_place(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: value if key == "exc_info" else redact_value(value) for key, value in event.items()}
+
+
+def _redact_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    """Redact what came out as a whole, as the formatter does with the lines of others."""
+    return REDACTOR.redact(line)
+
+
+def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return _encode(event)
 
 
 def _one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -267,6 +267,58 @@ async def test_workers_end_when_nobody_watches_them_any_more(start: Callable[...
     assert "The master is gone" in gateway.output()
 
 
+LONG = " ".join(str(number) for number in range(1000))
+"""Takes longer to be said than any test."""
+
+
+async def goes_on(response: aiohttp.ClientResponse) -> bool:
+    """Whether a stream is still being answered: reads what is there, and the next event."""
+    async with asyncio.timeout(WITHIN):
+        await response.content.readany()
+        while not (line := await response.content.readline()).startswith(b"data:"):
+            if not line:
+                return False
+        return b'"error"' not in line
+
+
+async def test_who_starts_the_master_again_finds_the_address_free_while_old_workers_drain(
+    start: Callable[..., GatewayProcess], gateway_process: StartGateway, url: str
+) -> None:
+    gateway = start(ECHO_DELAY="0.1", MONITORING_ENABLED="false")
+    orphans = workers(gateway)
+    async with stream(gateway, LONG) as response:
+        gateway.process.kill()
+        gateway.process.wait()
+        again = await asyncio.to_thread(
+            gateway_process,
+            {"ORCHESTRATOR_DATABASE_URL": url},
+            ["--workers", "2"],
+            port=int(gateway.url.rpartition(":")[2]),
+        )
+        until(lambda: "Listening" in again.output() and len(workers(again)) == 2)
+        assert (await turn(again, "served by the new workers"))["response"]
+        assert await goes_on(response)
+    assert again.stop() == 0
+    until(lambda: not any(lives(pid) for pid in orphans))
+
+
+async def test_a_worker_that_ends_leaves_new_connections_to_the_others(start: Callable[..., GatewayProcess]) -> None:
+    gateway = start(ECHO_DELAY="0.1", MONITORING_ENABLED="false")
+    ends, stays = workers(gateway)
+    with only(gateway, ends):
+        streaming = stream(gateway, LONG)
+        response = await streaming.__aenter__()
+    os.kill(gateway.process.pid, signal.SIGTTOU)
+    until(lambda: "Stopping" in gateway.output())
+    answers = await asyncio.gather(*(turn(gateway, f"hello {number}") for number in range(20)))
+    assert all(answer["response"] for answer in answers)
+    assert await goes_on(response)
+    await streaming.__aexit__(None, None, None)
+    until(lambda: not lives(ends))
+    assert workers(gateway) == [stays]
+    assert gateway.stop() == 0
+
+
 def lives(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -78,7 +78,7 @@ async def serve_until_stopped(
     reload: Callable[[], Config],
     metrics: Metrics | None = None,
     *,
-    aloud: bool = True,
+    alone: bool = True,
 ) -> int:
     """Start a gateway, serve until told to stop, and drain.
 
@@ -88,7 +88,9 @@ async def serve_until_stopped(
         listen: Starts to listen; raises OSError where it cannot.
         reload: Reads the configuration again.
         metrics: What counts; metrics of this process alone where None.
-        aloud: Whether to print what was found at the start.
+        alone: Whether no other process accepts connections at the same address. One that is alone prints what it finds
+            at the start, and says to those who come while it drains that it is stopping; one of several leaves them to
+            the others, or the address to whoever starts the gateway again.
 
     Returns:
         The exit code of the process.
@@ -100,7 +102,7 @@ async def serve_until_stopped(
     settings = config.settings
     async with AsyncExitStack() as stack:
         stack.enter_context(logging.written_aside())
-        gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=aloud)))
+        gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=alone)))
         if gateway is None:
             _logger.info("Stopped while starting")
             return EXIT_STOPPED
@@ -122,6 +124,9 @@ async def serve_until_stopped(
                 await signals.stop.wait()
                 _logger.info("Stopping", grace_seconds=settings.shutdown_grace)
                 gateway.stopping = True
+                if not alone:
+                    for site in list(runner.sites):
+                        await site.stop()
                 await app[LIFECYCLE].drain(settings.shutdown_grace)
             finally:
                 for task in background:

@@ -41,7 +41,9 @@ CLOSING_TIME = 20.0
 RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0)
 """Seconds before each further try of a new worker to start; the last one again and again."""
 
-_HEARTBEAT = 1.0
+_HEARTBEAT = 0.2
+"""Seconds between two signs of life; less than a new master needs until it binds the address of one that died."""
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of a random name there, and unlinks it at once
 
 _logger = structlog.get_logger(__name__)
@@ -216,7 +218,7 @@ class GatewayWorker(Worker):
         while not signals.stop.is_set():
             try:
                 return await serve_until_stopped(
-                    self.app.config, signals, listen, self.app.read_again, metrics, aloud=False
+                    self.app.config, signals, listen, self.app.read_again, metrics, alone=False
                 )
             except (ConfigError, StorageError) as error:
                 if listening.is_set():

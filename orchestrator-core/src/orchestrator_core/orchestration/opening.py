@@ -49,6 +49,7 @@ class OpenStream:
         self._deadline = deadline
         self._puller: asyncio.Task[object] | None = None
         self._expired = False
+        self._closed = False
 
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         """Yield all events, the early ones among them, and close the call at the end or when closed.
@@ -72,6 +73,7 @@ class OpenStream:
                 try:
                     event = await anext(self._rest)
                 except StopAsyncIteration:
+                    self._closed = True
                     break
                 except asyncio.CancelledError:
                     if self._overdue() and puller is not None and puller.uncancel() == 0:
@@ -85,8 +87,10 @@ class OpenStream:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the upstream call, within `CLOSE_TIMEOUT`."""
-        await close_generator(self._rest)
+        """Close the upstream call, within `CLOSE_TIMEOUT`. Does nothing after its end."""
+        if not self._closed:
+            await close_generator(self._rest)
+            self._closed = True
 
     def _overdue(self) -> bool:
         return self._expired

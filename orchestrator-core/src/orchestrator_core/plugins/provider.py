@@ -150,11 +150,13 @@ class Provider:
             _discard(events)
             raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
         expected: type[ChatEvent] = Start
+        ended = False
         try:
             while True:
                 try:
                     event = await anext(events)
                 except StopAsyncIteration:
+                    ended = True
                     return
                 except BaseException as error:
                     if _passes(error):
@@ -169,7 +171,8 @@ class Provider:
                     event = _plain_start(event, unread)
                 yield event
         finally:
-            await self._close(events)
+            if not ended:
+                await self._close(events)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """Give the vectors of texts.

@@ -71,19 +71,24 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     _check_type(request.headers.get("Content-Type", ""), media_type)
     if (request.content_length or 0) > limit:
         raise _too_large(limit, media_type)
+    content = request.content
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(READ_TIMEOUT):
-            while chunk := await request.content.readany():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(limit, media_type)
-                chunks.append(chunk)
+        if content.is_eof():  # most bodies come with their head
+            chunks.append(content.read_nowait())
+            size = len(chunks[0])
+        else:
+            async with asyncio.timeout(READ_TIMEOUT):
+                while size <= limit and (chunk := await content.readany()):
+                    size += len(chunk)
+                    chunks.append(chunk)
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {READ_TIMEOUT:.0f} seconds.") from None
     except web.RequestPayloadError:
         raise InvalidRequest("The body broke off or was framed wrongly.") from None
+    if size > limit:
+        raise _too_large(limit, media_type)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

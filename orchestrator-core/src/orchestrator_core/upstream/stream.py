@@ -113,7 +113,8 @@ class Answer:
         chunks: list[bytes] = []
         received = 0
         try:
-            while chunk := self._content.read_nowait() or await self._receive(ends):
+            while not self._content.at_eof():  # most answers come with their head: nothing is waited for then
+                chunk = self._content.read_nowait() or await self._receive(ends)
                 received += len(chunk)
                 if received > limit:
                     raise too_large(limit)
@@ -122,7 +123,7 @@ class Answer:
             raise ProviderTimeout("The provider's answer was not complete in time.") from None
         except aiohttp.ClientError as error:
             raise after_headers(error) from None
-        body = b"".join(chunks)
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return body if self._masked is None else self._masked.redact_bytes(body)
 
     async def settle(self) -> None:
@@ -131,6 +132,8 @@ class Answer:
         A stream is left at its last event (`[DONE]`), and the few bytes that end the body come a moment later: a
         connection that is closed before them could not be used again, and each call would begin with a handshake.
         """
+        if self._content.at_eof():
+            return
         try:
             async with asyncio.timeout(SETTLE_TIME):
                 while await self._content.readany():

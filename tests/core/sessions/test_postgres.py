@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import asyncpg
@@ -14,10 +16,12 @@ from databases import PostgresServer, postgres_server
 from orchestrator_core.provider_api import Conflict, RequestInFlight, SessionBusy, StorageBusy, StorageError
 from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases import postgres as module
+from orchestrator_core.sessions.databases import postgres_sql
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
 from orchestrator_core.sessions.jobs import processes
+from orchestrator_core.sessions.jobs.rows import micros, micros_of
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
 from orchestrator_core.sessions.steps import Query, Steps
@@ -310,6 +314,40 @@ async def test_processes_of_this_machine_are_seen_to_be_dead_at_once() -> None:
     process.kill()
     await process.wait()
     assert dead_among([mine, other, "elsewhere|ns|1|2|x"]) == [other]
+
+
+@pytest.fixture
+def a_month_ahead(monkeypatch: pytest.MonkeyPatch) -> Iterator[timedelta]:
+    """Have the server's clock run ahead of this machine's."""
+    ahead = timedelta(days=30)
+    monkeypatch.setattr(postgres_sql, "_NOW", f"({postgres_sql._NOW} + {micros(ahead)})")
+    to_postgres.cache_clear()
+    yield ahead
+    to_postgres.cache_clear()
+
+
+async def test_ages_go_by_the_servers_clock(url: str, a_month_ahead: timedelta) -> None:
+    async with serving(url) as store:
+        session = (await talk(store, "one", (await store.create_session(TENANT)).id)).session
+        (message, _) = (await store.history(TENANT, session.id, limit=2)).items
+        there = datetime.now(UTC) + a_month_ahead
+        for told in (session.created_at, session.last_turn_at, message.created_at):
+            assert told is not None
+            assert abs(there - told) < timedelta(minutes=5)
+        assert (await store.get_session(TENANT, session.id)).status == "active"
+        long_ago = there - 2 * MAX_IDLE
+        await fetch(url, "UPDATE sessions SET created_at = $1, last_turn_at = $1, active_at = $1", micros_of(long_ago))
+        assert (await store.get_session(TENANT, session.id)).status == "expired"
+
+
+async def test_the_servers_clock_is_asked_again_and_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_EVERY", 0.05)
+    async with serving(url) as store:
+        assert isinstance(store.database, PostgresDatabase)
+        store.database._clock.ahead += 3600 * 10**9
+        async with asyncio.timeout(5):
+            while abs(store.database.now() / 1e6 - time.time()) > 60:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_smaller_fence_is_refused(url: str) -> None:

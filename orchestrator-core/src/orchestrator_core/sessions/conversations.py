@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -72,7 +71,7 @@ class Conversations:
         max_idle: timedelta,
         max_turn: timedelta = timedelta(hours=1),
         redact: Redact = lambda text: text,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Make a store; `open` it.
 
@@ -81,7 +80,7 @@ class Conversations:
             max_idle: How long after its last turn a session takes another.
             max_turn: How long a turn may be pending before it is taken for abandoned.
             redact: Masks secrets in all text that is written.
-            clock: Seconds since the epoch.
+            clock: Seconds since the epoch; None is the clock of the database.
         """
         self.database = database
         self._limits = Limits(idle=micros(max_idle), turn=micros(max_turn), key=micros(KEEP))
@@ -375,7 +374,7 @@ class Conversations:
         return await self.database.write(job, scrub=True)
 
     def _now(self) -> int:
-        return int(self._clock() * 1_000_000)
+        return self.database.now() if self._clock is None else int(self._clock() * 1_000_000)
 
     def _label(self, user_id: str | None) -> str | None:
         return None if user_id is None else self._redact(user_id)

@@ -31,6 +31,10 @@ class Database(Protocol):
         """Finish what was begun and close."""
         ...
 
+    def now(self) -> int:
+        """Return the time that all who use the database share, in microseconds since the epoch."""
+        ...
+
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:
         """Run a transaction; when this returns, it is durable.
 

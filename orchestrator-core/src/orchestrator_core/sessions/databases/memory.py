@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.sqlite import run, undoing
-from orchestrator_core.sessions.databases.sqlite_connection import connect_memory
+from orchestrator_core.sessions.databases.sqlite_connection import connect_memory, now_micros
 from orchestrator_core.sessions.databases.writer import Writer
 from orchestrator_core.sessions.jobs.processes import join_alone
 from orchestrator_core.sessions.models import new_id
@@ -43,6 +43,10 @@ class MemoryDatabase:
     async def close(self) -> None:
         """See `Database.close`."""
         await self._writer.stop()
+
+    def now(self) -> int:
+        """See `Database.now`; one process has one clock."""
+        return now_micros()
 
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:  # noqa: ARG002 - there is no file
         """See `Database.write`."""

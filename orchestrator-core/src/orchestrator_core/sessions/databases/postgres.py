@@ -16,6 +16,7 @@ from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.lines import Lines, Place
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
+from orchestrator_core.sessions.databases.server_clock import ServerClock, read_ahead
 from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
 from orchestrator_core.sessions.schema import prepare_postgres
@@ -78,6 +79,7 @@ class PostgresDatabase:
         self._heart: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lines = Lines()
+        self._clock = ServerClock()
 
     async def open(self) -> None:
         """See `Database.open`.
@@ -102,8 +104,7 @@ class PostgresDatabase:
                 f"PostgreSQL cannot be used ({type(error).__name__}). Check ORCHESTRATOR_DATABASE_URL and that it runs."
             ) from error
         try:
-            dead = dead_among(await self.read(processes.known))
-            await self.write(partial(processes.join, self.process_id, dead))
+            await self.write(partial(processes.join, self.process_id, await self._look_around()))
         except BaseException:
             await self.close()
             raise
@@ -127,6 +128,10 @@ class PostgresDatabase:
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
+
+    def now(self) -> int:
+        """See `Database.now`; this is the server's clock, which is asked with every sign of life."""
+        return self._clock.now()
 
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:  # noqa: ARG002 - see below
         """See `Database.write`; PostgreSQL overwrites deleted rows at its next vacuum, whatever `scrub` says."""
@@ -230,12 +235,16 @@ class PostgresDatabase:
         finally:
             steps.close()
 
+    async def _look_around(self) -> Sequence[str]:
+        """Set the clock by the server's, and return which processes of this machine have ended."""
+        self._clock.ahead = await self.read(read_ahead)
+        return dead_among(await self.read(processes.known))
+
     async def _live(self) -> None:
         while True:
             await asyncio.sleep(BEAT_EVERY)
             try:
-                dead = dead_among(await self.read(processes.known))
-                await self.write(partial(processes.beat, self.process_id, SILENCE, dead))
+                await self.write(partial(processes.beat, self.process_id, SILENCE, await self._look_around()))
             except GatewayError as error:
                 logger.warning("no sign of life could be given: %s", error.code)
             except Exception:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.lock import ProcessLock
 from orchestrator_core.sessions.databases.reader import Reader
-from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, connect_writer
+from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, connect_writer, now_micros
 from orchestrator_core.sessions.databases.writer import Writer
 from orchestrator_core.sessions.jobs.processes import join_alone
 from orchestrator_core.sessions.models import new_id
@@ -65,6 +65,10 @@ class SqliteDatabase:
         await self.reader.stop()
         await self.writer.stop()
         self._lock.release()
+
+    def now(self) -> int:
+        """See `Database.now`; one process has one clock."""
+        return now_micros()
 
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:
         """See `Database.write`."""

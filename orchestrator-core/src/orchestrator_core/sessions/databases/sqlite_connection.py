@@ -74,11 +74,12 @@ def _connect(path: Path, mode: str, cache: int) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    connection.create_function("now_micros", 0, _now_micros)
+    connection.create_function("now_micros", 0, now_micros)
     connection.execute("PRAGMA temp_store=MEMORY")
 
 
-def _now_micros() -> int:
+def now_micros() -> int:
+    """Return the time in microseconds since the epoch."""
     return time.time_ns() // 1000
 
 

@@ -12,7 +12,7 @@ from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.reader import Reader
 from orchestrator_core.sessions.databases.sqlite import read
-from orchestrator_core.sessions.databases.sqlite_connection import connect_reader
+from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, now_micros
 from orchestrator_core.sessions.schema import HEAD, current_revision
 from orchestrator_core.sessions.steps import Transaction
 
@@ -54,6 +54,10 @@ class SqliteReadings:
     async def close(self) -> None:
         """See `Database.close`."""
         await self._reader.stop()
+
+    def now(self) -> int:
+        """See `Database.now`; one process has one clock."""
+        return now_micros()
 
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:  # noqa: ARG002 - nothing is written
         """Refuse.

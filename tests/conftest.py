@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, settings
 
 from databases import PostgresServer, postgres_server
 from processes import (
-    COMMAND,
     GatewayProcess,
     RunCommand,
     StartGateway,
     find_free_port,
-    inherited_environment,
+    run_command,
     start_gateway,
 )
 
@@ -77,21 +76,7 @@ def orchestrator(tmp_path: Path) -> RunCommand:
     environment.
     """
 
-    def run(*arguments: str, said: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            input=said or "",
-            cwd=tmp_path,
-            env={**inherited_environment(), **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        assert "Traceback" not in done.stdout + done.stderr, done.stderr
-        return done
-
-    return run
+    return partial(run_command, tmp_path)
 
 
 @pytest.fixture

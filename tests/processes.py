@@ -65,6 +65,31 @@ def inherited_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
+def run_command(
+    directory: Path, *arguments: str, said: str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end.
+
+    Args:
+        directory: Where it works.
+        arguments: Its arguments.
+        said: Its standard input.
+        environ: Names and values of its environment.
+    """
+    done = subprocess.run(
+        [COMMAND, *arguments],
+        input=said or "",
+        cwd=directory,
+        env={**inherited_environment(), **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
 def find_free_port() -> int:
     """Find a port that nobody listens on."""
     with socket.socket() as probe:

@@ -16,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from orchestrator_core.cli.group import cli
 from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.security.startup.checks import CHECKS
 from orchestrator_core.server.openapi import document
 from orchestrator_core.testing.conformance import ProviderConformance
 
@@ -60,6 +61,21 @@ class ErrorTree(Generated):
             meaning = (kind.__doc__ or "").strip().splitlines()[0]
             retried, fallback = ("yes" if flag else "no" for flag in (kind.retryable, kind.fallback))
             yield f"| `{kind.code}` | {kind.status} | {retried} | {fallback} | {meaning} |"
+
+
+class StartChecks(Generated):
+    """Every check of the start, in its order."""
+
+    def lines(self) -> Iterator[str]:
+        """Make one table, from what the checks say of themselves."""
+        yield from ("| What is found | Production | Staging | Development |", "|---|---|---|---|")
+        shown = {"refuse": "**refused**", "warn": "warning", "pass": ""}
+        for check in CHECKS:
+            meaning = (
+                (check.find.__doc__ or "").splitlines()[0].removeprefix("Yield ").removeprefix("that ").rstrip(".")
+            )
+            outcomes = (shown[outcome] for outcome in (check.production, check.staging, check.development))
+            yield f"| {meaning[0].upper()}{meaning[1:]} | {' | '.join(outcomes)} |"
 
 
 class Providers(Generated):
@@ -122,5 +138,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("command-help", CommandHelp)
     app.add_directive("conformance-checks", ConformanceChecks)
     app.add_directive("providers", Providers)
+    app.add_directive("start-checks", StartChecks)
     app.connect("build-finished", _write_document)
     return {"parallel_read_safe": True}

@@ -182,7 +182,7 @@ def test_a_plugin_is_found_by_each_of_its_names(orchestrator: RunCommand, tmp_pa
 
 def test_that_no_plugin_is_installed_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("orchestrator_core.cli.doctor.find_plugins", lambda timeout: ())
+    monkeypatch.setattr("orchestrator_core.cli.doctor.find_plugins", lambda timeout, allowed: ())
     monkeypatch.delenv("ORCHESTRATOR_RECORDINGS", raising=False)  # of the tests, and no setting of the gateway
     done = CliRunner().invoke(cli, ["plugins", "doctor"])
 

@@ -212,7 +212,7 @@ def test_the_client_key_may_be_in_a_file(tmp_path: Path, ending: str) -> None:
     config = load({"ORCHESTRATOR_CLIENT_KEY_FILE": "key"}, tmp_path)
     direct = load({"ORCHESTRATOR_CLIENT_KEY": "secret-of-the-client"}, tmp_path)
     assert config.settings.client_key == direct.settings.client_key
-    assert config.secret_files == (tmp_path / "key",)
+    assert config.secret_files == (("ORCHESTRATOR_CLIENT_KEY_FILE", tmp_path / "key"),)
 
 
 def test_passwords_in_urls_are_masked(tmp_path: Path) -> None:
@@ -263,3 +263,22 @@ def test_other_databases_are_refused_without_their_values(tmp_path: Path, url: s
     with pytest.raises(ConfigError, match=said) as caught:
         load({"ORCHESTRATOR_DATABASE_URL": url}, tmp_path)
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_can_be_read_of_a_wrong_configuration_comes_with_the_error(tmp_path: Path) -> None:
+    environ = {"ENVIRONMENT": "production", "SERVER_PORT": "many", "ORCHESTRATOR_NONSENSE": "1", "LOG_LEVEL": "DEBUG"}
+    with pytest.raises(ConfigError) as raised:
+        load(environ, tmp_path)
+    assert len(raised.value.problems) == 2
+    assert raised.value.rest is not None
+    settings = raised.value.rest.settings
+    assert (settings.environment, settings.log_level, settings.server_port) == ("production", "DEBUG", 8000)
+
+
+def test_a_file_with_a_password_in_a_url_counts_as_one_with_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "orchestrator.toml"
+    path.write_text("total_timeout = 300\n")
+    config = load({}, tmp_path)
+    assert (config.file, config.secret_files) == (path, ())
+    path.write_text('upstream_proxy = "https://gateway:canary-word@proxy.example.com"\n')
+    assert load({}, tmp_path).secret_files == (("orchestrator.toml", path),)

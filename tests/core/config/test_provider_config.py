@@ -138,7 +138,7 @@ def test_files_that_held_keys_are_remembered(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("mounted-key")
     config = load({}, tmp_path)
     config.provider(OPENAI, ProviderSettings)
-    assert config.secret_files == (tmp_path / ".env", tmp_path / "key")
+    assert config.secret_files == ((".env", tmp_path / ".env"), ("OPENAI_API_KEY_FILE", tmp_path / "key"))
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])

@@ -102,6 +102,13 @@ def test_names_that_are_claimed_twice_refuse_the_start(tmp_path: Path) -> None:
     assert "ORCHESTRATOR_DISABLED_PROVIDERS" in problem
 
 
+def test_a_plugin_that_may_not_be_loaded_is_told_even_where_nobody_asked_for_it(tmp_path: Path) -> None:
+    intruder = FoundPlugin("one", "intruder", "1.0", fault="it is not listed", allowed=False)
+    registry = assembled(tmp_path, [found("one"), found("two"), intruder], {"ORCHESTRATOR_PROVIDERS": "two"})
+    assert list(registry.providers) == ["two"]
+    assert [(plugin.distribution, plugin.allowed) for plugin in registry.quarantined] == [("intruder", False)]
+
+
 def test_a_broken_plugin_clashes_with_nobody(tmp_path: Path) -> None:
     registry = assembled(tmp_path, [found("one"), broken("one")])
     assert registry.get("one").id == "one"

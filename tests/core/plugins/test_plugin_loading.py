@@ -178,3 +178,17 @@ class Marked(ProviderHooks):
 
 def test_a_class_with_a_hook_has_no_fault() -> None:
     assert class_fault(Marked) is None
+
+
+def test_no_code_of_a_plugin_outside_the_list_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "imported"
+    code = f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n"
+    monkeypatch.syspath_prepend(install_plugin(tmp_path, "Orchestrator-Listed", "intruder", code))
+    (found,) = [plugin for plugin in find_plugins(5, {"orchestrator-echo"}) if plugin.name == "intruder"]
+    assert not mark.exists()
+    assert (found.cls, found.allowed) == (None, False)
+    assert found.fault is not None
+    assert "ORCHESTRATOR_ALLOWED_PLUGINS" in found.fault
+    (listed,) = [plugin for plugin in find_plugins(5, {"orchestrator-listed"}) if plugin.name == "intruder"]
+    assert listed.allowed
+    assert mark.exists()

@@ -99,7 +99,7 @@ def test_the_policy_is_described_in_a_line() -> None:
     [
         ("*", "wildcard"),
         ("https://*.example.com", "wildcard"),
-        ("null", "null"),
+        ("null", "opaque"),
         ("http://app.example.com", "plain http"),
         ("https://app.example.com/", "slash"),
         ("https://app.example.com/path", "path"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator_core.cli.inspection import claimed_names, clashing_names
 from orchestrator_core.cli.parts import discovered
 from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.config.settings import canonical_name
 from orchestrator_core.plugins import Registry
 from orchestrator_core.plugins.loading import FoundPlugin, Isolated, find_plugins
 from orchestrator_core.testing.essentials import Finding, findings
@@ -28,7 +28,7 @@ async def diagnose(config: Config, name: str | None) -> Sequence[Mapping[str, An
     Returns:
         A row for each plugin with its problems and notes, and one for a configuration that keeps all from starting.
     """
-    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
+    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout, config.settings.allowed_plugins)
     meant = [plugin for plugin in found if name is None or _is_called(plugin, name)]
     try:
         async with discovered(config, found) as registry:
@@ -51,7 +51,7 @@ async def diagnose(config: Config, name: str | None) -> Sequence[Mapping[str, An
 
 def _is_called(plugin: FoundPlugin, name: str) -> bool:
     """Say whether a plugin is meant by a name; that of a distribution may be written in any of its forms."""
-    distributions = {re.sub(r"[-_.]+", "-", written).lower() for written in (plugin.distribution, name)}
+    distributions = set(map(canonical_name, (plugin.distribution, name)))
     return len(distributions) == 1 or name in {plugin.name, *claimed_names(plugin)}
 
 

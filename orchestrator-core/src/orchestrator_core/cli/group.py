@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ from orchestrator_core.cli.usage import Group
 
 COMMANDS = {
     "chat": "orchestrator_core.cli.chat:chat",
+    "check": "orchestrator_core.cli.check:check",
     "db": "orchestrator_core.cli.db:db",
     "keys": "orchestrator_core.cli.keys:keys",
     "new-provider": "orchestrator_core.cli.new_provider:new_provider",
@@ -28,6 +28,7 @@ COMMANDS = {
 
 HELP = {
     "chat": "Talk to a model in the terminal.",
+    "check": "Say whether the gateway would start, and what is unsafe.",
     "db": "Look at the database's schema, or upgrade it.",
     "keys": "Check the keys of the providers.",
     "new-provider": "Write the package of a new provider.",
@@ -78,7 +79,7 @@ class LazyGroup(Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command, and turn what it raises into a message and an exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
-        debug = "--debug" in arguments or bool(os.environ.get("ORCHESTRATOR_DEBUG"))
+        debug = "--debug" in arguments
         try:
             return super().main(arguments, *rest, **extra)
         except Exception as error:  # the last place that can make a message of it

@@ -46,7 +46,7 @@ async def key_rows(config: Config) -> Sequence[Mapping[str, Any]]:
 
 async def plugin_rows(config: Config) -> Sequence[Mapping[str, Any]]:
     """Describe every installed plugin, whatever is wrong with it."""
-    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
+    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout, config.settings.allowed_plugins)
     reasons: dict[str, str] = {}
     try:
         async with discovered(config, found) as registry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,9 @@ def serve(
 
     Exit codes: 0 stopped as told, 1 could not listen, 2 wrong usage, 78 wrong configuration.
     """
-    from orchestrator_core.server.run import serve as run  # `serve --help` does without the server
+    from orchestrator_core.config import ConfigError  # `serve --help` does without the server
+    from orchestrator_core.server.run import serve as run
+    from orchestrator_core.server.starting import examine_rest
 
     overrides = {
         "SERVER_HOST": host,
@@ -44,4 +47,8 @@ def serve(
         "ORCHESTRATOR_WORKERS": None if workers is None else str(workers),
     }
     read = partial(read_config, config_file, overrides)
-    sys.exit(run(read(), reload=read))
+    try:
+        config = read()
+    except ConfigError as error:
+        raise ConfigError(asyncio.run(examine_rest(error)).problems) from None
+    sys.exit(run(config, reload=read))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator_core.config.load import Config
 
 
 class ConfigError(Exception):
@@ -10,9 +14,12 @@ class ConfigError(Exception):
 
     Attributes:
         problems: What is wrong and what is expected, one sentence each, without any value.
+        rest: The configuration with the defaults in place of what is wrong, so that the rest of it can be judged
+            too; None where nothing can be made of it.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], rest: Config | None = None) -> None:
         """Make an error of everything that was found."""
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        self.rest = rest

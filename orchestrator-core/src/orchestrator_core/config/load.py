@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote as percent_decoded
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from orchestrator_core.config.errors import ConfigError
 from orchestrator_core.config.messages import explain, nearest
-from orchestrator_core.config.provider import ProviderConfig, read_provider, read_secret_file, secrets
+from orchestrator_core.config.provider import ProviderConfig, SecretFile, read_provider, read_secret_file, secrets
 from orchestrator_core.config.settings import FILE_NAME, PREFIX, Settings, environment_names
 from orchestrator_core.config.sources import DOTENV, Environ, Variable, parse, read_dotenv, read_toml
 from orchestrator_core.provider_api import ProviderInfo, ProviderSettings
@@ -42,6 +42,8 @@ class Config:
 
     Attributes:
         settings: The settings of the gateway itself.
+        directory: The working directory, where relative paths begin.
+        file: The configuration file; None where there is none.
     """
 
     def __init__(
@@ -50,19 +52,29 @@ class Config:
         environ: Environ,
         tables: Mapping[str, Mapping[str, Any]],
         directory: Path,
-        secret_files: tuple[Path, ...] = (),
+        secret_files: tuple[SecretFile, ...] = (),
+        file: Path | None = None,
     ) -> None:
         """Wrap what `load` read."""
         self.settings = settings
+        self.file = file
         self._secret_files = dict.fromkeys(secret_files)
         self._environ = environ
         self._tables = tables
-        self._directory = directory
+        self.directory = directory
 
     @property
-    def secret_files(self) -> tuple[Path, ...]:
-        """The files with secrets that were read until now: `.env`, and those that `_FILE` names."""
+    def secret_files(self) -> tuple[SecretFile, ...]:
+        """The files with secrets that were read until now.
+
+        They are `.env`, those that `_FILE` names, and the configuration file where a URL in it has a password.
+        """
         return tuple(self._secret_files)
+
+    @property
+    def variables(self) -> Iterator[Variable]:
+        """The variables of the environment and of `.env`."""
+        return iter(self._environ)
 
     @property
     def provider_tables(self) -> tuple[str, ...]:
@@ -90,7 +102,7 @@ class Config:
             environ=self._environ,
             table=table,
             table_name=table_name,
-            directory=self._directory,
+            directory=self.directory,
         )
         if found.key_file is not None:
             self._secret_files[found.key_file] = None
@@ -121,17 +133,33 @@ def load(
 
     values, names = _from_file(entries, problems)
     _from_environment(variables, values, names, problems)
-    secret_files = [dotenv] if dotenv.is_file() else []
+    secret_files = [SecretFile(DOTENV, dotenv)] if dotenv.is_file() else []
     _client_key(variables, directory, values, secret_files, problems)
-    settings = None
+    settings = _settings(values, names, problems)
+    if settings is None:
+        raise ConfigError(problems)
+    passwords = _register_passwords(settings)
+    if file is not None and not passwords.isdisjoint(entries):
+        secret_files.append(SecretFile(file.name, file))
+    config = Config(settings, variables, tables, directory, tuple(secret_files), file)
+    if problems:
+        raise ConfigError(problems, rest=config)
+    return config
+
+
+def _settings(values: Mapping[str, Any], names: Mapping[str, str], problems: list[str]) -> Settings | None:
+    """Make the settings; what is wrong becomes a problem, and has its default."""
     try:
-        settings = Settings.model_validate(values)
+        return Settings.model_validate(values)
     except ValidationError as error:
         problems += explain(error, lambda field: names.get(field, field), own=True)
-    if settings is None or problems:
-        raise ConfigError(problems)
-    _register_passwords(settings)
-    return Config(settings, variables, tables, directory, tuple(secret_files))
+        wrong = {
+            detail["loc"][0] for detail in error.errors(include_input=False, include_context=False) if detail["loc"]
+        }
+    try:
+        return Settings.model_validate({name: value for name, value in values.items() if name not in wrong})
+    except ValidationError:
+        return None
 
 
 def _file_path(variables: Environ, directory: Path, config_file: Path | None, problems: list[str]) -> Path | None:
@@ -201,7 +229,7 @@ def _of_a_service(variable: Variable) -> bool:
 
 
 def _client_key(
-    variables: Environ, directory: Path, values: dict[str, Any], secret_files: list[Path], problems: list[str]
+    variables: Environ, directory: Path, values: dict[str, Any], secret_files: list[SecretFile], problems: list[str]
 ) -> None:
     variable = variables.first([_CLIENT_KEY, f"{_CLIENT_KEY}_FILE"])
     if variable is None:
@@ -210,7 +238,7 @@ def _client_key(
     if variable.name != _CLIENT_KEY:
         path = directory / text
         text = read_secret_file(variable.name, path, problems)
-        secret_files.append(path)
+        secret_files.append(SecretFile(variable.name, path))
     found = list(secrets(variable.name, text, problems))
     if len(found) > 1:
         problems.append(f"{variable.name}: expected one key, without commas.")
@@ -218,11 +246,16 @@ def _client_key(
         values["client_key"] = found[0]
 
 
-def _register_passwords(settings: Settings) -> None:
-    for url in (settings.database_url, settings.redis_url, settings.upstream_proxy):
+def _register_passwords(settings: Settings) -> set[str]:
+    """Have every password in a URL masked, and return the settings that have one."""
+    found = set()
+    for name in ("database_url", "redis_url", "upstream_proxy"):
+        url = getattr(settings, name)
         try:
             password = urlsplit(url).password if url else None
         except ValueError:
             continue
         if password:
+            found.add(name)
             list(secrets("", f"{password},{percent_decoded(password)}", []))
+    return found

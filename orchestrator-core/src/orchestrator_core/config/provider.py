@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -22,6 +22,18 @@ MAX_KEY_FILE_BYTES = 64 * 1024
 _KEY_FIELDS = ("api_key", "api_keys", "api_key_file", "key")
 
 
+class SecretFile(NamedTuple):
+    """A file with a secret.
+
+    Attributes:
+        name: By which an operator knows it: its own, or that of the variable that holds its path.
+        path: Where it is.
+    """
+
+    name: str
+    path: Path
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
     """What an operator configured for one provider instance.
@@ -34,7 +46,7 @@ class ProviderConfig:
 
     settings: ProviderSettings
     keys: tuple[Secret, ...] = ()
-    key_file: Path | None = None
+    key_file: SecretFile | None = None
 
 
 def variable_prefix(name: str) -> str:
@@ -114,16 +126,16 @@ def read_provider(
 
 def _read_keys(
     names: Sequence[str], environ: Environ, directory: Path, problems: list[str]
-) -> tuple[tuple[Secret, ...], Path | None]:
+) -> tuple[tuple[Secret, ...], SecretFile | None]:
     variable = environ.first([candidate for name in names for candidate in (name, f"{name}_FILE")])
     if variable is None:
         return (), None
-    path = None
+    file = None
     text = variable.value
     if variable.name not in names:
-        path = directory / variable.value
-        text = read_secret_file(variable.name, path, problems)
-    return tuple(dict.fromkeys(secrets(variable.name, text, problems))), path
+        file = SecretFile(variable.name, directory / variable.value)
+        text = read_secret_file(variable.name, file.path, problems)
+    return tuple(dict.fromkeys(secrets(variable.name, text, problems))), file
 
 
 def secrets(name: str, text: str, problems: list[str]) -> Iterator[Secret]:

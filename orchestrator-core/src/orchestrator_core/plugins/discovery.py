@@ -40,7 +40,7 @@ async def discover(config: Config, make_client: MakeClient) -> Registry:
         PluginClash: A name or alias is claimed twice.
         ConfigError: A setting of a provider is wrong, or a list names a plugin that is not installed.
     """
-    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout)
+    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout, config.settings.allowed_plugins)
     registry = assemble(config, make_client, found)
     for plugin in registry.quarantined:
         log.error(
@@ -58,10 +58,11 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
     problems: list[str] = []
     servers = _servers(config, found)
     wanted = list(_wanted(config, found, servers, problems))
-    quarantined = [_quarantined(plugin, plugin.fault) for plugin in wanted if plugin.fault is not None]
+    set_aside = [*wanted, *(plugin for plugin in found if not plugin.allowed and plugin not in wanted)]
+    quarantined = [_quarantined(plugin, plugin.fault) for plugin in set_aside if plugin.fault is not None]
     clashes = list(_clashes([plugin for plugin in wanted if plugin.fault is None]))
     if clashes:
-        raise PluginClash(clashes)
+        raise PluginClash([*problems, *clashes])
     providers: list[Provider] = []
     packages: dict[str, str] = {}
     origins: dict[str, tuple[str, str]] = {}
@@ -243,5 +244,9 @@ def _counted(providers: Sequence[Provider]) -> dict[str, int]:
 def _quarantined(plugin: FoundPlugin, reason: str | None, server: str | None = None) -> QuarantinedPlugin:
     name = server or (plugin.cls.info.name if plugin.cls else plugin.name)
     return QuarantinedPlugin(
-        name=name, distribution=plugin.distribution, version=plugin.version, reason=reason or "unknown"
+        name=name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        reason=reason or "unknown",
+        allowed=plugin.allowed,
     )

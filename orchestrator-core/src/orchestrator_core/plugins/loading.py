@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Generic, Self, TypeVar, get_args
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator_core.config.messages import nearest
 from orchestrator_core.config.redaction import MIN_LENGTH, REDACTOR
+from orchestrator_core.config.settings import canonical_name
 from orchestrator_core.plugins.manager import check_hooks
 from orchestrator_core.provider_api import (
     CONTRACT_VERSION,
@@ -34,6 +35,8 @@ MAX_ERROR: Final = 200
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_OUTSIDE = "its distribution is not in ORCHESTRATOR_ALLOWED_PLUGINS, so that none of its code was run"
+_OUTSIDE_CURE = "Uninstall it, or list its distribution there."
 _SENSITIVE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 
 
@@ -48,6 +51,7 @@ class FoundPlugin:
         cls: The provider class; None where it could not be loaded.
         fault: What is wrong; None where nothing is.
         cure: What its author is to do about it; None where nothing is wrong.
+        allowed: Whether its distribution may be loaded; none of its code was run where not.
     """
 
     name: str
@@ -56,6 +60,7 @@ class FoundPlugin:
     cls: type[ProviderHooks] | None = None
     fault: str | None = None
     cure: str | None = None
+    allowed: bool = True
 
     @property
     def package(self) -> str:
@@ -76,15 +81,21 @@ class Fault:
     cure: str
 
 
-def find_plugins(timeout: float) -> Sequence[FoundPlugin]:
+def find_plugins(timeout: float, allowed: Collection[str] | None = None) -> Sequence[FoundPlugin]:
     """Load every entry point of the group, each in a thread of its own.
 
     Args:
         timeout: Seconds that an import may take.
+        allowed: The canonical names of the distributions that may be loaded; None is all.
     """
     points = sorted(_entry_points(), key=lambda found: (found[0].name, found[0].value))
     # One after the other: imports hold locks, and a slow one would slow the rest.
-    return [_load(point, title, version, timeout) for point, title, version in points]
+    return [
+        _load(point, title, version, timeout)
+        if allowed is None or canonical_name(title) in allowed
+        else FoundPlugin(point.name, title, version, fault=_OUTSIDE, cure=_OUTSIDE_CURE, allowed=False)
+        for point, title, version in points
+    ]
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
@@ -98,7 +109,7 @@ def _entry_points() -> Iterator[tuple[EntryPoint, str, str]]:
         with suppress(Exception):
             # Parsing everybody's metadata would take longer than all else here.
             if installed.entry_points.select(group=ENTRY_POINT_GROUP):
-                names.add(re.sub(r"[-_.]+", "-", installed.metadata["Name"]).lower())
+                names.add(canonical_name(installed.metadata["Name"]))
     for name in names:
         with suppress(Exception):
             first = distribution(name)

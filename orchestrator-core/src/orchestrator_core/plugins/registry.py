@@ -25,12 +25,14 @@ class QuarantinedPlugin:
         distribution: The distribution that ships it.
         version: The distribution's version.
         reason: What is wrong, and what to do.
+        allowed: Whether its distribution may be loaded at all.
     """
 
     name: str
     distribution: str | None
     version: str | None
     reason: str
+    allowed: bool = True
 
 
 class Registry:

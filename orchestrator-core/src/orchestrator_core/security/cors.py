@@ -118,7 +118,7 @@ def origin_problems(origin: str) -> Iterator[str]:
         yield "has a wildcard; list every origin by name"
         return
     if origin.lower() == "null":
-        yield "is null, which any sandboxed page may claim"
+        yield "is the opaque one, which any sandboxed page may claim"
         return
     try:
         parts = urlsplit(origin)
@@ -130,6 +130,7 @@ def origin_problems(origin: str) -> Iterator[str]:
         yield "is plain http; use https"
     elif parts.scheme != "https" or not parts.hostname or not port_is_right:
         yield "is no origin; expected https://host or https://host:port"
+        return
     if "@" in parts.netloc:
         yield "has a user name; an origin has none"
     if parts.path == "/":

@@ -10,7 +10,7 @@ import structlog
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins.fresh_keys import FreshRegistry
-from orchestrator_core.security.startup import check
+from orchestrator_core.security.startup import describe
 from orchestrator_core.server.signals import Signals, say
 
 _logger = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ async def take_keys(gateway: Gateway, signals: Signals, reload: Callable[[], Con
 def _use_keys(fresh: FreshRegistry, config: Config, *, aloud: bool) -> None:
     """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
     if aloud:
-        for line in check(config, fresh).lines:
+        for line in describe(config.settings, fresh.providers.values()):
             say(line)
     if fresh.problems:
         _logger.error("Keys not reloaded", problems=list(fresh.problems))

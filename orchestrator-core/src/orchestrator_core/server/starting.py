@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.orchestration import Gateway
-from orchestrator_core.plugins import discover
-from orchestrator_core.security.startup import check
+from orchestrator_core.plugins import Registry, discover
+from orchestrator_core.security.startup import StartupReport, check
 from orchestrator_core.server.signals import say
 from orchestrator_core.sessions import open_store
+from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
@@ -38,17 +40,13 @@ async def started(
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
     await clients.start()
     try:
-        try:
-            registry = await discover(config, clients.client)
-        except ConfigError as error:
-            raise ConfigError([*error.problems, *check(config, None).problems]) from None
-        found = check(config, registry)
+        registry, found = await _judged(config, clients)
         if aloud:
             for line in found.lines:
                 say(line)
             for warning in found.warnings:
                 _logger.warning(warning)
-        if found.problems:
+        if registry is None or found.problems:
             raise ConfigError(found.problems)
         store = open_store(config.settings, redact=REDACTOR.redact)
         gateway = Gateway(config, registry, store, metrics or Metrics())
@@ -59,3 +57,44 @@ async def started(
             await gateway.close()
     finally:
         await clients.close()
+
+
+async def examine(config: Config) -> StartupReport:
+    """Check everything that a start checks. Nothing is opened or called, and nothing serves."""
+    logging.configure(config.settings)  # plugins that are set aside are logged
+    clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
+    await clients.start()
+    try:
+        return (await _judged(config, clients))[1]
+    finally:
+        await clients.close()
+
+
+async def examine_rest(error: ConfigError) -> StartupReport:
+    """Check what is left of a configuration that cannot be read, so that everything is said at once.
+
+    Args:
+        error: What reading it raised.
+
+    Returns:
+        What was found, after what reading found.
+    """
+    if error.rest is None:
+        return StartupReport(lines=(), problems=error.problems, warnings=())
+    found = await examine(error.rest)
+    # What has the default in place of a wrong value is not judged: `X_FILE cannot be read` says all of `X`.
+    wrong = [problem.partition(":")[0] for problem in error.problems]
+    more = [
+        problem for problem in found.problems if not any(name.startswith(problem.partition(":")[0]) for name in wrong)
+    ]
+    return replace(found, problems=[*error.problems, *more])
+
+
+async def _judged(config: Config, clients: ClientFactory) -> tuple[Registry | None, StartupReport]:
+    """Make the providers, where that can be, and check everything."""
+    try:
+        registry = await discover(config, clients.client)
+    except ConfigError as error:
+        found = check(config, None)
+        return None, replace(found, problems=[*error.problems, *found.problems])
+    return registry, check(config, registry)

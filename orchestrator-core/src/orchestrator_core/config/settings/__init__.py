@@ -2,7 +2,7 @@
 
 from orchestrator_core.config.settings.access import SUSPICIOUS_PATTERNS
 from orchestrator_core.config.settings.model import Settings
-from orchestrator_core.config.settings.names import FILE_NAME, PREFIX, SPECIFIED, environment_names
+from orchestrator_core.config.settings.names import FILE_NAME, PREFIX, SPECIFIED, canonical_name, environment_names
 from orchestrator_core.config.settings.routing import PriceEntry, ServerEntry
 from orchestrator_core.config.settings.storage import MEMORY, POSTGRES, SQLITE
 
@@ -17,5 +17,6 @@ __all__ = [
     "PriceEntry",
     "ServerEntry",
     "Settings",
+    "canonical_name",
     "environment_names",
 ]

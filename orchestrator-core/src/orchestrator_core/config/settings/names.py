@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,3 +28,8 @@ SPECIFIED: Mapping[str, tuple[str, ...]] = {
 def environment_names(setting: str) -> tuple[str, ...]:
     """Return the names of a setting in the environment, in order of precedence."""
     return SPECIFIED.get(setting, (PREFIX + setting.upper(),))
+
+
+def canonical_name(distribution: str) -> str:
+    """Return the one spelling of a distribution's name (PyPA specifications, "Names and normalization")."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

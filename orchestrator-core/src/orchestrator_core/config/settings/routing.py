@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator_core.config.settings.base import Dollars, SettingsGroup
+from orchestrator_core.config.settings.names import canonical_name
 
 KeyCheck = Literal["strict", "warn"]
 
@@ -18,6 +19,10 @@ def _targets(value: Mapping[str, str]) -> Mapping[str, str]:
         if not provider or not model:
             raise ValueError("expected a target of the form provider/model for every alias")
     return value
+
+
+def _distributions(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(map(canonical_name, value))
 
 
 def _priced(value: Mapping[str, PriceEntry]) -> Mapping[str, PriceEntry]:
@@ -72,6 +77,11 @@ class RoutingSettings(SettingsGroup):
         default=None, description="The providers to serve; without it every installed one."
     )
     disabled_providers: tuple[str, ...] = Field(default=(), description="Installed providers that are not served.")
+    allowed_plugins: Annotated[tuple[str, ...] | None, AfterValidator(_distributions)] = Field(
+        default=None,
+        description="The distributions whose plugins may be loaded, such as `orchestrator-openai`; without it all. No "
+        "code of another one is run, and production does not start while one is installed.",
+    )
     default_provider: str | None = Field(default=None, description="Who answers where a request names no provider.")
     aliases: Annotated[Mapping[str, str], AfterValidator(_targets)] = Field(
         default_factory=dict, description='Names for models, such as `{"fast": "openai/gpt-6-luna"}`.'

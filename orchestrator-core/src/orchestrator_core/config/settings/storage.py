@@ -25,12 +25,20 @@ def _database(value: str) -> str:
         raise ValueError("a database in memory loses every conversation: use sqlite:///file, or memory: for tests")
     if name != value and "?" in name:
         raise ValueError("sqlite:///file takes no parameters")
-    if name == value and value != MEMORY and not value.startswith(POSTGRES):
+    if name == value and value != MEMORY and not (value.startswith(POSTGRES) and _is_url(value)):
         raise ValueError(
             "expected sqlite:///file (relative), sqlite:////path/to/file, postgresql://user:password@host/database, "
             "or memory: for tests"
         )
     return value
+
+
+def _is_url(value: str) -> bool:
+    try:
+        urlsplit(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _redis(value: str | None) -> str | None:

@@ -7,8 +7,21 @@ from typing import Literal, NamedTuple
 
 from orchestrator_core.config import Config
 from orchestrator_core.config.redaction import REDACTOR
-from orchestrator_core.security.startup import clients, exposure, files, keys, names, processes, unsupported
-from orchestrator_core.security.startup.report import StartupReport, lines
+from orchestrator_core.security.startup import (
+    clients,
+    files,
+    interpreter,
+    keys,
+    monitoring,
+    names,
+    origins,
+    plugins,
+    processes,
+    transport,
+    unsupported,
+)
+from orchestrator_core.security.startup.report import StartupReport, describe
+from orchestrator_core.security.startup.runtime import Runtime
 from orchestrator_core.security.startup.subject import StartingRegistry, Subject
 
 Outcome = Literal["refuse", "warn", "pass"]
@@ -38,31 +51,47 @@ CHECKS = (
     Check(clients.no_key,                  "refuse", "pass",   "pass"),
     Check(clients.open_to_the_network,     "pass",   "warn",   "warn"),
     Check(clients.weak_key,                "refuse", "warn",   "warn"),
-    Check(exposure.origins,                "refuse", "warn",   "warn"),
-    Check(exposure.plain_upstreams,        "refuse", "warn",   "warn"),
-    Check(exposure.debugging,              "refuse", "pass",   "pass"),
+    Check(clients.shared_key,              "refuse", "warn",   "warn"),
+    Check(origins.unsafe,                  "refuse", "warn",   "warn"),
+    Check(transport.plain_upstreams,       "refuse", "warn",   "warn"),
+    Check(transport.plain_proxy,           "refuse", "warn",   "warn"),
+    Check(transport.plain_database,        "refuse", "warn",   "pass"),
+    Check(transport.unverified_database,   "warn",   "warn",   "pass"),
+    Check(transport.plain_redis,           "warn",   "warn",   "pass"),
+    Check(interpreter.readable_tls,        "refuse", "warn",   "warn"),
+    Check(interpreter.debugging,           "refuse", "pass",   "pass"),
+    Check(interpreter.python_parser,       "refuse", "warn",   "warn"),
+    Check(interpreter.superuser,           "warn",   "pass",   "pass"),
     Check(processes.forgetful_database,    "refuse", "pass",   "pass"),
-    Check(files.writable,                  "refuse", "pass",   "pass"),
-    Check(files.readable,                  "warn",   "warn",   "pass"),
+    Check(processes.one_process_database,  "refuse", "warn",   "pass"),
+    Check(processes.network_file_system,   "refuse", "warn",   "warn"),
+    Check(processes.separate_limits,       "refuse", "warn",   "pass"),
+    Check(files.writable,                  "refuse", "warn",   "pass"),
+    Check(files.readable,                  "refuse", "warn",   "pass"),
+    Check(files.readable_mounted,          "warn",   "warn",   "pass"),
+    Check(plugins.outside,                 "refuse", "warn",   "warn"),
     Check(keys.no_provider,                "refuse", "pass",   "pass"),
     Check(keys.malformed,                  "refuse", "warn",   "warn"),
     Check(keys.malformed_but_tolerated,    "warn",   "warn",   "warn"),
-    Check(names.unknown,                   "warn",   "warn",   "warn"),
+    Check(names.unserved,                  "warn",   "warn",   "warn"),
+    Check(names.mistyped,                  "warn",   "warn",   "warn"),
+    Check(monitoring.off,                  "warn",   "pass",   "pass"),
 )  # fmt: skip
 
 
-def check(config: Config, registry: StartingRegistry | None) -> StartupReport:
+def check(config: Config, registry: StartingRegistry | None, runtime: Runtime | None = None) -> StartupReport:
     """Look at everything that makes a gateway unsafe.
 
     Args:
         config: The configuration.
         registry: The providers, with their keys judged; None where they could not be made, so that everything else
             is still said.
+        runtime: The process that is to serve; this one where None.
     """
-    subject = Subject(config, registry)
+    subject = Subject(config, registry, runtime or Runtime.current())
     found: Mapping[Outcome, list[str]] = {"refuse": [], "warn": [], "pass": []}
     for each in CHECKS:
         found[getattr(each, config.settings.environment)].extend(map(REDACTOR.redact, each.find(subject)))
     return StartupReport(
-        lines=list(map(REDACTOR.redact, lines(subject))), problems=found["refuse"], warnings=found["warn"]
+        lines=list(describe(config.settings, subject.providers)), problems=found["refuse"], warnings=found["warn"]
     )

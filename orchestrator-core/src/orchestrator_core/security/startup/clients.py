@@ -48,3 +48,11 @@ def weak_key(subject: Subject) -> Iterator[str]:
     if not verdict.valid:
         reason = "it is an example" if verdict.status == "foreign" else verdict.reason
         yield f"{CLIENT_KEY}: the client key is weak: {reason}. {_MAKE_ONE}"
+
+
+def shared_key(subject: Subject) -> Iterator[str]:
+    """Yield that the clients' key is one of a provider's, so that every client has that."""
+    own = subject.settings.client_key
+    for provider in subject.providers:
+        if own is not None and own in provider.keys:
+            yield f"{CLIENT_KEY}: it is the key of {provider.id}, which no client may know. {_MAKE_ONE}"

@@ -1,29 +1,68 @@
-"""Who else may read or change the files that hold secrets."""
+"""Who else may read or change the files that the gateway reads."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator_core.config.provider import SecretFile
+from orchestrator_core.config.settings import SQLITE, environment_names
 from orchestrator_core.security.startup.subject import Subject
 
 
 def readable(subject: Subject) -> Iterator[str]:
-    """Yield each file that every user of the machine can read.
+    """Yield each file of secrets or conversations that every user of the machine can read."""
+    for name, path in _private(subject):
+        if _is_read_by_others(path) and not _is_mounted(subject, path):
+            yield f"{name}: every user of this machine can read it; use `chmod 600`."
 
-    Kubernetes and Docker mount secrets readable by all inside the container, so that this is no reason to refuse.
-    """
-    for path in subject.config.secret_files:
-        if _mode(path) & stat.S_IROTH:
-            yield f"{path.name}: every user of this machine can read it; use `chmod 600`."
+
+def readable_mounted(subject: Subject) -> Iterator[str]:
+    """Yield each such file that is mounted into a container: Docker and Kubernetes make secrets readable by all."""
+    for name, path in _private(subject):
+        if _is_read_by_others(path) and _is_mounted(subject, path):
+            yield f"{name}: every user of this container can read it; let nothing else run in it."
 
 
 def writable(subject: Subject) -> Iterator[str]:
-    """Yield each file that every user of the machine can change."""
-    for path in subject.config.secret_files:
-        if _mode(path) & stat.S_IWOTH:
-            yield f"{path.name}: every user of this machine can change it; use `chmod 600`."
+    """Yield each file that every user of the machine can change, or put another in its place."""
+    file = subject.config.file
+    for name, path in dict.fromkeys([*_private(subject), *([SecretFile(file.name, file)] if file else [])]):
+        if _is_changed_by_others(path):
+            yield f"{name}: every user of this machine can change it; use `chmod 600`, in a folder of its own."
+
+
+def _private(subject: Subject) -> Sequence[SecretFile]:
+    url = subject.settings.database_url
+    if not url.startswith(SQLITE):
+        return subject.config.secret_files
+    (name,) = environment_names("database_url")
+    return [*subject.config.secret_files, SecretFile(name, subject.config.directory / url.removeprefix(SQLITE))]
+
+
+def _is_read_by_others(path: Path) -> bool:
+    return bool(_mode(path) & stat.S_IROTH) and _is_reached_by_others(path)
+
+
+def _is_changed_by_others(path: Path) -> bool:
+    folder = _mode(path.parent)
+    replaced = folder & stat.S_IWOTH and not folder & stat.S_ISVTX and path.exists()
+    return bool(_mode(path) & stat.S_IWOTH or replaced) and _is_reached_by_others(path)
+
+
+def _is_reached_by_others(path: Path) -> bool:
+    """Whether every folder on the way lets others pass."""
+    return all(_mode(folder) & stat.S_IXOTH for folder in path.resolve().parents)
+
+
+def _is_mounted(subject: Subject, path: Path) -> bool:
+    """Whether a file comes from outside of the container, so that its mode is made by who mounts it."""
+    return subject.runtime.container and path.stat().st_dev != _root_device()
+
+
+def _root_device() -> int:
+    return Path("/").stat().st_dev
 
 
 def _mode(path: Path) -> int:

@@ -11,13 +11,13 @@ _JUDGED = {"placeholder": "a placeholder", "malformed": "malformed", "foreign": 
 
 
 def malformed(subject: Subject) -> Iterator[str]:
-    """Yield each key that its provider does not take for one of its own, where that matters."""
+    """Yield each key that is an example, cut off, or another vendor's."""
     if subject.settings.key_check == "strict":
         yield from _malformed(subject)
 
 
 def malformed_but_tolerated(subject: Subject) -> Iterator[str]:
-    """Yield the same where the operator said that it is to be a warning."""
+    """Yield each such key where `ORCHESTRATOR_KEY_CHECK` is `warn`."""
     if subject.settings.key_check == "warn":
         yield from _malformed(subject)
 

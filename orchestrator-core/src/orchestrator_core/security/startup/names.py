@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 from orchestrator_core.config.messages import nearest
+from orchestrator_core.config.settings import SPECIFIED
 from orchestrator_core.security.startup.subject import Subject
 
+_MISTYPED = 0.9
+"""How alike two names are, of 1, where one is taken for the other with a typing error."""
 
-def unknown(subject: Subject) -> Iterator[str]:
+
+def unserved(subject: Subject) -> Iterator[str]:
     """Yield each fallback and alias that leads to no provider which is served."""
     if subject.registry is None:
         return
-    settings = subject.settings
-    known = {
-        name for provider in subject.providers for name in (provider.id, provider.info.name, *provider.info.aliases)
-    }
+    settings, providers = subject.settings, subject.providers
+    known = {name for provider in providers for name in (provider.id, provider.info.name, *provider.info.aliases)}
     targets = {f"fallbacks: entry {number}": target for number, target in enumerate(settings.fallbacks, start=1)}
     targets |= {f"aliases.{alias}": target for alias, target in settings.aliases.items()}
     for place, target in targets.items():
         name = target.partition("/")[0]
         if name not in known and not (place.startswith("fallbacks") and target in settings.aliases):
             yield f"{place} names no provider that is served.{nearest(name, known)}"
+
+
+def mistyped(subject: Subject) -> Iterator[str]:
+    """Yield each variable whose name is almost that of a setting without a prefix.
+
+    Others' variables cannot be told from mistyped ones for certain; but `ENVIROMENT=production` starts a gateway for
+    developers.
+    """
+    known = [name for names in SPECIFIED.values() for name in names]
+    for variable in subject.config.variables:
+        if variable.name not in known:
+            for meant in difflib.get_close_matches(variable.name, known, n=1, cutoff=_MISTYPED):
+                yield f"{variable.name}: there is no such setting. Did you mean {meant}?"

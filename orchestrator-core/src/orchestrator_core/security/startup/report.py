@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator_core.config import Settings
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.security.cors import CorsPolicy
-from orchestrator_core.security.startup.subject import Subject
+from orchestrator_core.security.startup.subject import StartingProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,17 @@ class StartupReport:
     warnings: Sequence[str]
 
 
-def lines(subject: Subject) -> Iterator[str]:
-    """Yield a line for each key, one for the providers that have none, and one for CORS."""
-    for provider in subject.providers:
+def describe(settings: Settings, providers: Iterable[StartingProvider]) -> Iterator[str]:
+    """Yield a line for each key, one for the providers that have none, and one for CORS; no secret is in them."""
+    yield from map(REDACTOR.redact, _lines(settings, list(providers)))
+
+
+def _lines(settings: Settings, providers: Sequence[StartingProvider]) -> Iterator[str]:
+    for provider in providers:
         for verdict in provider.verdicts:
             judged = "valid" if verdict.valid else f"not valid: {verdict.reason or verdict.status}"
             yield f"{provider.id}: {verdict.masked} {judged}"
-    without = [provider.id for provider in subject.providers if not provider.verdicts and provider.info.requires_key]
+    without = [provider.id for provider in providers if not provider.verdicts and provider.info.requires_key]
     if without:
         yield f"Without a key: {', '.join(without)}"
-    yield CorsPolicy.from_settings(subject.settings).describe()
+    yield CorsPolicy.from_settings(settings).describe()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator_core.config import Config, Settings
-from orchestrator_core.provider_api import KeyVerdict, ProviderInfo, ProviderSettings
+from orchestrator_core.provider_api import KeyVerdict, ProviderInfo, ProviderSettings, Secret
+from orchestrator_core.security.startup.runtime import Runtime
 
 
 class StartingProvider(Protocol):
@@ -29,6 +30,11 @@ class StartingProvider(Protocol):
         ...
 
     @property
+    def keys(self) -> Sequence[Secret]:
+        """The server's keys for it."""
+        ...
+
+    @property
     def verdicts(self) -> Sequence[KeyVerdict]:
         """What was found of each of its keys."""
         ...
@@ -36,6 +42,20 @@ class StartingProvider(Protocol):
     @property
     def configured(self) -> bool:
         """Whether it has a usable key, or needs none."""
+        ...
+
+
+class SetAside(Protocol):
+    """What is looked at of a plugin that is installed and not used: `plugins.QuarantinedPlugin`."""
+
+    @property
+    def distribution(self) -> str | None:
+        """The distribution that ships it."""
+        ...
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the operator lets it be loaded."""
         ...
 
 
@@ -47,6 +67,11 @@ class StartingRegistry(Protocol):
         """The instances by name."""
         ...
 
+    @property
+    def quarantined(self) -> Sequence[SetAside]:
+        """What is installed and not used."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -55,10 +80,12 @@ class Subject:
     Attributes:
         config: Its configuration.
         registry: The providers, with their keys judged; None where they could not be made.
+        runtime: The process.
     """
 
     config: Config
     registry: StartingRegistry | None = None
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def settings(self) -> Settings:

@@ -1,0 +1,95 @@
+"""Whether anybody on the way can read, or stand in for, what the gateway talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import parse_qs, urlsplit
+
+from orchestrator_core.config.settings import POSTGRES
+from orchestrator_core.security.startup.addresses import is_loopback, is_safe
+from orchestrator_core.security.startup.subject import Subject
+
+_UNPROTECTED = frozenset({"disable", "allow"})
+_VERIFIED = frozenset({"verify-ca", "verify-full"})
+
+
+def plain_upstreams(subject: Subject) -> Iterator[str]:
+    """Yield each provider that is called over the network without TLS."""
+    for provider in subject.providers:
+        if provider.settings.base_url is not None and not is_safe(provider.settings.base_url):
+            yield (
+                f"{provider.id}: its base URL is neither https nor on this machine, so that keys and conversations "
+                "would travel in the clear."
+            )
+
+
+def plain_proxy(subject: Subject) -> Iterator[str]:
+    """Yield that a proxy without TLS would see a password, or what goes to a provider.
+
+    A tunnel to a provider over https shows the name of the host alone.
+    """
+    proxy = subject.settings.upstream_proxy
+    if proxy is None or is_safe(proxy):
+        return
+    if "@" in proxy.partition("://")[2].partition("/")[0]:
+        yield (
+            "ORCHESTRATOR_UPSTREAM_PROXY: its password would travel in the clear; use https:// or a proxy that needs "
+            "none."
+        )
+    for provider in subject.providers:
+        if (provider.settings.base_url or "").startswith("http://"):
+            yield (
+                f"{provider.id}: ORCHESTRATOR_UPSTREAM_PROXY would read what goes to its base URL, which is not https."
+            )
+
+
+def plain_database(subject: Subject) -> Iterator[str]:
+    """Yield that conversations travel to PostgreSQL in the clear because the configuration says so."""
+    if _elsewhere(subject) and _sslmode(subject) in _UNPROTECTED:
+        yield (
+            "ORCHESTRATOR_DATABASE_URL: conversations would travel to the database in the clear; set sslmode to "
+            "verify-full in place of what it or PGSSLMODE says."
+        )
+
+
+def unverified_database(subject: Subject) -> Iterator[str]:
+    """Yield that TLS to PostgreSQL is not asked for, or does not make sure who answers."""
+    mode = _sslmode(subject)
+    if _elsewhere(subject) and mode not in _UNPROTECTED | _VERIFIED:
+        yield (
+            "ORCHESTRATOR_DATABASE_URL: nothing makes sure that the right database answers, over TLS; add "
+            "?sslmode=verify-full where the network is not yours alone."
+        )
+
+
+def plain_redis(subject: Subject) -> Iterator[str]:
+    """Yield that Redis is spoken to over the network without TLS."""
+    url = subject.settings.redis_url
+    if url is not None and urlsplit(url).scheme == "redis" and not is_loopback(urlsplit(url).hostname or ""):
+        yield (
+            "ORCHESTRATOR_REDIS_URL: its password, and who talks when, travel in the clear; use rediss:// where the "
+            "network is not yours alone."
+        )
+
+
+def _elsewhere(subject: Subject) -> bool:
+    url = subject.settings.database_url
+    return url.startswith(POSTGRES) and not all(map(_here, _hosts(url)))
+
+
+def _hosts(url: str) -> Sequence[str]:
+    """Return the hosts of PostgreSQL's address, several of which may stand between commas or in its parameters."""
+    parts = urlsplit(url)
+    named = [host.rpartition(":")[0] or host for host in parts.netloc.rpartition("@")[2].split(",") if host]
+    if parts.netloc.endswith("]"):
+        named = [parts.hostname or ""]
+    return [*named, *(host for value in parse_qs(parts.query).get("host", ()) for host in value.split(","))]
+
+
+def _here(host: str) -> bool:
+    return host.startswith(("/", "%2F", "%2f")) or is_loopback(host)
+
+
+def _sslmode(subject: Subject) -> str | None:
+    stated = parse_qs(urlsplit(subject.settings.database_url).query).get("sslmode")
+    return stated[-1] if stated else subject.runtime.environ.get("PGSSLMODE")

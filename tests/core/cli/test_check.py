@@ -1,0 +1,101 @@
+"""`orchestrator check`, and the same configurations as real starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from processes import RunCommand, StartGateway, run_command
+from start_configurations import MINIMUM, SAFE, UNSAFE, Configuration
+
+STARTED = [UNSAFE[index] for index in range(0, len(UNSAFE), 9)]
+"""A sample: a start takes a second. The checks themselves are tested with all of them."""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that others can enter; those of pytest cannot be."""
+    made = Path(tempfile.mkdtemp(prefix="orchestrator-check-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("configuration", STARTED, ids=lambda configuration: configuration.name)
+def test_a_start_and_a_check_say_the_same(configuration: Configuration, folder: Path) -> None:
+    configuration.write_files(folder)
+    served = run_command(folder, "serve", "--port", "0", **configuration.variables)
+    assert served.returncode == 78
+    reasons = [line for line in served.stderr.splitlines() if line.startswith("  - ")]
+    assert len(reasons) == len(configuration.reasons)
+    for value in configuration.values:
+        assert value not in served.stdout.replace("https://app.example.com", "") + served.stderr
+    checked = run_command(folder, "check", **configuration.variables)
+    assert checked.returncode == 78
+    said = checked.stdout.partition("Reasons not to start:\n")[2].splitlines()
+    assert said[: len(reasons)] == reasons
+
+
+def test_what_would_start_is_said_and_nothing_is_started(folder: Path) -> None:
+    checked = run_command(folder, "check", **SAFE[0].variables)
+    assert checked.returncode == 0
+    assert checked.stdout.splitlines()[-1] == "The gateway would start in production."
+    assert "CORS: https://app.example.com" in checked.stdout
+    assert not list(folder.iterdir())
+
+
+def test_production_can_be_asked_for_from_elsewhere(orchestrator: RunCommand) -> None:
+    assert orchestrator("check").returncode == 0
+    checked = orchestrator("check", "--environment", "production")
+    assert checked.returncode == 78
+    assert "ORCHESTRATOR_CLIENT_KEY" in checked.stdout
+
+
+def test_json_for_programs(orchestrator: RunCommand) -> None:
+    good = orchestrator("check", "--json", **MINIMUM)
+    found = json.loads(good.stdout)
+    assert good.returncode == 0
+    assert (found["environment"], found["starts"], found["problems"]) == ("production", True, [])
+    assert found["report"][0].startswith("openai: sk-****")
+    wrong = {
+        **MINIMUM,
+        "SERVER_PORT": "many",
+        "LOG_LEVEL": "DEBUG",
+        "ORCHESTRATOR_ALLOWED_PLUGINS": "orchestrator-echo",
+    }
+    bad = orchestrator("check", "--json", **wrong)
+    found = json.loads(bad.stdout)
+    assert bad.returncode == 78
+    assert found["starts"] is False
+    assert {"SERVER_PORT", "LOG_LEVEL", "ORCHESTRATOR_ALLOWED_PLUGINS"} <= {
+        problem.partition(":")[0] for problem in found["problems"]
+    }
+
+
+def test_the_minimum_serves_and_its_documentation_and_metrics_ask(gateway_process: StartGateway) -> None:
+    gateway = gateway_process(environ=MINIMUM)
+
+    def status(path: str, credential: str | None = None) -> int:
+        request = urllib.request.Request(gateway.url + path)
+        if credential:
+            request.add_header("Authorization", f"Bearer {credential}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return refused.code
+
+    assert status("/api/health") == 200
+    for path in ("/metrics", "/api/metrics", "/docs", "/redoc", "/openapi.json"):
+        assert status(path) == 401, path
+        assert status(path, MINIMUM["ORCHESTRATOR_CLIENT_KEY"]) == 200, path
+    assert gateway.stop() == 0
+    for secret in (MINIMUM["OPENAI_API_KEY"], MINIMUM["ORCHESTRATOR_CLIENT_KEY"]):
+        assert secret not in gateway.output()

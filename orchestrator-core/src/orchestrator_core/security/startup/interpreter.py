@@ -10,7 +10,7 @@ _DEBUG_VARIABLES = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE")
 
 
 def debugging(subject: Subject) -> Iterator[str]:
-    """Yield what is for developers alone: a log that shows more than it should, and what slows everything."""
+    """Yield what is for developers alone: a log that shows everything, and the debug modes of Python and asyncio."""
     if subject.settings.log_level == "DEBUG":
         yield "LOG_LEVEL: this level shows more than production may keep; use INFO."
     variables = [name for name in _DEBUG_VARIABLES if subject.runtime.environ.get(name)]
@@ -38,7 +38,7 @@ def readable_tls(subject: Subject) -> Iterator[str]:
 
 
 def python_parser(subject: Subject) -> Iterator[str]:
-    """Yield that requests are read by a parser which takes more than it should and is slow."""
+    """Yield that aiohttp reads requests with its parser in Python, which takes more than it should and is slow."""
     if not subject.runtime.compiled_parser:
         yield (
             "aiohttp reads requests with its parser in Python, which is slower and less strict than the compiled one: "
@@ -47,6 +47,6 @@ def python_parser(subject: Subject) -> Iterator[str]:
 
 
 def superuser(subject: Subject) -> Iterator[str]:
-    """Yield that a fault of the gateway would be one of the whole machine."""
+    """Yield that it runs as root, so that a fault of the gateway would be one of the whole machine."""
     if subject.runtime.superuser:
         yield "The gateway runs as root and needs no right of root; run it as a user of its own."

@@ -8,7 +8,7 @@ from orchestrator_core.security.startup.subject import Subject
 
 
 def outside(subject: Subject) -> Iterator[str]:
-    """Yield each installed plugin that the operator's list does not have. None of its code was run."""
+    """Yield each installed plugin that `ORCHESTRATOR_ALLOWED_PLUGINS` does not have. None of its code was run."""
     if subject.registry is not None:
         for plugin in subject.registry.quarantined:
             if not plugin.allowed:

@@ -49,7 +49,10 @@ def separate_limits(subject: Subject) -> Iterator[str]:
 
 
 def network_file_system(subject: Subject) -> Iterator[str]:
-    """Yield that SQLite's file is where its locks mean nothing (https://www.sqlite.org/wal.html)."""
+    """Yield that SQLite's file is on a network file system, where its locks mean nothing.
+
+    https://www.sqlite.org/wal.html
+    """
     url = subject.settings.database_url
     if url.startswith(SQLITE) and on_network((subject.config.directory / url.removeprefix(SQLITE)).resolve()):
         yield (
@@ -59,7 +62,7 @@ def network_file_system(subject: Subject) -> Iterator[str]:
 
 
 def forgetful_database(subject: Subject) -> Iterator[str]:
-    """Yield that conversations end with the process."""
+    """Yield that conversations are in memory, and end with the process."""
     if subject.settings.database_url == MEMORY:
         yield "ORCHESTRATOR_DATABASE_URL: a database in memory loses every conversation; use a file or PostgreSQL."
 

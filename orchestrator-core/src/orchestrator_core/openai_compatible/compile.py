@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container
 
 from orchestrator_core.openai_compatible.dialect import LIMITS, Dialect
 from orchestrator_core.openai_compatible.messages import MessageCompiler
@@ -116,7 +116,7 @@ def _canonical(request: ChatRequest, dialect: Dialect, provider_id: str, report:
             *(_tool(tool, dialect, provider_id, report) for tool in request.tools),
             *(others if isinstance(others, list) else ()),
         ]
-    if request.tool_choice is not None and not isinstance(body.get("tool_choice"), Mapping):
+    if request.tool_choice is not None and not isinstance(body.get("tool_choice"), dict):
         body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.response_format is not None:
         body["response_format"] = _response_format(request.response_format)
@@ -153,10 +153,10 @@ def _response_format(form: ResponseFormat) -> dict[str, Json]:
 def _schema(body: dict[str, Json], report: AdjustmentReport) -> None:
     """Say a schema in words."""
     form = body.get("response_format")
-    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+    if not isinstance(form, dict) or form.get("type") != "json_schema":
         return
     inner = form.get("json_schema")
-    schema = inner.get("schema") if isinstance(inner, Mapping) else None
+    schema = inner.get("schema") if isinstance(inner, dict) else None
     report.downgraded("response_format", "this provider gives JSON, but is only asked to follow the schema")
     body["response_format"] = {"type": "json_object"}
     told = f"Answer with a JSON object that follows this JSON Schema: {json.dumps(schema, ensure_ascii=False)}"
@@ -181,13 +181,13 @@ def _functions(body: dict[str, Json], report: AdjustmentReport) -> None:
             *(tools if isinstance(tools, list) else ()),
             *({"type": "function", "function": each} for each in functions),
         ]
-    if isinstance(choice, str | Mapping):
+    if isinstance(choice, str | dict):
         report.mapped("function_call", "this provider knows it as tool_choice")
         body.setdefault("tool_choice", choice if isinstance(choice, str) else {"type": "function", "function": choice})
 
 
 def _by_developer(message: Json) -> bool:
-    return isinstance(message, Mapping) and message.get("role") == "developer"
+    return isinstance(message, dict) and message.get("role") == "developer"
 
 
 def _defaults(body: dict[str, Json], settings: ProviderSettings, refused: Container[str]) -> None:
@@ -207,7 +207,7 @@ def _stream(body: dict[str, Json], request: ChatRequest, dialect: Dialect, repor
     body["stream"] = True
     theirs = request.native_options or request.native
     options = theirs.body.get("stream_options") if theirs is not None and theirs.dialect == OPENAI_CHAT else None
-    asked = dict(options) if isinstance(options, Mapping) else {}
+    asked = dict(options) if isinstance(options, dict) else {}
     if dialect.stream_usage:
         body["stream_options"] = {**asked, "include_usage": True}
         return
@@ -230,11 +230,11 @@ def _limit(body: dict[str, Json], request: ChatRequest, dialect: Dialect, report
 def _tools(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) -> None:
     """Leave out tools and choices of kinds that the vendor does not have."""
     kinds, tools, choice = dialect.tool_kinds, body.get("tools"), body.get("tool_choice")
-    kind = choice.get("type") if isinstance(choice, Mapping) else None
-    if kind == "allowed_tools" and not dialect.openai_tools and isinstance(choice, Mapping):
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if kind == "allowed_tools" and not dialect.openai_tools and isinstance(choice, dict):
         allowed = choice.get("allowed_tools")
-        among = allowed.get("tools") if isinstance(allowed, Mapping) else None
-        mode = allowed.get("mode") if isinstance(allowed, Mapping) else None
+        among = allowed.get("tools") if isinstance(allowed, dict) else None
+        mode = allowed.get("mode") if isinstance(allowed, dict) else None
         if isinstance(tools, list) and isinstance(among, list):
             report.mapped("tool_choice", "only the tools that may be called are given to this provider")
             names = [_called(each) for each in among]
@@ -247,7 +247,7 @@ def _tools(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) ->
             if (its := _kind(tool)) not in kinds:
                 report.dropped(f"tools.{its}", "this provider has no tools of this kind")
         body["tools"] = tools = [tool for tool in tools if _kind(tool) in kinds]
-    if isinstance(choice, Mapping) and kind not in (None, *kinds):
+    if isinstance(choice, dict) and kind not in (None, *kinds):
         report.dropped("tool_choice", f"this provider has no tools of the kind {kind}")
         del body["tool_choice"]
     if tools == []:
@@ -256,19 +256,19 @@ def _tools(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) ->
 
 
 def _kind(tool: Json) -> str:
-    kind = tool.get("type") if isinstance(tool, Mapping) else None
+    kind = tool.get("type") if isinstance(tool, dict) else None
     return kind if isinstance(kind, str) else "function"
 
 
 def _called(tool: Json) -> Json:
     """Return the kind and the name of a tool, or of a choice of one."""
-    inner = tool.get(_kind(tool)) if isinstance(tool, Mapping) else None
-    return _kind(tool), inner.get("name") if isinstance(inner, Mapping) else None
+    inner = tool.get(_kind(tool)) if isinstance(tool, dict) else None
+    return _kind(tool), inner.get("name") if isinstance(inner, dict) else None
 
 
 def _choice(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) -> None:
     choice = body.get("tool_choice")
-    if isinstance(choice, Mapping) and not dialect.named_tool_choice:
+    if isinstance(choice, dict) and not dialect.named_tool_choice:
         report.downgraded("tool_choice", "this provider cannot be held to one tool")
         choice = "required"
     if isinstance(choice, str):

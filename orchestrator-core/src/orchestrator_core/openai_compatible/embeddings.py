@@ -6,7 +6,7 @@ import base64
 import math
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import pydantic_core
 
@@ -121,7 +121,7 @@ def _finite(numbers: Iterable[float]) -> bool:
 
 
 def _usage(wire: Json) -> Usage | None:
-    if not isinstance(wire, Mapping):
+    if not isinstance(wire, dict):
         return None
     tokens = count(wire, "prompt_tokens") or count(wire, "total_tokens")
     return Usage(input_tokens=tokens) if tokens else None

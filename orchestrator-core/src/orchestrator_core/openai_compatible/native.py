@@ -96,7 +96,7 @@ class NativeCleaner:
             return
         details = message.get("reasoning_details")
         if not isinstance(details, list) or not any(
-            isinstance(_field(each, "extra_content"), Mapping) for each in details
+            isinstance(_field(each, "extra_content"), dict) for each in details
         ):
             owners = _owners(message)
             foreign = bool(owners) and self._provider_id not in owners
@@ -118,7 +118,7 @@ class NativeCleaner:
             if message.pop(name, None):
                 self._report.dropped(name, "an earlier answer can only hold text and calls here")
         marks = message.get("extra_content")
-        if isinstance(marks, Mapping):
+        if isinstance(marks, dict):
             message.pop("extra_content")
             if kept := {name: value for name, value in marks.items() if name in self._dialect.marks}:
                 message["extra_content"] = kept
@@ -131,14 +131,14 @@ class NativeCleaner:
 
     def _call(self, call: Json) -> Json:
         marks = _field(call, "extra_content")
-        if not isinstance(marks, Mapping):
+        if not isinstance(marks, dict):
             return call
         kept = {name: value for name, value in call.items() if name != "extra_content"}
         own = marks.get(self._provider_id)
-        if isinstance(own, Mapping):
+        if isinstance(own, dict):
             kept |= own
             function = kept.get("function")
-            if own.get("type") == "custom" and isinstance(function, Mapping):
+            if own.get("type") == "custom" and isinstance(function, dict):
                 # As the gateway wrote calls of custom tools for clients that know functions only.
                 del kept["function"]
                 kept["custom"] = {"name": function.get("name"), "input": function.get("arguments")}
@@ -153,7 +153,7 @@ class NativeCleaner:
         for part in parts:
             kind = _field(part, "type")
             if not isinstance(kind, str) or kind not in self._dialect.foreign:
-                kept.append(self._native(part) if isinstance(part, Mapping) else part)
+                kept.append(self._native(part) if isinstance(part, dict) else part)
             elif kind == "document_url" and (file := self._compiler.media.compile(_document(part))) is not None:
                 self._report.mapped("file", "this provider takes documents as files")
                 kept.append(file)
@@ -166,10 +166,10 @@ class NativeCleaner:
         return kept
 
     def _tool(self, tool: Json) -> Json:
-        if not isinstance(tool, Mapping):
+        if not isinstance(tool, dict):
             return tool
         kept = self._native(tool)
-        if isinstance(function := kept.get("function"), Mapping):
+        if isinstance(function := kept.get("function"), dict):
             kept["function"] = self._native(function)
         return kept
 
@@ -184,16 +184,16 @@ class NativeCleaner:
 def _owners(message: Mapping[str, Json]) -> list[str]:
     """Return who thought what stands in a message, where the gateway said so."""
     marks = message.get("extra_content")
-    return [name for name, noted in marks.items() if THOUGHT in noted] if isinstance(marks, Mapping) else []
+    return [name for name, noted in marks.items() if THOUGHT in noted] if isinstance(marks, dict) else []
 
 
 def _document(part: Mapping[str, Json]) -> FilePart:
     """Read Mistral's part for documents, whose URL may be an object as others have it."""
     url, name = part.get("document_url"), part.get("document_name")
     return FilePart(
-        url=str(url.get("url") if isinstance(url, Mapping) else url), filename=name if isinstance(name, str) else None
+        url=str(url.get("url") if isinstance(url, dict) else url), filename=name if isinstance(name, str) else None
     )
 
 
 def _field(value: Json, name: str) -> Json:
-    return value.get(name) if isinstance(value, Mapping) else None
+    return value.get(name) if isinstance(value, dict) else None

@@ -52,7 +52,7 @@ def merged(wire: dict[str, Json], noted: Mapping[str, Json]) -> dict[str, Json]:
     result = dict(wire)
     for name, value in noted.items():
         inside = result.get(name)
-        if isinstance(inside, Mapping) and isinstance(value, Mapping):
+        if isinstance(inside, dict) and isinstance(value, dict):
             result[name] = {**inside, **value}
         else:
             result[name] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pydantic_core
@@ -155,5 +155,5 @@ class OpenAICompatibleProvider(ProviderHooks):
 
 def _sound(audio: Json) -> str | None:
     """Return the format of the sound that is asked for."""
-    form = audio.get("format") if isinstance(audio, Mapping) else None
+    form = audio.get("format") if isinstance(audio, dict) else None
     return form if isinstance(form, str) else None

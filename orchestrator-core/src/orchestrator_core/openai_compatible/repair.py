@@ -70,7 +70,7 @@ def _taken(wire: Mapping[str, Json], said: Message, dialect: Dialect, provider_i
     if wire.get("audio") and not (dialect.spoken_answers and _may_be_of(wire, "audio", provider_id)):
         return False
     content = wire.get("content")
-    parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     if said.role == "assistant":
         return not any(_kind(part) == "thinking" or _kind(part) in _MEDIA for part in parts)
     if said.role == "system":  # API reference, Chat Completions: system and developer messages are text
@@ -81,7 +81,7 @@ def _taken(wire: Mapping[str, Json], said: Message, dialect: Dialect, provider_i
 def _may_be_of(wire: Mapping[str, Json], name: str, provider_id: str) -> bool:
     """Whether a provider wrote a field of a message, where the gateway said who did."""
     marks = wire.get("extra_content")
-    owners = [each for each in marks if name in fields_of(marks, each)] if isinstance(marks, Mapping) else []
+    owners = [each for each in marks if name in fields_of(marks, each)] if isinstance(marks, dict) else []
     return not owners or provider_id in owners
 
 
@@ -94,7 +94,7 @@ def _media_taken(part: Mapping[str, Json], dialect: Dialect) -> bool:
         return True
     if kind == "audio" and dialect.audio_uri:
         inner = part.get(name)
-        data = inner.get("data") if isinstance(inner, Mapping) else None
+        data = inner.get("data") if isinstance(inner, dict) else None
         if not isinstance(data, str) or not data.startswith(("data:", "http://", "https://")):
             return False
     return kind in dialect.media

@@ -88,7 +88,7 @@ def _thinks(body: Mapping[str, Json], effort: Json, rule: Thinking) -> bool:
 
 def _choice(body: dict[str, Json], rule: Thinking, report: AdjustmentReport, *, asked: bool, own: bool) -> None:
     choice = body.get("tool_choice")
-    if isinstance(choice, Mapping):
+    if isinstance(choice, dict):
         kind = "named"
     elif choice in ("required", "any"):
         kind = "required"
@@ -118,7 +118,7 @@ def _reasoning(body: dict[str, Json], name: str, report: AdjustmentReport) -> No
     messages: list[Json] = []
     for message in body.get("messages") or ():
         given = message
-        if isinstance(message, Mapping) and message.get("tool_calls") and not message.get(name):
+        if isinstance(message, dict) and message.get("tool_calls") and not message.get(name):
             report.mapped("reasoning", "the thoughts before an earlier call are unknown here: a blank stands for them")
             given = {**message, name: NO_REASONING}
         messages.append(given)

@@ -62,7 +62,7 @@ class Unnamed:
 
         Return those of the message that only this provider reads, where a client gets them as they came.
         """
-        if (tokens := choice.get("logprobs")) and isinstance(tokens, Mapping):
+        if (tokens := choice.get("logprobs")) and isinstance(tokens, dict):
             content, refusal = (
                 found if isinstance(found := tokens.get(name), list) else () for name in ("content", "refusal")
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from operator import attrgetter
 from string import whitespace
 from typing import Final, TypeVar, get_args
 
@@ -40,6 +41,9 @@ T = TypeVar("T")
 MOST: Final = 2**53
 """No answer has more tokens."""
 
+_NO_DETAILS: Final = UsageDetails()
+_counts = attrgetter(*(each.name for each in fields(Usage) if each.name != "details"))
+_detailed = attrgetter(*(each.name for each in fields(UsageDetails) if each.name != "unpriced"))
 _BLANK = f"{whitespace}\0"
 _REASONS = frozenset(get_args(FinishReason))
 _STATUSES = frozenset(get_args(KeyStatus))
@@ -68,7 +72,7 @@ def event_flaw(event: ChatEvent) -> str | None:
 
 def _is_sound(event: ChatEvent) -> bool:
     """Say whether the fields are what they must be. It is called for every token, so the texts come first."""
-    if isinstance(event, TextDelta | ReasoningDelta):
+    if isinstance(event, (TextDelta, ReasoningDelta)):
         sound = _text(event.text) and (event.block is None or isinstance(event.block, int | str))
     elif isinstance(event, RefusalDelta):
         sound = _text(event.text)
@@ -127,16 +131,19 @@ def _mistyped(result: object) -> str:
 def _usage(value: Usage | None) -> bool:
     if value is None:
         return True
-    counts = (value.input_tokens, value.cached_input_tokens, value.cache_write_tokens)
-    details = value.details
-    parts = (getattr(details, each.name) for each in fields(UsageDetails) if each.name != "unpriced")
-    sound = _are(Usage, value) and _numbers(*counts, value.output_tokens, value.reasoning_tokens)
-    return sound and _are(UsageDetails, details) and _numbers(*parts) and _texts(details.unpriced)
+    sound = _are(Usage, value) and _are(UsageDetails, value.details) and _numbers(*_counts(value))
+    if value.details == _NO_DETAILS:  # as of most answers
+        return sound
+    return sound and _numbers(*_detailed(value.details)) and _texts(value.details.unpriced)
 
 
 def _numbers(*values: object) -> bool:
     """Return whether these are numbers that a database and a float can hold, or None."""
-    return all(value is None or (isinstance(value, int) and 0 <= value <= MOST) for value in values)
+    return all(map(_number, values))
+
+
+def _number(value: object) -> bool:
+    return value is None or (isinstance(value, int) and 0 <= value <= MOST)
 
 
 def _metadata(value: object) -> bool:

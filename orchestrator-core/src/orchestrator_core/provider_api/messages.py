@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Json: TypeAlias = Any
-"""A JSON value. Deliberately loose: vendors' extensions are passed on, not understood."""
+"""A JSON value; an object is a dict. Deliberately loose: vendors' extensions are passed on, not understood."""
 
 ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Json]]
 """Provider name to what only that provider reads."""

@@ -69,7 +69,7 @@ def report_note(name: str, value: Json, report: AdjustmentReport, *, asked: bool
     Raises:
         UnsupportedParameter: The caller is strict, and the field is asked for now.
     """
-    if name in _NESTED and isinstance(value, Mapping):
+    if name in _NESTED and isinstance(value, dict):
         for inner, detail in value.items():
             report_note(f"{name}.{inner}", detail, report, asked=asked)
     elif value not in (None, False, "", [], {}):
@@ -82,7 +82,7 @@ def message_notes(message: Message) -> Mapping[str, Json]:
     for part in message.parts:
         if isinstance(part, OpaquePart) and (noted := (part.provider_metadata or {}).get(OPENAI_CHAT, {})):
             fields = noted.get(MESSAGE)
-            if isinstance(fields, Mapping):
+            if isinstance(fields, dict):
                 return fields
     return {}
 

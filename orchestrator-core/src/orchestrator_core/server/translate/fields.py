@@ -27,7 +27,7 @@ class Fields:
         Raises:
             InvalidRequest: The value is no object.
         """
-        if not isinstance(data, Mapping):
+        if not isinstance(data, dict):
             raise invalid(place, "expected an object")
         self.data: Mapping[str, Json] = data
         self.place = place

@@ -62,7 +62,7 @@ def noted_fields(parts: Sequence[Part], *, streamed: bool = False) -> dict[str, 
     for part in parts:
         for provider, noted in (part.provider_metadata or {}).items():
             fields = noted.get(MESSAGE) if isinstance(part, OpaquePart) else None
-            if isinstance(fields, Mapping):
+            if isinstance(fields, dict):
                 body.update(fields)
             names = [*(fields or ()), *(("annotations",) if _own(part).get("annotations") else ())]
             if provider != OPENAI_CHAT and names:
@@ -123,7 +123,7 @@ def merged(*notes: ProviderMetadata | None) -> dict[str, dict[str, Json]]:
 def has_notes(message: Fields) -> bool:
     """Whether a message carries what `noted_fields` wrote."""
     extra = message.data.get("extra_content")
-    return isinstance(extra, Mapping) and GATEWAY in extra
+    return isinstance(extra, dict) and GATEWAY in extra
 
 
 def restore(message: Fields, parts: Sequence[Part]) -> list[Part]:
@@ -245,8 +245,8 @@ def _annotations(parts: Sequence[Part]) -> list[Json]:
 
 def _shifted(annotations: Sequence[Json], offset: int) -> Iterator[Json]:
     for each in annotations:
-        inner = each.get(each.get("type")) if isinstance(each, Mapping) else None
-        if not offset or not isinstance(inner, Mapping):
+        inner = each.get(each.get("type")) if isinstance(each, dict) else None
+        if not offset or not isinstance(inner, dict):
             yield each
             continue
         places = {

@@ -108,7 +108,7 @@ def _read_part(part: Fields) -> Part:
 
 def _inside(part: Fields, kind: str, read: TextPart | ImagePart | FilePart) -> dict[str, Json]:
     """Note what the object of a part says that its canonical form cannot."""
-    if not isinstance(part.data.get(kind), Mapping):
+    if not isinstance(part.data.get(kind), dict):
         return {}
     known = ["url", "data", "format", "file_data", "file_id", "filename"]
     if isinstance(read, ImagePart) and read.detail is not None:
@@ -126,7 +126,7 @@ def _url(part: Fields, key: str) -> str:
 def _image(part: Fields) -> ImagePart:
     url = _url(part, "image_url")
     inner = part.data["image_url"]
-    detail = inner.get("detail") if isinstance(inner, Mapping) else None
+    detail = inner.get("detail") if isinstance(inner, dict) else None
     media_type, data = _data_url(url)
     return ImagePart(
         url=url if data is None else None,

@@ -67,9 +67,12 @@ class OpenAICompatibleProvider(ProviderHooks):
             report=report,
         )
 
-    @hookimpl
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """Answer a conversation, see `ProviderHooks.chat`."""
+    def ask(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Send the body to `/chat/completions`, and give the events of the answer.
+
+        Raises:
+            UnsupportedParameter: Something would get lost, and the caller is strict.
+        """
         report = AdjustmentReport(strict=request.strict)
         body = pydantic_core.to_json(self.compile(request, report))
         parser = AnswerParser(
@@ -80,20 +83,23 @@ class OpenAICompatibleProvider(ProviderHooks):
             choices=request.n or 1,
             sound=_sound(request.extra.get("audio")),
         )
-        ask = stream_chat if request.stream else whole_chat
+        send = stream_chat if request.stream else whole_chat
+        return send(
+            self.context.client,
+            f"{self.base_url}/chat/completions",
+            body,
+            parser,
+            deadline=request.deadline,
+            credential=request.credential,
+            headers=self.dialect.headers,
+            clock=self.context.clock,
+        )
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Answer a conversation, see `ProviderHooks.chat`."""
         try:
-            async with aclosing(
-                ask(
-                    self.context.client,
-                    f"{self.base_url}/chat/completions",
-                    body,
-                    parser,
-                    deadline=request.deadline,
-                    credential=request.credential,
-                    headers=self.dialect.headers,
-                    clock=self.context.clock,
-                )
-            ) as events:
+            async with aclosing(self.ask(request)) as events:
                 async for event in events:
                     yield event
         except ProviderRefused as error:

@@ -138,13 +138,14 @@ class OpenAIProvider(OpenAICompatibleProvider):
         if not self._by_responses(request):
             started = False
             try:
-                async with aclosing(super().chat(request)) as events:
+                async with aclosing(self.ask(request)) as events:
                     async for event in events:
                         started = True
                         yield event
                 return
             except ProviderRefused as error:
                 if started or self._responses == "never" or "v1/responses" not in error.message:
+                    self._hint(error, request.model)
                     raise
                 refusal = error
         try:
@@ -153,6 +154,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
                     yield event
         except ProviderRefused as error:
             if refusal is not None and error.upstream_status == 404:  # a server without the Responses API
+                self._hint(refusal, request.model)
                 raise refusal from None
             self._hint(error, request.model)
             raise

@@ -21,6 +21,7 @@ from orchestrator_core.provider_api import ProviderContext, ProviderHooks
 from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.request_record import waiting_for_provider
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 from stores import sqlite_store
 
@@ -88,7 +89,7 @@ async def served(
 ) -> AsyncIterator[Served]:
     """Serve these plugins, configured by `environ`, on a store in `directory`."""
     config = load(environ=environ or {}, directory=directory)
-    clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
+    clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider)
     await clients.start()
     providers, scripted = [], {}
     for plugin in plugins:

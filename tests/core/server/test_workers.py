@@ -137,13 +137,13 @@ async def test_each_worker_serves_and_shows_the_figures_of_all(
             assert figures["providers"]["echo"]["requests"] == 2
             assert figures["system"]["requests_total"] == before + 1 + 2 * count
             text = await get(gateway, "/metrics")
-            assert samples(text, "orchestrator_provider_calls_total") == 2
+            assert samples(text, "orchestrator_attempts_total") == 2
             assert samples(text, "orchestrator_provider_healthy") == 1, "one sample for each provider"
             assert 0 < samples(text, "orchestrator_uptime_seconds") < 60
     gateway.process.send_signal(signal.SIGTTOU)
     until(lambda: len(workers(gateway)) == 1)
     text = await get(gateway, "/metrics")
-    assert samples(text, "orchestrator_provider_calls_total") == 2, "what a worker counted outlives it"
+    assert samples(text, "orchestrator_attempts_total") == 2, "what a worker counted outlives it"
     printed = gateway.output()
     assert printed.count("CORS: ") == printed.count("Listening on") == 1
     assert gateway.stop() == 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
 from orchestrator_core.provider_api import Usage
-from orchestrator_core.telemetry.metrics import MAX_MODELS, Metrics
+from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
+from orchestrator_core.telemetry.metrics import MAX_MODELS, OTHER, Metrics
+from orchestrator_core.telemetry.process_figures import BUILD, PROCESSES, UPTIME
+from orchestrator_core.telemetry.request_record import RequestRecord
 
 
 class Clock:
@@ -41,7 +46,7 @@ def test_calls_are_counted_with_their_tokens_and_cost() -> None:
     tokens = {labels[0]: value for labels, value in samples(metrics, "orchestrator_tokens_total").items()}
     assert tokens == {"input": 2, "cached_input": 2, "cache_write": 3, "output": 4, "reasoning": 5}
     assert list(samples(metrics, "orchestrator_cost_usd_total").values()) == [0.25]
-    codes = {labels[0]: value for labels, value in samples(metrics, "orchestrator_provider_calls_total").items()}
+    codes = {labels[1]: value for labels, value in samples(metrics, "orchestrator_attempts_total").items()}
     assert codes == {"ok": 2, "provider_timeout": 1}
 
 
@@ -54,15 +59,114 @@ def test_requests_are_counted_by_surface_and_status() -> None:
     assert {frozenset(labels): value for labels, value in counted.items()}[frozenset({"api", "500"})] == 1
 
 
+def durations(metrics: Metrics) -> dict[str, float]:
+    """Return how many calls there were, by the name of the model."""
+    found: dict[str, float] = {}
+    for labels, value in samples(metrics, "gen_ai_client_operation_duration_seconds_count").items():
+        found[labels[3]] = found.get(labels[3], 0) + value
+    return found
+
+
 def test_models_that_callers_invent_do_not_fill_the_memory() -> None:
     metrics = Metrics()
     for number in range(MAX_MODELS + 50):
-        metrics.observe_call("openai", f"model-{number}", "chat", 1.0, "provider_refused")
-    counted = samples(metrics, "orchestrator_provider_calls_total")
+        metrics.observe_call("openai", f"model-{number}", "chat", 1.0, "provider_timeout")
+    counted = durations(metrics)
     assert len(counted) == MAX_MODELS + 1
-    assert max(counted.values()) == 50
+    assert counted[OTHER] == 50
     metrics.observe_call("openai", "model-0", "chat", 1.0)
     assert metrics.figures().providers["openai"]["requests"] == MAX_MODELS + 51
+
+
+def test_names_that_a_provider_refuses_do_not_take_the_places_of_models() -> None:
+    metrics = Metrics()
+    for number in range(MAX_MODELS):
+        metrics.observe_call("openai", f"typo-{number}", "chat", 1.0, "provider_refused")
+    metrics.observe_call("openai", "gpt", "chat", 1.0)
+    metrics.observe_call("openai", "gpt", "chat", 1.0, "provider_refused")
+    assert durations(metrics) == {OTHER: MAX_MODELS, "gpt": 2}
+
+
+def test_calls_have_the_names_of_the_conventions() -> None:
+    metrics = Metrics()
+    metrics.name_providers({"mistral": "mistral_ai"})
+    metrics.observe_call("mistral", "m", "summarize", 1.5, None, Usage(1, 2, 3, 4, 5), None, 0.5)
+    metrics.observe_call("ollama", "m", "embeddings", 1.5, "provider_timeout")
+    text = metrics.render()[0].decode()
+    call = 'gen_ai_operation_name="chat",gen_ai_provider_name="mistral_ai",gen_ai_request_model="m"'
+    duration = "gen_ai_client_operation_duration_seconds"
+    assert f'{duration}_sum{{error_type="",{call},provider="mistral"}} 1.5' in text
+    other = 'gen_ai_operation_name="embeddings",gen_ai_provider_name="ollama",gen_ai_request_model="m"'
+    assert f'{duration}_sum{{error_type="provider_timeout",{other},provider="ollama"}} 1.5' in text
+    for kind, tokens in (("input", 6.0), ("output", 9.0)):
+        labels = f'{call},gen_ai_token_type="{kind}",provider="mistral"'
+        assert f"gen_ai_client_token_usage_sum{{{labels}}} {tokens}" in text
+    assert f'gen_ai_client_operation_time_to_first_chunk_seconds_sum{{{call},provider="mistral"}} 0.5' in text
+    assert 'orchestrator_attempts_total{operation="summarize",outcome="ok",provider="mistral"} 1.0' in text
+
+
+def test_a_call_that_its_client_gave_up_says_nothing_of_the_provider() -> None:
+    metrics = Metrics()
+    metrics.observe_call("openai", "m", "chat", 1.0)
+    metrics.observe_call("openai", "m", "chat", 100.0, "cancelled")
+    assert metrics.figures().providers == {"openai": {"requests": 1, "avg_latency": 1.0, "success_rate": 1.0}}
+
+
+def test_a_stream_has_the_times_that_its_client_sees() -> None:
+    metrics, record = Metrics(), RequestRecord(begun=0.0)
+    record.add_call("chat", "openai", "openai", "m", Usage(1, 0, 0, 11), 0.5)
+    record.head_after, record.overhead, record.called = 2.0, 0.25, True
+    metrics.observe_request("openai", 200, 12.0, record, streamed=True)
+    values = {
+        name: list(samples(metrics, f"{name}_sum").values())
+        for name in (
+            "gen_ai_server_request_duration_seconds",
+            "gen_ai_server_time_to_first_token_seconds",
+            "gen_ai_server_time_per_output_token_seconds",
+            "orchestrator_overhead_seconds",
+        )
+    }
+    assert list(values.values()) == [[12.0], [2.0], [1.0], [0.25]]
+
+
+def test_a_request_that_called_nobody_is_no_request_of_a_model() -> None:
+    metrics, record = Metrics(), RequestRecord(begun=0.0)
+    record.sends_head()
+    metrics.observe_request("api", 200, 0.1, record)
+    assert samples(metrics, "gen_ai_server_request_duration_seconds_count") == {}
+    assert samples(metrics, "orchestrator_overhead_seconds_count") == {}
+
+
+def test_the_store_is_ready_as_its_last_transaction_was() -> None:
+    metrics = Metrics()
+    metrics.observe_store("write", 0.1, None)
+    assert samples(metrics, "orchestrator_store_ready") == {(): 1}
+    metrics.observe_store("read", 5.0, "storage_error")
+    assert samples(metrics, "orchestrator_store_ready") == {(): 0}
+    assert samples(metrics, "orchestrator_store_errors_total") == {("storage_error",): 1}
+    assert samples(metrics, "orchestrator_store_duration_seconds_count") == {("write",): 1, ("read",): 1}
+
+
+def test_the_process_and_the_build_are_shown() -> None:
+    metrics = Metrics()
+    (build,) = samples(metrics, "orchestrator_build_info")
+    assert build[1].count(".") == 2
+    assert samples(metrics, "orchestrator_processes") == {(): 1}
+    assert samples(metrics, "process_resident_memory_bytes")[()] > 1e6
+    assert samples(metrics, "process_cpu_seconds_total")[()] > 0
+
+
+def test_every_name_and_label_is_one_of_prometheus_and_in_the_list() -> None:
+    listed = (*COUNTERS, *GAUGES, *HISTOGRAMS)
+    assert len({spec.name for spec in listed}) == len(listed)
+    for spec in listed:
+        assert re.fullmatch(r"(?:gen_ai|orchestrator)_[a-z_]+[a-z]", spec.name)
+        assert not spec.name.endswith("_total")
+        assert spec.meaning.endswith(".")
+        assert all(re.fullmatch(r"[a-z_]+", label) for label in spec.labels)
+    made = {family.name for family in Metrics().registry.collect()}
+    read = {name for name in made if name.startswith("process_")} | {BUILD, UPTIME, PROCESSES}
+    assert made - read == {spec.name for spec in listed}
 
 
 def test_uptime_is_told_by_the_monotonic_clock() -> None:

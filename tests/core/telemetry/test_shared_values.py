@@ -22,6 +22,7 @@ metrics.observe_call("acme", "m", "chat", 3.0, "provider_timeout")
 metrics.observe_request("api", 200, 0.1)
 metrics.observe_request("api", 500, 0.1)
 metrics.observe_health("acme", healthy)
+metrics.requests_in_flight.inc(3)
 figures = metrics.figures()
 print(json.dumps({
     "requests": figures.requests_total, "errors": figures.errors_rate, "providers": dict(figures.providers),
@@ -45,13 +46,17 @@ def test_every_process_shows_the_sum_of_all(tmp_path: Path) -> None:
     assert (shown["requests"], shown["errors"]) == (4, 0.5)
     assert shown["providers"] == {"acme": {"requests": 4, "avg_latency": 2.0, "success_rate": 0.5}}
     assert 'orchestrator_http_requests_total{status="500",surface="api"} 2.0' in shown["text"]
-    assert 'orchestrator_provider_call_seconds_count{model="m",operation="chat",provider="acme"} 4.0' in shown["text"]
+    assert 'orchestrator_attempts_total{operation="chat",outcome="ok",provider="acme"} 2.0' in shown["text"]
+    assert "orchestrator_http_requests_in_flight 6.0" in shown["text"]
+    assert shown["text"].count("\nprocess_resident_memory_bytes ") == 1
 
 
 def test_one_that_takes_the_place_of_another_counts_on(tmp_path: Path) -> None:
     process(tmp_path, 0)
     files = {path.name for path in tmp_path.iterdir()}
-    assert process(tmp_path, 0)["requests"] == 4
+    shown = process(tmp_path, 0)
+    assert shown["requests"] == 4
+    assert "orchestrator_http_requests_in_flight 3.0" in shown["text"], "what was under way ended with the process"
     assert {path.name for path in tmp_path.iterdir()} == files
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -27,11 +28,10 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.security.principal import Principal
+from orchestrator_core.sessions.models import Attempt
 from orchestrator_core.telemetry.cost import Price, Prices
-from orchestrator_core.telemetry.metrics import Metrics
-
-CANCELLED = "cancelled"
-"""The code of a try that was given up because its caller left."""
+from orchestrator_core.telemetry.metrics import CANCELLED, Metrics
+from orchestrator_core.telemetry.request_record import current_record
 
 BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
 """The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
@@ -84,8 +84,13 @@ class Calls:
         """
         call = Call(request, self._router.targets(principal, selection, "embeddings"), selection.credential)
         payer = Payer(principal, "embeddings", user_id or "")
+
+        async def send(target: Target, request: EmbeddingRequest) -> EmbeddingResponse:
+            with self._in_flight(target):
+                return await target.provider.embed(request)
+
         try:
-            response = await run(call, _send_embedding, self._keys)
+            response = await run(call, send, self._keys)
         finally:
             self._count_failures(call, payer)
         provider, model = call.target.provider, response.model or call.target.model
@@ -93,7 +98,7 @@ class Calls:
         cost = paid.usd if paid else None
         seconds = call.attempts[-1].duration
         self._ledger.add(payer, provider.id, model, response.usage, cost, seconds)
-        self._metrics.observe_call(provider.id, call.target.model, "embeddings", seconds, None, response.usage, cost)
+        self._observe(call.attempts[-1], payer, seconds, None, response.usage, cost)
         return EmbeddingAnswer(provider.id, model, call.attempts, response, cost)
 
     async def open_summary(
@@ -121,11 +126,13 @@ class Calls:
 
         async def send(target: Target, request: ChatRequest) -> OpenStream:
             early: list[ChatEvent] = []
+            self._metrics.count_call_in_flight(target.provider.id, 1)
             try:
                 return await open_stream(
                     target.provider.chat(request), request.deadline, stream=request.stream, early=early
                 )
             except BaseException:
+                self._metrics.count_call_in_flight(target.provider.id, -1)
                 reports = [event.usage for event in early if isinstance(event, UsageReport) and event.usage]
                 if reports:
                     spent[len(call.attempts)] = target, reports[-1]
@@ -135,18 +142,19 @@ class Calls:
             opened = await run(call, send, self._keys)
         finally:
             self._count_failures(call, payer, before, spent)
-        begun = time.monotonic() - call.attempts[-1].duration
+        tried = call.attempts[-1]
+        begun = time.monotonic() - tried.duration
+        first_chunk = tried.duration if call.request.stream else None
 
         async def on_end(answer: Answer) -> None:
+            self._metrics.count_call_in_flight(answer.provider, -1)
             usage = answer.usage
             if usage and (paid := self._price(answer.target, answer.model, usage)):
                 answer.cost, answer.price_version = paid.usd, paid.version
             code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
             if not stored:
                 self._ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
-            self._metrics.observe_call(
-                answer.provider, answer.target.model, payer.operation, seconds, code, usage, answer.cost
-            )
+            self._observe(tried, payer, seconds, code, usage, answer.cost, first_chunk)
 
         return Answer(call, opened, on_end)
 
@@ -162,6 +170,10 @@ class Calls:
             spent: What the provider said of the tokens of a try before it failed.
         """
         for place, attempt in enumerate(call.attempts[before:], before):
+            if place > 0:
+                failed = call.attempts[place - 1]
+                other = (failed.provider, failed.model) != (attempt.provider, attempt.model)
+                self._metrics.observe_next_try(failed.provider, attempt.provider, other=other)
             if attempt.error is None:
                 continue
             cost, (target, usage) = None, spent.get(place, (None, None))
@@ -170,14 +182,35 @@ class Calls:
                 cost = paid.usd if paid else None
             if usage is not None or attempt.error in BILLED_PERHAPS:
                 self._ledger.add(payer, attempt.provider, attempt.model, usage, cost, attempt.duration)
-            self._metrics.observe_call(
-                attempt.provider, attempt.model, payer.operation, attempt.duration, attempt.error, usage, cost
-            )
+            self._observe(attempt, payer, attempt.duration, attempt.error, usage, cost)
+
+    def _observe(
+        self,
+        attempt: Attempt,
+        payer: Payer,
+        seconds: float,
+        code: str | None,
+        usage: Usage | None,
+        cost: float | None,
+        first_chunk: float | None = None,
+    ) -> None:
+        """Tell the metrics of a try that has ended, and the record of the request that it was made for."""
+        self._metrics.observe_call(
+            attempt.provider, attempt.model, payer.operation, seconds, code, usage, cost, first_chunk
+        )
+        record = current_record()
+        if record is not None and payer.operation != "summarize":
+            gen_ai_provider = self._metrics.gen_ai_provider(attempt.provider)
+            record.add_call(payer.operation, attempt.provider, gen_ai_provider, attempt.model, usage, cost)
+
+    @contextmanager
+    def _in_flight(self, target: Target) -> Iterator[None]:
+        self._metrics.count_call_in_flight(target.provider.id, 1)
+        try:
+            yield
+        finally:
+            self._metrics.count_call_in_flight(target.provider.id, -1)
 
     def _price(self, target: Target, model: str, usage: Usage) -> Price | None:
         provider = target.provider
         return self._prices.price(provider.id, provider.info, model, usage, asked=target.model)
-
-
-async def _send_embedding(target: Target, request: EmbeddingRequest) -> EmbeddingResponse:
-    return await target.provider.embed(request)

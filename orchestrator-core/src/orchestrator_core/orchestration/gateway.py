@@ -54,8 +54,13 @@ class Gateway:
         self.stopping = False
         prices = Prices(config.settings.prices)
         self._ledger = Ledger(store)
+        metrics.name_providers(
+            {name: found.info.otel_name for name, found in registry.providers.items() if found.info.otel_name}
+        )
         self._calls = Calls(self.router, prices, self._ledger, metrics)
-        self._memory = Memory(config.settings, self.router, store, self._calls.open_summary, self._ledger, prices)
+        self._memory = Memory(
+            config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
+        )
         wait = config.settings.session_wait
         locks = SharedLocks(self.shared, wait) if self.shared else LocalLocks(wait)
         self._turns = Turns(
@@ -65,6 +70,7 @@ class Gateway:
             self._memory,
             self._ledger,
             locks,
+            metrics,
             wait=wait,
             stopping=lambda: self.stopping,
         )

@@ -35,6 +35,7 @@ from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, StartedTurn, StoredSummary, TurnOutcome, new_id
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.cost import Prices
+from orchestrator_core.telemetry.metrics import Metrics
 
 LEASE_GRACE = 10.0
 """Seconds that a lease lasts beyond the time that a summary may take."""
@@ -89,6 +90,7 @@ class Memory:
         open_call: OpenCall,
         ledger: Ledger,
         prices: Prices,
+        metrics: Metrics,
     ) -> None:
         """Make a memory.
 
@@ -99,8 +101,10 @@ class Memory:
             open_call: Opens a metered call.
             ledger: Takes what summaries used that came to nothing.
             prices: What is known about models.
+            metrics: What is counted.
         """
         self._settings = settings
+        self._metrics = metrics
         self._router = router
         self._store = store
         self._estimates = TokenEstimates()
@@ -276,13 +280,17 @@ class Memory:
     async def _attempt(self, job: _Job) -> _Outcome:
         """Make a summary. Where that fails, the originals are all there, and the conversation goes on."""
         error: GatewayError
+        begun = time.monotonic()
         try:
             # A summary may outlast the request whose key it was given.
             with ExitStack() as held:
                 for selection in (job.answered, job.wanted):
                     if selection is not None and selection.credential is not None:
                         held.enter_context(REDACTOR.hold(selection.credential))
-                return await self._leased(job)
+                outcome = await self._leased(job)
+            if outcome.made:
+                self._metrics.observe_summary("made", time.monotonic() - begun)
+            return outcome
         except TimeoutError:
             error = ProviderTimeout(
                 "The summary was not there in time. Allow it more, or choose a faster model for it."
@@ -293,6 +301,7 @@ class Memory:
             log.exception("summary failed", session_id=job.session_id)
             error = InternalError("The summary could not be made.")
         log.warning("summary failed", session_id=job.session_id, error=error.code)
+        self._metrics.observe_summary("failed", time.monotonic() - begun)
         if not isinstance(error, NotFound | StorageError | ProviderNotConfigured):
             self._backoff.failed(job.session_id)
         return _Outcome(error=error)

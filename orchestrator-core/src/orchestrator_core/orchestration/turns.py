@@ -36,6 +36,7 @@ from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
 from orchestrator_core.sessions.settings import settings_of
 from orchestrator_core.sessions.store import SessionStore
+from orchestrator_core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Turns:
         memory: Memory,
         ledger: Ledger,
         locks: SessionLocks,
+        metrics: Metrics,
         *,
         wait: float,
         stopping: Callable[[], bool],
@@ -69,6 +71,7 @@ class Turns:
             memory: Keeps conversations short.
             ledger: Takes what turns used that have no session any more.
             locks: Serialise the turns of a session.
+            metrics: What is counted.
             wait: Seconds that a turn waits for the one before it.
             stopping: Whether the gateway is going down.
         """
@@ -79,6 +82,7 @@ class Turns:
         self._memory = memory
         self._ledger = ledger
         self._locks = locks
+        self._metrics = metrics
         self._wait = wait
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
@@ -109,6 +113,8 @@ class Turns:
             started = await when_free(lambda: self._begin(principal, request, fence, stack), wait)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
+            if request.session_id is None:
+                self._metrics.sessions_created.inc()
             call = Call(request.template, targets, request.selection.credential)
             view: View | None = None
 
@@ -205,6 +211,7 @@ class Turns:
         held: AsyncExitStack,
     ) -> FinishedTurn:
         """Store the end of a turn, give free what it held, and have the session summarised where that is due."""
+        self._metrics.observe_turn(outcome.state)
         async with held:
             finished = await self._store_end(principal, started, outcome)
         if not self._stopping():

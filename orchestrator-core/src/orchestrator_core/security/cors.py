@@ -36,6 +36,7 @@ EXPOSED_HEADERS: Final = (
     "X-Orchestrator-Dropped",
     "X-Orchestrator-Estimated",
     "X-Orchestrator-Model",
+    "X-Orchestrator-Overhead-Ms",
     "X-Orchestrator-Provider",
     "X-Orchestrator-Request-Id",
     "X-Request-Id",

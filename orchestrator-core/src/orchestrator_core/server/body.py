@@ -79,10 +79,11 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
             chunks.append(content.read_nowait())
             size = len(chunks[0])
         else:
-            async with asyncio.timeout(READ_TIMEOUT):
-                while size <= limit and (chunk := await content.readany()):
-                    size += len(chunk)
-                    chunks.append(chunk)
+            with context.record.waited:
+                async with asyncio.timeout(READ_TIMEOUT):
+                    while size <= limit and (chunk := await content.readany()):
+                        size += len(chunk)
+                        chunks.append(chunk)
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {READ_TIMEOUT:.0f} seconds.") from None
     except web.RequestPayloadError:

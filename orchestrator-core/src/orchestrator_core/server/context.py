@@ -12,6 +12,7 @@ from orchestrator_core.provider_api import GatewayError, InvalidRequest, Secret
 from orchestrator_core.resilience.limits import RequestLimits
 from orchestrator_core.security.principal import ANONYMOUS, Principal
 from orchestrator_core.server.errors import Surface
+from orchestrator_core.telemetry.request_record import RequestRecord
 
 if TYPE_CHECKING:
     from orchestrator_core.config import Settings
@@ -29,6 +30,7 @@ class RequestContext:
         limits: The limits of requests.
         surface: Whose conventions hold.
         request_id: The id of the request.
+        record: What is learnt about it for logs and metrics.
         principal: Who asks.
         provider_key: The caller's own key for the provider.
         error: What went wrong, for the log.
@@ -45,6 +47,7 @@ class RequestContext:
     limits: RequestLimits
     surface: Surface
     request_id: str
+    record: RequestRecord
     principal: Principal = ANONYMOUS
     provider_key: Secret | None = None
     error: GatewayError | None = None

@@ -42,6 +42,7 @@ from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.query import check_names
 from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
+from orchestrator_core.telemetry.request_record import RequestRecord, recorded
 
 SERVER_NAME = "orchestrator"
 _CREDENTIAL_HEADERS = (hdrs.AUTHORIZATION, "X-API-Key", "X-Provider-Key")
@@ -89,21 +90,28 @@ class Middleware:
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, whatever comes of it."""
-        begun = time.monotonic()
+        record = RequestRecord(time.monotonic())
         context = RequestContext(
-            self._gateway, self._settings, self._limits, surface_of(request.path), _request_id(request)
+            self._gateway, self._settings, self._limits, surface_of(request.path), _request_id(request), record
         )
         request[CONTEXT] = context
         task = self._lifecycle.enter()
+        metrics = self._gateway.metrics
+        metrics.requests_in_flight.inc()
         status = CLIENT_CLOSED
         with ExitStack() as stack:
             stack.enter_context(request_context(context.request_id))
+            stack.enter_context(recorded(record))
             try:
                 response = await self._answer(request, handler, context, stack)
                 status = response.status
+                record.sends_head()  # aiohttp does so next, unless it is a stream
             finally:
                 self._lifecycle.leave(task)
-                self._record(request, context, status, time.monotonic() - begun)
+                metrics.requests_in_flight.dec()
+                if context.stream is not None and context.prepared:
+                    metrics.streams_in_flight.dec()
+                self._record(request, context, status, time.monotonic() - record.begun)
         return response
 
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -123,6 +131,9 @@ class Middleware:
             for name, value in (("X-Session-Id", context.session_id), ("X-Turn-Id", context.turn_id)):
                 if value is not None:
                     headers[name] = value
+            headers["X-Orchestrator-Overhead-Ms"] = f"{context.record.sends_head() * 1000:.3f}"
+            if context.stream is not None:
+                self._gateway.metrics.streams_in_flight.inc()
             context.prepared = True
 
     async def _answer(
@@ -219,11 +230,13 @@ class Middleware:
             report("suspicious_request", self._gateway.metrics, **details)
 
     def _record(self, request: web.Request, context: RequestContext, status: int, seconds: float) -> None:
-        self._gateway.metrics.observe_request(context.surface.value, status, seconds)
+        record, error = context.record, context.error.code if context.error else None
+        self._gateway.metrics.observe_request(
+            context.surface.value, status, seconds, record, error, streamed=context.stream is not None
+        )
         endpoint = self._endpoints.get(request.match_info.route)
         # Probes come every few seconds and say nothing while they are well.
         log = _logger.debug if endpoint and endpoint.probe and status < 400 else _logger.info
-        failure = {"error": context.error.code} if context.error else {}
         log(
             "Request",
             method=request.method,
@@ -232,7 +245,8 @@ class Middleware:
             seconds=round(seconds, 4),
             principal=context.principal.id,
             remote=request.remote,
-            **failure,
+            **record.fields(),
+            **({"error": error} if error else {}),
         )
 
 

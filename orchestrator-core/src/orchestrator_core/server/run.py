@@ -17,6 +17,7 @@ from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.server.loop_watch import watch_loop
 from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.signals import Signals, say
 from orchestrator_core.server.starting import started
@@ -105,7 +106,7 @@ async def serve_until_stopped(
     """
     settings = config.settings
     async with AsyncExitStack() as stack:
-        stack.enter_context(logging.written_aside())
+        lines = stack.enter_context(logging.written_aside())
         gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=alone)))
         if gateway is None:
             _logger.info("Stopped while starting")
@@ -125,6 +126,7 @@ async def serve_until_stopped(
             ]
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))
+                background.append(asyncio.create_task(watch_loop(gateway.metrics, lines)))
             try:
                 await signals.stop.wait()
                 _logger.info("Stopping", grace_seconds=settings.shutdown_grace)

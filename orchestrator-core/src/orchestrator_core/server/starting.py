@@ -17,6 +17,7 @@ from orchestrator_core.sessions import open_store
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.redaction import REDACTOR
+from orchestrator_core.telemetry.request_record import waiting_for_provider
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 
 _logger = structlog.get_logger(__name__)
@@ -37,7 +38,8 @@ async def started(
         ConfigError: The gateway must not start; every reason is in it.
         StorageError: The store cannot be opened.
     """
-    clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
+    metrics = metrics or Metrics()
+    clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider)
     await clients.start()
     try:
         registry, found = await _judged(config, clients)
@@ -48,8 +50,8 @@ async def started(
                 _logger.warning(warning)
         if registry is None or found.problems:
             raise ConfigError(found.problems)
-        store = open_store(config.settings, redact=REDACTOR.redact)
-        gateway = Gateway(config, registry, store, metrics or Metrics())
+        store = open_store(config.settings, redact=REDACTOR.redact, observe=metrics.observe_store)
+        gateway = Gateway(config, registry, store, metrics)
         await gateway.start()
         try:
             yield gateway

@@ -31,7 +31,7 @@ from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stop
 from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
-from orchestrator_core.telemetry.shared_values import share_values
+from orchestrator_core.telemetry.shared_values import forget_living, share_values
 
 EXIT_FAILED = 1
 
@@ -110,6 +110,7 @@ class Supervised(BaseApplication):
             "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
             "control_socket_disable": True,
             "pre_fork": _place,
+            "child_exit": _ended,
         }.items():
             self.cfg.set(name, value)
 
@@ -248,6 +249,11 @@ def _place(master: Arbiter, worker: GatewayWorker) -> None:
     """Give a worker the lowest place that is free."""
     taken = {other.place for other in master.WORKERS.values() if isinstance(other, GatewayWorker)}
     worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+
+
+def _ended(master: _Master, worker: GatewayWorker) -> None:
+    """Forget what a worker had under way when it ended."""
+    forget_living(master.app.folder, worker.place)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

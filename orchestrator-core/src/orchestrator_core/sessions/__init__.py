@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator_core.config import Settings
     from orchestrator_core.sessions.databases.base import Database
+    from orchestrator_core.sessions.databases.observed import Observe
     from orchestrator_core.sessions.store import SessionStore
 
 BUSY_TIMEOUT = 5.0
@@ -17,7 +18,11 @@ BUSY_TIMEOUT = 5.0
 
 
 def open_store(
-    settings: Settings, *, redact: Callable[[str], str] = lambda text: text, readonly: bool = False
+    settings: Settings,
+    *,
+    redact: Callable[[str], str] = lambda text: text,
+    readonly: bool = False,
+    observe: Observe | None = None,
 ) -> SessionStore:
     """Return the store that the settings name, not yet opened.
 
@@ -25,6 +30,7 @@ def open_store(
         settings: `database_url`, `database_connections` and `session_max_duration_minutes` count.
         redact: Masks secrets in all text that is written.
         readonly: Whether it is only read, so that a SQLite file may be in use by a gateway that serves.
+        observe: Is told how long each transaction took.
 
     Raises:
         ConfigError: The driver of the database is not installed.
@@ -33,7 +39,12 @@ def open_store(
     from orchestrator_core.sessions.conversations import Conversations  # noqa: PLC0415
 
     idle = timedelta(minutes=settings.session_max_duration_minutes)
-    return Conversations(_database(settings, readonly=readonly), max_idle=idle, redact=redact)
+    database = _database(settings, readonly=readonly)
+    if observe is not None:
+        from orchestrator_core.sessions.databases.observed import ObservedDatabase  # noqa: PLC0415 - as above
+
+        database = ObservedDatabase(database, observe)
+    return Conversations(database, max_idle=idle, redact=redact)
 
 
 def _database(settings: Settings, *, readonly: bool) -> Database:

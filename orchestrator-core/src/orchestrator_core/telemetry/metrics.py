@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from orchestrator_core.config.redaction import REDACTOR
-from orchestrator_core.provider_api import Usage
-
-SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Upper bounds of the histograms' buckets, in seconds."""
+from orchestrator_core.provider_api import ProviderRefused, Usage
+from orchestrator_core.telemetry import instruments as names
+from orchestrator_core.telemetry.instruments import Instruments
+from orchestrator_core.telemetry.process_figures import ProcessFigures
+from orchestrator_core.telemetry.request_record import RequestRecord
 
 MAX_MODELS: Final = 200
 """Model names that become labels. Callers choose them, so that without a bound they could fill the memory."""
 
 OTHER: Final = "other"
+
+OPERATIONS: Final = {"summarize": "chat"}
+"""OpenTelemetry's names of operations, where they are others than ours."""
+
+CANCELLED: Final = "cancelled"
+"""The code of a try that was given up because its caller left."""
 
 _ANSWERED: Final = "ok"
 
@@ -36,7 +41,8 @@ class Figures:
         uptime: Seconds.
         requests_total: Requests served.
         errors_rate: The share of them that was answered with 500 or above, from 0 to 1.
-        providers: Of every provider called: requests, average latency in seconds, success rate from 0 to 1.
+        providers: Of every provider called: requests, average latency in seconds, success rate from 0 to 1. Calls that
+            the client gave up say nothing of the provider, and do not count.
     """
 
     uptime: float
@@ -45,7 +51,7 @@ class Figures:
     providers: Mapping[str, Mapping[str, float]]
 
 
-class Metrics(Collector):
+class Metrics:
     """The metrics of one gateway, in a registry of its own. Counted on the event loop, shown in any thread."""
 
     def __init__(
@@ -63,50 +69,49 @@ class Metrics(Collector):
         self._clock = clock
         self._began = clock() if began is None else began
         self._models: set[str] = set()
+        self._gen_ai_providers: Mapping[str, str] = {}
         self._shown = self.registry
         if shared is not None:
             self._shown = CollectorRegistry()
             MultiProcessCollector(self._shown, str(shared))  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
-        self._shown.register(self)
-        call = ("provider", "model", "operation")
-        self._calls = Counter(
-            "orchestrator_provider_calls",
-            "Calls to providers; code is the error's, or ok.",
-            (*call, "code"),
-            registry=self.registry,
-        )
-        self._call_seconds = Histogram(
-            "orchestrator_provider_call_seconds", "Time of calls.", call, buckets=SECONDS, registry=self.registry
-        )
-        self._tokens = Counter(
-            "orchestrator_tokens", "Tokens, in disjoint kinds.", ("provider", "model", "kind"), registry=self.registry
-        )
-        self._cost = Counter(
-            "orchestrator_cost_usd",
-            "US dollars, of calls with a known price.",
-            ("provider", "model"),
-            registry=self.registry,
-        )
-        self._http = Counter(
-            "orchestrator_http_requests", "Requests served.", ("surface", "status"), registry=self.registry
-        )
-        self._http_seconds = Histogram(
-            "orchestrator_http_request_seconds",
-            "Time of requests.",
-            ("surface",),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._healthy = Gauge(
-            "orchestrator_provider_healthy",
-            "1 where the last look found a provider healthy.",
-            ("provider",),
-            registry=self.registry,
-            multiprocess_mode="mostrecent",
-        )
-        self._security = Counter(
-            "orchestrator_security_events", "Security events, by name.", ("event",), registry=self.registry
-        )
+        self._shown.register(ProcessFigures(self._uptime, several=shared is not None))
+        made = Instruments(self.registry)
+        self._call_seconds = made.histograms(names.CALL_SECONDS)
+        self._call_tokens = made.histograms(names.CALL_TOKENS)
+        self._first_chunk = made.histograms(names.FIRST_CHUNK_SECONDS)
+        self._served = made.histograms(names.SERVED_SECONDS)
+        self._first_token = made.histograms(names.FIRST_TOKEN_SECONDS)
+        self._per_token = made.histograms(names.OUTPUT_TOKEN_SECONDS)
+        self._requests = made.counters(names.REQUESTS)
+        self._request_seconds = made.histograms(names.REQUEST_SECONDS)
+        self._overhead = made.histograms(names.OVERHEAD)
+        self._errors = made.counters(names.ERRORS)
+        self._attempts = made.counters(names.ATTEMPTS)
+        self._retries = made.counters(names.RETRIES)
+        self._fallbacks = made.counters(names.FALLBACKS)
+        self._calls_in_flight = made.gauges(names.CALLS_IN_FLIGHT)
+        self._tokens = made.counters(names.KINDS_OF_TOKENS)
+        self._cost = made.counters(names.COST)
+        self._healthy = made.gauges(names.HEALTHY)
+        self._turns = made.counters(names.TURNS)
+        self._summaries = made.histograms(names.SUMMARIES)
+        self._store_seconds = made.histograms(names.STORE_SECONDS)
+        self._store_errors = made.counters(names.STORE_ERRORS)
+        self._security = made.counters(names.SECURITY_EVENTS)
+        self.requests_in_flight = made.gauge(names.REQUESTS_IN_FLIGHT)
+        self.streams_in_flight = made.gauge(names.STREAMS_IN_FLIGHT)
+        self.sessions_created = made.counter(names.SESSIONS)
+        self._store_ready = made.gauge(names.STORE_READY)
+        self.loop_lag = made.histogram(names.LOOP_LAG)
+        self.lines_dropped = made.counter(names.LINES_DROPPED)
+
+    def name_providers(self, gen_ai_names: Mapping[str, str]) -> None:
+        """Learn OpenTelemetry's names of the providers, by their ids; others are called by the id."""
+        self._gen_ai_providers = gen_ai_names
+
+    def gen_ai_provider(self, provider: str) -> str:
+        """Return the name of a provider in OpenTelemetry's conventions."""
+        return self._gen_ai_providers.get(provider, provider)
 
     def observe_call(
         self,
@@ -117,38 +122,110 @@ class Metrics(Collector):
         error_code: str | None = None,
         usage: Usage | None = None,
         cost: float | None = None,
+        first_chunk: float | None = None,
     ) -> None:
-        """Count one call to a provider.
+        """Count one try at a provider.
 
         Args:
             provider: Who was called.
             model: The model that was called.
-            operation: `chat`, `embed` or `summarize`.
+            operation: `chat`, `embeddings` or `summarize`.
             seconds: What it took.
             error_code: The code of the error that ended it; None where it answered.
             usage: Its tokens, where they are known.
             cost: US dollars, where they are known.
+            first_chunk: The seconds until its first content, where it was asked for a stream.
         """
-        model = self._label(model)
-        self._calls.labels(provider, model, operation, error_code or _ANSWERED).inc()
-        self._call_seconds.labels(provider, model, operation).observe(seconds)
+        model = self.model_label(model, error_code)
+        self._attempts[provider, operation, error_code or _ANSWERED].inc()
+        call = (OPERATIONS.get(operation, operation), self.gen_ai_provider(provider), model, provider)
+        self._call_seconds[*call, error_code or ""].observe(seconds)
+        if first_chunk is not None:
+            self._first_chunk[call].observe(first_chunk)
         if usage is not None:
+            self._call_tokens[*call, "input"].observe(usage.total_input)
+            if usage.total_output:
+                self._call_tokens[*call, "output"].observe(usage.total_output)
             self._count_tokens(provider, model, usage)
         if cost is not None and cost > 0:
-            self._cost.labels(provider, model).inc(cost)
+            self._cost[provider, model].inc(cost)
 
-    def observe_request(self, surface: str, status: int, seconds: float) -> None:
-        """Count one request that was served, by its surface and HTTP status."""
-        self._http.labels(surface, str(status)).inc()
-        self._http_seconds.labels(surface).observe(seconds)
+    def count_call_in_flight(self, provider: str, change: int) -> None:
+        """Count a call that begins (1) or ends (-1)."""
+        self._calls_in_flight[provider,].inc(change)
+
+    def observe_next_try(self, failed: str, provider: str, *, other: bool) -> None:
+        """Count a try after one that failed.
+
+        Args:
+            failed: Whose was the one that failed.
+            provider: Whose is the next one.
+            other: Whether it has another target than the one before.
+        """
+        if other:
+            self._fallbacks[failed, provider].inc()
+        else:
+            self._retries[provider,].inc()
+
+    def observe_request(
+        self,
+        surface: str,
+        status: int,
+        seconds: float,
+        record: RequestRecord | None = None,
+        error_code: str | None = None,
+        *,
+        streamed: bool = False,
+    ) -> None:
+        """Count one request that was served.
+
+        Args:
+            surface: Whose convention it had.
+            status: Its HTTP status.
+            seconds: What it took, a stream to its end.
+            record: What is known of it.
+            error_code: The code of the error that it was answered with, in a stream too.
+            streamed: Whether the answer was a stream.
+        """
+        self._requests[surface, str(status)].inc()
+        self._request_seconds[surface,].observe(seconds)
+        if error_code is not None:
+            self._errors[surface, error_code].inc()
+        if record is None:
+            return
+        if record.overhead is not None and record.called:
+            self._overhead[surface,].observe(record.overhead)
+        if record.operation is not None:
+            served = (record.operation, record.gen_ai_provider, self.model_label(record.model, error_code))
+            self._served[*served, error_code or ""].observe(seconds)
+            if streamed and record.head_after is not None:
+                self._first_token[served].observe(record.head_after)
+                tokens = record.usage.total_output if record.usage else 0
+                if tokens > 1:
+                    self._per_token[served].observe((seconds - record.head_after) / (tokens - 1))
 
     def observe_health(self, provider: str, healthy: bool) -> None:
         """Note what the last look at a provider found."""
-        self._healthy.labels(provider).set(1 if healthy else 0)
+        self._healthy[provider,].set(1 if healthy else 0)
+
+    def observe_turn(self, state: str) -> None:
+        """Count a turn of a session that ended."""
+        self._turns[state,].inc()
+
+    def observe_summary(self, outcome: str, seconds: float) -> None:
+        """Count a summary: `made` or `failed`."""
+        self._summaries[outcome,].observe(seconds)
+
+    def observe_store(self, kind: str, seconds: float, error_code: str | None) -> None:
+        """Count a transaction of the store: `read` or `write`, and the code of the error that it ended with."""
+        self._store_seconds[kind,].observe(seconds)
+        self._store_ready.set(0 if error_code else 1)
+        if error_code is not None:
+            self._store_errors[error_code,].inc()
 
     def observe_security_event(self, event: str) -> None:
         """Count a security event."""
-        self._security.labels(event).inc()
+        self._security[event,].inc()
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics as text, and its content type.
@@ -160,27 +237,23 @@ class Metrics(Collector):
         encode, content_type = choose_encoder(accept)
         return encode(self._shown), content_type
 
-    def collect(self) -> Iterator[Metric]:
-        """Give what no process counts, to prometheus-client."""
-        yield GaugeMetricFamily("orchestrator_uptime_seconds", "Time since the start.", self._clock() - self._began)
-
     def figures(self) -> Figures:
         """Return the summary."""
         requests = errors = 0.0
         calls: dict[str, list[float]] = {}  # by provider: all, those that answered, seconds
         for sample in (sample for family in self._shown.collect() for sample in family.samples):
             labels, value = sample.labels, sample.value
-            if sample.name == "orchestrator_http_requests_total":
+            if sample.name == f"{names.REQUESTS.name}_total":
                 requests += value
                 errors += value if int(labels["status"]) >= 500 else 0
-            elif sample.name == "orchestrator_provider_calls_total":
+            elif sample.name == f"{names.ATTEMPTS.name}_total" and labels["outcome"] != CANCELLED:
                 found = calls.setdefault(labels["provider"], [0.0, 0.0, 0.0])
                 found[0] += value
-                found[1] += value if labels["code"] == _ANSWERED else 0
-            elif sample.name == "orchestrator_provider_call_seconds_sum":
+                found[1] += value if labels["outcome"] == _ANSWERED else 0
+            elif sample.name == f"{names.CALL_SECONDS.name}_sum" and labels["error_type"] != CANCELLED:
                 calls.setdefault(labels["provider"], [0.0, 0.0, 0.0])[2] += value
         return Figures(
-            uptime=self._clock() - self._began,
+            uptime=self._uptime(),
             requests_total=int(requests),
             errors_rate=round(errors / requests, 4) if requests else 0.0,
             providers={
@@ -194,6 +267,23 @@ class Metrics(Collector):
             },
         )
 
+    def model_label(self, model: str, error_code: str | None) -> str:
+        """Return what a model is called in labels.
+
+        A name that was refused and never answered is none: typing errors, and worse, do not take the places of models.
+        """
+        if model not in self._models:
+            if error_code == ProviderRefused.code:
+                return OTHER
+            model = REDACTOR.redact(model)  # a caller may put a key where a model's name belongs
+            if len(self._models) >= MAX_MODELS:
+                return OTHER
+            self._models.add(model)
+        return model
+
+    def _uptime(self) -> float:
+        return self._clock() - self._began
+
     def _count_tokens(self, provider: str, model: str, usage: Usage) -> None:
         for kind, count in (
             ("input", usage.input_tokens),
@@ -203,12 +293,4 @@ class Metrics(Collector):
             ("reasoning", usage.reasoning_tokens),
         ):
             if count > 0:
-                self._tokens.labels(provider, model, kind).inc(count)
-
-    def _label(self, model: str) -> str:
-        if model not in self._models:
-            model = REDACTOR.redact(model)  # a caller may put a key where a model's name belongs
-            if len(self._models) >= MAX_MODELS:
-                return OTHER
-            self._models.add(model)
-        return model
+                self._tokens[provider, model, kind].inc(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from prometheus_client import values
+from prometheus_client import multiprocess, values
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -19,5 +19,16 @@ def share_values(folder: Path, place: int) -> None:
             ended, so that no counter ever falls and there are never more files than places.
     """
     os.environ[_VARIABLE] = str(folder)
+    forget_living(folder, place)
     # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+
+
+def forget_living(folder: Path, place: int) -> None:
+    """Forget what a process that ended had under way, such as requests in flight; what it counted stays.
+
+    Args:
+        folder: The folder.
+        place: The place of that process.
+    """
+    multiprocess.mark_process_dead(place, str(folder))  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

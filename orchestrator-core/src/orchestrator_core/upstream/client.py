@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 KEEP_ALIVE = 30.0
 """Seconds for which an idle connection is kept: shorter than the load balancers of the vendors keep theirs."""
 
+Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Makes what stands around each wait for a provider, so that somebody can tell how long it was."""
+
 SHORTEST_MASKED = 8
 """Characters. A shorter credential is a stand-in for a local server, such as `none`: masking it would spoil answers."""
 
@@ -40,15 +43,17 @@ SHORTEST_MASKED = 8
 class PooledClient:
     """Calls one provider; it implements `UpstreamClient`."""
 
-    def __init__(self, auth: Auth, limits: UpstreamLimits, tls: ssl.SSLContext) -> None:
+    def __init__(self, auth: Auth, limits: UpstreamLimits, tls: ssl.SSLContext, waiting: Waiting = nullcontext) -> None:
         """Prepare a client; it connects when it is first used.
 
         Args:
             auth: Makes the headers that carry a credential.
             limits: The bounds on connections, calls and sizes.
             tls: How to check certificates.
+            waiting: Stands around each wait.
         """
         self._auth = auth
+        self._waiting = waiting
         self._limits = limits
         self._tls = tls
         self._gate = CallGate(limits.max_calls_in_flight)
@@ -127,7 +132,14 @@ class PooledClient:
             response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
             try:
                 _check(response)
-                answer = Answer(response, self._limits, deadline, first_event_at=first_event_at, masked=masked)
+                answer = Answer(
+                    response,
+                    self._limits,
+                    deadline,
+                    first_event_at=first_event_at,
+                    masked=masked,
+                    waiting=self._waiting,
+                )
                 yield answer
                 await answer.settle()
             finally:
@@ -137,15 +149,16 @@ class PooledClient:
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, *, deadline: Deadline, until: float
     ) -> aiohttp.ClientResponse:
         try:
-            async with asyncio.timeout_at(until):
-                return await self._open_pool().request(
-                    method,
-                    url,
-                    headers=headers,
-                    data=body,
-                    allow_redirects=False,
-                    timeout=_connect_timeout(deadline.connect),
-                )
+            with self._waiting():
+                async with asyncio.timeout_at(until):
+                    return await self._open_pool().request(
+                        method,
+                        url,
+                        headers=headers,
+                        data=body,
+                        allow_redirects=False,
+                        timeout=_connect_timeout(deadline.connect),
+                    )
         except aiohttp.ConnectionTimeoutError:
             if self._gate.in_flight > self._limits.max_connections:
                 raise Overloaded(
@@ -195,9 +208,15 @@ class ClientFactory:
     The clients share nothing but the list of trusted certificates.
     """
 
-    def __init__(self, limits: UpstreamLimits) -> None:
-        """Prepare a factory; every client it makes has these limits for itself."""
+    def __init__(self, limits: UpstreamLimits, waiting: Waiting = nullcontext) -> None:
+        """Prepare a factory.
+
+        Args:
+            limits: What every client that it makes has for itself.
+            waiting: Stands around each wait for a provider.
+        """
         self._limits = limits
+        self._waiting = waiting
         self._tls: ssl.SSLContext | None = None
         self._clients: list[PooledClient] = []
 
@@ -213,7 +232,7 @@ class ClientFactory:
         """
         if self._tls is None:
             raise RuntimeError("start the factory before it makes clients")
-        client = PooledClient(auth, self._limits, self._tls)
+        client = PooledClient(auth, self._limits, self._tls, self._waiting)
         self._clients.append(client)
         return client
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractContextManager
 
 import aiohttp
 
@@ -41,6 +42,7 @@ class Answer:
         *,
         first_event_at: float,
         masked: Secret | None,
+        waiting: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """Wrap an answer.
 
@@ -50,7 +52,9 @@ class Answer:
             deadline: The bounds on time.
             first_event_at: When the first event of a stream must have come, in the loop's time.
             masked: The credential to mask in all that is handed on.
+            waiting: Stands around each wait.
         """
+        self._waiting = waiting
         self.status = response.status
         self.headers: Mapping[str, str] = _headers(response, masked)
         self._response = response
@@ -135,9 +139,10 @@ class Answer:
         if self._content.at_eof():
             return
         try:
-            async with asyncio.timeout(SETTLE_TIME):
-                while await self._content.readany():
-                    pass
+            with self._waiting():
+                async with asyncio.timeout(SETTLE_TIME):
+                    while await self._content.readany():
+                        pass
         except (TimeoutError, aiohttp.ClientError):
             return
 
@@ -151,8 +156,9 @@ class Answer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                async with asyncio.timeout_at(min(until, loop.time() + LOOK_AFTER)):
-                    return await self._content.readany()
+                with self._waiting():
+                    async with asyncio.timeout_at(min(until, loop.time() + LOOK_AFTER)):
+                        return await self._content.readany()
             except TimeoutError:
                 # aiohttp leaves its reader waiting when the upstream breaks HTTP's framing within a body.
                 connection = self._response.connection

@@ -64,6 +64,7 @@ async def fork(request: web.Request) -> web.Response:
         known,
         NewFork(message_id=body.message_id, turn_id=body.turn_id, user_id=body.user_id, metadata=body.metadata),
     )
+    gateway(request).metrics.sessions_created.inc()
     tell_session(request, copy.id)
     return json_response(session_body(copy), status=201)
 

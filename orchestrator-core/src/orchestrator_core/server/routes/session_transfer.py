@@ -51,6 +51,7 @@ async def import_(request: web.Request) -> web.Response:
     # In a thread: a file of many megabytes takes a second to be read.
     conversation = await asyncio.to_thread(read_conversation, data)
     session = await gateway(request).store.import_session(principal(request).tenant, conversation)
+    gateway(request).metrics.sessions_created.inc()
     tell_session(request, session.id)
     return json_response(session_body(session), status=201)
 

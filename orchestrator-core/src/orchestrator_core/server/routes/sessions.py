@@ -65,6 +65,7 @@ async def create(request: web.Request) -> web.Response:
     session = await gateway(request).store.create_session(
         principal(request).tenant, user_id=body.user_id, metadata=body.metadata
     )
+    gateway(request).metrics.sessions_created.inc()
     tell_session(request, session.id)
     return json_response(session_body(session), status=201)
 

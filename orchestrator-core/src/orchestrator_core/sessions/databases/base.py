@@ -20,8 +20,10 @@ class Database(Protocol):
     steps themselves through.
     """
 
-    process_id: str
-    """Names this process in what it writes."""
+    @property
+    def process_id(self) -> str:
+        """Names this process in what it writes."""
+        ...
 
     async def open(self) -> None:
         """Make sure of the schema, and put in order what processes that ended left behind."""

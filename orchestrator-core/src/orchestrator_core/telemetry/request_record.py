@@ -1,0 +1,140 @@
+"""What is learnt about one request in its course: for its line in the log, its metrics and its headers.
+
+It travels in a context variable, so that neither the orchestration nor the client for providers has to know of
+requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from orchestrator_core.provider_api import Usage
+
+
+class Stopwatch:
+    """Adds up the time of what it stands around. What overlaps counts once: several calls may be waited for at a time.
+
+    Attributes:
+        total: Seconds, without what is still under way.
+    """
+
+    __slots__ = ("_depth", "_since", "total")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._depth = 0
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        if self._depth == 0:
+            self._since = time.monotonic()
+        self._depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.total += time.monotonic() - self._since
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known of a request.
+
+    Attributes:
+        begun: When it came, in monotonic seconds.
+        waited: Time spent on waiting for others: providers, and the client's body.
+        operation: What was asked of a provider: `chat` or `embeddings`; None where nothing was.
+        provider: Who answered, or was asked last.
+        gen_ai_provider: The name of that provider in OpenTelemetry's conventions.
+        model: The model that was asked.
+        attempts: Tries at providers.
+        usage: The tokens of all tries, as far as they are known.
+        cost: USD of all tries, as far as it is known.
+        called: Whether a provider was waited for.
+        head_after: Seconds until the head of the answer was sent.
+        overhead: Of these, those in the gateway.
+    """
+
+    begun: float
+    waited: Stopwatch = field(default_factory=Stopwatch)
+    operation: str | None = None
+    provider: str | None = None
+    gen_ai_provider: str = ""
+    model: str = ""
+    attempts: int = 0
+    usage: Usage | None = None
+    cost: float | None = None
+    called: bool = False
+    head_after: float | None = None
+    overhead: float | None = None
+
+    def add_call(
+        self, operation: str, provider: str, gen_ai_provider: str, model: str, usage: Usage | None, cost: float | None
+    ) -> None:
+        """Note a try at a provider that has ended."""
+        self.operation, self.provider = operation, provider
+        self.gen_ai_provider, self.model = gen_ai_provider, model
+        self.attempts += 1
+        if usage is not None:
+            self.usage = usage if self.usage is None else self.usage + usage
+        if cost is not None:
+            self.cost = cost + (self.cost or 0.0)
+
+    def fields(self) -> dict[str, str | int | float]:
+        """Return what the line of the log says of the calls that were made; nothing where there were none."""
+        if self.provider is None:
+            return {}
+        fields: dict[str, str | int | float] = {
+            "provider": self.provider,
+            "model": self.model,
+            "attempts": self.attempts,
+        }
+        if self.usage is not None:
+            fields |= {"input_tokens": self.usage.total_input, "output_tokens": self.usage.total_output}
+        if self.cost is not None:
+            fields["cost"] = self.cost
+        if self.overhead is not None:
+            fields["overhead_ms"] = round(self.overhead * 1000, 3)
+        return fields
+
+    def sends_head(self) -> float:
+        """Note that the head of the answer is sent, once; return the seconds spent in the gateway until then."""
+        if self.overhead is None:
+            self.head_after = time.monotonic() - self.begun
+            self.overhead = max(0.0, self.head_after - self.waited.total)
+        return self.overhead
+
+
+_record: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
+_NOBODY = Stopwatch()
+
+
+@contextmanager
+def recorded(record: RequestRecord) -> Iterator[None]:
+    """Make a record the one of everything that is done meanwhile, tasks that are started among it."""
+    token = _record.set(record)
+    try:
+        yield
+    finally:
+        _record.reset(token)
+
+
+def current_record() -> RequestRecord | None:
+    """Return the record of the request that is served; None in the background."""
+    return _record.get()
+
+
+def waiting_for_provider() -> Stopwatch:
+    """Return what to stand around waiting for a provider."""
+    record = _record.get()
+    if record is None:
+        return _NOBODY
+    record.called = True
+    return record.waited

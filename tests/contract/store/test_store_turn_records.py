@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from orchestrator_core.provider_api import Adjustment, NotFound, ToolResultPart, Usage
+from orchestrator_core.provider_api import Adjustment, NotFound, ToolResultPart, Usage, UsageDetails
 from orchestrator_core.provider_api import Message as Said
-from orchestrator_core.sessions.models import Attempt, NewTurn, TurnOutcome
+from orchestrator_core.sessions.models import Attempt, NewSummary, NewTurn, TurnOutcome
 from orchestrator_core.sessions.store import SessionStore
 from stores import TENANT, Clock, answered, ask, talk
 
@@ -34,6 +35,47 @@ async def test_a_turn_is_read_with_all_that_it_was(store: SessionStore, clock: C
     assert turn.answer is not None
     assert turn.finished_at is not None
     assert (turn.finished_at - turn.started_at).total_seconds() == pytest.approx(2)
+
+
+DETAILS = UsageDetails(cache_write_1h_tokens=2, web_searches=1)
+
+
+async def test_what_has_a_price_of_its_own_is_kept_and_added_up_over_the_tries_of_a_turn(store: SessionStore) -> None:
+    started = await ask(store, "hello", idempotency_key="k")
+    await store.finish_turn(
+        TENANT,
+        started.turn_id,
+        TurnOutcome(state="failed", error_code="provider_failed", usage=Usage(1, 0, 2, details=DETAILS)),
+    )
+    again = await ask(store, "hello", idempotency_key="k")
+    await store.finish_turn(TENANT, again.turn_id, answered(usage=Usage(1, 0, 2, details=DETAILS)))
+
+    (turn,) = (await store.turns(TENANT, started.session.id, limit=5)).items
+
+    assert turn.outcome.usage == Usage(2, 0, 4)
+    assert turn.outcome.usage.details == UsageDetails(cache_write_1h_tokens=4, web_searches=2)
+
+
+async def test_what_has_a_price_of_its_own_is_kept_of_summaries_too(store: SessionStore) -> None:
+    session = (await talk(store, "one")).session.id
+    await store.add_summary(
+        TENANT, session, NewSummary(text="said", upto_sequence=2, provider="alpha", usage=Usage(5, details=DETAILS))
+    )
+    (summary,) = await store.summaries(TENANT, session)
+    assert summary.usage is not None
+    assert summary.usage.details == DETAILS
+
+
+async def test_why_a_price_is_unknown_is_masked_and_short(make_store: Callable[..., SessionStore]) -> None:
+    store = make_store(redact=lambda text: text.replace("sk-secret", "***"))
+    await store.open()
+    outcome = answered(usage=Usage(1, details=UsageDetails(unpriced="tier sk-secret " + "x" * 999)))
+    started = await ask(store, "hello")
+    finished = await store.finish_turn(TENANT, started.turn_id, outcome)
+    usage = (await store.turn(TENANT, finished.session.id, started.turn_id)).outcome.usage
+    await store.close()
+    assert usage is not None
+    assert usage.details.unpriced == ("tier *** " + "x" * 999)[:256]
 
 
 async def test_a_pending_turn_has_no_end(store: SessionStore) -> None:

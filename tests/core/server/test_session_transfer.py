@@ -19,6 +19,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     Usage,
+    UsageDetails,
     UsageReport,
 )
 from orchestrator_core.sessions.models import NewSummary
@@ -72,7 +73,7 @@ async def conversation(gateway: Served) -> str:
             Start(model="m-1"),
             ReasoningDelta(text="hm", provider_metadata=SIGNED),
             TextDelta(text="pong é"),
-            UsageReport(usage=Usage(1, 2, 3, 4, 5)),
+            UsageReport(usage=Usage(1, 2, 3, 4, 5, UsageDetails(output_audio_tokens=1, unpriced="service_tier flex"))),
             Finish(reason="stop"),
         ]
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from fake_providers.scripted import ScriptedProvider, answer
-from orchestrator_core.provider_api import ProviderFailed, Start, TextDelta, Usage
+from orchestrator_core.provider_api import Finish, ProviderFailed, Start, TextDelta, Usage, UsageDetails, UsageReport
+from orchestrator_core.telemetry.cost import Prices
 from scripted_gateway import Served, served
 
 PATH = "/api/orchestrate"
@@ -45,6 +47,52 @@ async def test_the_answer_names_its_turn_which_can_be_read(gateway: Served) -> N
     assert [message["content"] for message in read["messages"]] == ["ping", "pong"]
     assert read["message_ids"] == [message["id"] for message in read["messages"]]
     assert read["answer_id"] == read["message_ids"][-1]
+
+
+class AsAnthropic(ScriptedProvider):
+    info = replace(ScriptedProvider.info, name="a", price_id="anthropic", default_model="claude-haiku-4-5")
+
+
+class AsGoogle(ScriptedProvider):
+    info = replace(ScriptedProvider.info, name="g", price_id="google", default_model="gemini-2.5-flash")
+
+
+class AsOpenAI(ScriptedProvider):
+    info = replace(ScriptedProvider.info, name="o", price_id="openai", default_model="gpt-audio")
+
+
+BILLED = (
+    (AsAnthropic, Usage(7, 0, 900, 40, 3, UsageDetails(cache_write_1h_tokens=500, web_searches=3))),
+    (AsGoogle, Usage(800, 0, 0, 40, 0, UsageDetails(input_audio_tokens=700))),
+    (AsOpenAI, Usage(800, 0, 0, 90, 0, UsageDetails(input_audio_tokens=700, output_audio_tokens=50))),
+    (AsOpenAI, Usage(800, details=UsageDetails(unpriced="service_tier flex"))),
+    (AsOpenAI, Usage(800, 100, 0, 90, 5)),
+)
+
+
+@pytest.mark.parametrize(("plugin", "usage"), BILLED)
+async def test_a_bill_can_be_computed_again_from_what_is_kept_of_a_turn(
+    tmp_path: Path, plugin: type[ScriptedProvider], usage: Usage
+) -> None:
+    async with served(tmp_path, [plugin]) as gateway:
+        name, model = plugin.info.name, plugin.info.default_model
+        gateway.plugins[name].scripts.append(
+            [Start(model=model), TextDelta(text="pong"), UsageReport(usage=usage), Finish()]
+        )
+        told = (await gateway.post(PATH, {"message": "ping"})).json
+        read = (await gateway.get(f"/api/sessions/{told['session_id']}/turns/{told['metadata']['turn_id']}")).json
+
+    assert read["usage"] == told["metadata"]["usage"]
+    counts = dict(read["usage"])
+    kept = Usage(details=UsageDetails(**counts.pop("details", {})), **counts)
+    assert (kept, kept.details) == (usage, usage.details)
+    again = Prices().price(read["provider"], plugin.info, read["model"], kept)
+    assert (again is None) == (usage.details.unpriced is not None)
+    if again is not None:
+        assert (again.usd, again.version) == (pytest.approx(read["cost"]), read["price_version"])
+        plain = Prices().price(name, plugin.info, read["model"], replace(usage, details=UsageDetails()))
+        assert plain is not None
+        assert (plain.usd == again.usd) == (usage.details == UsageDetails()), "without the details it would be another"
 
 
 async def test_the_pages_of_turns(gateway: Served) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 class UsageDetails:
     """What of the buckets has a price of its own, and what is billed beside tokens.
 
-    It is for the price at the time of the answer; the counts of tokens are parts of the buckets of `Usage`.
+    The counts of tokens are parts of the buckets of `Usage`. It is kept with a turn, so that its price can be computed
+    again; totals of many calls leave it out.
 
     Attributes:
         input_audio_tokens: Of all input tokens, those of sound, cached ones among them.
@@ -49,7 +50,7 @@ class Usage:
         cache_write_tokens: Input written to the provider's cache.
         output_tokens: Output without reasoning.
         reasoning_tokens: Output that was reasoning.
-        details: What of them has a price of its own. Not stored.
+        details: What of them has a price of its own.
     """
 
     input_tokens: int = 0

@@ -40,6 +40,7 @@ from orchestrator_core.sessions.jobs.rows import (
     stored_message,
 )
 from orchestrator_core.sessions.jobs.summarizing import AddSummary
+from orchestrator_core.sessions.jobs.usage_columns import masked_usage
 from orchestrator_core.sessions.models import (
     FinishedTurn,
     NewConversation,
@@ -255,7 +256,7 @@ class Conversations:
                 tenant=tenant,
                 turn_id=turn_id,
                 process_id=self.database.process_id,
-                outcome=outcome,
+                outcome=replace(outcome, usage=masked_usage(outcome.usage, self._redact)),
                 answer=None if answer is None else said(answer, self._redact),
                 adjustments=adjustments_json(outcome.adjustments, self._redact),
                 now=now,
@@ -295,7 +296,8 @@ class Conversations:
 
     async def add_summary(self, tenant: str, session_id: str, summary: NewSummary) -> bool:
         """See `SessionStore.add_summary`."""
-        job = AddSummary(tenant, session_id, summary, self._redact(summary.text), self._now())
+        summary = replace(summary, text=self._redact(summary.text), usage=masked_usage(summary.usage, self._redact))
+        job = AddSummary(tenant, session_id, summary, self._now())
         return await self.database.write(job)
 
     async def summaries(

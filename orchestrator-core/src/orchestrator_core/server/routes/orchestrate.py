@@ -48,6 +48,7 @@ from orchestrator_core.server.routes.orchestrate_schema import (
     OrchestrateAnswer,
     OrchestrateBody,
 )
+from orchestrator_core.server.routes.usage_bodies import usage_body
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_notes import said_beyond
 from orchestrator_core.server.translate.openai_response import media, tool_call
@@ -109,7 +110,7 @@ def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:
         case WholePart(part=ImagePart() | FilePart() as part):
             found = "media", {"part": part.model_dump(exclude={"provider_metadata"}, exclude_none=True)}
         case UsageReport(usage=usage) if usage is not None:
-            found = "usage", usage.buckets()
+            found = "usage", usage_body(usage)
         case Finish(reason=reason):
             found = "finish", {"reason": reason}
     if found is not None and event.choice:
@@ -133,7 +134,7 @@ def _answer(result: TurnResult, folded: ChatResponse) -> dict[str, Any]:
             "cost_estimate": result.cost,
             "was_summarized": result.was_summarized,
             "finish_reason": result.finish_reason,
-            "usage": used.buckets() if used else None,
+            "usage": usage_body(used) if used else None,
             "attempts": [asdict(attempt) for attempt in result.attempts],
             "portability": [asdict(adjustment) for adjustment in result.adjustments],
         },

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, RootModel
 
 from orchestrator_core.provider_api import FinishReason
 from orchestrator_core.server.error_schema import Problem
-from orchestrator_core.server.routes.orchestrate_schema import OrchestrateAnswer, UsageBody
+from orchestrator_core.server.routes.orchestrate_schema import OrchestrateAnswer
+from orchestrator_core.server.routes.usage_bodies import UsageBody
 
 
 class StartEvent(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from orchestrator_core.provider_api import FinishReason, Json
 from orchestrator_core.server.body import RequestModel
 from orchestrator_core.server.metadata import Metadata
+from orchestrator_core.server.routes.usage_bodies import UsageBody
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MAX_INTEGER = 2**63 - 1
@@ -181,16 +182,6 @@ class PortabilityBody(BaseModel):
     subject: str
     action: Literal["mapped", "downgraded", "dropped"]
     reason: str
-
-
-class UsageBody(BaseModel):
-    """Tokens, in buckets that do not overlap."""
-
-    input_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
 
 
 class ProviderNotes(BaseModel):

@@ -26,13 +26,14 @@ from orchestrator_core.server.query import (
     time_text,
     turn_id,
 )
-from orchestrator_core.server.routes.orchestrate_schema import AttemptBody, PortabilityBody, UsageBody
+from orchestrator_core.server.routes.orchestrate_schema import AttemptBody, PortabilityBody
 from orchestrator_core.server.routes.session_bodies import (
     MESSAGES_EXAMPLE,
     SESSION_EXAMPLE,
     HistoryMessage,
     message_body,
 )
+from orchestrator_core.server.routes.usage_bodies import UsageBody, usage_body
 from orchestrator_core.sessions.models import StoredTurn, TurnState
 
 MAX_TURNS = 100
@@ -116,7 +117,7 @@ def _turn(turn: StoredTurn) -> dict[str, Any]:
         "provider": outcome.provider,
         "model": outcome.model,
         "finish_reason": outcome.finish_reason,
-        "usage": outcome.usage.buckets() if outcome.usage else None,
+        "usage": usage_body(outcome.usage) if outcome.usage else None,
         "cost": outcome.cost,
         "price_version": outcome.price_version,
         "attempts": [asdict(attempt) for attempt in outcome.attempts],

@@ -32,7 +32,7 @@ from orchestrator_core.server.query import (
     session_id,
     time_text,
 )
-from orchestrator_core.server.routes.orchestrate_schema import UsageBody
+from orchestrator_core.server.routes.usage_bodies import UsageBody, usage_body
 from orchestrator_core.sessions.models import StoredSummary
 
 MAX_KEEP = 10_000
@@ -135,7 +135,7 @@ def _summary(stored: StoredSummary) -> dict[str, Any]:
     return {
         **asdict(stored),
         "created_at": time_text(stored.created_at),
-        "usage": stored.usage.buckets() if stored.usage else None,
+        "usage": usage_body(stored.usage) if stored.usage else None,
         "turn_ids": list(stored.turn_ids),
     }
 

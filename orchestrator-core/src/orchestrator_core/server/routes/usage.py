@@ -15,7 +15,7 @@ from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter
-from orchestrator_core.server.routes.orchestrate_schema import UsageBody
+from orchestrator_core.server.routes.usage_bodies import TokensBody
 from orchestrator_core.sessions.bills import DIMENSIONS, Dimension, UsageFilter, UsageTotal
 
 MAX_ROWS = 1000
@@ -23,7 +23,7 @@ DAYS = 30
 """What is reported where no first day is named."""
 
 
-class UsageRow(UsageBody):
+class UsageRow(TokensBody):
     """The total of some calls. Of the dimensions it has those that were asked for."""
 
     day: str | None = None

@@ -65,6 +65,18 @@ class SessionLine(_Line):
     parent_id: _Id | None = None
 
 
+class UsageDetailsLine(_Line):
+    """What of the tokens has a price of its own, and what is billed beside them."""
+
+    input_audio_tokens: _Tokens = 0
+    cached_audio_tokens: _Tokens = 0
+    output_audio_tokens: _Tokens = 0
+    output_image_tokens: _Tokens = 0
+    cache_write_1h_tokens: _Tokens = 0
+    web_searches: _Tokens = 0
+    unpriced: _Word | None = None
+
+
 class UsageLine(_Line):
     """Tokens, in buckets that do not overlap."""
 
@@ -73,6 +85,7 @@ class UsageLine(_Line):
     cache_write_tokens: _Tokens
     output_tokens: _Tokens
     reasoning_tokens: _Tokens
+    details: UsageDetailsLine | None = None
 
 
 class AttemptLine(_Line):

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from orchestrator_core.provider_api import Adjustment, InvalidRequest, Usage
+from orchestrator_core.provider_api import Adjustment, InvalidRequest, Usage, UsageDetails
 from orchestrator_core.server.body import validate
 from orchestrator_core.server.json_text import parse
 from orchestrator_core.server.metadata import check_metadata
@@ -217,7 +217,8 @@ class _Reader:
             raise InvalidRequest("A turn names a summary that is not there.", param="summaries")
 
     def _bill(self, usage: UsageLine | None) -> None:
-        self._tokens += 0 if usage is None else sum(usage.model_dump().values())
+        used = _usage(usage)
+        self._tokens += used.total if used else 0
         if self._tokens > MAX_TOTAL:
             raise InvalidRequest(f"With it, the file has more than {MAX_TOTAL} tokens.", param="usage")
 
@@ -274,4 +275,7 @@ def _settings(line: TurnLine) -> str | None:
 
 
 def _usage(line: UsageLine | None) -> Usage | None:
-    return None if line is None else Usage(**line.model_dump())
+    if line is None:
+        return None
+    details = UsageDetails() if line.details is None else UsageDetails(**line.details.model_dump())
+    return Usage(**line.model_dump(exclude={"details"}), details=details)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic_core import from_json
 
-from orchestrator_core.provider_api import Usage
+from orchestrator_core.provider_api import Usage, UsageDetails
 from orchestrator_core.server.routes.health import package_version
 from orchestrator_core.server.transfer.lines import (
     AdjustmentLine,
@@ -20,6 +20,7 @@ from orchestrator_core.server.transfer.lines import (
     SessionLine,
     SummaryLine,
     TurnLine,
+    UsageDetailsLine,
     UsageLine,
 )
 from orchestrator_core.sessions.models import Session, StoredSummary, StoredTurn
@@ -129,4 +130,7 @@ def _summary(summary: StoredSummary) -> SummaryLine:
 
 
 def _usage(usage: Usage | None) -> UsageLine | None:
-    return None if usage is None else UsageLine(**usage.buckets())
+    if usage is None:
+        return None
+    details = UsageDetailsLine(**asdict(usage.details)) if usage.details != UsageDetails() else None
+    return UsageLine(**usage.buckets(), details=details)

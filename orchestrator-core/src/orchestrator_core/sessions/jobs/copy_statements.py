@@ -76,8 +76,8 @@ WHERE m.tenant = ?4 AND m.session_id = ?5 AND m.sequence BETWEEN ?6 AND ?7
 IMPORT_TURN = """
 INSERT INTO turns (tenant, id, session_id, state, summary_id, first_with_summary, first_sequence, messages,
                    user_messages, answer_sequence, provider, model, finish_reason, input_tokens, cached_input_tokens,
-                   cache_write_tokens, output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments,
-                   error_code, duration, started_at, finished_at, client, settings)
+                   cache_write_tokens, output_tokens, reasoning_tokens, usage_details, cost, price_version, attempts,
+                   adjustments, error_code, duration, started_at, finished_at, client, settings)
 """
 
 IMPORT_MESSAGE = """
@@ -86,6 +86,6 @@ INSERT INTO messages (tenant, session_id, sequence, id, turn_id, role, name, par
 
 IMPORT_SUMMARY = """
 INSERT INTO summaries (tenant, id, session_id, from_sequence, upto_sequence, replaces, text, provider, model,
-                       input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost,
-                       tokens_before, tokens_after, created_at)
+                       input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+                       usage_details, cost, tokens_before, tokens_after, created_at)
 """

@@ -15,9 +15,9 @@ from orchestrator_core.sessions.jobs.rows import (
     TurnRow,
     attempts_json,
     providers_with,
-    usage_columns,
 )
 from orchestrator_core.sessions.jobs.usage import add_usage
+from orchestrator_core.sessions.jobs.usage_columns import usage_columns
 from orchestrator_core.sessions.models import TurnOutcome, new_id
 from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
 

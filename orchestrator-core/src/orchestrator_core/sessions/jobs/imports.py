@@ -15,8 +15,8 @@ from orchestrator_core.sessions.jobs.rows import (
     attempts_json,
     micros_of,
     said,
-    usage_columns,
 )
+from orchestrator_core.sessions.jobs.usage_columns import masked_usage, usage_columns
 from orchestrator_core.sessions.models import NewConversation, StoredSummary, StoredTurn, new_id
 from orchestrator_core.sessions.steps import Steps, do
 
@@ -138,7 +138,7 @@ def _turn(
         known.provider,
         outcome.model,
         outcome.finish_reason,
-        *usage_columns(outcome.usage),
+        *usage_columns(masked_usage(outcome.usage, redact)),
         outcome.cost,
         outcome.price_version,
         redact(attempts_json("[]", outcome.attempts)),
@@ -170,7 +170,7 @@ def _summary(head: SessionHead, summary: StoredSummary, ids: dict[str, str], red
         redact(summary.text),
         summary.provider,
         summary.model,
-        *usage_columns(summary.usage),
+        *usage_columns(masked_usage(summary.usage, redact)),
         summary.cost,
         summary.tokens_before,
         summary.tokens_after,

@@ -22,6 +22,7 @@ from orchestrator_core.provider_api import (
     SessionEnded,
     Usage,
 )
+from orchestrator_core.sessions.jobs.usage_columns import read_details
 from orchestrator_core.sessions.models import (
     Attempt,
     Session,
@@ -148,6 +149,7 @@ class TurnRow(NamedTuple):
     cache_write_tokens: int | None
     output_tokens: int | None
     reasoning_tokens: int | None
+    usage_details: str | None
     cost: float | None
     price_version: str | None
     attempts: str
@@ -229,6 +231,7 @@ class SummaryRow(NamedTuple):
     cache_write_tokens: int | None
     output_tokens: int | None
     reasoning_tokens: int | None
+    usage_details: str | None
     cost: float | None
     tokens_before: int | None
     tokens_after: int | None
@@ -272,6 +275,7 @@ def _usage(row: TurnRow | SummaryRow) -> Usage | None:
         row.cache_write_tokens or 0,
         row.output_tokens or 0,
         row.reasoning_tokens or 0,
+        read_details(row.usage_details),
     )
 
 
@@ -327,19 +331,6 @@ def attempts_json(before: str, attempts: Sequence[Attempt]) -> str:
 def adjustments_json(adjustments: Sequence[Adjustment], redact: Redact) -> str:
     """Return what was changed in a request as it is written."""
     return redact(to_json(tuple(adjustments)).decode()) if adjustments else "[]"
-
-
-def usage_columns(usage: Usage | None) -> tuple[int | None, ...]:
-    """Return the five buckets, all NULL where nothing is known."""
-    if usage is None:
-        return (None,) * 5
-    return (
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-    )
 
 
 def providers_with(written: str, provider: str | None) -> str:

@@ -96,8 +96,8 @@ SELECT count(*) FROM sessions WHERE tenant = ? AND closed_at IS NULL AND active_
 _TURN = """
 SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,
        first_with_summary, provider, model, finish_reason, input_tokens, cached_input_tokens, cache_write_tokens,
-       output_tokens, reasoning_tokens, cost, price_version, attempts, adjustments, error_code, duration, client,
-       finished_at, idempotency_key IS NOT NULL, settings
+       output_tokens, reasoning_tokens, usage_details, cost, price_version, attempts, adjustments, error_code,
+       duration, client, finished_at, idempotency_key IS NOT NULL, settings
 FROM turns
 """
 
@@ -110,9 +110,9 @@ GET_TURN_OF_SESSION = _TURN + "WHERE tenant = ? AND session_id = ? AND id = ?"
 GET_TURNS = """
 SELECT t.id, t.session_id, t.state, t.started_at, t.summary_id, t.first_sequence, t.messages, t.user_messages,
        t.answer_sequence, t.first_with_summary, t.provider, t.model, t.finish_reason, t.input_tokens,
-       t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.cost, t.price_version,
-       t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at, t.idempotency_key IS NOT NULL,
-       t.settings
+       t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.usage_details, t.cost,
+       t.price_version, t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at,
+       t.idempotency_key IS NOT NULL, t.settings
 FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
 WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?
 """
@@ -135,8 +135,8 @@ WHERE tenant = ? AND id = ?
 END_TURN = """
 UPDATE turns SET state = ?, summary_id = ?, first_with_summary = ?, answer_sequence = ?, provider = ?, model = ?,
        finish_reason = ?, input_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
-       reasoning_tokens = ?, cost = ?, price_version = ?, attempts = ?, adjustments = ?, error_code = ?, duration = ?,
-       finished_at = ?
+       reasoning_tokens = ?, usage_details = ?, cost = ?, price_version = ?, attempts = ?, adjustments = ?,
+       error_code = ?, duration = ?, finished_at = ?
 WHERE tenant = ? AND id = ? AND process_id = ? RETURNING id
 """
 """Another process may have taken the turn up again: then its end is theirs to write."""
@@ -194,14 +194,15 @@ WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'faile
 
 INSERT_SUMMARY = """
 INSERT INTO summaries (tenant, id, session_id, from_sequence, upto_sequence, replaces, text, provider, model,
-                       input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost,
-                       tokens_before, tokens_after, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+                       usage_details, cost, tokens_before, tokens_after, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _SUMMARY = """
 SELECT id, from_sequence, upto_sequence, replaces, text, provider, model, input_tokens, cached_input_tokens,
-       cache_write_tokens, output_tokens, reasoning_tokens, cost, tokens_before, tokens_after, created_at
+       cache_write_tokens, output_tokens, reasoning_tokens, usage_details, cost, tokens_before, tokens_after,
+       created_at
 FROM summaries WHERE tenant = ? AND session_id = ?
 """
 

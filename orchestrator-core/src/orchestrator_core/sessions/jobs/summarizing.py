@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.beginning import read_session
-from orchestrator_core.sessions.jobs.rows import usage_columns
 from orchestrator_core.sessions.jobs.usage import add_usage
+from orchestrator_core.sessions.jobs.usage_columns import usage_columns
 from orchestrator_core.sessions.models import NewSummary, new_id
 from orchestrator_core.sessions.steps import Steps, do, lock, rows
 
@@ -19,7 +19,6 @@ class AddSummary:
     tenant: str
     session_id: str
     summary: NewSummary
-    text: str
     now: int
 
     def __call__(self) -> Steps[bool]:
@@ -45,7 +44,7 @@ class AddSummary:
             session.summarized + 1,
             summary.upto_sequence,
             summary.replaces,
-            self.text,
+            summary.text,
             summary.provider,
             summary.model,
             *usage_columns(summary.usage),

@@ -1,0 +1,46 @@
+"""Usage as the API shows it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from orchestrator_core.provider_api import Usage
+
+
+class TokensBody(BaseModel):
+    """Tokens, in buckets that do not overlap."""
+
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class UsageDetailsBody(BaseModel):
+    """What of the tokens has a price of its own, and what is billed beside them; what is left out is 0."""
+
+    input_audio_tokens: int = Field(0, description="Of all input tokens, those of sound, cached ones among them.")
+    cached_audio_tokens: int = Field(0, description="Of the cached input tokens, those of sound.")
+    output_audio_tokens: int = Field(0, description="Of the output tokens, those of sound.")
+    output_image_tokens: int = Field(0, description="Of the output tokens, those of images.")
+    cache_write_1h_tokens: int = Field(0, description="Of the tokens written to a cache, those kept for an hour.")
+    web_searches: int = Field(0, description="Searches that the provider made.")
+    unpriced: str | None = Field(
+        None, description="What else the price depends on and no table knows; the cost is then null."
+    )
+
+
+class UsageBody(TokensBody):
+    """What a call used: with the model, the provider and the price version, all that its cost was computed from."""
+
+    details: UsageDetailsBody | None = Field(None, description="Only where there are any.")
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """Return a usage as JSON."""
+    found = {name: value for name, value in asdict(usage.details).items() if value}
+    return {**usage.buckets(), "details": found} if found else usage.buckets()

@@ -18,7 +18,7 @@ from orchestrator_core.orchestration.turns import Turns
 from orchestrator_core.plugins import Registry
 from orchestrator_core.provider_api import ChatRequest, Deadline, EmbeddingRequest
 from orchestrator_core.resilience.shared_state import SharedState
-from orchestrator_core.security.events import report
+from orchestrator_core.security.events import SecurityEvents
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import StoredSummary
 from orchestrator_core.sessions.store import SessionStore
@@ -34,6 +34,7 @@ class Gateway:
         registry: The providers.
         store: The conversations.
         metrics: What is counted.
+        events: Where security events are reported.
         shared: What all processes share over Redis; None where no Redis is configured.
         router: Resolves names.
         stopping: Whether no new work is taken.
@@ -49,6 +50,7 @@ class Gateway:
         self.registry = registry
         self.store = store
         self.metrics = metrics
+        self.events = SecurityEvents(metrics)
         self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
         self.router = Router(config.settings, registry)
         self.stopping = False
@@ -132,6 +134,6 @@ class Gateway:
 
     def _report_shared_state(self, reason: str | None) -> None:
         if reason is None:
-            report("shared_state_restored", self.metrics)
+            self.events.report("shared_state_restored")
         else:
-            report("shared_state_lost", self.metrics, reason=reason)
+            self.events.report("shared_state_lost", reason=reason)

@@ -1,26 +1,46 @@
-"""Security events: each has one name, in the log and in the metrics."""
+"""Security events: each has one name, in the log, in the metrics and in alerts."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Final, Literal, Protocol, TypeAlias
 
 import structlog
 
-SecurityEvent = Literal[
+SecurityEvent: TypeAlias = Literal[
     "authentication_failed",
+    "authentication_blocked",
     "permission_denied",
+    "address_refused",
+    "country_refused",
     "rate_limited",
     "suspicious_request",
+    "malformed_request",
+    "connection_refused",
     "provider_key_refused",
     "unauthenticated_network",
     "shared_state_lost",
     "shared_state_restored",
 ]
-"""`authentication_failed`: a wrong or missing client credential. `permission_denied`: a client asked for what it may
-not use. `rate_limited`: a limit fired. `suspicious_request`: a path or id looks like an attack. `provider_key_refused`:
-a provider refused a key of the server. `unauthenticated_network`: the gateway listens beyond this machine and asks
-nobody for a credential. `shared_state_lost`: Redis is away, so that each process counts alone against its part
-of the limits; `shared_state_restored`: it is back."""
+
+MEANINGS: Final[Mapping[SecurityEvent, str]] = {
+    "authentication_failed": "A client credential is wrong or missing.",
+    "authentication_blocked": "An address sent too many wrong credentials, and has to wait.",
+    "permission_denied": "A client asked for what it may not use, or a page of a foreign origin did.",
+    "address_refused": "A client's address is not among the allowed ones.",
+    "country_refused": "A client is in a blocked country, or nobody knows in which it is and those are blocked.",
+    "rate_limited": "A limit of requests fired.",
+    "suspicious_request": "A path, a query, an id or a header looks like an attack.",
+    "malformed_request": "What came is not valid HTTP, or its head is too large.",
+    "connection_refused": "There are too many connections, in all or from one address.",
+    "provider_key_refused": "A provider refused a key of the server.",
+    "unauthenticated_network": "The gateway listens beyond this machine and asks nobody for a credential.",
+    "shared_state_lost": "Redis is away, so that each process counts alone against its part of the limits.",
+    "shared_state_restored": "Redis is back.",
+}
+"""What each event means."""
+
+Detail: TypeAlias = str | int | float | None
 
 _logger = structlog.get_logger(__name__)
 
@@ -33,14 +53,19 @@ class EventCounter(Protocol):
         ...
 
 
-def report(event: SecurityEvent, metrics: EventCounter | None = None, **details: str | int | float | None) -> None:
-    """Log a security event as a warning and count it.
+class SecurityEvents:
+    """Where security events are reported."""
 
-    Args:
-        event: Its name.
-        metrics: What counts it.
-        details: Who and where, such as `principal`, `remote`, `path`. Never a credential.
-    """
-    _logger.warning("Security event", security_event=event, **details)
-    if metrics is not None:
-        metrics.observe_security_event(event)
+    def __init__(self, counter: EventCounter) -> None:
+        """Take what counts the events."""
+        self._counter = counter
+
+    def report(self, event: SecurityEvent, **details: Detail) -> None:
+        """Log a security event as a warning, and count it.
+
+        Args:
+            event: Its name.
+            **details: Who and where, such as `principal`, `remote`, `path`. Never a credential.
+        """
+        _logger.warning("Security event", security_event=event, **details)
+        self._counter.observe_security_event(event)

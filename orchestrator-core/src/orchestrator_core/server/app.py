@@ -7,11 +7,15 @@ from aiohttp.web_urldispatcher import AbstractRoute
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration import Gateway
+from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.endpoints import ENDPOINTS
 from orchestrator_core.server.idempotency import idempotent
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.server.middleware import Middleware
+
+COUNTRIES = web.AppKey("orchestrator.countries", Countries)
+"""What knows the countries of addresses, where a file does."""
 
 
 def make_app(gateway: Gateway, config: Config) -> web.Application:
@@ -20,10 +24,14 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
     Args:
         gateway: A gateway, started by the time that requests come.
         config: Its configuration.
+
+    Raises:
+        ConfigError: The file of countries cannot be read.
     """
     routes: dict[AbstractRoute, Endpoint] = {}
     lifecycle = Lifecycle()
-    layer = Middleware(gateway, config.settings, lifecycle, routes)
+    countries = Countries.from_settings(config.settings)
+    layer = Middleware(gateway, config.settings, lifecycle, routes, countries)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -31,6 +39,8 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
 
     app = web.Application(middlewares=[middleware])
     app[LIFECYCLE] = lifecycle
+    if countries is not None:
+        app[COUNTRIES] = countries
     app.on_response_prepare.append(layer.prepare)
     for endpoint in ENDPOINTS:
         handler = idempotent(endpoint.handler, endpoint.body_media_type) if endpoint.idempotent else endpoint.handler

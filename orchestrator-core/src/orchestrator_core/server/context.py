@@ -10,7 +10,9 @@ from aiohttp import web
 
 from orchestrator_core.provider_api import GatewayError, InvalidRequest, Secret
 from orchestrator_core.resilience.limits import RequestLimits
+from orchestrator_core.security.events import SecurityEvent
 from orchestrator_core.security.principal import ANONYMOUS, Principal
+from orchestrator_core.security.proxies import Client
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.telemetry.request_record import RequestRecord
 
@@ -31,9 +33,11 @@ class RequestContext:
         surface: Whose conventions hold.
         request_id: The id of the request.
         record: What is learnt about it for logs and metrics.
+        client: Where it comes from.
         principal: Who asks.
         provider_key: The caller's own key for the provider.
         error: What went wrong, for the log.
+        event: The security event that this is, where the error alone does not say so.
         body: The body, where something had to read it before the handler.
         stream: The stream of events that answers the request, once there is one.
         transcript: Collects the events that are sent, where they are to be kept.
@@ -48,9 +52,11 @@ class RequestContext:
     surface: Surface
     request_id: str
     record: RequestRecord
+    client: Client
     principal: Principal = ANONYMOUS
     provider_key: Secret | None = None
     error: GatewayError | None = None
+    event: SecurityEvent | None = None
     body: bytes | None = None
     stream: EventWriter | None = None
     transcript: list[bytes] | None = None

@@ -25,6 +25,7 @@ class Parameter:
         description: What it does.
         schema: JSON Schema of its value.
         required: Whether it must be there; path parameters always must.
+        words: Whether its value is what people wrote, in which nobody looks for attacks.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Parameter:
     description: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     required: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""New keys of the providers, taken while the gateway serves."""
+"""New keys of the providers, and a new file of countries, taken while the gateway serves."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import structlog
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins.fresh_keys import FreshRegistry
+from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.startup import describe
 from orchestrator_core.server.signals import Signals, say
 
 _logger = structlog.get_logger(__name__)
 
 
-async def take_keys(gateway: Gateway, signals: Signals, reload: Callable[[], Config]) -> None:
-    """Take new keys of the providers whenever the process is told to."""
+async def take_keys(
+    gateway: Gateway, signals: Signals, reload: Callable[[], Config], countries: Countries | None = None
+) -> None:
+    """Take new keys of the providers, and what is new of countries, whenever the process is told to."""
     while True:
         await signals.hangup.wait()
         signals.hangup.clear()
@@ -27,6 +30,17 @@ async def take_keys(gateway: Gateway, signals: Signals, reload: Callable[[], Con
             _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
         else:
             _use_keys(fresh, gateway.config, aloud=signals.aloud)
+        if countries is not None:
+            await _read_again(countries)
+
+
+async def _read_again(countries: Countries) -> None:
+    try:
+        await asyncio.to_thread(countries.read_again)
+    except ConfigError as error:
+        _logger.error("Countries not reloaded; what was known stays", problems=list(error.problems))  # noqa: TRY400 - as above
+    else:
+        _logger.info("Countries reloaded")
 
 
 def _use_keys(fresh: FreshRegistry, config: Config, *, aloud: bool) -> None:

@@ -29,15 +29,22 @@ from orchestrator_core.provider_api import (
     ShuttingDown,
     Unauthenticated,
 )
+from orchestrator_core.resilience.failed_authentications import FailedAuthentications
 from orchestrator_core.resilience.limits import RequestLimits
 from orchestrator_core.security.authentication import Authenticator, basic_password
 from orchestrator_core.security.cors import CorsPolicy
-from orchestrator_core.security.events import report
+from orchestrator_core.security.countries import Countries
+from orchestrator_core.security.events import SecurityEvent
 from orchestrator_core.security.headers import security_headers
+from orchestrator_core.security.network_policy import NetworkPolicy
+from orchestrator_core.security.networks import client_of
 from orchestrator_core.security.patterns import SuspiciousPatterns
+from orchestrator_core.security.principal import Principal
+from orchestrator_core.security.proxies import TrustedProxies
 from orchestrator_core.server.context import CONTEXT, RequestContext, read_provider_key
 from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.errors import Surface, render, surface_of
+from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.query import check_names
 from orchestrator_core.telemetry.logging import request_context
@@ -57,6 +64,13 @@ _SHOWN_PATH = 300
 _LONG_TOKEN = re.compile(r"(?!sess_[0-9a-f]{32}\b)[A-Za-z0-9._~%-]{24,}")
 """What may be a credential that somebody put into a path. The ids of sessions are none."""
 
+_EVENTS: tuple[tuple[type[GatewayError], SecurityEvent], ...] = (
+    (Unauthenticated, "authentication_failed"),
+    (PermissionDenied, "permission_denied"),
+    (RateLimited, "rate_limited"),
+)
+"""The security events that errors are, whatever raised them."""
+
 _logger = structlog.get_logger(__name__)
 
 
@@ -69,6 +83,7 @@ class Middleware:
         settings: Settings,
         lifecycle: Lifecycle,
         endpoints: Mapping[AbstractRoute, Endpoint],
+        countries: Countries | None,
     ) -> None:
         """Make the layer.
 
@@ -77,6 +92,7 @@ class Middleware:
             settings: The operator's settings.
             lifecycle: What counts the requests under way.
             endpoints: The endpoint of each route, filled as routes are added.
+            countries: What knows the countries of addresses; None where no file does.
         """
         self._gateway = gateway
         self._settings = settings
@@ -85,14 +101,23 @@ class Middleware:
         self._authenticator = Authenticator.from_settings(settings)
         self._limits = RequestLimits(settings, gateway.shared)
         self._cors = CorsPolicy.from_settings(settings)
-        self._patterns = SuspiciousPatterns(settings.suspicious_patterns)
+        self._failures = FailedAuthentications(settings, gateway.shared)
+        self._inspector = Inspector(SuspiciousPatterns(settings.suspicious_patterns))
+        self._network = NetworkPolicy(settings, countries)
+        self._proxies = TrustedProxies.from_settings(settings)
         self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, whatever comes of it."""
         record = RequestRecord(time.monotonic())
         context = RequestContext(
-            self._gateway, self._settings, self._limits, surface_of(request.path), _request_id(request), record
+            self._gateway,
+            self._settings,
+            self._limits,
+            surface_of(request.path),
+            _request_id(request),
+            record,
+            self._proxies.client(request.remote, request.headers, tls=request.secure),
         )
         request[CONTEXT] = context
         task = self._lifecycle.enter()
@@ -118,7 +143,7 @@ class Middleware:
         """Complete the head of a response; aiohttp calls this for each, streams and errors among them."""
         context = request.get(CONTEXT)
         headers = response.headers
-        tls = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        tls = request.secure if context is None else context.client.tls
         for name, value in self._headers[tls].items():
             headers.setdefault(name, value)
         for name, value in self._cors.headers(request.headers.get(hdrs.ORIGIN)).items():
@@ -141,9 +166,12 @@ class Middleware:
     ) -> web.StreamResponse:
         headers: dict[str, str] = {}
         try:
+            endpoint = self._endpoints.get(request.match_info.route)
+            self._let_in(context, endpoint)
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
-            await self._admit(request, context, stack)
+            self._inspect(request, context, endpoint)
+            await self._admit(request, context, stack, endpoint)
             return await handler(request)
         except GatewayError as problem:
             error = problem
@@ -179,17 +207,31 @@ class Middleware:
             response.force_close()
         return response
 
-    async def _admit(self, request: web.Request, context: RequestContext, stack: ExitStack) -> None:
-        endpoint = self._endpoints.get(request.match_info.route)
+    def _let_in(self, context: RequestContext, endpoint: Endpoint | None) -> None:
+        """Refuse clients by address and country. Probes come from wherever the platform has them, and tell little."""
+        refusal = None if endpoint and endpoint.probe else self._network.refusal(context.client)
+        if refusal is not None:
+            context.event = refusal.event
+            raise PermissionDenied(refusal.message)
+
+    def _inspect(self, request: web.Request, context: RequestContext, endpoint: Endpoint | None) -> None:
+        error = self._inspector.find(request, endpoint)
+        if error is not None:
+            context.event = "suspicious_request"
+            raise error
+
+    async def _admit(
+        self, request: web.Request, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None
+    ) -> None:
         if self._gateway.stopping and not (endpoint and endpoint.probe):
             raise ShuttingDown("The gateway is stopping. Send the request to another instance.")
         if endpoint is None:
             return  # nothing is there: the router says so
         if endpoint.authenticated or (endpoint.authenticated_in_production and self._settings.production):
-            who = self._authenticator.authenticate(_credential(request, context.surface, endpoint))
+            who = await self._authenticate(context, _credential(request, context.surface, endpoint))
             context.principal = who
             # Nobody in particular is told apart by the address.
-            client = who.id if self._authenticator.asks else f"{who.id} {request.remote}"
+            client = who.id if self._authenticator.asks else f"{who.id} {client_of(context.client.address or '')}"
             await self._limits.admit_client(client, who.requests_per_minute)
         if "\0" in request.query_string:
             names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
@@ -199,6 +241,25 @@ class Middleware:
         context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))
+
+    async def _authenticate(self, context: RequestContext, credential: str | None) -> Principal:
+        """Return whoever sent a credential, unless the address has sent too many wrong ones."""
+        client = context.client
+        if not (self._authenticator.asks and credential and client.address) or client.proxy:
+            return self._authenticator.authenticate(credential)
+        address = client_of(client.address)
+        try:
+            self._failures.check(address, credential)
+            try:
+                who = self._authenticator.authenticate(credential)
+            except Unauthenticated:
+                await self._failures.failed(address)
+                raise
+        except RateLimited:
+            context.event = "authentication_blocked"
+            raise
+        self._failures.succeeded(address, credential)
+        return who
 
     def _preflight(self, request: web.Request) -> web.Response:
         headers = self._cors.preflight(
@@ -219,15 +280,13 @@ class Middleware:
         raise asyncio.CancelledError
 
     def _report(self, request: web.Request, context: RequestContext, error: GatewayError) -> None:
-        details = {"principal": context.principal.id, "remote": request.remote, "path": _path(request)}
-        if isinstance(error, Unauthenticated):
-            report("authentication_failed", self._gateway.metrics, **details)
-        elif isinstance(error, PermissionDenied):
-            report("permission_denied", self._gateway.metrics, **details)
-        elif isinstance(error, RateLimited):
-            report("rate_limited", self._gateway.metrics, **details)
-        elif isinstance(error, NotFound) and self._patterns.match(request.rel_url.raw_path):
-            report("suspicious_request", self._gateway.metrics, **details)
+        event = context.event or next((event for kind, event in _EVENTS if isinstance(error, kind)), None)
+        if event is None and self._inspector.in_error(error):
+            event = "suspicious_request"
+        if event is not None:
+            self._gateway.events.report(
+                event, principal=context.principal.id, remote=context.client.address, path=_path(request)
+            )
 
     def _record(self, request: web.Request, context: RequestContext, status: int, seconds: float) -> None:
         record, error = context.record, context.error.code if context.error else None
@@ -244,7 +303,7 @@ class Middleware:
             status=status,
             seconds=round(seconds, 4),
             principal=context.principal.id,
-            remote=request.remote,
+            remote=context.client.address,
             **record.fields(),
             **({"error": error} if error else {}),
         )

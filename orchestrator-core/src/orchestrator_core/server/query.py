@@ -83,6 +83,10 @@ def check_names(request: web.Request, parameters: Iterable[Parameter]) -> None:
             )
 
 
+class NoId(ValueError):
+    """A text that stands in the place of an id and cannot be one."""
+
+
 def checked_session_id(text: str, param: str = "session_id") -> str:
     """Return a session's id if it can be one; no other text reaches the store.
 
@@ -91,10 +95,10 @@ def checked_session_id(text: str, param: str = "session_id") -> str:
         param: Where the client wrote it.
 
     Raises:
-        NotFound: It has not the form of an id: there is no such session.
+        NotFound: It has not the form of an id: there is no such session; the cause is `NoId`.
     """
     if not _SESSION_ID.fullmatch(text):
-        raise NotFound("There is no session with this id.", param=param)
+        raise NotFound("There is no session with this id.", param=param) from NoId(text)
     return text
 
 
@@ -111,11 +115,11 @@ def turn_id(request: web.Request) -> str:
     """Return the turn's id in the path.
 
     Raises:
-        NotFound: It has not the form of an id: there is no such turn.
+        NotFound: It has not the form of an id: there is no such turn; the cause is `NoId`.
     """
     text = request.match_info["turn_id"]
     if not _TURN_ID.fullmatch(text):
-        raise NotFound("There is no turn with this id.", param="turn_id")
+        raise NotFound("There is no turn with this id.", param="turn_id") from NoId(text)
     return text
 
 

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator_core.config import Config, load
-from orchestrator_core.server.app import make_app
+from orchestrator_core.server.app import COUNTRIES, make_app
 from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
@@ -121,7 +121,7 @@ async def serve_until_stopped(
                 return _cannot_listen(config, problem)
             _spare_the_collector()
             background = [
-                asyncio.create_task(take_keys(gateway, signals, reload)),
+                asyncio.create_task(take_keys(gateway, signals, reload, app.get(COUNTRIES))),
                 asyncio.create_task(purge_again_and_again(gateway)),
             ]
             if settings.monitoring_enabled:

@@ -128,19 +128,6 @@ def test_each_unsafe_setting_stops_production_and_is_a_warning_elsewhere(
         assert start({**SAFE, **change, "ENVIRONMENT": environment}, tmp_path).problems == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("ORCHESTRATOR_BLOCKED_COUNTRIES", "XX"),
-    ],
-)
-@pytest.mark.parametrize("environment", ["development", "staging", "production"])
-def test_what_this_version_cannot_do_stops_every_start(tmp_path: Path, environment: str, name: str, value: str) -> None:
-    (only,) = start({**SAFE, "ENVIRONMENT": environment, name: value}, tmp_path).problems
-    assert only.startswith(f"{name}: ")
-    assert "password-1" not in only
-
-
 def test_all_reasons_are_named_at_once_and_no_value(tmp_path: Path) -> None:
     values = {
         "ENVIRONMENT": "production",

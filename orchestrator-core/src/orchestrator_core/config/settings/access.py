@@ -16,6 +16,9 @@ DEFAULT_CLIENT_LIMIT = 100
 DEFAULT_SESSION_LIMIT = 50
 """Requests a minute and session, where limits are on by default."""
 
+DEFAULT_FAILED_AUTHENTICATIONS = 20
+"""Wrong credentials a minute and address, where limits are on by default."""
+
 SUSPICIOUS_PATTERNS = (
     r"\.\.(?:[/\\]|$)",
     r"%(?:25)*(?:2e%(?:25)*2e|00|0a|0d)",
@@ -30,8 +33,6 @@ SUSPICIOUS_PATTERNS = (
 )
 """What scanners and attackers ask for, and no client of this gateway does."""
 
-_COUNTRY = re.compile(r"[A-Z]{2}")
-
 
 def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     for index, pattern in enumerate(value, start=1):
@@ -40,13 +41,6 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
         except re.error as error:
             raise ValueError(f"pattern {index} is no regular expression") from error
     return value
-
-
-def _countries(value: tuple[str, ...]) -> tuple[str, ...]:
-    codes = tuple(code.upper() for code in value)
-    if not all(_COUNTRY.fullmatch(code) for code in codes):
-        raise ValueError("expected two-letter country codes (ISO 3166-1)")
-    return codes
 
 
 class AccessSettings(SettingsGroup):
@@ -60,6 +54,11 @@ class AccessSettings(SettingsGroup):
         default=None,
         description=f"Requests a minute for each client; {DEFAULT_CLIENT_LIMIT} in staging and production.",
     )
+    max_failed_authentications: Count | None = Field(
+        default=None,
+        description="Wrong client credentials a minute from one address, or from one IPv6 /64, after which it has to "
+        f"wait; {DEFAULT_FAILED_AUTHENTICATIONS} in staging and production.",
+    )
     rate_limit_per_session: Count | None = Field(
         default=None,
         description=f"Requests a minute for each session; {DEFAULT_SESSION_LIMIT} in staging and production.",
@@ -67,8 +66,4 @@ class AccessSettings(SettingsGroup):
     suspicious_patterns: Annotated[tuple[str, ...], AfterValidator(_patterns)] = Field(
         default=SUSPICIOUS_PATTERNS,
         description="Regular expressions that mark an attack in the path of an unknown route, or in an id.",
-    )
-    blocked_countries: Annotated[tuple[str, ...], AfterValidator(_countries)] = Field(
-        default=(),
-        description="Two-letter codes of countries to refuse. Not supported by this version.",
     )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from orchestrator_core.config.settings.access import DEFAULT_CLIENT_LIMIT, DEFAULT_SESSION_LIMIT, AccessSettings
+from orchestrator_core.config.settings.access import (
+    DEFAULT_CLIENT_LIMIT,
+    DEFAULT_FAILED_AUTHENTICATIONS,
+    DEFAULT_SESSION_LIMIT,
+    AccessSettings,
+)
 from orchestrator_core.config.settings.memory import MemorySettings
+from orchestrator_core.config.settings.network import NetworkSettings
 from orchestrator_core.config.settings.process import ProcessSettings
 from orchestrator_core.config.settings.routing import RoutingSettings
 from orchestrator_core.config.settings.specified import SpecifiedSettings
@@ -17,6 +23,7 @@ class Settings(
     MemorySettings,
     UpstreamSettings,
     RoutingSettings,
+    NetworkSettings,
     AccessSettings,
     ProcessSettings,
     StorageSettings,
@@ -43,6 +50,11 @@ class Settings(
     def session_limit(self) -> int | None:
         """Requests a minute and session; None is no limit."""
         return self._limit(self.rate_limit_per_session, DEFAULT_SESSION_LIMIT)
+
+    @property
+    def failed_authentications_limit(self) -> int | None:
+        """Wrong client credentials a minute and address; None is no limit."""
+        return self._limit(self.max_failed_authentications, DEFAULT_FAILED_AUTHENTICATIONS)
 
     def deadline(self, timeout: float | None = None) -> Deadline:
         """Return the time limits of a request that begins now.

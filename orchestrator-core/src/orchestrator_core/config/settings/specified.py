@@ -6,14 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator_core.config.settings.base import Count, Seconds, SettingsGroup
+from orchestrator_core.config.settings.base import Count, Seconds, SettingsGroup, lower
 
 Environment = Literal["development", "staging", "production"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _upper(value: Any) -> Any:
@@ -29,7 +25,7 @@ def _level(value: Any) -> Any:
 class SpecifiedSettings(SettingsGroup):
     """What has a name of its own in the environment."""
 
-    environment: Annotated[Environment, BeforeValidator(_lower)] = Field(
+    environment: Annotated[Environment, BeforeValidator(lower)] = Field(
         default="development",
         description="Where this gateway runs. Production refuses to start when something is unsafe.",
     )

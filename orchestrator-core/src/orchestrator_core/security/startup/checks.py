@@ -14,6 +14,7 @@ from orchestrator_core.security.startup import (
     keys,
     monitoring,
     names,
+    network,
     origins,
     plugins,
     processes,
@@ -47,6 +48,9 @@ class Check(NamedTuple):
 CHECKS = (
     #     what is looked for               production staging  development
     Check(unsupported.settings,            "refuse", "refuse", "refuse"),
+    Check(network.unreadable_countries,    "refuse", "refuse", "refuse"),
+    Check(network.countries_unknown,       "refuse", "refuse", "refuse"),
+    Check(network.everybody_trusted,       "refuse", "warn",   "warn"),
     Check(processes.alone,                 "refuse", "refuse", "refuse"),
     Check(clients.no_key,                  "refuse", "pass",   "pass"),
     Check(clients.open_to_the_network,     "pass",   "warn",   "warn"),

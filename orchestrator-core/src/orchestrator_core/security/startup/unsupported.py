@@ -18,8 +18,3 @@ def settings(subject: Subject) -> Iterator[str]:
         yield problem
     if given.redis_url is not None and (problem := missing_extra("ORCHESTRATOR_REDIS_URL", "redis", "redis")):
         yield problem
-    if given.blocked_countries:
-        yield (
-            "ORCHESTRATOR_BLOCKED_COUNTRIES: this version cannot tell a client's country, so that nothing would be "
-            "blocked; remove the setting and block at the proxy."
-        )

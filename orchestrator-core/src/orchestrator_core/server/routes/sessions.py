@@ -169,7 +169,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             limit_parameter(20, MAX_SESSIONS),
             OFFSET,
             CURSOR,
-            Parameter(name="user_id", place="query", description="Only those with this label."),
+            Parameter(name="user_id", place="query", description="Only those with this label.", words=True),
             Parameter(
                 name="status",
                 place="query",
@@ -181,6 +181,7 @@ ENDPOINTS: Sequence[Endpoint] = (
                 place="query",
                 description="Only those whose metadata have this value for `name`, any name; several names must "
                 "all match. Texts, numbers and truth of up to 256 characters can be found.",
+                words=True,
             ),
         ),
     ),

@@ -178,7 +178,7 @@ ENDPOINTS: Sequence[Endpoint] = (
                 schema={"type": "string", "format": "date"},
             ),
             *(
-                Parameter(name=name, place="query", description="Only calls with this value.")
+                Parameter(name=name, place="query", description="Only calls with this value.", words=True)
                 for name in DIMENSIONS
                 if name != "day"
             ),

@@ -1,0 +1,135 @@
+"""Clients behind proxies, from addresses and countries that may not come in, and with wrong credentials."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fake_providers.scripted import ScriptedProvider
+from orchestrator_core.config import Settings
+from orchestrator_core.telemetry.logging import configure
+from scripted_gateway import Reply, Served, served
+
+CLIENT_KEY = "9f2c4b7a1d3e5f60718293a4b5c6d7e8"
+PROXIED = {"ORCHESTRATOR_TRUSTED_PROXIES": "127.0.0.1"}
+OURS, THEIRS = "203.0.113.7", "198.51.100.9"
+
+
+@asynccontextmanager
+async def gateway(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[Served]:
+    async with served(directory, [ScriptedProvider], environ) as here:
+        yield here
+
+
+async def ask(here: Served, address: str | None = None, key: str | None = None, **headers: str) -> Reply:
+    if address is not None:
+        headers["X-Forwarded-For"] = address
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    return await here.post("/api/orchestrate", {"message": "hello"}, **headers)
+
+
+def events(here: Served) -> dict[str, int]:
+    text = here.gateway.metrics.render()[0].decode()
+    lines = [line for line in text.splitlines() if line.startswith("orchestrator_security_events_total{")]
+    return {line.split('"')[1]: int(float(line.rpartition(" ")[2])) for line in lines}
+
+
+@pytest.mark.parametrize(("trusted", "strict"), [(PROXIED, True), ({}, False)])
+async def test_tls_is_believed_from_trusted_proxies_alone(
+    tmp_path: Path, trusted: Mapping[str, str], strict: bool
+) -> None:
+    async with gateway(tmp_path, trusted) as here:
+        for proto, expected in (("https", strict), ("http", False)):
+            reply = await ask(here, OURS, X_Forwarded_Proto=proto)
+            assert ("Strict-Transport-Security" in reply.headers) is expected
+
+
+async def test_allowed_addresses(tmp_path: Path) -> None:
+    environ = {**PROXIED, "ORCHESTRATOR_ALLOWED_ADDRESSES": "203.0.113.0/24, 2001:db8::/32"}
+    async with gateway(tmp_path, environ) as here:
+        assert [(await ask(here, address)).status for address in (OURS, "2001:db8::7")] == [200, 200]
+        for address in (THEIRS, f"{OURS}, {THEIRS}", None):
+            reply = await ask(here, address)
+            assert (reply.status, reply.json["code"]) == (403, "permission_denied")
+        assert (await here.get("/no/such/path")).status == 403
+        assert [(await here.get(path)).status for path in ("/health/live", "/health/ready", "/api/health")] == [200] * 3
+        assert events(here) == {"address_refused": 4}
+        assert len(here.plugins["scripted"].requests) == 2
+
+
+async def test_a_page_may_not_ask_from_elsewhere_either(tmp_path: Path) -> None:
+    async with gateway(tmp_path, {"ORCHESTRATOR_ALLOWED_ADDRESSES": "203.0.113.0/24"}) as here:
+        headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+        async with here._client.options(here.url + "/api/orchestrate", headers=headers) as response:
+            assert response.status == 403
+
+
+async def test_countries_that_a_proxy_names(tmp_path: Path) -> None:
+    environ = {**PROXIED, "ORCHESTRATOR_BLOCKED_COUNTRIES": "FR", "ORCHESTRATOR_COUNTRY_HEADER": "CF-IPCountry"}
+    async with gateway(tmp_path, environ) as here:
+        seen = [(await ask(here, OURS, CF_IPCountry=country)).status for country in ("FR", "CH", "XX")]
+        assert seen == [403, 200, 200]
+        assert events(here) == {"country_refused": 1}
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
+    environ = {
+        **PROXIED,
+        "ENVIRONMENT": "staging",
+        "ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY,
+        "ORCHESTRATOR_MAX_FAILED_AUTHENTICATIONS": "3",
+    }
+    async with gateway(tmp_path, environ) as here:
+        yield here
+
+
+async def test_an_address_that_guesses_has_to_wait(guarded: Served) -> None:
+    assert [(await ask(guarded, OURS, "guess")).status for _ in range(5)] == [401, 401, 401, 429, 429]
+    reply = await ask(guarded, OURS, CLIENT_KEY)
+    assert (reply.status, reply.json["code"]) == (429, "rate_limited")
+    assert 1 <= int(reply.headers["Retry-After"]) <= 60
+    assert (await ask(guarded, THEIRS, CLIENT_KEY)).status == 200
+    assert events(guarded) == {"authentication_failed": 3, "authentication_blocked": 3}
+
+
+async def test_a_network_of_ipv6_is_one_client(guarded: Served) -> None:
+    seen = [(await ask(guarded, f"2001:db8:0:1::{number}", "guess")).status for number in range(1, 6)]
+    assert seen == [401, 401, 401, 429, 429]
+    assert (await ask(guarded, "2001:db8:0:2::1", "guess")).status == 401
+
+
+async def test_clients_of_one_address_that_were_right_go_on(guarded: Served) -> None:
+    assert (await ask(guarded, OURS, CLIENT_KEY)).status == 200
+    assert [(await ask(guarded, OURS, "guess")).status for _ in range(4)] == [401, 401, 401, 429]
+    assert (await ask(guarded, OURS, CLIENT_KEY)).status == 200
+    assert (await ask(guarded, OURS, "guess")).status == 429
+
+
+async def test_neither_a_request_without_credential_nor_a_proxy_itself_has_to_wait(guarded: Served) -> None:
+    assert {(await ask(guarded, OURS)).status for _ in range(10)} == {401}
+    assert {(await ask(guarded, None, "guess")).status for _ in range(10)} == {401}
+    assert (await ask(guarded, OURS, CLIENT_KEY)).status == 200
+
+
+async def test_clients_without_keys_are_limited_by_their_address(tmp_path: Path) -> None:
+    async with gateway(tmp_path, {**PROXIED, "ORCHESTRATOR_MAX_REQUESTS_PER_MINUTE": "2"}) as here:
+        assert [(await ask(here, OURS)).status for _ in range(3)] == [200, 200, 429]
+        seen = [(await ask(here, f"2001:db8::{number}")).status for number in (1, 2, 3)]
+        assert seen == [200, 200, 429]
+        assert (await ask(here, THEIRS)).status == 200
+
+
+async def test_the_log_names_the_client(tmp_path: Path) -> None:
+    output = io.StringIO()
+    configure(Settings(log_format="json"), output)
+    async with gateway(tmp_path, PROXIED) as here:
+        await ask(here, f"garbage, {OURS}")
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [line["remote"] for line in lines if line["event"] == "Request"] == [OURS]

@@ -355,6 +355,13 @@ async def test_tools_are_called_and_answered(gateway: Served) -> None:
     assert done.json["message_count"] == 1
     assert asked(gateway).messages[-1].parts == (ToolResultPart(tool_call_id="c1", content="19"),)
 
+    session, turn = called["session_id"], done.json["metadata"]["turn_id"]
+    history = (await gateway.get(f"/api/sessions/{session}/history")).json["messages"]
+    assert [message["role"] for message in history] == ["user", "assistant", "tool", "assistant"]
+    assert history[1]["tool_calls"] == called["tool_calls"]
+    assert history[2]["content"] == [{"type": "tool_result", "tool_call_id": "c1", "content": "19", "is_error": False}]
+    assert (await gateway.get(f"/api/sessions/{session}/turns/{turn}")).json["messages"] == history[2:]
+
 
 def events_of(reply: Reply) -> list[tuple[str, Any]]:
     found = []

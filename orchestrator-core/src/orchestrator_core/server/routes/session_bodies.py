@@ -83,7 +83,7 @@ def message_body(stored: StoredMessage) -> dict[str, Any]:
     reasoning = "".join(part.text for part in message.parts if isinstance(part, ReasoningPart))
     if reasoning:
         shown["reasoning"] = reasoning
-    if extra := notes_apart(message.parts):
+    if message.role == "assistant" and (extra := notes_apart(message.parts)):
         shown["extra"] = extra
     if message.tool_calls:
         shown["tool_calls"] = [tool_call(call) for call in message.tool_calls]

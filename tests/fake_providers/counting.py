@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import ClassVar
 
 from fake_providers.scripted import Step
@@ -12,12 +12,16 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     ContextTooLong,
     Finish,
+    FinishReason,
+    ImagePart,
     ModelInfo,
+    Part,
     ProviderContext,
     ProviderHooks,
     ProviderInfo,
     Start,
     TextDelta,
+    ToolCallDelta,
     Usage,
     UsageReport,
     hookimpl,
@@ -26,9 +30,17 @@ from orchestrator_core.provider_api import (
 FACT = re.compile(r"FACT\d+=\w+")
 """What a conversation is to remember."""
 
+LOOK = re.compile(r"LOOK\w+")
+"""What is to be looked up."""
+
+IMAGE = 800
+"""Tokens of an image."""
+
 
 class CountingProvider(ProviderHooks):
     """Counts three characters to a token, and answers with them; a summary is all the facts in what it stands for.
+
+    Where it has tools, it calls the first one for every word of a question that begins with `LOOK`.
 
     Attributes:
         made: The instances of this kind.
@@ -66,12 +78,18 @@ class CountingProvider(ProviderHooks):
             raise ContextTooLong("The conversation is longer than the model's context window. Shorten it.")
         summary = request.messages[0].text.startswith("Condense")
         (self.summaries if summary else self.turns).append(request)
+        wanted = [] if summary else _wanted(request)
         said = self._summary(request) if summary else f"answer of {tokens} tokens"
+        reason: FinishReason = "length" if summary and self._cut(request) else "stop"
         steps: list[Step] = [
             Start(id="answer-1", model=request.model),
             TextDelta(text=said),
+            *(
+                ToolCallDelta(index=index, id=f"call_{word}", name=request.tools[0].name, arguments="{}")
+                for index, word in enumerate(wanted)
+            ),
             UsageReport(usage=Usage(input_tokens=tokens - tokens // 2, cached_input_tokens=tokens // 2)),
-            Finish(reason="length" if summary and self._cut(request) else "stop"),
+            Finish(reason="tool_calls" if wanted else reason),
         ]
         for step in steps:
             assert isinstance(step, ChatEvent)
@@ -91,8 +109,18 @@ class CountingProvider(ProviderHooks):
 
 
 def size(request: ChatRequest) -> int:
-    """Return the tokens of a call, as this provider counts."""
-    return sum(len(part.model_dump_json()) for message in request.messages for part in message.parts) // 3
+    """Return the tokens of a call, as this provider counts; an image has as many whatever its bytes."""
+    return sum(map(_tokens, (part for message in request.messages for part in message.parts)))
+
+
+def _tokens(part: Part) -> int:
+    return IMAGE if isinstance(part, ImagePart) else len(part.model_dump_json()) // 3
+
+
+def _wanted(request: ChatRequest) -> Sequence[str]:
+    """Return what a question wants to be looked up."""
+    last = request.messages[-1]
+    return LOOK.findall(last.text) if request.tools and last.role == "user" else []
 
 
 def counting(name: str, window: int | None = None, refuses_above: int | None = None) -> type[CountingProvider]:

@@ -35,6 +35,7 @@ NAMES = [
     "ChatRequest",
     "ChatResponse",
     "Choice",
+    "CircuitOpen",
     "Conflict",
     "ContentBlocked",
     "ContextTooLong",

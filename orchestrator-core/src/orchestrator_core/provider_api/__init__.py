@@ -13,6 +13,7 @@ from orchestrator_core.provider_api.context import (
 )
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.errors import (
+    CircuitOpen,
     Conflict,
     ContentBlocked,
     ContextTooLong,
@@ -171,6 +172,7 @@ __all__ = [
     "ChatRequest",
     "ChatResponse",
     "Choice",
+    "CircuitOpen",
     "Conflict",
     "ContentBlocked",
     "ContextTooLong",

@@ -26,7 +26,8 @@
     |   |-- ProviderQuotaExhausted   429 provider_quota_exhausted
     |   |-- ProviderRateLimited      429 provider_rate_limited
     |   |-- ProviderUnavailable      503 provider_unavailable; retried
-    |   |   `-- ProviderNotConfigured 503 provider_not_configured; not retried
+    |   |   |-- ProviderNotConfigured 503 provider_not_configured; not retried
+    |   |   `-- CircuitOpen          503 circuit_open (it kept failing, and was not asked); not retried
     |   |-- ProviderFailed           502 provider_failed: 500, 502, 504 and error events; retried
     |   |   |-- ProviderUnreachable  502 provider_unreachable: refused, reset, DNS, TLS
     |   |   `-- ProviderBadResponse  502 provider_bad_response: no JSON, wrong shape, cut, too large
@@ -263,6 +264,13 @@ class ProviderNotConfigured(ProviderUnavailable):
     """The provider has no usable credential here."""
 
     code = "provider_not_configured"
+    retryable = False
+
+
+class CircuitOpen(ProviderUnavailable):
+    """The provider's model failed too often of late, and is left alone; `retry_after` says for how long."""
+
+    code = "circuit_open"
     retryable = False
 
 

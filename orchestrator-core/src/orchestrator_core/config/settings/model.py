@@ -11,6 +11,7 @@ from orchestrator_core.config.settings.access import (
 from orchestrator_core.config.settings.memory import MemorySettings
 from orchestrator_core.config.settings.network import NetworkSettings
 from orchestrator_core.config.settings.process import ProcessSettings
+from orchestrator_core.config.settings.resilience import ResilienceSettings
 from orchestrator_core.config.settings.routing import RoutingSettings
 from orchestrator_core.config.settings.specified import SpecifiedSettings
 from orchestrator_core.config.settings.storage import StorageSettings
@@ -21,6 +22,7 @@ from orchestrator_core.provider_api import Deadline
 class Settings(
     # pydantic takes fields from the last base first; this is the order of the reference, backwards.
     MemorySettings,
+    ResilienceSettings,
     UpstreamSettings,
     RoutingSettings,
     NetworkSettings,

@@ -1,0 +1,161 @@
+"""The circuits of all providers and models that were asked of late."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from orchestrator_core.provider_api import CircuitOpen
+from orchestrator_core.resilience.breaker import Breaker, BreakerRules, State
+
+MAX_CIRCUITS: Final = 1_000
+"""Providers and models that are remembered. Callers name models, so that without a bound they could fill the memory;
+above it the one that was not asked for the longest time is forgotten."""
+
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """What is known of a provider and model that is not simply asked.
+
+    Attributes:
+        provider: The provider instance.
+        model: The model.
+        state: `open` or `half_open`.
+        wait: Seconds after which a call would be admitted.
+    """
+
+    provider: str
+    model: str
+    state: State
+    wait: float
+
+
+class Permit:
+    """One call that was admitted; tell it how the call went."""
+
+    __slots__ = ("_breaker", "_clock", "_phase")
+
+    def __init__(self, breaker: Breaker, phase: int, clock: Callable[[], float]) -> None:
+        """Stand for a call that a breaker admitted."""
+        self._breaker = breaker
+        self._phase = phase
+        self._clock = clock
+
+    def opened(self) -> None:
+        """Note that the call began to answer."""
+        self._phase = self._breaker.opened(self._phase)
+
+    def end(self, *, failed: bool | None) -> None:
+        """Note how the call ended; to be told once.
+
+        Args:
+            failed: Whether the provider failed; None where the end says nothing of it.
+        """
+        if failed is None:
+            self._breaker.released(self._phase)
+        elif failed:
+            self._breaker.failed(self._phase, self._clock())
+        else:
+            self._breaker.succeeded(self._phase, self._clock())
+
+
+class Breakers:
+    """A breaker for each provider and model. Used on the event loop only."""
+
+    def __init__(
+        self,
+        rules: BreakerRules,
+        on_change: Callable[[str, str, State], None],
+        *,
+        enabled: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make the collection.
+
+        Args:
+            rules: When circuits open and close.
+            on_change: Told the provider, the model and the state after each change.
+            enabled: Whether anything is counted; where not, every call is admitted.
+            clock: Monotonic seconds.
+        """
+        self.enabled = enabled
+        self._rules = rules
+        self._tell = on_change
+        self._clock = clock
+        self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
+
+    def admit(self, provider: str, model: str) -> Permit | None:
+        """Admit a call; None where nothing is counted.
+
+        Raises:
+            CircuitOpen: The provider and model failed too often; `retry_after` says when to come again.
+        """
+        if not self.enabled:
+            return None
+        breaker, now = self._get(provider, model), self._clock()
+        phase = breaker.admit(now)
+        if phase is None:
+            wait = max(1, math.ceil(breaker.wait(now)))
+            raise CircuitOpen(
+                f"The model {model!r} of {provider!r} failed too often of late, and is left alone for {wait} seconds. "
+                "Come again then, or choose another.",
+                provider=provider,
+                retry_after=wait,
+            )
+        return Permit(breaker, phase, self._clock)
+
+    def wait(self, provider: str, model: str) -> float:
+        """Return the seconds after which a call would be admitted; 0 is now."""
+        breaker = self._breakers.get((provider, model))
+        return 0.0 if breaker is None else breaker.wait(self._clock())
+
+    def open(self, provider: str, model: str, seconds: float) -> None:
+        """Open a circuit for so long: another process found that its calls fail."""
+        self._get(provider, model).open(self._clock() + seconds)
+
+    def close(self, provider: str, model: str) -> None:
+        """Close a circuit: another process found that it answers."""
+        breaker = self._breakers.get((provider, model))
+        if breaker is not None:
+            breaker.close()
+
+    @property
+    def circuits(self) -> Sequence[Circuit]:
+        """The circuits that are not closed."""
+        now = self._clock()
+        return [
+            Circuit(*name, breaker.state, breaker.wait(now))
+            for name, breaker in self._breakers.items()
+            if breaker.state != "closed"
+        ]
+
+    def __len__(self) -> int:
+        """Return how many circuits are remembered."""
+        return len(self._breakers)
+
+    def _get(self, provider: str, model: str) -> Breaker:
+        name = provider, model
+        breaker = self._breakers.get(name)
+        if breaker is not None:
+            self._breakers.move_to_end(name)
+            return breaker
+        breaker = self._breakers[name] = Breaker(self._rules, lambda changed: self._changed(name, changed))
+        if len(self._breakers) > MAX_CIRCUITS:
+            forgotten, last = self._breakers.popitem(last=False)
+            if last.state != "closed":
+                self._tell(*forgotten, "closed")
+        return breaker
+
+    def _changed(self, name: tuple[str, str], breaker: Breaker) -> None:
+        provider, model = name
+        log = _logger.warning if breaker.state == "open" else _logger.info
+        log("Circuit " + breaker.state.replace("_", " "), provider=provider, model=model)
+        self._tell(provider, model, breaker.state)

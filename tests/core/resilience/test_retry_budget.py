@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator_core.resilience.retry_budget import FREE_EVERY, MOST, RETRIES_PER_CALL, RetryBudget
+
+
+class Clock:
+    now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_one_retry_a_second_is_free_and_no_second_one() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock)
+
+    assert budget.spend()
+    assert not budget.spend()
+    clock.now += FREE_EVERY - 0.1
+    assert not budget.spend()
+    clock.now += 0.1
+    assert budget.spend()
+
+
+def test_ten_calls_pay_for_one_retry() -> None:
+    budget = RetryBudget(Clock())
+    assert budget.spend()
+    for _ in range(11):
+        budget.earn()
+
+    assert budget.spend()
+    assert not budget.spend()
+
+
+def test_long_health_does_not_pay_for_a_storm() -> None:
+    budget = RetryBudget(Clock())
+    for _ in range(100_000):
+        budget.earn()
+
+    assert sum(budget.spend() for _ in range(100_000)) == MOST + 1
+
+
+@given(st.lists(st.one_of(st.just("call"), st.just("retry"), st.floats(0, 3)), max_size=400))
+def test_retries_never_exceed_a_tenth_of_the_calls_and_one_a_second(steps: list[str | float]) -> None:
+    clock, begun = Clock(), Clock.now
+    budget = RetryBudget(clock)
+    calls = retries = 0
+    for step in steps:
+        if step == "call":
+            calls += 1
+            budget.earn()
+        elif step == "retry":
+            retries += budget.spend()
+        else:
+            clock.now += float(step)
+
+        assert retries <= calls * RETRIES_PER_CALL + 1 + (clock.now - begun) / FREE_EVERY + 1e-6

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from orchestrator_core.provider_api import Secret
-from orchestrator_core.resilience.keys import EXHAUSTED_FOR, KeyRing
+from orchestrator_core.resilience.keys import REST, KeyRing
 
 ONE, TWO, THREE = (Secret(f"key-number-{number}") for number in (1, 2, 3))
 
@@ -14,42 +14,58 @@ class Clock:
 
 
 def test_without_keys_there_is_none() -> None:
-    assert KeyRing().choose([]) is None
+    ring = KeyRing()
+    assert ring.choose([]) is None
+    ring.rest(ONE, 10)
+    assert ring.choose([]) is None
 
 
-def test_the_first_key_with_quota_is_chosen_in_the_order_of_the_configuration() -> None:
+def test_the_first_key_that_does_not_rest_is_chosen_in_the_order_of_the_configuration() -> None:
     ring = KeyRing()
     assert ring.choose([ONE, TWO, THREE]) == ONE
-    ring.exhausted(ONE)
+    ring.rest(ONE, 10)
     assert ring.choose([ONE, TWO, THREE]) == TWO
     assert ring.choose([THREE, ONE, TWO]) == THREE
-    ring.exhausted(TWO)
+    ring.rest(TWO, 10)
     assert ring.choose([ONE, TWO, THREE]) == THREE
 
 
-def test_where_no_key_has_quota_the_first_is_tried() -> None:
-    ring = KeyRing()
-    for key in (TWO, ONE):
-        ring.exhausted(key)
-    assert ring.choose([ONE, TWO]) == ONE
-    assert ring.choose([TWO]) == TWO
+def test_where_all_keys_rest_the_one_is_tried_that_comes_back_first() -> None:
+    ring = KeyRing(Clock())
+    ring.rest(ONE, 30)
+    ring.rest(TWO, 2)
+    assert ring.choose([ONE, TWO]) == TWO
+    assert ring.choose([ONE]) == ONE
+    assert not ring.another([ONE, TWO])
+    assert ring.another([ONE, TWO, THREE])
 
 
-def test_a_key_comes_back_after_its_time() -> None:
+def test_a_key_comes_back_after_its_time_which_is_bounded() -> None:
     clock = Clock()
     ring = KeyRing(clock)
-    ring.exhausted(ONE)
-    clock.now += EXHAUSTED_FOR - 1
+    ring.rest(ONE, 86_400)
+    clock.now += REST - 1
     assert ring.choose([ONE, TWO]) == TWO
     clock.now += 2
     assert ring.choose([ONE, TWO]) == ONE
+    assert len(ring) == 0
 
 
-def test_a_failure_anew_counts_from_anew() -> None:
+def test_a_failure_anew_counts_from_anew_and_is_no_news() -> None:
     clock = Clock()
     ring = KeyRing(clock)
-    ring.exhausted(ONE)
-    clock.now += EXHAUSTED_FOR - 1
-    ring.exhausted(ONE)
-    clock.now += EXHAUSTED_FOR - 1
+    assert ring.rest(ONE, 10)
+    clock.now += 9
+    assert not ring.rest(ONE, 10)
+    clock.now += 9
     assert ring.choose([ONE, TWO]) == TWO
+    clock.now += 2
+    assert ring.rest(ONE, 10)
+
+
+def test_keys_that_are_configured_anew_start_clean() -> None:
+    ring = KeyRing()
+    ring.rest(ONE, 10)
+    ring.rest(TWO, 10)
+    ring.forget([ONE, THREE])
+    assert ring.choose([TWO, ONE]) == ONE

@@ -25,6 +25,7 @@ from orchestrator_core.provider_api import (
     StorageError,
     hookimpl,
 )
+from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.server import purge as purging
 from orchestrator_core.server.leader import Leader
 from orchestrator_core.server.purge import purge
@@ -62,7 +63,8 @@ class Process:
         self.plugin = Watched(ProviderContext(provider_id="watched", settings=settings, client=cast("Any", None)))
         self.provider = Provider(self.plugin)
         parts = {"config": config, "registry": Registry([self.provider]), "store": store, "metrics": Metrics()}
-        self.gateway = cast("Gateway", SimpleNamespace(**parts, deadline=config.settings.deadline))
+        guards = SimpleNamespace(keys=KeyRing())
+        self.gateway = cast("Gateway", SimpleNamespace(**parts, guards=guards, deadline=config.settings.deadline))
 
     @contextmanager
     def watching(self) -> Iterator[asyncio.Task[None]]:

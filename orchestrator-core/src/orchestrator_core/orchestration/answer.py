@@ -15,6 +15,7 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     ChatResponse,
     EmbeddingResponse,
+    GatewayError,
     ProviderBadResponse,
     Usage,
 )
@@ -29,6 +30,7 @@ class Answer:
         model: The model that was asked, as the provider names it.
         attempts: Every try, the last one being this.
         cost: USD, after the end; None where the price or the usage is unknown.
+        failure: What broke the answer off, after the end; None where its consumer gave it up.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Answer:
         self.attempts: Sequence[Attempt] = call.attempts
         self.cost: float | None = None
         self.price_version: str | None = None
+        self.failure: GatewayError | None = None
         self._opened = opened
         self._on_end = on_end
         self._fold = Fold()
@@ -84,6 +87,9 @@ class Answer:
                     yield event
             if not self._fold.complete:
                 raise ProviderBadResponse("The provider's answer broke off before its end.")
+        except GatewayError as error:
+            self.failure = error
+            raise
         finally:
             await self._end()
 

@@ -9,14 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
+from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Ledger, Payer
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
-from orchestrator_core.orchestration.pipeline import Call, run
+from orchestrator_core.orchestration.pipeline import PASSED_OVER, Call, run
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatRequest,
+    Deadline,
     EmbeddingRequest,
     EmbeddingResponse,
     PluginError,
@@ -26,7 +28,7 @@ from orchestrator_core.provider_api import (
     Usage,
     UsageReport,
 )
-from orchestrator_core.resilience.keys import KeyRing
+from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import Attempt
 from orchestrator_core.telemetry.cost import Price, Prices
@@ -42,7 +44,7 @@ _NOTHING: Mapping[int, tuple[Target, Usage]] = MappingProxyType({})
 class Calls:
     """Opens calls, and tells the metrics and the ledger what came of them."""
 
-    def __init__(self, router: Router, prices: Prices, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, router: Router, prices: Prices, ledger: Ledger, metrics: Metrics, guards: Guards) -> None:
         """Make what opens calls.
 
         Args:
@@ -50,12 +52,13 @@ class Calls:
             prices: What is known about prices.
             ledger: Takes what calls used that are not counted as they are stored.
             metrics: What is counted.
+            guards: Stand between the calls and providers that fail.
         """
         self._router = router
         self._prices = prices
         self._ledger = ledger
         self._metrics = metrics
-        self._keys = KeyRing()
+        self._guards = guards
 
     async def chat(
         self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
@@ -90,9 +93,11 @@ class Calls:
                 return await target.provider.embed(request)
 
         try:
-            response = await run(call, send, self._keys)
+            response = await run(call, send, self._guards)
         finally:
             self._count_failures(call, payer)
+        if call.permit is not None:
+            call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
         paid = self._price(call.target, model, response.usage) if response.usage else None
         cost = paid.usd if paid else None
@@ -139,14 +144,17 @@ class Calls:
                 raise
 
         try:
-            opened = await run(call, send, self._keys)
+            opened = await run(call, send, self._guards)
         finally:
             self._count_failures(call, payer, before, spent)
         tried = call.attempts[-1]
         begun = time.monotonic() - tried.duration
         first_chunk = tried.duration if call.request.stream else None
+        permit = call.permit
 
         async def on_end(answer: Answer) -> None:
+            if permit is not None:
+                permit.end(failed=_failed(answer, call.deadline))
             self._metrics.count_call_in_flight(answer.provider, -1)
             usage = answer.usage
             if usage and (paid := self._price(answer.target, answer.model, usage)):
@@ -170,6 +178,9 @@ class Calls:
             spent: What the provider said of the tokens of a try before it failed.
         """
         for place, attempt in enumerate(call.attempts[before:], before):
+            if attempt.error in PASSED_OVER:
+                self._metrics.observe_passed_over(attempt.provider, attempt.error)
+                continue
             if place > 0:
                 failed = call.attempts[place - 1]
                 other = (failed.provider, failed.model) != (attempt.provider, attempt.model)
@@ -214,3 +225,15 @@ class Calls:
     def _price(self, target: Target, model: str, usage: Usage) -> Price | None:
         provider = target.provider
         return self._prices.price(provider.id, provider.info, model, usage, asked=target.model)
+
+
+def _failed(answer: Answer, deadline: Deadline) -> bool | None:
+    """Whether the provider broke an answer off; None where somebody else did.
+
+    Once an answer has begun, it is mostly its reader who makes it last until the deadline.
+    """
+    if answer.complete:
+        return False
+    if answer.failure is not None and is_fault(answer.failure, in_time=not deadline.expired):
+        return True
+    return None

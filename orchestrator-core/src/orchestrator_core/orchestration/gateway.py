@@ -7,6 +7,7 @@ import asyncio
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.calls import Calls
+from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.locks import LocalLocks
 from orchestrator_core.orchestration.memory import Memory
@@ -17,6 +18,8 @@ from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.orchestration.turns import Turns
 from orchestrator_core.plugins import Registry
 from orchestrator_core.provider_api import ChatRequest, Deadline, EmbeddingRequest
+from orchestrator_core.resilience.breaker import State
+from orchestrator_core.resilience.shared_circuits import SharedCircuits
 from orchestrator_core.resilience.shared_state import SharedState
 from orchestrator_core.security.events import SecurityEvents
 from orchestrator_core.security.principal import Principal
@@ -37,6 +40,7 @@ class Gateway:
         events: Where security events are reported.
         shared: What all processes share over Redis; None where no Redis is configured.
         router: Resolves names.
+        guards: Stand between calls and providers that fail.
         stopping: Whether no new work is taken.
     """
 
@@ -53,13 +57,16 @@ class Gateway:
         self.events = SecurityEvents(metrics)
         self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
         self.router = Router(config.settings, registry)
+        self.guards = Guards(config.settings, self.events, self._note_circuit)
         self.stopping = False
+        self._circuits = SharedCircuits(self.guards.breakers, self.shared) if self.shared else None
+        self._sharing: asyncio.Task[None] | None = None
         prices = Prices(config.settings.prices)
         self._ledger = Ledger(store)
         metrics.name_providers(
             {name: found.info.otel_name for name, found in registry.providers.items() if found.info.otel_name}
         )
-        self._calls = Calls(self.router, prices, self._ledger, metrics)
+        self._calls = Calls(self.router, prices, self._ledger, metrics, self.guards)
         self._memory = Memory(
             config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
         )
@@ -89,6 +96,8 @@ class Gateway:
             await self.shared.start()
         await asyncio.gather(self.store.open(), self.registry.start())
         self._ledger.start()
+        if self._circuits is not None and self.guards.breakers.enabled:
+            self._sharing = asyncio.create_task(self._circuits.run(), name="shared circuits")
         if any(provider.info.price_id for provider in self.registry.usable):
             # In a thread, and waited for by nobody: reading the tables takes a quarter of a second.
             self._tables = asyncio.create_task(asyncio.to_thread(load_tables))
@@ -100,6 +109,9 @@ class Gateway:
         await self._turns.close()
         if self._tables is not None:
             await asyncio.wait([self._tables])
+        if self._sharing is not None:
+            self._sharing.cancel()
+            await asyncio.wait([self._sharing])
         await self._ledger.close()
         await self.registry.close()
         await self.store.close()
@@ -131,6 +143,11 @@ class Gateway:
     ) -> StoredSummary | None:
         """Summarise a session now; see `Memory.force`."""
         return await self._memory.force(principal, session_id, selection, keep)
+
+    def _note_circuit(self, provider: str, model: str, state: State) -> None:
+        self.metrics.observe_circuit(provider, model, state)
+        if self._circuits is not None and state != "half_open":
+            self._circuits.note(provider, model)
 
     def _report_shared_state(self, reason: str | None) -> None:
         if reason is None:

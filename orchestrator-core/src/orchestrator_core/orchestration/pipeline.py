@@ -11,27 +11,35 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
+from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
     ChatRequest,
+    CircuitOpen,
     Deadline,
     DeadlineExceeded,
     EmbeddingRequest,
     GatewayError,
     ProviderAuthFailed,
     ProviderNotConfigured,
-    ProviderQuotaExhausted,
     ProviderRateLimited,
     Secret,
 )
-from orchestrator_core.resilience.keys import KeyRing
+from orchestrator_core.resilience.breakers import Permit
+from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.resilience.retry import TRIES_PER_PROVIDER, TRIES_PER_REQUEST, retry_delay
 from orchestrator_core.sessions.models import Attempt
 
 R = TypeVar("R", ChatRequest, EmbeddingRequest)
 T = TypeVar("T")
+
+UNHEALTHY: Final = "provider_unhealthy"
+"""The code of a target that was put behind the others, because the last look found its provider failing."""
+
+PASSED_OVER: Final = frozenset({UNHEALTHY, CircuitOpen.code, ProviderNotConfigured.code})
+"""The codes of targets that were not asked."""
 
 
 @dataclass(slots=True)
@@ -42,15 +50,21 @@ class Call(Generic[R]):
         request: What is asked; `model` and `credential` are filled in for each try.
         targets: Who may be asked, in order.
         credential: The caller's own key.
-        attempts: Every try so far.
+        attempts: Every try so far, and every target that was passed over.
+        tries: How many of them were calls to a provider.
         target: Who is being asked now, and in the end who answered.
+        last: Whether nobody else is left who could be asked.
+        permit: What is to be told how the answer ends; None where nobody wants to know.
     """
 
     request: R
     targets: Sequence[Target]
     credential: Secret | None
     attempts: list[Attempt] = field(default_factory=list)
+    tries: int = 0
     target: Target = field(init=False)
+    last: bool = field(init=False, default=True)
+    permit: Permit | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.target = self.targets[0]
@@ -60,79 +74,140 @@ class Call(Generic[R]):
         """When the call must have ended."""
         return self.request.deadline
 
-    @property
-    def last(self) -> bool:
-        """Whether no other target is left."""
-        return self.target is self.targets[-1]
+    def note(self, target: Target, error: str | None, seconds: float = 0.0) -> None:
+        """Keep a record of a try, or of a target that was passed over."""
+        self.attempts.append(Attempt(provider=target.provider.id, model=target.model, duration=seconds, error=error))
 
 
 Step = Callable[[Call[R]], Awaitable[T]]
 
 
-async def run(call: Call[R], send: Callable[[Target, R], Awaitable[T]], keys: KeyRing) -> T:
+async def run(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards: Guards) -> T:
     """Send a call through all steps and return it opened.
 
     Raises:
-        GatewayError: No target answered; the last error.
+        GatewayError: No target answered; the error of the last that was asked.
     """
-    ask: Step[R, T] = partial(_call, send=send, keys=keys)
-    return await _fall_back(call, partial(_retry, ask=ask))
+    guards.budget.earn()
+    ask: Step[R, T] = partial(_call, send=send, guards=guards)
+    return await _fall_back(call, partial(_retry, ask=ask, guards=guards), guards)
 
 
-async def _fall_back(call: Call[R], ask: Step[R, T]) -> T:
+async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
     """Ask one target after the other until one answers."""
-    waits: list[float] = []
-    for target in call.targets:
-        call.target = target
-        try:
-            return await ask(call)
-        except GatewayError as error:
-            error.provider = error.provider or target.provider.id
-            if isinstance(error, ProviderRateLimited) and error.retry_after is not None:
-                waits.append(error.retry_after)
-            if not error.fallback or call.last or call.deadline.expired or len(call.attempts) >= TRIES_PER_REQUEST:
-                if waits and isinstance(error, ProviderRateLimited):
-                    error.retry_after = min(waits)
-                raise
-    raise AssertionError("a call has at least one target")
+    order, failures = _order(call, guards), list[GatewayError]()
+    try:
+        for place, target in enumerate(order):
+            call.target = target
+            call.last = all(guards.breakers.wait(left.provider.id, left.model) > 0 for left in order[place + 1 :])
+            try:
+                return await ask(call)
+            except GatewayError as error:
+                error.provider = error.provider or target.provider.id
+                failures.append(error)
+                if not error.fallback or call.deadline.expired or call.tries >= TRIES_PER_REQUEST:
+                    break
+        raise _told(failures)
+    finally:
+        failures.clear()  # an error and a frame that hold each other stay until they are searched for
 
 
-async def _retry(call: Call[R], ask: Step[R, T]) -> T:
-    """Ask the last target once more where that may help; any other is left to the fallback at once."""
+def _order(call: Call[R], guards: Guards) -> Sequence[Target]:
+    """Put the targets whose provider the last look found failing behind all others."""
+    if not guards.watched or all(target.provider.healthy for target in call.targets):
+        return call.targets
+    well: list[Target] = [target for target in call.targets if target.provider.healthy]
+    if not well:
+        return call.targets
+    for target in call.targets[: call.targets.index(well[0])]:
+        call.note(target, UNHEALTHY)
+    return [*well, *(target for target in call.targets if not target.provider.healthy)]
+
+
+def _told(failures: Sequence[GatewayError]) -> GatewayError:
+    """Return what the client is told: the last error of a provider that was asked, with the shortest wait of all."""
+    asked = [error for error in failures if error.code not in PASSED_OVER]
+    error = (asked or failures)[-1]
+    waits = [each.retry_after for each in failures if each.retry_after is not None]
+    if waits and (error.retry_after is not None or isinstance(error, ProviderRateLimited)):
+        error.retry_after = min(waits)
+    return error
+
+
+async def _retry(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
+    """Ask a target once more where that may help: with another key, or where nobody else is left."""
     for remaining in reversed(range(TRIES_PER_PROVIDER)):
         try:
             return await ask(call)
         except GatewayError as error:
-            delay = retry_delay(error, call.deadline) if call.last else None
-            if remaining == 0 or delay is None or len(call.attempts) >= TRIES_PER_REQUEST:
+            if remaining == 0 or call.tries >= TRIES_PER_REQUEST or call.deadline.expired:
                 raise
-            await asyncio.sleep(delay)
+            delay = _delay(call, error, guards)
+            if delay is None:
+                raise
+        await asyncio.sleep(delay)
     raise AssertionError("a provider is asked at least once")
 
 
-async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], keys: KeyRing) -> T:
+def _delay(call: Call[R], error: GatewayError, guards: Guards) -> float | None:
+    """Return the seconds after which the target is asked once more; None where it is not."""
+    target = call.target
+    if call.credential is None and guards.keys_left(target.provider, error):
+        return 0.0
+    if not call.last:
+        return None
+    delay = retry_delay(error, call.deadline)
+    if delay is None or guards.breakers.wait(target.provider.id, target.model) > 0 or not guards.budget.spend():
+        return None
+    return delay
+
+
+async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards: Guards) -> T:
     """Make one try at one target, with a key for it, and keep a record of it."""
     target, started = call.target, time.monotonic()
-    credential = call.credential or keys.choose(target.provider.keys)
-    if credential is None and target.provider.info.requires_key:
-        raise ProviderNotConfigured(f"The provider {target.provider.id!r} has no usable key here.")
-    if call.deadline.expired and not call.attempts:
+    credential = call.credential or guards.keys.choose(target.provider.keys)
+    if call.deadline.expired and not call.tries:
         raise DeadlineExceeded("The time for this request ended before a provider was asked. Allow it more.")
+    try:
+        call.permit = permit = _admit(call, credential, guards)
+    except GatewayError as error:
+        call.note(target, error.code)
+        raise
+    call.tries += 1
     code: str | None = "internal_error"
+    fault = False
     try:
         opened = await send(target, replace(call.request, model=target.model, credential=credential))
         code = None
-        return opened
     except GatewayError as error:
         code = error.code
+        waited = time.monotonic() - started
+        fault = is_fault(error, in_time=waited >= guards.patience or not call.deadline.expired)
         if call.credential is not None and isinstance(error, ProviderAuthFailed):
             error.status = 401  # the key is the caller's own, and so is the mistake
-        elif call.credential is None and credential is not None and isinstance(error, ProviderQuotaExhausted):
-            keys.exhausted(credential)
+        elif call.credential is None and credential is not None:
+            guards.key_failed(target.provider, credential, error)
         raise
     except asyncio.CancelledError:
         code = "cancelled"
         raise
     finally:
-        duration = time.monotonic() - started
-        call.attempts.append(Attempt(provider=target.provider.id, model=target.model, duration=duration, error=code))
+        if code is not None and permit is not None:
+            permit.end(failed=fault or None)
+        call.note(target, code, time.monotonic() - started)
+    if permit is not None:
+        permit.opened()
+    return opened
+
+
+def _admit(call: Call[R], credential: Secret | None, guards: Guards) -> Permit | None:
+    """Let a call through to its target; one with a key of the caller's own is nobody else's affair.
+
+    Raises:
+        ProviderNotConfigured: There is no key for it.
+        CircuitOpen: It failed too often of late.
+    """
+    target = call.target
+    if credential is None and target.provider.info.requires_key:
+        raise ProviderNotConfigured(f"The provider {target.provider.id!r} has no usable key here.")
+    return None if call.credential is not None else guards.breakers.admit(target.provider.id, target.model)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from orchestrator_core.provider_api import Secret
 
-EXHAUSTED_FOR = 300.0
-"""Seconds for which a key without quota is passed over while another one is usable."""
+REST: Final = 300.0
+"""Seconds for which a key without quota, or one that was refused, is passed over; the most for one that was limited."""
+
+LIMITED_REST: Final = 5.0
+"""Seconds for which a key is passed over whose limit is reached, where the provider does not say how long that is."""
 
 
 class KeyRing:
-    """Remembers which keys have no quota left."""
+    """Remembers which keys are to rest. Used on the event loop only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start with every key usable.
@@ -21,14 +25,37 @@ class KeyRing:
             clock: Monotonic seconds.
         """
         self._clock = clock
-        self._exhausted: dict[Secret, float] = {}
+        self._resting: dict[Secret, float] = {}
 
     def choose(self, keys: Sequence[Secret]) -> Secret | None:
-        """Return the first key that has quota, the first of all where none has, or None where there is no key."""
+        """Return the first key that does not rest, or the one whose rest ends first; None where there is no key."""
+        if not self._resting:
+            return keys[0] if keys else None
         now = self._clock()
-        self._exhausted = {key: until for key, until in self._exhausted.items() if until > now}
-        return next((key for key in keys if key not in self._exhausted), keys[0] if keys else None)
+        self._resting = {key: until for key, until in self._resting.items() if until > now}
+        return min(keys, key=lambda key: self._resting.get(key, 0.0), default=None)
 
-    def exhausted(self, key: Secret) -> None:
-        """Note that a key has no quota."""
-        self._exhausted[key] = self._clock() + EXHAUSTED_FOR
+    def another(self, keys: Sequence[Secret]) -> bool:
+        """Whether one of these keys does not rest."""
+        now = self._clock()
+        return any(self._resting.get(key, 0.0) <= now for key in keys)
+
+    def rest(self, key: Secret, seconds: float) -> bool:
+        """Let a key rest, for `REST` at most.
+
+        Returns:
+            Whether it did not rest already.
+        """
+        now = self._clock()
+        awake = self._resting.get(key, 0.0) <= now
+        self._resting[key] = now + min(seconds, REST)
+        return awake
+
+    def forget(self, keys: Sequence[Secret]) -> None:
+        """Forget what is known of keys: they were configured anew."""
+        for key in keys:
+            self._resting.pop(key, None)
+
+    def __len__(self) -> int:
+        """Return how many keys rest."""
+        return len(self._resting)

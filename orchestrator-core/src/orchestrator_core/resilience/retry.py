@@ -23,7 +23,8 @@ def retry_delay(error: GatewayError, deadline: Deadline) -> float | None:
     """Return the seconds to wait before asking the same provider again.
 
     A provider that says how long to wait is believed; otherwise the delay is random between zero and `BASE_DELAY`
-    (full jitter), so that callers who failed together do not come back together.
+    (full jitter), so that callers who failed together do not come back together. A request has one retry, so that
+    there is no second delay to be longer.
 
     Returns:
         The delay; None where the error is not worth a retry, or the delay is longer than `MAX_WAIT` or does not fit
@@ -31,5 +32,7 @@ def retry_delay(error: GatewayError, deadline: Deadline) -> float | None:
     """
     if not error.retryable:
         return None
-    delay = error.retry_after if error.retry_after is not None else random.uniform(0, BASE_DELAY)  # noqa: S311  # jitter is no secret
+    delay = error.retry_after
+    if delay is None:
+        delay = random.uniform(0, BASE_DELAY)  # noqa: S311  # jitter is no secret
     return delay if delay <= MAX_WAIT and delay < deadline.remaining() else None

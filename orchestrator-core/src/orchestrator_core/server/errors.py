@@ -79,7 +79,8 @@ def retry_after_of(error: GatewayError) -> int | None:
     if seconds is None:
         if isinstance(error, ProviderQuotaExhausted | ProviderNotConfigured):
             return None
-        if error.status not in (429, 503) and not isinstance(error, SessionBusy | RequestInFlight):
+        again = error.retryable or isinstance(error, SessionBusy | RequestInFlight)
+        if error.status not in (429, 503) and not again:
             return None
         seconds = _DEFAULT_RETRY_AFTER
     return max(1, math.ceil(seconds))

@@ -29,7 +29,7 @@ async def take_keys(
         except ConfigError as error:
             _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
         else:
-            _use_keys(fresh, gateway.config, aloud=signals.aloud)
+            _use_keys(fresh, gateway, aloud=signals.aloud)
         if countries is not None:
             await _read_again(countries)
 
@@ -43,8 +43,9 @@ async def _read_again(countries: Countries) -> None:
         _logger.info("Countries reloaded")
 
 
-def _use_keys(fresh: FreshRegistry, config: Config, *, aloud: bool) -> None:
+def _use_keys(fresh: FreshRegistry, gateway: Gateway, *, aloud: bool) -> None:
     """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
+    config = gateway.config
     if aloud:
         for line in describe(config.settings, fresh.providers.values()):
             say(line)
@@ -58,4 +59,5 @@ def _use_keys(fresh: FreshRegistry, config: Config, *, aloud: bool) -> None:
         if keys.flaws:
             _logger.warning("Keys reloaded that are not well-formed", provider=name, problems=list(keys.flaws))
         keys.use()
+        gateway.guards.keys.forget(keys.keys)
     _logger.info("Keys reloaded")

@@ -82,7 +82,7 @@ async def _look_at_all(gateway: Gateway) -> dict[str, HealthReport]:
 
 
 async def _look(gateway: Gateway, provider: Provider) -> HealthReport:
-    credential = provider.keys[0] if provider.keys else None
+    credential = gateway.guards.keys.choose(provider.keys)
     deadline = gateway.deadline(HEALTH_TIMEOUT)
     report = await provider.health(HealthRequest(deadline=deadline, credential=credential))
     gateway.metrics.observe_health(provider.id, report.healthy)

@@ -28,8 +28,8 @@ PER_TOKEN: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7
 TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 """Buckets of tokens, by the conventions."""
 
-Together = Literal["livesum", "livemin", "mostrecent"]
-"""How the values of several processes become one: the sum or the least of those that live, or the newest."""
+Together = Literal["livesum", "livemin", "livemax", "mostrecent"]
+"""How the values of several processes become one: the sum, the least or the most of those that live, or the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +143,17 @@ FALLBACKS = Spec(
     meaning="Tries after a failed one of another target: from whom to whom.",
     labels=("provider", "to"),
 )
+PASSED_OVER = Spec(
+    name="orchestrator_targets_passed_over",
+    meaning="Targets that were not asked; `code` is circuit_open, provider_unhealthy or provider_not_configured.",
+    labels=("provider", "code"),
+)
+CIRCUITS = Spec(
+    name="orchestrator_circuit_state",
+    meaning="0 where a provider and model is asked, 1 where a few calls probe it, 2 where it is left alone.",
+    labels=("provider", "model"),
+    together="livemax",
+)
 CALLS_IN_FLIGHT = Spec(name="orchestrator_calls_in_flight", meaning="Calls under way.", labels=("provider",))
 KINDS_OF_TOKENS = Spec(
     name="orchestrator_tokens",
@@ -205,6 +216,7 @@ COUNTERS: Final = (
     ATTEMPTS,
     RETRIES,
     FALLBACKS,
+    PASSED_OVER,
     KINDS_OF_TOKENS,
     COST,
     TURNS,
@@ -213,7 +225,7 @@ COUNTERS: Final = (
     SECURITY_EVENTS,
     LINES_DROPPED,
 )
-GAUGES: Final = (REQUESTS_IN_FLIGHT, STREAMS_IN_FLIGHT, CALLS_IN_FLIGHT, HEALTHY, STORE_READY)
+GAUGES: Final = (REQUESTS_IN_FLIGHT, STREAMS_IN_FLIGHT, CALLS_IN_FLIGHT, CIRCUITS, HEALTHY, STORE_READY)
 HISTOGRAMS: Final = (
     CALL_SECONDS,
     CALL_TOKENS,

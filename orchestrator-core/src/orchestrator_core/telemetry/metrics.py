@@ -31,6 +31,7 @@ CANCELLED: Final = "cancelled"
 """The code of a try that was given up because its caller left."""
 
 _ANSWERED: Final = "ok"
+_CIRCUITS: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Metrics:
         self._attempts = made.counters(names.ATTEMPTS)
         self._retries = made.counters(names.RETRIES)
         self._fallbacks = made.counters(names.FALLBACKS)
+        self._passed_over = made.counters(names.PASSED_OVER)
+        self._circuits = made.gauges(names.CIRCUITS)
         self._calls_in_flight = made.gauges(names.CALLS_IN_FLIGHT)
         self._tokens = made.counters(names.KINDS_OF_TOKENS)
         self._cost = made.counters(names.COST)
@@ -222,6 +225,14 @@ class Metrics:
         self._store_ready.set(0 if error_code else 1)
         if error_code is not None:
             self._store_errors[error_code,].inc()
+
+    def observe_circuit(self, provider: str, model: str, state: str) -> None:
+        """Note that a circuit changed: to `closed`, `half_open` or `open`."""
+        self._circuits[provider, self.model_label(model, None)].set(_CIRCUITS[state])
+
+    def observe_passed_over(self, provider: str, code: str) -> None:
+        """Count a target that was not asked, by the code of the reason."""
+        self._passed_over[provider, code].inc()
 
     def observe_security_event(self, event: str) -> None:
         """Count a security event."""

@@ -17,6 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 CORE = "orchestrator-core"
 DISTRIBUTIONS = (CORE, *(path.parent.as_posix() for path in sorted(Path("plugins").glob("*/pyproject.toml"))))
 PYTHONS = nox.project.python_versions(nox.project.load_toml(f"{CORE}/pyproject.toml"))
+LOCKS = Path("requirements")
 DEMO = "docs/tutorial/first_conversation.py"
 
 
@@ -71,7 +72,12 @@ def typing(session: nox.Session) -> None:
     """Check the types of every source, strictly, and of what plays a user, of the contract or in the documentation."""
     install(session, "typing")
     session.run(
-        "mypy", *(f"{path}/src" for path in DISTRIBUTIONS), "tests/typing", "docs/tutorial", "docs/how-to/scenarios"
+        "mypy",
+        *(f"{path}/src" for path in DISTRIBUTIONS),
+        "tests/typing",
+        "docs/tutorial",
+        "docs/how-to/scenarios",
+        "scripts",
     )
     templates = f"{CORE}/src/orchestrator_core/testing/templates"
     for kind in ("compatible", "own_wire"):  # two packages of one name, so each alone, as its author checks it
@@ -97,7 +103,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def packaging(session: nox.Session) -> None:
-    """Build every distribution, check its metadata, and hold the demo's conversation with the wheels."""
+    """Build every distribution, check its metadata, and hold the demo's conversation with the wheels.
+
+    Then install all of them over what is locked, as the container does, and write what that is: an SBOM.
+    """
     session.install("--group", "packaging")
     target = Path(session.create_tmp()) / "dist"
     shutil.rmtree(target, ignore_errors=True)
@@ -112,6 +121,59 @@ def packaging(session: nox.Session) -> None:
     wheels = [str(wheel) for name in ("core", "echo") for wheel in target.glob(f"orchestrator_{name}-*.whl")]
     session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
     session.run(python, DEMO, external=True)
+    write_sbom(session, target)
+
+
+def write_sbom(session: nox.Session, wheels: Path) -> None:
+    """Install every wheel over the locked packages, and write an SBOM of that beside the wheels."""
+    whole = Path(session.create_tmp()) / "whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    session.run("python", "-m", "venv", "--without-pip", str(whole))
+    python = str(whole / "bin" / "python")
+    pip = ("python", "-m", "pip", "--python", python)
+    session.run(*pip, "install", "--quiet", "--require-hashes", "--requirement", str(LOCKS / "container.txt"))
+    session.run(*pip, "install", "--quiet", "--no-deps", "--no-index", f"--find-links={wheels}", *project_names())
+    session.run(*pip, "check")  # the lock has everything that the wheels need
+    sbom = str(wheels / "sbom.cdx.json")
+    described = ("--pyproject", f"{CORE}/pyproject.toml", "--output-reproducible", "--validate")
+    session.run("cyclonedx-py", "environment", *described, "--output-format", "JSON", "--output-file", sbom, python)
+    session.run("python", "scripts/licences.py", sbom)
+
+
+def project_names() -> list[str]:
+    """Return the names of the distributions of this tree."""
+    return [nox.project.load_toml(f"{path}/pyproject.toml")["project"]["name"] for path in DISTRIBUTIONS]
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write the versions and hashes of everything that the container and the development environment install.
+
+    What is locked stays as it is where it can; `nox -s lock -- --upgrade` takes what is newest.
+    """
+    session.install("--group", "lock")
+    extras = sorted(
+        set(nox.project.load_toml(f"{CORE}/pyproject.toml")["project"]["optional-dependencies"]) - {"testing"}
+    )
+    own = Path(session.create_tmp()) / "own.in"
+    own.write_text("\n".join([f"./{CORE}[{','.join(extras)}]", *(f"./{path}" for path in DISTRIBUTIONS[1:])]))
+    options = ["--universal", "--python-version", PYTHONS[0], "--generate-hashes", "--no-annotate", "--quiet"]
+    options += ["--custom-compile-command", "nox -s lock", *(f"--no-emit-package={name}" for name in project_names())]
+    LOCKS.mkdir(exist_ok=True)
+    for target, more in (("container", []), ("development", ["--group", "dev"])):
+        session.run(
+            "uv", "pip", "compile", *options, str(own), *more, "-o", str(LOCKS / f"{target}.txt"), *session.posargs
+        )
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Ask whether what is locked has a known vulnerability. This needs the internet, and fails where nobody answers.
+
+    Arguments after `--` go to pip-audit, such as `--ignore-vuln ID`.
+    """
+    session.install("--group", "audit")
+    session.run("python", "scripts/audit.py", *session.posargs)
 
 
 @nox.session

@@ -242,6 +242,26 @@ UNSAFE = (
         files={"orchestrator.db": ("", 0o644)},
     ),
     Configuration(
+        "everybody a trusted proxy",
+        {"ORCHESTRATOR_TRUSTED_PROXIES": "10.0.0.0/8,0.0.0.0/0,::/0"},
+        ("ORCHESTRATOR_TRUSTED_PROXIES: entry 2", "ORCHESTRATOR_TRUSTED_PROXIES: entry 3"),
+    ),
+    Configuration(
+        "countries that nobody can tell",
+        {"ORCHESTRATOR_BLOCKED_COUNTRIES": "XA,XB"},
+        ("ORCHESTRATOR_BLOCKED_COUNTRIES: nothing tells",),
+    ),
+    Configuration(
+        "countries by a header that anybody may send",
+        {"ORCHESTRATOR_BLOCKED_COUNTRIES": "XA,XB", "ORCHESTRATOR_COUNTRY_HEADER": "X-Canary-Country"},
+        ("ORCHESTRATOR_COUNTRY_HEADER: the header is believed",),
+    ),
+    Configuration(
+        "countries by a file that is not there",
+        {"ORCHESTRATOR_BLOCKED_COUNTRIES": "XA,XB", "ORCHESTRATOR_GEOIP_DATABASE": "nowhere/canary.mmdb"},
+        ("ORCHESTRATOR_GEOIP_DATABASE: ",),
+    ),
+    Configuration(
         "plugins that nobody listed",
         {"ORCHESTRATOR_ALLOWED_PLUGINS": "orchestrator_openai", "ORCHESTRATOR_PROVIDERS": "openai"},
         ("ORCHESTRATOR_ALLOWED_PLUGINS: the installed plugin orchestrator-",) * 9,
@@ -371,6 +391,14 @@ SAFE = (
     Configuration(
         "what Kubernetes puts into every container",
         {"ORCHESTRATOR_AGENT_SERVICE_HOST": "10.0.0.1", "ORCHESTRATOR_AGENT_PORT": "tcp://10.0.0.1:8000"},
+    ),
+    Configuration(
+        "countries by the header of a trusted proxy",
+        {
+            "ORCHESTRATOR_BLOCKED_COUNTRIES": "XA,XB",
+            "ORCHESTRATOR_COUNTRY_HEADER": "CF-IPCountry",
+            "ORCHESTRATOR_TRUSTED_PROXIES": "10.0.0.0/8,2001:db8::/32",
+        },
     ),
     Configuration("a log that says little", {"LOG_LEVEL": "WARNING"}),
 )

@@ -85,6 +85,36 @@ async def test_calls_without_a_session_are_added_and_paged(store: SessionStore, 
     assert (page.has_more, rest.has_more) == (True, False)
 
 
+async def test_calls_that_came_to_nothing_count_in_their_session_too(store: SessionStore, clock: Clock) -> None:
+    session, other = [(await talk(store, "q")).session.id for _ in range(2)]
+    day = int(clock.now // 86_400)
+    priced, unpriced, gone = CallTotal(), CallTotal(), CallTotal()
+    priced.add(Usage(4), 0.5, 1.0)
+    priced.add(None, None, 1.0)
+    unpriced.add(Usage(2), None, 1.0)
+    gone.add(Usage(7), 1.0, 1.0)
+    whose = [("m", session, priced), ("n", session, unpriced), ("m", "sess_gone", gone)]
+    await store.add_usage(
+        {CallKind(TENANT, day, "", "", "alpha", model, "summarize", name): total for model, name, total in whose}
+    )
+
+    metrics = [await store.metrics(TENANT, name) for name in (session, other)]
+
+    assert [(found.total_tokens, found.total_cost) for found in metrics] == [(21 + 6, 0.75), (21, 0.25)]
+    assert await read(store, "operation") == [("chat", 2, 42, 0.5, 0), ("summarize", 4, 13, 1.5, 2)]
+
+
+async def test_a_session_without_a_known_price_gets_none_by_calls_without_one(
+    store: SessionStore, clock: Clock
+) -> None:
+    session = (await talk(store, "q", cost=None)).session.id
+    kind = CallKind(TENANT, int(clock.now // 86_400), "", "", "alpha", "m", "summarize", session)
+    total = CallTotal()
+    total.add(Usage(2), None, 1.0)
+    await store.add_usage({kind: total})
+    assert (await store.metrics(TENANT, session)).total_cost is None
+
+
 async def test_a_total_that_the_database_refuses_is_no_failure_of_the_database(
     store: SessionStore, clock: Clock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,20 @@ async def test_a_session_is_summarised_on_request(gateway: Served) -> None:
     again = await gateway.post(f"/api/sessions/{session}/summarize", {})
     assert (again.status, again.json["summary"]) == (200, None)
     assert "nothing to summarise" in again.json["detail"]
+
+
+async def test_a_summary_that_is_not_used_counts_in_its_session_as_in_all_totals(gateway: Served) -> None:
+    session = await talk(gateway, 3)
+    fake(0).next_summaries = ["no shorter at all " * 100]
+    turns = (await gateway.get(f"/api/sessions/{session}/metrics")).json["total_tokens"]
+
+    assert (await gateway.post(f"/api/sessions/{session}/summarize", {})).status == 502
+
+    async with asyncio.timeout(5):
+        while (told := (await gateway.get(f"/api/sessions/{session}/metrics")).json["total_tokens"]) == turns:
+            await asyncio.sleep(0.05)
+    (total,) = (await gateway.get("/api/usage")).json["usage"]
+    assert told == total["total_tokens"]
 
 
 async def test_a_new_session_has_nothing_to_summarise(gateway: Served) -> None:

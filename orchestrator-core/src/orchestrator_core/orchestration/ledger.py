@@ -37,11 +37,13 @@ class Payer:
         principal: The client.
         operation: What was done.
         user_id: The label of the caller, or "".
+        session_id: The session that they are made for, or "".
     """
 
     principal: Principal
     operation: Operation
     user_id: str = ""
+    session_id: str = ""
 
 
 class Ledger:
@@ -81,7 +83,9 @@ class Ledger:
             seconds: How long it took.
         """
         principal, day, user_id = payer.principal, int(time.time() // _DAY), REDACTOR.redact(payer.user_id)
-        kind = CallKind(principal.tenant, day, user_id, principal.id, provider, model, payer.operation)
+        kind = CallKind(
+            principal.tenant, day, user_id, principal.id, provider, model, payer.operation, payer.session_id
+        )
         if kind not in self._totals and len(self._totals) >= MAX_KINDS:
             log.error("usage is not counted: the store is away", provider=provider)
             return

@@ -124,7 +124,7 @@ class Summarizer:
         """
         begun = time.monotonic()
         target, credential = chosen
-        payer = Payer(principal, "summarize", context.session.user_id or "")
+        payer = _payer(principal, context)
         deadline = self._settings.deadline(self._settings.summary_timeout)
         meter = _Meter(self._open, self._estimates, payer, target, credential, deadline)
         try:
@@ -151,9 +151,13 @@ class Summarizer:
 
     def in_vain(self, principal: Principal, context: StartedTurn, summary: NewSummary) -> None:
         """Count what a summary used that was not stored."""
-        payer = Payer(principal, "summarize", context.session.user_id or "")
         self._ledger.add(
-            payer, summary.provider or "", summary.model or "", summary.usage, summary.cost, summary.duration
+            _payer(principal, context),
+            summary.provider or "",
+            summary.model or "",
+            summary.usage,
+            summary.cost,
+            summary.duration,
         )
 
     async def _text(self, meter: _Meter, reader: Target, context: StartedTurn, cut: int) -> tuple[str, Weight, Weight]:
@@ -288,6 +292,10 @@ class _Meter:
             if answer.cost is not None:
                 self.cost = (self.cost or 0.0) + answer.cost
         return response
+
+
+def _payer(principal: Principal, context: StartedTurn) -> Payer:
+    return Payer(principal, "summarize", context.session.user_id or "", context.session.id)
 
 
 def next_step(messages: Sequence[Message], size: float | None) -> tuple[list[Message], list[Message]]:

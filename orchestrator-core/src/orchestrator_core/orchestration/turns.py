@@ -305,7 +305,7 @@ class Turns:
 
 
 def _payer(principal: Principal, started: StartedTurn) -> Payer:
-    return Payer(principal, "chat", started.session.user_id or "")
+    return Payer(principal, "chat", started.session.user_id or "", started.session.id)
 
 
 def _failure(error: BaseException, call: Call[ChatRequest], duration: float, *, stopping: bool) -> TurnOutcome:

@@ -73,6 +73,7 @@ class CallKind:
         provider: The provider.
         model: The model.
         operation: What was done.
+        session_id: The session whose totals they count in too, or "".
     """
 
     tenant: str
@@ -82,6 +83,7 @@ class CallKind:
     provider: str
     model: str
     operation: Operation
+    session_id: str = ""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,10 @@ class CallTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetrics:
-    """Totals of one session; `total_cost` leaves out turns of unknown price, and is None where no price is known."""
+    """Totals of one session, with what was used for it in vain.
+
+    `total_cost` leaves out what has no known price, and is None where no price is known.
+    """
 
     session_id: str
     message_count: int

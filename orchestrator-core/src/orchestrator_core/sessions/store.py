@@ -227,7 +227,7 @@ class SessionStore(Protocol):
         ...
 
     async def add_usage(self, totals: Mapping[CallKind, CallTotal]) -> None:
-        """Count calls that belong to no session; those of turns and summaries are counted with them."""
+        """Count calls that no turn and no summary accounts for, in their session's totals too where they have one."""
         ...
 
     async def lease(self, name: str, holder: str, seconds: float) -> bool:

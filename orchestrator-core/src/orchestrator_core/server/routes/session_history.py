@@ -40,8 +40,8 @@ class SessionMetricsBody(BaseModel):
     session_id: str
     message_count: int
     providers_used: list[str]
-    total_tokens: int
-    total_cost: float | None = Field(description="USD, of the turns whose price is known; null where none is.")
+    total_tokens: int = Field(description="Of its turns, its summaries, and what was used for it in vain.")
+    total_cost: float | None = Field(description="USD, of all that has a known price; null where nothing has.")
     average_response_time: float = Field(description="Seconds.")
     last_summary_at: str | None
     created_at: str

@@ -79,6 +79,12 @@ UPDATE sessions SET summary_id = ?, last_summary_at = ?, unsummarized = ?, total
 WHERE tenant = ? AND id = ?
 """
 
+CHARGE_SESSION = """
+UPDATE sessions SET total_tokens = total_tokens + ?, total_cost = COALESCE(total_cost + ?, total_cost, ?)
+WHERE tenant = ? AND id = ?
+"""
+"""One that is gone is passed over."""
+
 GET_METRICS = """
 SELECT message_count, providers, total_tokens, total_cost, answered_turns, answer_time, last_summary_at, created_at
 FROM sessions WHERE tenant = ? AND id = ? AND filled_by IS NULL

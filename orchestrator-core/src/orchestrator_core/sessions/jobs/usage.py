@@ -60,9 +60,22 @@ def add_usage(
 
 
 def add_calls(totals: Mapping[CallKind, CallTotal], process_id: str) -> Steps[None]:
-    """Add many calls; always in one order, so that no two processes wait for each other."""
+    """Add many calls; always in one order, so that no two processes wait for each other.
+
+    Sessions come first, as in the transactions that end turns.
+    """
+    for kind in sorted(totals, key=_session):
+        if kind.session_id:
+            total = totals[kind]
+            cost = None if total.unpriced == total.calls else total.cost
+            charge = (total.usage.total, cost, cost)
+            yield from do(statements.CHARGE_SESSION, *charge, kind.tenant, kind.session_id)
     for kind in sorted(totals, key=_order):
         yield from _add(kind, totals[kind], shard(process_id))
+
+
+def _session(kind: CallKind) -> tuple[str, str]:
+    return (kind.tenant, kind.session_id)
 
 
 def _order(kind: CallKind) -> tuple[str, ...]:

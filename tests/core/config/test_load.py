@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator_core.config import Config, ConfigError, Settings, load
 from orchestrator_core.config.redaction import REDACTOR
-from orchestrator_core.config.settings import SPECIFIED
+from orchestrator_core.config.settings import SPECIFIED, AliasEntry
 
 
 def problems(environ: dict[str, str], directory: Path) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def test_mappings_are_json_in_the_environment_and_tables_in_the_file(tmp_path: P
     )
     from_file = load({}, tmp_path).settings
     from_environment = load({"ORCHESTRATOR_ALIASES": json.dumps(aliases)}, tmp_path / "none").settings
-    assert from_file.aliases == from_environment.aliases == aliases
+    assert from_file.aliases == from_environment.aliases == {"fast": AliasEntry(targets=("openai/gpt-6-luna",))}
     assert from_file.servers["ollama"].values == {"base_url": "http://127.0.0.1:1/v1"}
 
 

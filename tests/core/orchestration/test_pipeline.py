@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS, Principal
+from orchestrator_core.telemetry.cost import Prices
 
 ASK = [text_message("user", "ping")]
 FALLBACK = Selection(provider="one", fallbacks=("two",))
@@ -284,15 +286,15 @@ async def test_a_model_of_a_quarantined_plugin_says_so(start: Any) -> None:
     )
     registry = Registry(list(bench.gateway.registry.providers.values()), [broken])
 
-    router = Router(bench.gateway.config.settings, registry)
+    router = Router(bench.gateway.config.settings, registry, Prices())
 
-    provider, model = router.parse_model("broken/model")
+    selection = router.select("broken/model")
     with pytest.raises(PluginError, match="does not load"):
-        router.targets(ANONYMOUS, Selection(provider=provider, model=model), "chat")
-    fallback = Selection(provider=provider, model=model, fallbacks=("two",))
+        router.targets(ANONYMOUS, selection, "chat")
+    fallback = replace(selection, fallbacks=("two",))
     assert [target.provider.id for target in router.targets(ANONYMOUS, fallback, "chat")] == ["two"]
     with pytest.raises(NotFound, match="provider/model"):
-        router.parse_model("nobody/model")
+        router.select("nobody/model")
 
 
 async def test_a_callers_key_is_forgotten_with_the_request(start: Any) -> None:

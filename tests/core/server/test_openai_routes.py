@@ -321,7 +321,7 @@ async def test_models(gateway: Served) -> None:
         reply = await gateway.get(f"/v1/models/{path}")
         assert reply.json["owned_by"] == "second"
         assert reply.json["description"] == "A second one"
-    assert (await gateway.get("/v1/models/fast")).json["alias_of"] == "second/org/second-1"
+    assert (await gateway.get("/v1/models/fast")).json["alias_of"] == ["second/org/second-1"]
     missing = await gateway.get("/v1/models/second/none")
     assert missing.status == 404
     assert missing.json["error"]["code"] == "model_not_found"

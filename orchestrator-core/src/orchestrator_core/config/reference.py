@@ -70,6 +70,7 @@ max_requests_per_minute = 200
 
 [aliases]
 fast = "openai/gpt-6-luna"
+spread = { targets = ["openai/gpt-6-luna", "mistral/mistral-small-latest"], strategy = "weighted", weights = [3, 1] }
 
 [provider.mistral]
 default_model = "mistral-small-latest"

@@ -10,6 +10,7 @@ import structlog
 
 from orchestrator_core.orchestration.gateway import Gateway
 from orchestrator_core.orchestration.requests import TurnRequest
+from orchestrator_core.orchestration.routing import pinned
 from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.provider_api import ChatRequest, GatewayError, InvalidRequest
 from orchestrator_core.security.principal import Principal
@@ -39,14 +40,17 @@ async def answer_again(
         InvalidRequest: The settings of the turn were not kept, and the request has none.
         GatewayError: As for `Gateway.turn`.
     """
-    target = gateway.router.targets(principal, request.selection, "chat")[0]  # before anything is copied for nothing
+    targets = gateway.router.targets(principal, request.selection, "chat")  # before anything is copied for nothing
+    target = targets[0]
     store, tenant = gateway.store, principal.tenant
     turn = await store.turn(tenant, session_id, turn_id)
     template = _template(turn, request.template, own, same=target.provider.id == turn.outcome.provider)
     said = tuple(stored.message for stored in turn.said)
     copy = await store.fork_session(tenant, session_id, NewFork(turn_id=turn_id, before=True))
     try:
-        again = replace(request, messages=said, template=template, session_id=copy.id)
+        again = replace(
+            request, selection=pinned(request.selection, targets), messages=said, template=template, session_id=copy.id
+        )
         return await gateway.turn(principal, again)
     except BaseException as error:
         if isinstance(error, GatewayError):

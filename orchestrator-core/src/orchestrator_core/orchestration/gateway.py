@@ -56,12 +56,12 @@ class Gateway:
         self.metrics = metrics
         self.events = SecurityEvents(metrics)
         self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
-        self.router = Router(config.settings, registry)
         self.guards = Guards(config.settings, self.events, self._note_circuit)
         self.stopping = False
         self._circuits = SharedCircuits(self.guards.breakers, self.shared) if self.shared else None
         self._sharing: asyncio.Task[None] | None = None
         prices = Prices(config.settings.prices)
+        self.router = Router(config.settings, registry, prices)
         self._ledger = Ledger(store)
         metrics.name_providers(
             {name: found.info.otel_name for name, found in registry.providers.items() if found.info.otel_name}
@@ -101,6 +101,8 @@ class Gateway:
         if any(provider.info.price_id for provider in self.registry.usable):
             # In a thread, and waited for by nobody: reading the tables takes a quarter of a second.
             self._tables = asyncio.create_task(asyncio.to_thread(load_tables))
+            if any(entry.strategy == "cheapest" for entry in self.config.settings.aliases.values()):
+                await self._tables  # who is cheapest must not depend on when the first request comes
 
     async def close(self) -> None:
         """Finish what must be stored, then close everything."""

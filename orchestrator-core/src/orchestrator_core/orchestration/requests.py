@@ -13,12 +13,14 @@ class Selection:
     """Who is to answer.
 
     Attributes:
+        alias: A name of the configuration's aliases, in place of provider and model.
         provider: The provider, by name or alias; None is the configured default, or the only usable one.
         model: The model, as the provider names it; None is the provider's default.
-        fallbacks: `provider` or `provider/model`, in order; None is the configured chain, () is none.
+        fallbacks: `provider`, `provider/model` or an alias, in order; None is the configured chain, () is none.
         credential: The caller's own key for the provider. Such a request uses no other key and no other provider.
     """
 
+    alias: str | None = None
     provider: str | None = None
     model: str | None = None
     fallbacks: Sequence[str] | None = None

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Literal
 
 from orchestrator_core.config import Settings
 from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.config.settings import AliasEntry
 from orchestrator_core.orchestration.requests import Selection
+from orchestrator_core.orchestration.strategies import arrange
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import InvalidRequest, NotFound, NotSupported, PermissionDenied, PluginError
 from orchestrator_core.security.principal import Principal
+from orchestrator_core.telemetry.cost import Prices
 
 Operation = Literal["chat", "embeddings"]
 
@@ -23,6 +27,11 @@ class Target:
     provider: Provider
     model: str
 
+    @property
+    def name(self) -> str:
+        """The target as `provider/model`."""
+        return f"{self.provider.id}/{self.model}"
+
 
 MAX_MODEL = 256
 """Characters of a model's name: it is a key of the totals of usage, whose length a database bounds."""
@@ -31,66 +40,136 @@ MAX_MODEL = 256
 class Router:
     """Turns a selection into targets, in the order in which they are tried."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
-        """Route among the providers of a registry."""
+    def __init__(self, settings: Settings, registry: Registry, prices: Prices, draws: Random | None = None) -> None:
+        """Route among the providers of a registry.
+
+        Args:
+            settings: Aliases, fallbacks and defaults.
+            registry: The providers.
+            prices: What the cheapest is found by.
+            draws: What targets with weights are drawn by.
+        """
         self._settings = settings
         self._registry = registry
+        self._prices = prices
+        self._draws = draws or Random()  # noqa: S311  # a share of the load is no secret
 
     def targets(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
         """Return the targets, the chosen one first.
 
-        A caller with a key of its own has one target: a key is never tried at another provider.
+        A caller with a key of its own has one target: a key is never tried at another provider. Vectors of another
+        model are of another space: all targets of embeddings have the model of the first.
 
         Raises:
             NotFound: The provider is unknown, or a fallback is.
-            InvalidRequest: No provider is named and none is the obvious one, or the provider has no default model.
+            InvalidRequest: No provider is named and none is the obvious one, the provider has no default model, or a
+                key of the caller's own comes with an alias of several providers.
             NotSupported: The provider has no such operation.
             PermissionDenied: The caller may not use the provider.
             PluginError: The provider's plugin does not load, and there is no fallback.
         """
+        selection = self._with_default(selection, operation)
         targets: list[Target] = []
         broken: PluginError | None = None
         try:
-            first = self._target(self._primary(selection), selection.model, operation)
+            targets += self._chosen(principal, selection, operation)
         except PluginError as error:
             broken = error
+        if selection.credential is not None:
+            targets = targets[:1]
         else:
-            if not principal.may_use(first.provider.id):
-                raise PermissionDenied(f"This credential may not use the provider {first.provider.id!r}.")
-            targets.append(first)
-        if selection.credential is None:
             for text in self._chain(selection, operation):
-                target = self._parse(text, operation, asked=selection.fallbacks is not None)
-                if target and principal.may_use(target.provider.id) and target not in targets:
-                    targets.append(target)
+                for target in self._parse(text, operation, asked=selection.fallbacks is not None):
+                    if principal.may_use(target.provider.id) and target not in targets:
+                        targets.append(target)
         if broken is not None and not targets:
             raise broken
+        if operation == "embeddings":
+            return [target for target in targets if target.model == targets[0].model]
         return targets
 
     def _chain(self, selection: Selection, operation: Operation) -> Sequence[str]:
         if selection.fallbacks is not None:
             return selection.fallbacks
-        # Vectors of another model are of another space: nobody else may answer unless the caller says so.
         return self._settings.fallbacks if operation == "chat" else ()
 
-    def parse_model(self, text: str) -> tuple[str, str | None]:
-        """Read `provider/model`, an alias, or a provider's name as (provider, model).
+    def select(self, text: str) -> Selection:
+        """Read the name of a model: `provider/model`, an alias, or a provider's name.
 
         Raises:
             NotFound: The name resolves to nothing. Names are never guessed.
         """
-        text = self._settings.aliases.get(text, text)
+        if text in self._settings.aliases:
+            return Selection(alias=text)
         name, slash, model = text.partition("/")
         if self._registry.installed(name):
-            return name, model or None
+            return Selection(provider=name, model=model or None)
         if not slash and self._settings.default_provider:
-            return self._settings.default_provider, text
+            return Selection(provider=self._settings.default_provider, model=text)
         known = ", ".join(sorted(self._registry.providers)) or "none"
         raise NotFound(
             f"The model {text[:100]!r} names no provider: write provider/model. Providers here: {known}.",
             code="model_not_found",
             param="model",
         )
+
+    def _with_default(self, selection: Selection, operation: Operation) -> Selection:
+        named = selection.alias or selection.provider or selection.model
+        if named is not None or self._settings.default_model is None or operation != "chat":
+            return selection
+        default = self.select(self._settings.default_model)
+        return replace(default, fallbacks=selection.fallbacks, credential=selection.credential)
+
+    def _chosen(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
+        """Return the targets that the caller named, as far as it may use them."""
+        if selection.alias is None:
+            target = self._target(self._primary(selection), selection.model, operation)
+            if not principal.may_use(target.provider.id):
+                raise PermissionDenied(f"This credential may not use the provider {target.provider.id!r}.")
+            return [target]
+        entry = self._settings.aliases[selection.alias]
+        if selection.credential is not None and len({text.partition("/")[0] for text in entry.targets}) > 1:
+            raise InvalidRequest(
+                f"The alias {selection.alias!r} stands for models of several providers, and a provider's key is for "
+                "one: name provider/model.",
+                param="model",
+            )
+        targets: list[Target] = []
+        broken: PluginError | None = None
+        for text in self._arranged(entry, operation):
+            try:
+                targets.append(self._named(text, operation))
+            except PluginError as error:
+                broken = error
+            except NotFound:
+                continue
+        allowed = [target for target in targets if principal.may_use(target.provider.id)]
+        if allowed:
+            return allowed
+        if broken is not None and not targets:
+            raise broken
+        if not targets:
+            raise NotFound(
+                f"The alias {selection.alias!r} stands for no model that is served here: write provider/model.",
+                code="model_not_found",
+                param="model",
+            )
+        raise PermissionDenied(f"This credential may not use what the alias {selection.alias!r} stands for.")
+
+    def _arranged(self, entry: AliasEntry, operation: Operation) -> Sequence[str]:
+        """Return the targets of an alias in the order in which they are asked; all texts are of one model's vectors."""
+        arranged = arrange(entry, self._typical_price, self._draws)
+        if operation == "chat":
+            return arranged
+        model = entry.targets[0].partition("/")[2]
+        return [text for text in arranged if text.partition("/")[2] == model]
+
+    def _typical_price(self, text: str) -> float | None:
+        name, _, model = text.partition("/")
+        if name not in self._registry:
+            return None
+        provider = self._registry.get(name)
+        return self._prices.typical(provider.id, provider.info, model)
 
     def _primary(self, selection: Selection) -> Provider:
         name = selection.provider or self._settings.default_provider
@@ -122,10 +201,25 @@ class Router:
         # A caller may put a key where a model's name belongs; from here it would go to answers, logs and the store.
         return Target(provider, REDACTOR.redact(model))
 
-    def _parse(self, text: str, operation: Operation, *, asked: bool) -> Target | None:
-        """Read a fallback; one of the configured chain that is not installed here is left out."""
-        text = self._settings.aliases.get(text, text)
+    def _parse(self, text: str, operation: Operation, *, asked: bool) -> Sequence[Target]:
+        """Read a fallback; what of an alias or of the configured chain is not installed here is left out."""
+        entry = self._settings.aliases.get(text)
+        if entry is None and asked:
+            return [self._named(text, operation)]
+        texts = [text] if entry is None else self._arranged(entry, operation)
+        return [self._named(each, operation) for each in texts if each.partition("/")[0] in self._registry]
+
+    def _named(self, text: str, operation: Operation) -> Target:
         name, _, model = text.partition("/")
-        if not asked and name not in self._registry:
-            return None
         return self._target(self._registry.get(name), model or None, operation)
+
+
+def pinned(selection: Selection, targets: Sequence[Target]) -> Selection:
+    """Return the selection of just these targets, whatever an alias would be drawn as another time."""
+    first, *others = targets
+    return Selection(
+        provider=first.provider.id,
+        model=first.model,
+        fallbacks=tuple(target.name for target in others),
+        credential=selection.credential,
+    )

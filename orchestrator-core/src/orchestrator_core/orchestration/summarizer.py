@@ -175,9 +175,9 @@ class Summarizer:
 
     def _configured(self) -> Selection | None:
         provider, model = self._settings.summary_provider, self._settings.summary_model
-        if provider is None and model is not None:
-            provider, model = self._router.parse_model(model)
-        return None if provider is None else Selection(provider=provider, model=model, fallbacks=())
+        if provider is not None:
+            return Selection(provider=provider, model=model, fallbacks=())
+        return None if model is None else replace(self._router.select(model), fallbacks=())
 
     async def _fold(self, meter: _Meter, messages: Sequence[Message], previous: str | None, limit: int | None) -> str:
         """Condense step by step; each is told the summary of those before it."""

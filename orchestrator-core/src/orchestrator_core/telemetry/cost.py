@@ -30,6 +30,8 @@ _OWN_PRICES: Mapping[str, str] = {
 _PROBE = 1_000
 """Tokens, fewer than any tier of a price begins with."""
 
+_TYPICAL = Usage(input_tokens=3 * _PROBE, output_tokens=_PROBE)
+
 _KEPT = 512
 """Models of which prices are remembered: callers choose the names."""
 
@@ -104,6 +106,14 @@ class Prices:
                 # A plugin's list has one price for text: what else was counted has another one.
                 return Price(_cost(own, usage), f"{own.source} {own.as_of}") if _is_plain(usage) else None
         return _bundled(info.price_id, model, usage) if info.price_id is not None else None
+
+    def typical(self, provider_id: str, info: ProviderInfo, model: str) -> float | None:
+        """Return the US dollars of a typical call, to compare models by; None where the price is unknown.
+
+        Such a call has three times as many tokens of input as of output.
+        """
+        price = self.price(provider_id, info, model, _TYPICAL)
+        return None if price is None else price.usd
 
     def _find_entry(self, name: str) -> PriceEntry | None:
         return next((entry for pattern, entry in self._configured.items() if fnmatchcase(name, pattern)), None)

@@ -174,6 +174,7 @@ def test_listening_to_the_network_without_a_client_key_is_a_loud_warning(tmp_pat
 def test_names_of_providers_that_are_not_served_are_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "orchestrator.toml").write_text(
         'fallbacks = ["opnai/x", "fast", "sk-canary/m"]\n[aliases]\nfast = "openai/x"\nslow = "sk-canary/m"\n'
+        'several = { targets = ["openai/x", "opnai/y"] }\n'
     )
     report = start({**SAFE}, tmp_path)
     assert report.problems == []
@@ -181,6 +182,7 @@ def test_names_of_providers_that_are_not_served_are_pointed_out(tmp_path: Path) 
         "fallbacks: entry 1 names no provider that is served. Did you mean openai?",
         "fallbacks: entry 3 names no provider that is served.",
         "aliases.slow names no provider that is served.",
+        "aliases.several: target 2 names no provider that is served. Did you mean openai?",
     ]
 
 

@@ -1,6 +1,7 @@
 """The settings: one flat model, in one file for each topic."""
 
 from orchestrator_core.config.settings.access import SUSPICIOUS_PATTERNS
+from orchestrator_core.config.settings.aliases import AliasEntry
 from orchestrator_core.config.settings.model import Settings
 from orchestrator_core.config.settings.names import FILE_NAME, PREFIX, SPECIFIED, canonical_name, environment_names
 from orchestrator_core.config.settings.routing import PriceEntry, ServerEntry
@@ -14,6 +15,7 @@ __all__ = [
     "SPECIFIED",
     "SQLITE",
     "SUSPICIOUS_PATTERNS",
+    "AliasEntry",
     "PriceEntry",
     "ServerEntry",
     "Settings",

@@ -7,18 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from orchestrator_core.config.settings.aliases import AliasEntry
 from orchestrator_core.config.settings.base import Dollars, SettingsGroup
 from orchestrator_core.config.settings.names import canonical_name
 
 KeyCheck = Literal["strict", "warn"]
-
-
-def _targets(value: Mapping[str, str]) -> Mapping[str, str]:
-    for target in value.values():
-        provider, _, model = target.partition("/")
-        if not provider or not model:
-            raise ValueError("expected a target of the form provider/model for every alias")
-    return value
 
 
 def _distributions(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -83,11 +76,20 @@ class RoutingSettings(SettingsGroup):
         "code of another one is run, and production does not start while one is installed.",
     )
     default_provider: str | None = Field(default=None, description="Who answers where a request names no provider.")
-    aliases: Annotated[Mapping[str, str], AfterValidator(_targets)] = Field(
-        default_factory=dict, description='Names for models, such as `{"fast": "openai/gpt-6-luna"}`.'
+    default_model: str | None = Field(
+        default=None,
+        description="The model that answers where a request names neither provider nor model: `provider/model` or an "
+        "alias.",
+    )
+    aliases: Mapping[str, AliasEntry] = Field(
+        default_factory=dict,
+        description='Names for models, such as `{"fast": "openai/gpt-6-luna"}`, or for several: '
+        '`{"fast": {"targets": ["openai/gpt-6-luna", "anthropic/claude-haiku-5-5"], "strategy": "weighted", "weights": '
+        "[3, 1]}}`. The strategy is `ordered`, `weighted` or `cheapest`.",
     )
     fallbacks: tuple[str, ...] = Field(
-        default=(), description="Who answers where a provider fails, in order: `provider` or `provider/model`."
+        default=(),
+        description="Who answers where a provider fails, in order: `provider`, `provider/model` or an alias.",
     )
     servers: Mapping[str, ServerEntry] = Field(
         default_factory=dict,

@@ -14,16 +14,22 @@ _MISTYPED = 0.9
 
 
 def unserved(subject: Subject) -> Iterator[str]:
-    """Yield each fallback and alias that leads to no provider which is served."""
+    """Yield each fallback, alias and default that leads to no provider which is served."""
     if subject.registry is None:
         return
     settings, providers = subject.settings, subject.providers
     known = {name for provider in providers for name in (provider.id, provider.info.name, *provider.info.aliases)}
     targets = {f"fallbacks: entry {number}": target for number, target in enumerate(settings.fallbacks, start=1)}
-    targets |= {f"aliases.{alias}": target for alias, target in settings.aliases.items()}
+    if settings.default_model is not None:
+        targets["default_model"] = settings.default_model
+    targets = {place: target for place, target in targets.items() if target not in settings.aliases}
+    for alias, entry in settings.aliases.items():
+        several = len(entry.targets) > 1
+        for number, target in enumerate(entry.targets, start=1):
+            targets[f"aliases.{alias}: target {number}" if several else f"aliases.{alias}"] = target
     for place, target in targets.items():
         name = target.partition("/")[0]
-        if name not in known and not (place.startswith("fallbacks") and target in settings.aliases):
+        if name not in known:
             yield f"{place} names no provider that is served.{nearest(name, known)}"
 
 

@@ -36,8 +36,7 @@ def select(request: web.Request, model: str) -> Selection:
     """
     if not model:
         raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
-    provider, name = gateway(request).router.parse_model(model)
-    return Selection(provider=provider, model=name, credential=provider_key(request))
+    return replace(gateway(request).router.select(model), credential=provider_key(request))
 
 
 def joined_session(request: web.Request) -> str | None:

@@ -114,10 +114,16 @@ def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
     registry, caller = gateway(request).registry, principal(request)
     usable = [provider for provider in registry.usable if caller.may_use(provider.id)]
     models: dict[str, Mapping[str, Json]] = {}
-    for alias, target in settings(request).aliases.items():
-        name = target.partition("/")[0]
-        if name in registry and registry.get(name) in usable:
-            models[alias] = {**_row(alias, registry.get(name).id), "alias_of": target}
+    for alias, entry in settings(request).aliases.items():
+        names = {target: target.partition("/")[0] for target in entry.targets}
+        owners = {
+            target: registry.get(name).id
+            for target, name in names.items()
+            if name in registry and registry.get(name) in usable
+        }
+        if owners:
+            about: dict[str, Json] = {"alias_of": list(owners), "strategy": entry.strategy}
+            models[alias] = _row(alias, next(iter(owners.values()))) | about
     for provider in usable:
         for model in provider.models:
             name = f"{provider.id}/{model.id}"

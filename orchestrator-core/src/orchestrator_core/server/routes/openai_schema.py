@@ -149,7 +149,9 @@ class Model(_Open):
     id: str
     object: Literal["model"]
     created: int = Field(description="Always 0: providers do not agree on what it means.")
-    owned_by: str = Field(description="The provider.")
+    owned_by: str = Field(description="The provider; of an alias that of its first target.")
+    alias_of: list[str] | None = Field(None, description="What an alias stands for, as far as the caller may use it.")
+    strategy: str | None = Field(None, description="Who of them is asked first: `ordered`, `weighted`, `cheapest`.")
 
 
 class ModelList(_Open):

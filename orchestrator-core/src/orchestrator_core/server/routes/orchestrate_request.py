@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -68,10 +69,10 @@ async def turn_request(request: web.Request, body: OrchestrateBody, *, streams: 
 def selection(request: web.Request, agent: AgentConfig) -> Selection:
     """Return who is to answer."""
     served = gateway(request)
-    provider, model = agent.provider, agent.model
-    if provider is None and model is not None and _names_provider(served, model):
-        provider, model = served.router.parse_model(model)
-    return Selection(provider=provider, model=model, fallbacks=agent.fallbacks, credential=provider_key(request))
+    chosen = Selection(provider=agent.provider, model=agent.model)
+    if agent.provider is None and agent.model is not None and _names_provider(served, agent.model):
+        chosen = served.router.select(agent.model)
+    return replace(chosen, fallbacks=agent.fallbacks, credential=provider_key(request))
 
 
 def _names_provider(served: Gateway, model: str) -> bool:

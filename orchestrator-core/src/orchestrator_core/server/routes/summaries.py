@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from aiohttp import web
@@ -126,9 +126,10 @@ def _wanted(request: web.Request, body: SummarizeBody) -> Selection | None:
     provider, model, key = body.provider, body.model, provider_key(request)
     if provider is None and model is None and key is None:
         return None
+    wanted = Selection(provider=provider, model=model)
     if provider is None and model is not None:
-        provider, model = gateway(request).router.parse_model(model)
-    return Selection(provider=provider, model=model, fallbacks=(), credential=key)
+        wanted = gateway(request).router.select(model)
+    return replace(wanted, fallbacks=(), credential=key)
 
 
 def _summary(stored: StoredSummary) -> dict[str, Any]:

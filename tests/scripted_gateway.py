@@ -22,6 +22,7 @@ from orchestrator_core.server.app import make_app
 from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.request_record import waiting_for_provider
+from orchestrator_core.telemetry.traces import leaving_for
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 from stores import sqlite_store
 
@@ -89,7 +90,7 @@ async def served(
 ) -> AsyncIterator[Served]:
     """Serve these plugins, configured by `environ`, on a store in `directory`."""
     config = load(environ=environ or {}, directory=directory)
-    clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider)
+    clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider, leaving_for)
     await clients.start()
     providers, scripted = [], {}
     for plugin in plugins:

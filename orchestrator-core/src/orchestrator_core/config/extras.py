@@ -13,6 +13,9 @@ def missing_extra(setting: str, module: str, extra: str) -> str | None:
         module: What the package is imported as.
         extra: The extra of `orchestrator-core` that brings it.
     """
-    if find_spec(module) is not None:
-        return None
+    try:
+        if find_spec(module) is not None:
+            return None
+    except ModuleNotFoundError:
+        pass  # a package that it is a part of
     return f"{setting}: this needs the package {module}: pip install 'orchestrator-core[{extra}]'."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from orchestrator_core.provider_api import (
     Deadline,
     EmbeddingRequest,
     EmbeddingResponse,
+    GatewayError,
+    InternalError,
     PluginError,
     ProviderBadResponse,
     ProviderTimeout,
@@ -32,8 +35,10 @@ from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import Attempt
 from orchestrator_core.telemetry.cost import Price, Prices
+from orchestrator_core.telemetry.gen_ai_spans import begin_call, end_chat, end_embeddings
 from orchestrator_core.telemetry.metrics import CANCELLED, Metrics
 from orchestrator_core.telemetry.request_record import current_record
+from orchestrator_core.telemetry.traces import Span
 
 BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
 """The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
@@ -87,10 +92,18 @@ class Calls:
         """
         call = Call(request, self._router.targets(principal, selection, "embeddings"), selection.credential)
         payer = Payer(principal, "embeddings", user_id or "")
+        spans: list[Span] = []
 
         async def send(target: Target, request: EmbeddingRequest) -> EmbeddingResponse:
-            with self._in_flight(target):
-                return await target.provider.embed(request)
+            span = self._begin_span(target, payer, request)
+            try:
+                with span, self._in_flight(target):
+                    response = await target.provider.embed(request)
+            except BaseException as error:
+                span.end(_code(error))
+                raise
+            spans.append(span)
+            return response
 
         try:
             response = await run(call, send, self._guards)
@@ -104,6 +117,7 @@ class Calls:
         seconds = call.attempts[-1].duration
         self._ledger.add(payer, provider.id, model, response.usage, cost, seconds)
         self._observe(call.attempts[-1], payer, seconds, None, response.usage, cost)
+        end_embeddings(spans[-1], model, response.usage, cost)
         return EmbeddingAnswer(provider.id, model, call.attempts, response, cost)
 
     async def open_summary(
@@ -131,12 +145,17 @@ class Calls:
 
         async def send(target: Target, request: ChatRequest) -> OpenStream:
             early: list[ChatEvent] = []
+            span = self._begin_span(target, payer, request)
             self._metrics.count_call_in_flight(target.provider.id, 1)
             try:
-                return await open_stream(
-                    target.provider.chat(request), request.deadline, stream=request.stream, early=early
-                )
-            except BaseException:
+                with span:
+                    opened = await open_stream(
+                        target.provider.chat(request), request.deadline, stream=request.stream, early=early
+                    )
+                opened.span = span
+                return opened
+            except BaseException as error:
+                span.end(_code(error))
                 self._metrics.count_call_in_flight(target.provider.id, -1)
                 reports = [event.usage for event in early if isinstance(event, UsageReport) and event.usage]
                 if reports:
@@ -162,6 +181,8 @@ class Calls:
             code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
             if not stored:
                 self._ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
+            if opened.span.recorded:
+                end_chat(opened.span, answer.folded, first_chunk, answer.cost, code)
             self._observe(tried, payer, seconds, code, usage, answer.cost, first_chunk)
 
         return Answer(call, opened, on_end)
@@ -214,6 +235,10 @@ class Calls:
             gen_ai_provider = self._metrics.gen_ai_provider(attempt.provider)
             record.add_call(payer.operation, attempt.provider, gen_ai_provider, attempt.model, usage, cost)
 
+    def _begin_span(self, target: Target, payer: Payer, request: ChatRequest | EmbeddingRequest) -> Span:
+        name = target.provider.id
+        return begin_call(payer.operation, name, self._metrics.gen_ai_provider(name), request)
+
     @contextmanager
     def _in_flight(self, target: Target) -> Iterator[None]:
         self._metrics.count_call_in_flight(target.provider.id, 1)
@@ -237,3 +262,10 @@ def _failed(answer: Answer, deadline: Deadline) -> bool | None:
     if answer.failure is not None and is_fault(answer.failure, in_time=not deadline.expired):
         return True
     return None
+
+
+def _code(error: BaseException) -> str:
+    """Return the code of what ended a try, as `pipeline` has it."""
+    if isinstance(error, GatewayError):
+        return error.code
+    return CANCELLED if isinstance(error, asyncio.CancelledError) else InternalError.code

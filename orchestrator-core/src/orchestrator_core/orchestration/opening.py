@@ -19,6 +19,7 @@ from orchestrator_core.provider_api import (
     ToolCallDelta,
     WholePart,
 )
+from orchestrator_core.telemetry.traces import NO_SPAN, Span
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a provider's generator has for closing its upstream call."""
@@ -33,6 +34,7 @@ class OpenStream:
     Attributes:
         start: The provider's `Start`.
         early: The events that were pulled while opening, `start` first.
+        span: The span of the call; whoever ends the call ends it.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class OpenStream:
         """Wrap an open call."""
         self.start = start
         self.early = early
+        self.span: Span = NO_SPAN
         self._rest = rest
         self._deadline = deadline
         self._puller: asyncio.Task[object] | None = None

@@ -37,6 +37,7 @@ from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn
 from orchestrator_core.sessions.settings import settings_of
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.traces import begin
 
 T = TypeVar("T")
 
@@ -117,14 +118,21 @@ class Turns:
                 self._metrics.sessions_created.inc()
             call = Call(request.template, targets, request.selection.credential)
             view: View | None = None
+            span = begin("turn")
+            span.conversation = started.session.id
+            span.set("gen_ai.conversation.id", started.session.id)
+            span.set("orchestrator.turn_id", started.turn_id)
 
             async def finish(outcome: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
+                span.set("orchestrator.turn_state", outcome.state)
+                span.end(outcome.error_code, failed=outcome.state in ("failed", "interrupted"))
                 # Owned: a caller who leaves, even twice, neither stops it nor frees the session before it is done.
                 return await asyncio.shield(self._own(self._finish(principal, call, started, view, outcome, held)))
 
             try:
-                view = await self._memory.remember(principal, request, started, call.target)
-                view, answer = await self._ask(principal, request, view, call)
+                with span:
+                    view = await self._memory.remember(principal, request, started, call.target)
+                    view, answer = await self._ask(principal, request, view, call)
             except BaseException as error:
                 outcome = _failure(error, call, time.monotonic() - begun, stopping=self._stopping())
                 if isinstance(error, GatewayError):

@@ -47,6 +47,7 @@ from orchestrator_core.server.errors import Surface, render, surface_of
 from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.query import check_names
+from orchestrator_core.server.request_spans import end_request, method_name, traced
 from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.telemetry.request_record import RequestRecord, recorded
@@ -127,6 +128,7 @@ class Middleware:
         with ExitStack() as stack:
             stack.enter_context(request_context(context.request_id))
             stack.enter_context(recorded(record))
+            span = stack.enter_context(traced(request, self._endpoints.get(request.match_info.route)))
             try:
                 response = await self._answer(request, handler, context, stack)
                 status = response.status
@@ -137,6 +139,7 @@ class Middleware:
                 if context.stream is not None and context.prepared:
                     metrics.streams_in_flight.dec()
                 self._record(request, context, status, time.monotonic() - record.begun)
+                end_request(span, context, status)
         return response
 
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -290,10 +293,17 @@ class Middleware:
 
     def _record(self, request: web.Request, context: RequestContext, status: int, seconds: float) -> None:
         record, error = context.record, context.error.code if context.error else None
-        self._gateway.metrics.observe_request(
-            context.surface.value, status, seconds, record, error, streamed=context.stream is not None
-        )
         endpoint = self._endpoints.get(request.match_info.route)
+        self._gateway.metrics.observe_request(
+            context.surface.value,
+            status,
+            seconds,
+            record,
+            error,
+            streamed=context.stream is not None,
+            method=method_name(request.method),
+            route=endpoint.path if endpoint else None,
+        )
         # Probes come every few seconds and say nothing while they are well.
         log = _logger.debug if endpoint and endpoint.probe and status < 400 else _logger.info
         log(

@@ -23,6 +23,7 @@ from orchestrator_core.server.signals import Signals, say
 from orchestrator_core.server.starting import started
 from orchestrator_core.server.watch import watch_health
 from orchestrator_core.telemetry import logging
+from orchestrator_core.telemetry.export import exported
 from orchestrator_core.telemetry.metrics import Metrics
 
 EXIT_STOPPED = 0
@@ -107,6 +108,8 @@ async def serve_until_stopped(
     settings = config.settings
     async with AsyncExitStack() as stack:
         lines = stack.enter_context(logging.written_aside())
+        metrics = metrics or Metrics()
+        await stack.enter_async_context(exported(settings, metrics))
         gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=alone)))
         if gateway is None:
             _logger.info("Stopped while starting")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Literal
 
 import structlog
 
@@ -18,6 +19,7 @@ from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.telemetry.request_record import waiting_for_provider
+from orchestrator_core.telemetry.traces import leaving_for, note_store
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 
 _logger = structlog.get_logger(__name__)
@@ -39,7 +41,12 @@ async def started(
         StorageError: The store cannot be opened.
     """
     metrics = metrics or Metrics()
-    clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider)
+    clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider, leaving_for)
+
+    def observe(kind: Literal["read", "write"], seconds: float, code: str | None) -> None:
+        metrics.observe_store(kind, seconds, code)
+        note_store(kind, seconds, code)
+
     await clients.start()
     try:
         registry, found = await _judged(config, clients)
@@ -50,7 +57,7 @@ async def started(
                 _logger.warning(warning)
         if registry is None or found.problems:
             raise ConfigError(found.problems)
-        store = open_store(config.settings, redact=REDACTOR.redact, observe=metrics.observe_store)
+        store = open_store(config.settings, redact=REDACTOR.redact, observe=observe)
         gateway = Gateway(config, registry, store, metrics)
         await gateway.start()
         try:

@@ -20,6 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from orchestrator_core.config import Settings
 from orchestrator_core.telemetry.log_queue import LogQueue
 from orchestrator_core.telemetry.redaction import REDACTOR, redact_value
+from orchestrator_core.telemetry.traces import current_span
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -46,7 +47,10 @@ class Writable(Protocol):
 
 @contextlib.contextmanager
 def request_context(request_id: str) -> Iterator[None]:
-    """Put the id of a request into every line that is logged in its course, tasks that it starts among them."""
+    """Put the id of a request into every line that is logged in its course, tasks that it starts among them.
+
+    The id of its trace is there too, where there is one.
+    """
     token = _request_id.set(request_id)
     try:
         yield
@@ -182,6 +186,9 @@ def _add_place(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     request_id = _request_id.get()
     if request_id is not None:
         event.setdefault("request_id", request_id)
+    trace_id = current_span().trace_id
+    if trace_id is not None:
+        event.setdefault("trace_id", trace_id)
     if _worker is not None:
         event.setdefault("worker", _worker)
     return event

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -18,6 +18,10 @@ from orchestrator_core.telemetry import instruments as names
 from orchestrator_core.telemetry.instruments import Instruments
 from orchestrator_core.telemetry.process_figures import ProcessFigures
 from orchestrator_core.telemetry.request_record import RequestRecord
+from orchestrator_core.telemetry.traces import exemplar
+
+if TYPE_CHECKING:
+    from orchestrator_core.telemetry.otel_meters import Meters
 
 MAX_MODELS: Final = 200
 """Model names that become labels. Callers choose them, so that without a bound they could fill the memory."""
@@ -71,6 +75,7 @@ class Metrics:
         self._began = clock() if began is None else began
         self._models: set[str] = set()
         self._gen_ai_providers: Mapping[str, str] = {}
+        self._meters: Meters | None = None
         self._shown = self.registry
         if shared is not None:
             self._shown = CollectorRegistry()
@@ -108,6 +113,10 @@ class Metrics:
         self.loop_lag = made.histogram(names.LOOP_LAG)
         self.lines_dropped = made.counter(names.LINES_DROPPED)
 
+    def export_to(self, meters: Meters | None) -> None:
+        """Have what is counted told to OpenTelemetry too, or no more."""
+        self._meters = meters
+
     def name_providers(self, gen_ai_names: Mapping[str, str]) -> None:
         """Learn OpenTelemetry's names of the providers, by their ids; others are called by the id."""
         self._gen_ai_providers = gen_ai_names
@@ -142,7 +151,9 @@ class Metrics:
         model = self.model_label(model, error_code)
         self._attempts[provider, operation, error_code or _ANSWERED].inc()
         call = (OPERATIONS.get(operation, operation), self.gen_ai_provider(provider), model, provider)
-        self._call_seconds[*call, error_code or ""].observe(seconds)
+        self._call_seconds[*call, error_code or ""].observe(seconds, exemplar())
+        if self._meters is not None:
+            self._meters.observe_call(call, seconds, error_code, usage, cost, first_chunk)
         if first_chunk is not None:
             self._first_chunk[call].observe(first_chunk)
         if usage is not None:
@@ -179,6 +190,8 @@ class Metrics:
         error_code: str | None = None,
         *,
         streamed: bool = False,
+        method: str = "",
+        route: str | None = None,
     ) -> None:
         """Count one request that was served.
 
@@ -189,9 +202,14 @@ class Metrics:
             record: What is known of it.
             error_code: The code of the error that it was answered with, in a stream too.
             streamed: Whether the answer was a stream.
+            method: Its method.
+            route: The route that served it; None where there was none.
         """
+        if self._meters is not None:
+            overhead = record.overhead if record is not None and record.called else None
+            self._meters.observe_request(method, route, status, seconds, error_code, overhead)
         self._requests[surface, str(status)].inc()
-        self._request_seconds[surface,].observe(seconds)
+        self._request_seconds[surface,].observe(seconds, exemplar())
         if error_code is not None:
             self._errors[surface, error_code].inc()
         if record is None:

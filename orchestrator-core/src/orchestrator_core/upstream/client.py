@@ -40,10 +40,25 @@ SHORTEST_MASKED = 8
 """Characters. A shorter credential is a stand-in for a local server, such as `none`: masking it would spoil answers."""
 
 
+Leaving: TypeAlias = Callable[[str], Mapping[str, str]]
+"""Is told of each URL that is called, and gives headers to send beside all others."""
+
+
+def _nothing_to_add(_: str) -> Mapping[str, str]:
+    return {}
+
+
 class PooledClient:
     """Calls one provider; it implements `UpstreamClient`."""
 
-    def __init__(self, auth: Auth, limits: UpstreamLimits, tls: ssl.SSLContext, waiting: Waiting = nullcontext) -> None:
+    def __init__(
+        self,
+        auth: Auth,
+        limits: UpstreamLimits,
+        tls: ssl.SSLContext,
+        waiting: Waiting = nullcontext,
+        leaving: Leaving = _nothing_to_add,
+    ) -> None:
         """Prepare a client; it connects when it is first used.
 
         Args:
@@ -51,8 +66,10 @@ class PooledClient:
             limits: The bounds on connections, calls and sizes.
             tls: How to check certificates.
             waiting: Stands around each wait.
+            leaving: Is told of each call.
         """
         self._auth = auth
+        self._leaving = leaving
         self._waiting = waiting
         self._limits = limits
         self._tls = tls
@@ -129,6 +146,7 @@ class PooledClient:
         first_event_at = asyncio.get_running_loop().time() + wait
         with self._gate.admit():
             sent, masked = self._headers(headers, body, credential)
+            sent.update(self._leaving(url))
             response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
             try:
                 _check(response)
@@ -208,13 +226,17 @@ class ClientFactory:
     The clients share nothing but the list of trusted certificates.
     """
 
-    def __init__(self, limits: UpstreamLimits, waiting: Waiting = nullcontext) -> None:
+    def __init__(
+        self, limits: UpstreamLimits, waiting: Waiting = nullcontext, leaving: Leaving = _nothing_to_add
+    ) -> None:
         """Prepare a factory.
 
         Args:
             limits: What every client that it makes has for itself.
             waiting: Stands around each wait for a provider.
+            leaving: Is told of each call to one.
         """
+        self._leaving = leaving
         self._limits = limits
         self._waiting = waiting
         self._tls: ssl.SSLContext | None = None
@@ -232,7 +254,7 @@ class ClientFactory:
         """
         if self._tls is None:
             raise RuntimeError("start the factory before it makes clients")
-        client = PooledClient(auth, self._limits, self._tls, self._waiting)
+        client = PooledClient(auth, self._limits, self._tls, self._waiting, self._leaving)
         self._clients.append(client)
         return client
 

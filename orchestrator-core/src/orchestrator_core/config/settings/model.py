@@ -8,6 +8,7 @@ from orchestrator_core.config.settings.access import (
     DEFAULT_SESSION_LIMIT,
     AccessSettings,
 )
+from orchestrator_core.config.settings.export import ExportSettings
 from orchestrator_core.config.settings.memory import MemorySettings
 from orchestrator_core.config.settings.network import NetworkSettings
 from orchestrator_core.config.settings.process import ProcessSettings
@@ -21,6 +22,7 @@ from orchestrator_core.provider_api import Deadline
 
 class Settings(
     # pydantic takes fields from the last base first; this is the order of the reference, backwards.
+    ExportSettings,
     MemorySettings,
     ResilienceSettings,
     UpstreamSettings,

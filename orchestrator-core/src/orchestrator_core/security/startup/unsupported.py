@@ -18,3 +18,5 @@ def settings(subject: Subject) -> Iterator[str]:
         yield problem
     if given.redis_url is not None and (problem := missing_extra("ORCHESTRATOR_REDIS_URL", "redis", "redis")):
         yield problem
+    if given.otel and (problem := missing_extra("ORCHESTRATOR_OTEL", "opentelemetry.exporter.otlp.proto.http", "otel")):
+        yield problem

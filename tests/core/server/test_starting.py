@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from canary.leaks import isolated_redactor
 from orchestrator_core.config import ConfigError, load
-from orchestrator_core.security.startup import StartupReport
+from orchestrator_core.security.startup import StartupReport, checks, processes, unsupported
+from orchestrator_core.security.startup.checks import CHECKS, Check
 from orchestrator_core.security.startup.runtime import Runtime
+from orchestrator_core.security.startup.subject import Subject
 from orchestrator_core.server.starting import examine, examine_rest
 from start_configurations import SAFE, UNSAFE, Configuration
 
@@ -59,6 +62,26 @@ async def test_what_is_unsafe_does_not_start_and_every_reason_is_said(
     said = "\n".join([*report.problems, *report.warnings])
     for value in configuration.values:
         assert value not in said
+
+
+async def test_every_check_that_refuses_is_needed_by_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: set[Callable[..., Any]] = set()
+
+    def recorded(each: Check) -> Check:
+        def find(subject: Subject) -> Iterator[str]:
+            for problem in each.find(subject):
+                found.add(each.find)
+                yield problem
+
+        return each._replace(find=find)
+
+    monkeypatch.setattr(checks, "CHECKS", tuple(map(recorded, checks.CHECKS)))
+    for number, configuration in enumerate(UNSAFE):
+        folder = Path(tempfile.mkdtemp(prefix=f"orchestrator-start-{number}-"))
+        await judge(configuration, folder, monkeypatch)
+        shutil.rmtree(folder)
+    refusing = {each.find for each in CHECKS if each.production == "refuse"}
+    assert refusing - found == {unsupported.settings, processes.network_file_system}, "these have tests of their own"
 
 
 @pytest.mark.parametrize("configuration", SAFE, ids=lambda configuration: configuration.name)

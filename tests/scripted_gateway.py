@@ -19,7 +19,7 @@ from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import ProviderContext, ProviderHooks
 from orchestrator_core.server.app import make_app
-from orchestrator_core.server.connection import GatewayRunner
+from orchestrator_core.server.listening import GatewayRunner
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.request_record import waiting_for_provider
 from orchestrator_core.telemetry.traces import leaving_for

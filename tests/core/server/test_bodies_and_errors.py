@@ -22,8 +22,6 @@ from orchestrator_core.provider_api import (
     SessionBusy,
     Unauthenticated,
 )
-from orchestrator_core.server import body as body_module
-from orchestrator_core.server import connection
 from orchestrator_core.server.errors import Surface, error_body, error_headers, render, status_of, surface_of
 from scripted_gateway import Served, served
 
@@ -211,20 +209,23 @@ async def raw(gateway: Served, sent: bytes, wait: float = 5.0) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "status"),
     [
-        b"nonsense\r\n\r\n",
-        b"GET /api/v1/x HTTP/9.9\r\n\r\n",
-        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % i for i in range(200)) + b"\r\n",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /api/v1/x HTTP/9.9\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a" * 9000 + b": a\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % i for i in range(200)) + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"a" * 8000) for i in range(9)), 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     ],
 )
-async def test_what_is_no_http_is_answered_in_json(gateway: Served, sent: bytes) -> None:
+async def test_what_is_no_http_is_answered_in_json(gateway: Served, sent: bytes, status: int) -> None:
     head, _, answer = (await raw(gateway, sent)).partition(b"\r\n\r\n")
-    assert head.split(b" ")[1] == b"400"
+    assert int(head.split(b" ")[1]) == status
+    assert b'event="malformed_request"' in gateway.gateway.metrics.render()[0]
     for name, value in HEADERS.items():
         assert f"{name}: {value}".encode() in head
     assert b"Content-Security-Policy:" in head
@@ -240,20 +241,21 @@ async def test_a_bad_request_line_is_answered_in_its_surface(gateway: Served) ->
         has_convention(surface, kind.partition(": ")[2].partition(";")[0], json.loads(answer), 400)
 
 
-async def test_slow_heads_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEADERS_TIMEOUT", 0.3)
-    async with served(tmp_path, [ScriptedProvider]) as gateway:
-        assert await raw(gateway, b"GET /api/health HTTP/1.1\r\nHost: a\r\n", wait=3) == b""
+async def test_slow_heads_are_cut_off(tmp_path: Path) -> None:
+    async with served(tmp_path, [ScriptedProvider], {"ORCHESTRATOR_CLIENT_HEAD_TIMEOUT": "0.3"}) as gateway:
+        got = await raw(gateway, b"GET /api/health HTTP/1.1\r\nHost: a\r\n", wait=3)
+        assert got.startswith(b"HTTP/1.1 408 ")
+        assert b'"request_timeout"' in got
         assert await raw(gateway, b"", wait=3) == b""
         assert (await gateway.get("/api/health")).status == 200
 
 
-async def test_slow_bodies_are_cut_off(gateway: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "READ_TIMEOUT", 0.3)
+async def test_slow_bodies_are_cut_off(tmp_path: Path) -> None:
     head = (
         b"POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     )
-    got = await raw(gateway, head)
+    async with served(tmp_path, [ScriptedProvider], {"ORCHESTRATOR_CLIENT_BODY_TIMEOUT": "0.3"}) as gateway:
+        got = await raw(gateway, head)
     assert got.startswith(b"HTTP/1.1 408 ")
     assert b'"request_timeout"' in got
 

@@ -33,8 +33,8 @@ from orchestrator_core.provider_api import (
     WholePart,
 )
 from orchestrator_core.server.app import make_app
-from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.server.listening import GatewayRunner
 from scripted_gateway import Reply, Served, served
 
 PATH = "/api/orchestrate"

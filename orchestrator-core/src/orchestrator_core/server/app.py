@@ -12,6 +12,7 @@ from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.endpoints import ENDPOINTS
 from orchestrator_core.server.idempotency import idempotent
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
+from orchestrator_core.server.listening import EVENTS, SETTINGS
 from orchestrator_core.server.middleware import Middleware
 
 COUNTRIES = web.AppKey("orchestrator.countries", Countries)
@@ -38,7 +39,7 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
         return await layer.handle(request, handler)
 
     app = web.Application(middlewares=[middleware])
-    app[LIFECYCLE] = lifecycle
+    app[LIFECYCLE], app[SETTINGS], app[EVENTS] = lifecycle, config.settings, gateway.events
     if countries is not None:
         app[COUNTRIES] = countries
     app.on_response_prepare.append(layer.prepare)

@@ -21,9 +21,6 @@ from orchestrator_core.server.json_text import parse
 
 JSON = "application/json"
 
-READ_TIMEOUT = 30.0
-"""Seconds that a client may take to send a body."""
-
 _INSTEAD: Final[Mapping[str, str]] = {
     "application/x-ndjson": " Files of any size are imported by `orchestrator sessions import`; over HTTP the operator "
     "may raise ORCHESTRATOR_MAX_REQUEST_BYTES."
@@ -63,9 +60,13 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     if context.body is not None:
         return context.body
     limit = context.settings.max_request_bytes if max_bytes is None else max_bytes
+    patience = context.settings.client_body_timeout
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.", param="Content-Encoding")
+    # The parser takes any coding whose last one is chunked, and undoes that one alone.
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise UnsupportedMediaType("The only Transfer-Encoding is chunked.", param="Transfer-Encoding")
     if not request.body_exists:
         return b""
     _check_type(request.headers.get("Content-Type", ""), media_type)
@@ -80,12 +81,12 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
             size = len(chunks[0])
         else:
             with context.record.waited:
-                async with asyncio.timeout(READ_TIMEOUT):
+                async with asyncio.timeout(patience):
                     while size <= limit and (chunk := await content.readany()):
                         size += len(chunk)
                         chunks.append(chunk)
     except TimeoutError:
-        raise RequestTimeout(f"The body did not arrive within {READ_TIMEOUT:.0f} seconds.") from None
+        raise RequestTimeout(f"The body did not arrive within {patience:g} seconds.") from None
     except web.RequestPayloadError:
         raise InvalidRequest("The body broke off or was framed wrongly.") from None
     if size > limit:

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from orchestrator_core.config import Config, load
 from orchestrator_core.server.app import COUNTRIES, make_app
-from orchestrator_core.server.connection import GatewayRunner
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
+from orchestrator_core.server.listening import GatewayRunner
 from orchestrator_core.server.loop_watch import watch_loop
 from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.signals import Signals, say

@@ -15,9 +15,6 @@ from orchestrator_core.server.json_answer import dumps
 MAX_KEPT = 4 * 1024 * 1024
 """Bytes of an answer that are kept for its idempotency key."""
 
-WRITE_TIMEOUT = 30.0
-"""Seconds that a client may take to read what fills the connection's buffer."""
-
 MAX_TOGETHER = 64 * 1024
 """Bytes of events that are sent in one piece at most."""
 
@@ -43,7 +40,7 @@ def error_event(error: GatewayError, surface: Surface, request_id: str) -> bytes
 
 
 async def send_bounded(
-    request: web.Request, response: web.StreamResponse, data: bytes, *, within: float = WRITE_TIMEOUT
+    request: web.Request, response: web.StreamResponse, data: bytes, *, within: float | None = None
 ) -> None:
     """Send a piece of a response, its head first; an empty one ends it.
 
@@ -51,13 +48,13 @@ async def send_bounded(
         request: What is answered.
         response: The response.
         data: The piece.
-        within: Seconds that it may take.
+        within: Seconds that it may take; the configured ones where None.
 
     Raises:
         asyncio.CancelledError: The client left or does not read.
     """
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(request[CONTEXT].settings.client_write_timeout if within is None else within):
             if not response.prepared:
                 await response.prepare(request)
             if data:
@@ -80,14 +77,14 @@ class EventWriter:
     """
 
     def __init__(
-        self, request: web.Request, headers: Mapping[str, str] | None = None, *, timeout: float = WRITE_TIMEOUT
+        self, request: web.Request, headers: Mapping[str, str] | None = None, *, timeout: float | None = None
     ) -> None:
         """Prepare a response to `request`.
 
         Args:
             request: What is answered.
             headers: Further headers.
-            timeout: Seconds that one write may take.
+            timeout: Seconds that one write may take; the configured ones where None.
         """
         self._request = request
         self._timeout = timeout

@@ -8,6 +8,7 @@ from orchestrator_core.config.settings.access import (
     DEFAULT_SESSION_LIMIT,
     AccessSettings,
 )
+from orchestrator_core.config.settings.connections import ConnectionSettings
 from orchestrator_core.config.settings.export import ExportSettings
 from orchestrator_core.config.settings.memory import MemorySettings
 from orchestrator_core.config.settings.network import NetworkSettings
@@ -27,6 +28,7 @@ class Settings(
     ResilienceSettings,
     UpstreamSettings,
     RoutingSettings,
+    ConnectionSettings,
     NetworkSettings,
     AccessSettings,
     ProcessSettings,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -11,11 +11,20 @@ import pytest
 
 from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.config import load
-from orchestrator_core.orchestration import Gateway
+from orchestrator_core.orchestration import Gateway, Selection
 from orchestrator_core.plugins import Provider, Registry
-from orchestrator_core.provider_api import ProviderContext, ProviderSettings, UpstreamClient
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    ProviderContext,
+    ProviderSettings,
+    Secret,
+    UpstreamClient,
+    text_message,
+)
+from orchestrator_core.resilience.keys import KeyRing
+from orchestrator_core.security.principal import ANONYMOUS
 from orchestrator_core.telemetry.metrics import Metrics
-from stores import plain_store
+from stores import plain_store, sqlite_store
 
 
 class Bench:
@@ -28,6 +37,7 @@ class Bench:
 
 
 StartBench = Callable[..., Awaitable[Bench]]
+NAMES = ("one", "two", "three", "four")
 
 
 def scripted(name: str) -> ScriptedProvider:
@@ -66,3 +76,56 @@ async def start(tmp_path: Path, migrated: Path) -> AsyncIterator[StartBench]:
     yield make
     for bench in benches:
         await bench.gateway.close()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Tried:
+    """A gateway over four providers, whose keys expire by a clock of the test's own."""
+
+    def __init__(self, gateway: Gateway, plugins: dict[str, ScriptedProvider], clock: Clock) -> None:
+        self.gateway = gateway
+        self.plugins = plugins
+        self.clock = clock
+
+    async def ask(self, *names: str) -> str:
+        request = ChatRequest(model="", messages=[text_message("user", "ping")], deadline=self.gateway.deadline(10))
+        opened = await self.gateway.chat(ANONYMOUS, Selection(provider=names[0], fallbacks=names[1:]), request)
+        await opened.response()
+        return opened.provider
+
+    def credentials(self, name: str = "one") -> list[Secret | None]:
+        return [request.credential for request in self.plugins[name].requests]
+
+
+StartTried = Callable[..., Awaitable[Tried]]
+
+
+@pytest.fixture
+async def start_tried(tmp_path: Path) -> AsyncIterator[StartTried]:
+    """Start a gateway whose four providers have these keys of the server."""
+    gateways: list[Gateway] = []
+
+    async def make(keys: Sequence[Secret] = (), **environ: str) -> Tried:
+        plugins = {
+            name: ScriptedProvider(ProviderContext(name, ProviderSettings(), cast("UpstreamClient", None)))
+            for name in NAMES
+        }
+        registry = Registry([Provider(plugin, keys) for plugin in plugins.values()])
+        gateway = Gateway(
+            load(environ=environ, directory=tmp_path), registry, sqlite_store(tmp_path / "a.db"), Metrics()
+        )
+        clock = Clock()
+        gateway.guards.keys = KeyRing(clock)
+        await gateway.start()
+        gateways.append(gateway)
+        return Tried(gateway, plugins, clock)
+
+    yield make
+    for gateway in gateways:
+        await gateway.close()

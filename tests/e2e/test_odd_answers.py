@@ -105,6 +105,7 @@ async def gateway(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.Monkey
         "OPENAI_API_KEY": "sk-proj-" + "Ab1" * 20,
         "OPENAI_BASE_URL": upstream.url,
         "MONITORING_ENABLED": "false",
+        "ORCHESTRATOR_BREAKER_ENABLED": "false",  # every odd answer is to be asked for
     }
     async with served(tmp_path, [OpenAIProvider], environ) as gateway:
         yield gateway

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from fake_packages import install_plugin
+from orchestrator_core.resilience.shared_circuits import KEY
 from processes import RunCommand
+from redis_server import RedisServer
 
 GOOD = "sk-proj-" + "a1B2" * 20
 BAD = "sk-tooshort-zzzz9"
@@ -35,6 +38,20 @@ def test_a_probe_asks_the_provider(orchestrator: RunCommand) -> None:
     assert found["echo"]["healthy"] is True
     assert found["openai"]["healthy"] is False
     assert done.returncode == 1
+
+
+def test_providers_says_which_models_the_running_gateways_leave_alone(orchestrator: RunCommand, tmp_path: Path) -> None:
+    assert rows(orchestrator("providers"))["echo"]["left_alone"] is None
+    redis = RedisServer(tmp_path / "redis.log")
+    try:
+        with redis.client() as client:
+            client.zadd(KEY, {"echo/org/model": (time.time() + 60) * 1000, "echo/old": (time.time() - 60) * 1000})
+        found = rows(orchestrator("providers", ORCHESTRATOR_REDIS_URL=redis.url))
+    finally:
+        redis.kill()
+    assert found["echo"]["left_alone"] == ["org/model"]
+    assert found["openai"]["left_alone"] == []
+    assert rows(orchestrator("providers", ORCHESTRATOR_REDIS_URL=redis.url))["echo"]["left_alone"] is None
 
 
 @pytest.mark.parametrize(("key", "code", "verdict"), [(GOOD, 0, "valid"), (BAD, 1, "malformed")])

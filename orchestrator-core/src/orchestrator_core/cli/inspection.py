@@ -13,6 +13,8 @@ from orchestrator_core.plugins import Provider
 from orchestrator_core.plugins.loading import FoundPlugin, find_plugins
 from orchestrator_core.plugins.manager import implemented_hooks
 from orchestrator_core.provider_api import HealthRequest
+from orchestrator_core.resilience.shared_circuits import read_circuits
+from orchestrator_core.resilience.shared_state import SharedState, SharedStateLost
 
 
 async def provider_rows(config: Config, *, probe: bool) -> Sequence[Mapping[str, Any]]:
@@ -23,10 +25,13 @@ async def provider_rows(config: Config, *, probe: bool) -> Sequence[Mapping[str,
         probe: Whether to ask each configured provider if it answers.
     """
     async with open_registry(config) as registry:
+        open_circuits = await _open_circuits(config)
         found = list(registry.providers.values())
         if probe:
             await asyncio.gather(*(_probe(config, provider) for provider in found if provider.configured))
-        return [_provider_row(provider, probed=probe and provider.configured) for provider in found]
+        rows = [_provider_row(provider, probed=probe and provider.configured) for provider in found]
+    left_alone = [None if open_circuits is None else open_circuits.get(provider.id, []) for provider in found]
+    return [{**row, "left_alone": models} for row, models in zip(rows, left_alone, strict=True)]
 
 
 async def key_rows(config: Config) -> Sequence[Mapping[str, Any]]:
@@ -67,6 +72,25 @@ def clashing_names(plugin: FoundPlugin, found: Sequence[FoundPlugin]) -> Sequenc
         return []
     claims = Counter(name for other in found if other.cls for name in claimed_names(other))
     return [name for name in claimed_names(plugin) if claims[name] > 1]
+
+
+async def _open_circuits(config: Config) -> Mapping[str, Sequence[str]] | None:
+    """Return the models that the running gateways leave alone, by provider; None where they share nothing by Redis."""
+    shared = SharedState.from_settings(config.settings, lambda _: None)
+    if shared is None:
+        return None
+    try:
+        await shared.start()
+        circuits = await read_circuits(shared)
+    except SharedStateLost:
+        return None
+    finally:
+        await shared.close()
+    found: dict[str, list[str]] = {}
+    for (provider, model), seconds in circuits.items():
+        if seconds > 0:
+            found.setdefault(provider, []).append(model)
+    return found
 
 
 async def _probe(config: Config, provider: Provider) -> None:

@@ -17,6 +17,7 @@ COLUMNS = {
     "configured": "Configured",
     "healthy": "Healthy",
     "default_model": "Default model",
+    "left_alone": "Left alone",
     "capabilities": "Capabilities",
     "detail": "Detail",
 }
@@ -31,7 +32,8 @@ SPARE = ("capabilities", "title")
 def providers(probe: bool, as_json: bool, config_file: Path | None) -> None:
     """List the providers and their models.
 
-    With --probe it also says whether they answer.
+    With --probe it also says whether they answer. Where the gateways share a Redis, it says which models they leave
+    alone for a while, because too many of their calls failed.
 
     \b
     Examples:

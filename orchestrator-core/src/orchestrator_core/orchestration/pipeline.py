@@ -107,7 +107,7 @@ async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
                 failures.append(error)
                 if not error.fallback or call.deadline.expired or call.tries >= TRIES_PER_REQUEST:
                     break
-        raise _told(failures)
+        raise _told(failures, len(call.attempts))
     finally:
         failures.clear()  # an error and a frame that hold each other stay until they are searched for
 
@@ -124,10 +124,11 @@ def _order(call: Call[R], guards: Guards) -> Sequence[Target]:
     return [*well, *(target for target in call.targets if not target.provider.healthy)]
 
 
-def _told(failures: Sequence[GatewayError]) -> GatewayError:
+def _told(failures: Sequence[GatewayError], attempts: int) -> GatewayError:
     """Return what the client is told: the last error of a provider that was asked, with the shortest wait of all."""
     asked = [error for error in failures if error.code not in PASSED_OVER]
     error = (asked or failures)[-1]
+    error.attempts = attempts
     waits = [each.retry_after for each in failures if each.retry_after is not None]
     if waits and (error.retry_after is not None or isinstance(error, ProviderRateLimited)):
         error.retry_after = min(waits)

@@ -69,6 +69,7 @@ class GatewayError(Exception):
         upstream_code: The provider's own word for the error.
         session_id: The session whose turn it ended, so that the caller learns of one that was made for it.
         turn_id: The turn that it ended.
+        attempts: How many targets were tried or passed over.
     """
 
     code: str = "internal_error"
@@ -106,6 +107,7 @@ class GatewayError(Exception):
         self.upstream_code = upstream_code
         self.session_id: str | None = None
         self.turn_id: str | None = None
+        self.attempts = 0
 
 
 class RequestError(GatewayError):

@@ -140,6 +140,10 @@ def error_headers(error: GatewayError) -> dict[str, str]:
     elif isinstance(error, ProviderQuotaExhausted) or (isinstance(error, Conflict) and error.status == 409):
         # OpenAI's and Anthropic's SDKs retry every 409 and 429 unless this header forbids it.
         headers["x-should-retry"] = "false"
+    if error.provider is not None:
+        headers["x-orchestrator-provider"] = error.provider
+    if error.attempts:
+        headers["x-orchestrator-attempts"] = str(error.attempts)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     return headers

@@ -23,9 +23,9 @@ def dumps(value: Any, **options: Any) -> str:
         return json.dumps(_finite(value), allow_nan=False, **options)
 
 
-def json_response(body: Any, status: int = 200) -> web.Response:
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
-    return web.json_response(body, status=status, dumps=dumps)
+    return web.json_response(body, status=status, headers=headers, dumps=dumps)
 
 
 def _finite(value: Any) -> Any:

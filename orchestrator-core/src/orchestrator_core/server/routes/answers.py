@@ -23,9 +23,9 @@ COST: Final = "x-orchestrator-cost"
 def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = None) -> dict[str, str]:
     """Return the gateway's own facts about an answer.
 
-    `x-orchestrator-provider` and `-model` say who answered, `-attempts` how many calls to providers it took, `-dropped`
-    what of the request the provider could not take whole, and `-cost` the USD, where they are known. Every response has
-    its `-request-id`, from the middleware.
+    `x-orchestrator-provider` and `-model` say who answered, `-attempts` how many targets were tried or passed over,
+    `-dropped` what of the request the provider could not take whole, and `-cost` the USD, where they are known. Every
+    response has its `-request-id`, from the middleware.
 
     Args:
         answer: The answer.

@@ -42,6 +42,7 @@ from orchestrator_core.server.endpoint import Endpoint, EventStream
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import dumps, json_response
 from orchestrator_core.server.query import time_text
+from orchestrator_core.server.routes.answers import answer_headers
 from orchestrator_core.server.routes.orchestrate_events import OrchestrateEvent
 from orchestrator_core.server.routes.orchestrate_request import turn_request, wants_stream
 from orchestrator_core.server.routes.orchestrate_schema import (
@@ -67,11 +68,12 @@ async def send_turn(request: web.Request, turn: TurnAnswer, *, streams: bool) ->
     tell_session(request, turn.session_id, turn.turn_id)
     if streams:
         return await _stream(request, turn)
-    return json_response(_answer(await turn.result(), turn.folded))
+    result = await turn.result()
+    return json_response(_answer(result, turn.folded), headers=answer_headers(turn, result.cost))
 
 
 async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
-    writer = EventWriter(request)
+    writer = EventWriter(request, answer_headers(turn))
     try:
         start = {
             "session_id": turn.session_id,

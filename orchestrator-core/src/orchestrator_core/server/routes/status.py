@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -21,6 +21,14 @@ _TEXT_FORMATS = {
 }
 
 
+class CircuitBody(BaseModel):
+    """A model that is left alone for a while, because too many of its calls failed."""
+
+    model: str
+    state: Literal["open", "half_open"] = Field(description="`half_open`: a call finds out how it is.")
+    retry_after: float = Field(description="Seconds after which it is asked again.")
+
+
 class ProviderRow(BaseModel):
     """A provider; one whose plugin failed has no models and says why in `error`."""
 
@@ -32,6 +40,7 @@ class ProviderRow(BaseModel):
     configured: bool = False
     default_model: str | None = None
     error: str | None = None
+    circuits: list[CircuitBody] = Field(default=[], description="The models that are left alone for a while.")
 
 
 class ProvidersBody(BaseModel):
@@ -74,7 +83,12 @@ class MetricsBody(BaseModel):
 
 async def providers(request: web.Request) -> web.Response:
     """List the providers, those whose plugin failed among them."""
-    registry = gateway(request).registry
+    served = gateway(request)
+    registry = served.registry
+    circuits: dict[str, list[dict[str, Any]]] = {}
+    for each in served.guards.breakers.circuits:
+        row = {"model": each.model, "state": each.state, "retry_after": round(each.wait, 1)}
+        circuits.setdefault(each.provider, []).append(row)
     rows: list[dict[str, Any]] = [
         {
             "name": name,
@@ -85,6 +99,7 @@ async def providers(request: web.Request) -> web.Response:
             "configured": found.configured,
             "default_model": found.default_model("chat"),
             "error": found.health_detail if found.configured else "No usable key is configured.",
+            "circuits": circuits.get(name, []),
         }
         for name, found in registry.providers.items()
     ]
@@ -98,6 +113,7 @@ async def providers(request: web.Request) -> web.Response:
             "configured": False,
             "default_model": None,
             "error": failed.reason,
+            "circuits": [],
         }
         for failed in registry.quarantined
         if failed.name not in registry.providers
@@ -167,6 +183,7 @@ ENDPOINTS: Sequence[Endpoint] = (
                     "configured": True,
                     "default_model": "mistral-small-latest",
                     "error": None,
+                    "circuits": [],
                 }
             ]
         },

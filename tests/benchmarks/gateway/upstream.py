@@ -36,7 +36,7 @@ _USAGE: Final = {
 
 
 def _answer(status: str, body: object) -> bytes:
-    data = json.dumps(body).encode()
+    data = json.dumps(body, separators=(",", ":")).encode()
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
 
@@ -54,7 +54,8 @@ def _event(delta: dict[str, str], finish: str | None = None, usage: object = Non
                 "system_fingerprint": "fp_c06ff7a1a8",
                 "choices": choices,
                 "usage": usage,
-            }
+            },
+            separators=(",", ":"),
         )
     )
 

@@ -14,10 +14,12 @@ from orchestrator_core.openai_compatible import Dialect
 from orchestrator_core.openai_compatible.parse import AnswerParser
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
     ChatEvent,
     ChatResponse,
     Finish,
     ImagePart,
+    NativeEvent,
     NativeOnly,
     OpaquePart,
     ProviderBadResponse,
@@ -27,6 +29,7 @@ from orchestrator_core.provider_api import (
     ReasoningDelta,
     ReasoningPart,
     RefusalDelta,
+    ServerSentEvent,
     Start,
     TextDelta,
     TextPart,
@@ -62,6 +65,69 @@ def fragment(index: int | None, id_: str | None, name: str | None, arguments: An
 def calls(*chunks: Any) -> list[tuple[str, str, str]]:
     response = folded(parse(*chunks))
     return [(call.id, call.name, call.arguments) for call in response.message.tool_calls]
+
+
+def spoken(text: str) -> dict[str, Any]:
+    return {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+
+
+def spoken_chunk(text: str) -> dict[str, Any]:
+    about = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "service_tier": None}
+    return {**about, "choices": [spoken(text)], "usage": None, "obfuscation": "aZ9"}
+
+
+FACTS = st.one_of(st.none(), st.integers(), st.floats(allow_nan=False), st.text(), st.lists(st.text(), max_size=1))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+CHOICE_FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.sampled_from([0, 1, None]),
+        "delta": st.one_of(
+            st.fixed_dictionaries({"content": TEXTS}),
+            st.fixed_dictionaries({}, optional={"content": st.none() | TEXTS, "role": TEXTS, "reasoning": TEXTS}),
+        ),
+        "logprobs": st.none() | st.just({"content": [{"token": "a"}]}),
+        "finish_reason": st.sampled_from([None, "stop", "length"]),
+    },
+)
+PLAIN_CHUNKS = st.builds(
+    lambda about, choices, more, error: {**about, "choices": choices, **more, **error},
+    st.dictionaries(st.sampled_from(["id", "object", "created", "model", "x_y"]), FACTS, max_size=3),
+    st.lists(st.one_of(CHOICE_FIELDS, TEXTS.map(spoken)), min_size=1, max_size=2),
+    st.dictionaries(st.sampled_from(["usage", "service_tier", "obfuscation"]), FACTS, max_size=2),
+    st.sampled_from([{}, {}, {"error": "x"}, {"object": "error"}]),
+)
+
+
+@given(PLAIN_CHUNKS, st.sampled_from([None, (",", ":")]), st.booleans(), st.sampled_from([None, None, "error"]))
+def test_nothing_but_text_is_skimmed(made: dict[str, Any], separators: Any, ascii_only: bool, name: str | None) -> None:
+    data = json.dumps(made, separators=separators, ensure_ascii=ascii_only).encode()
+    skimming, reading = (AnswerParser(Dialect(), "tested", native=True, skim=skim) for skim in (True, False))
+    for parser in (skimming, reading):
+        parser.chunk(json.dumps(chunk(content="begun")).encode())
+    if not skimming.skims(ServerSentEvent(data, name)):
+        return
+    said = made["choices"][0]["delta"]["content"]
+    carried = NativeEvent(OPENAI_CHAT, data)
+    expected = [TextDelta(text=said, native=carried)] if said else [NativeOnly(native=carried)]
+    assert reading.chunk(data, name) == expected
+
+
+@pytest.mark.parametrize("text", ["", " token", 'a "quoted" word', "a\\b\n", "é 世界", '{"error": 1}'])
+def test_text_after_the_first_is_skimmed(text: str) -> None:
+    event = ServerSentEvent(json.dumps(spoken_chunk(text), separators=(",", ":")).encode())
+    parser = AnswerParser(Dialect(), "tested", native=True, skim=True)
+    assert not parser.skims(event)
+    parser.chunk(json.dumps(chunk(content="begun")).encode())
+    assert parser.skims(event)
+
+
+@pytest.mark.parametrize("data", [rb'"a\x"', rb'"a\u12"', b'"a\nb"', b'"a'])
+def test_text_that_is_no_json_is_not_skimmed(data: bytes) -> None:
+    parser = AnswerParser(Dialect(), "tested", native=True, skim=True)
+    parser.chunk(json.dumps(chunk(content="begun")).encode())
+    whole = b'{"choices":[{"index":0,"delta":{"content":' + data + b'},"finish_reason":null}]}'
+    assert not parser.skims(ServerSentEvent(whole))
 
 
 def test_a_first_chunk_without_choices_starts() -> None:

@@ -127,18 +127,19 @@ async def test_native_bytes_are_not_touched(gateway: Served) -> None:
 
 async def test_native_events_are_not_touched(gateway: Served) -> None:
     first, usage, last = b'{"choices": [ {} ]}', b'{"choices":[],"usage":{}}', b'{"x":1}'
+    more = (b'{"y": 2}', b'{"z":3}')
     script = [
         Start(native=NativeEvent(OPENAI_CHAT, first)),
         TextDelta(text="a"),
         Finish(),
         UsageReport(usage=Usage(1), native=NativeEvent(OPENAI_CHAT, usage)),
-        NativeOnly(native=NativeEvent(OPENAI_CHAT, last)),
+        NativeOnly(native=NativeEvent(OPENAI_CHAT, last, more=more)),
     ]
     gateway.plugins["scripted"].scripts.extend([script, script])
     reply = await gateway.post(PATH, ask(stream=True))
-    assert reply.events == [first, last, b"[DONE]"]
+    assert reply.events == [first, last, *more, b"[DONE]"]
     reply = await gateway.post(PATH, ask(stream=True, stream_options={"include_usage": True}))
-    assert reply.events == [first, usage, last, b"[DONE]"]
+    assert reply.events == [first, usage, last, *more, b"[DONE]"]
 
 
 async def test_a_stream_is_translated(gateway: Served) -> None:

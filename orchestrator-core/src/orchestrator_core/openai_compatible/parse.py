@@ -40,6 +40,7 @@ from orchestrator_core.provider_api import (
     ProviderUnavailable,
     ReasoningDelta,
     RefusalDelta,
+    ServerSentEvent,
     Start,
     TextDelta,
     UsageReport,
@@ -57,6 +58,14 @@ _REASONS: Mapping[str, FinishReason] = {
 _LATEST = 253402300799
 """The end of the year 9999; a time after it is a fault, and no date."""
 
+_FACT = rb'"(?:usage": ?null|(?!usage")\w+": ?(?:"[^"\\]*"|\d+|null))'
+_TEXT = rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
+_PLAIN = re.compile(
+    rb'\{(?:%(fact)s, ?)*"choices": ?\[\{"index": ?0, ?"delta": ?\{"content": ?%(text)s\}'
+    rb'(?:, ?"logprobs": ?null)?, ?"finish_reason": ?null\}\](?:, ?%(fact)s)*\}' % {b"fact": _FACT, b"text": _TEXT}
+)
+"""A chunk with more of the text of the first choice and nothing else but plain facts, as most are."""
+
 _DATA_URI = re.compile(r"data:([^;,]+);base64,")
 
 _WRONG_SHAPE = "The provider's answer does not have the shape of its protocol."
@@ -69,6 +78,7 @@ class AnswerParser:
         dialect: The vendor's differences.
         provider_id: The provider instance, under whose name metadata is kept.
         native: Whether events carry the upstream's bytes.
+        skim: Whether nobody but a client that gets these bytes reads the text: it is not taken apart then.
         adjustments: What of the request was changed, for `Start`.
         choices: How many alternatives were asked for.
         sound: The format of a spoken answer that was asked for.
@@ -80,6 +90,7 @@ class AnswerParser:
         provider_id: str,
         *,
         native: bool = False,
+        skim: bool = False,
         adjustments: Sequence[Adjustment] = (),
         choices: int = 1,
         sound: str | None = None,
@@ -87,6 +98,7 @@ class AnswerParser:
         self._dialect = dialect
         self._provider_id = provider_id
         self._native = native
+        self._skim = skim
         self._adjustments = adjustments
         self._expected = choices
         self._reasoning_fields = tuple(dialect.reasoning_fields)
@@ -102,7 +114,7 @@ class AnswerParser:
         self._images: dict[int, int] = {}
         self._seen: set[int] = set()
         self._finished: set[int] = set()
-        self._started = False
+        self._started = self._spoken = False
 
     def complete(self, *, closed: bool) -> bool:
         """Say whether every choice has its end.
@@ -113,6 +125,19 @@ class AnswerParser:
         """
         wanted = 1 if closed else self._expected
         return len(self._finished) >= wanted and self._finished == self._seen
+
+    def skims(self, event: ServerSentEvent) -> bool:
+        """Say whether an event is nothing but text that nobody takes apart.
+
+        The first text is not among it: with that the answer has begun.
+        """
+        return (
+            self._skim
+            and self._spoken
+            and event.event is None
+            and _PLAIN.fullmatch(event.data) is not None
+            and b'"error"' not in event.data
+        )
 
     def chunk(self, data: bytes, event: str | None = None) -> list[ChatEvent]:
         """Return the events of one server-sent event.
@@ -220,6 +245,7 @@ class AnswerParser:
         if content:
             if type(content) is str:
                 events.append(TextDelta(index, text=content))
+                self._spoken = self._spoken or index == 0
             else:
                 self._content_parts(index, message, events)
         if message.get("refusal"):

@@ -75,10 +75,13 @@ class OpenAICompatibleProvider(ProviderHooks):
         """
         report = AdjustmentReport(strict=request.strict)
         body = pydantic_core.to_json(self.compile(request, report))
+        own = request.native is not None and request.native.dialect == OPENAI_CHAT
+        options = request.native_options
         parser = AnswerParser(
             self.dialect,
             self.context.provider_id,
-            native=any(asked.dialect == OPENAI_CHAT for asked in (request.native, request.native_options) if asked),
+            native=own or (options is not None and options.dialect == OPENAI_CHAT),
+            skim=own,
             adjustments=tuple(report.adjustments),
             choices=request.n or 1,
             sound=_sound(request.extra.get("audio")),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Final, Protocol
 
 import pydantic_core
 
 from orchestrator_core.openai_compatible.errors import error_for_answer, error_in_answer
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
     ChatEvent,
     Deadline,
+    NativeEvent,
+    NativeOnly,
     ProviderBadResponse,
     ProviderFailed,
     ProviderTimeout,
     Secret,
+    ServerSentEvent,
     UpstreamClient,
 )
 
@@ -29,6 +33,10 @@ class Parser(Protocol):
 
     def chunk(self, data: bytes, event: str | None = None) -> list[ChatEvent]:
         """Return the events of one server-sent event."""
+        ...
+
+    def skims(self, event: ServerSentEvent) -> bool:
+        """Say whether an event is for a client of the same dialect alone."""
         ...
 
     def complete(self, *, closed: bool) -> bool:
@@ -97,22 +105,52 @@ async def stream_chat(
     ) as stream:
         if stream.status != 200 or not stream.headers.get("content-type", "").startswith("text/event-stream"):
             raise _no_stream(stream.status, stream.headers, await stream.read(), clock())
-        async with aclosing(stream.events()) as upstream:
+        async with aclosing(stream.batches()) as upstream:
             while True:
                 try:
-                    event = await anext(upstream, None)
+                    batch = await anext(upstream, None)
                 except (ProviderFailed, ProviderTimeout):
                     if parser.complete(closed=False):
                         return
                     raise
-                closed = event is not None and event.data.strip() == b"[DONE]"
-                if event is None or closed:
-                    if parser.complete(closed=closed):
+                for event in _read(batch or _END, parser):
+                    if event is None:
                         return
-                    raise ProviderBadResponse("The provider's stream ended before the answer was complete.")
-                if event.data:
-                    for canonical in parser.chunk(event.data, event.event):
-                        yield canonical
+                    yield event
+
+
+_END: Final = (None,)
+"""What stands for a batch after the last one."""
+
+
+def _read(batch: Sequence[ServerSentEvent | None], parser: Parser) -> Iterator[ChatEvent | None]:
+    """Yield the canonical events of those that came together, and None at the end of the answer.
+
+    Raises:
+        ProviderError: One of them is an error, or they end before the answer is complete.
+    """
+    skimmed: list[bytes] = []
+    for event in batch:
+        if event is not None and parser.skims(event):
+            skimmed.append(event.data)
+            continue
+        if skimmed:
+            yield _together(skimmed)
+            skimmed = []
+        closed = event is not None and event.data.strip() == b"[DONE]"
+        if event is None or closed:
+            if not parser.complete(closed=closed):
+                raise ProviderBadResponse("The provider's stream ended before the answer was complete.")
+            yield None
+            return
+        if event.data:
+            yield from parser.chunk(event.data, event.event)
+    if skimmed:
+        yield _together(skimmed)
+
+
+def _together(skimmed: Sequence[bytes]) -> ChatEvent:
+    return NativeOnly(native=NativeEvent(OPENAI_CHAT, skimmed[0], more=skimmed[1:]))
 
 
 def _no_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:

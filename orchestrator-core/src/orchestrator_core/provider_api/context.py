@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -84,6 +84,14 @@ class UpstreamStream(Protocol):
             ProviderBadResponse: The content type is not `text/event-stream`, or an event is too large or no UTF-8.
             ProviderFailed: The connection broke.
             ProviderTimeout: No event came within the deadline's limits.
+        """
+        ...
+
+    def batches(self) -> AsyncGenerator[Sequence[ServerSentEvent], None]:
+        """Yield the same events, those that came together in one list: for providers that count the cost of each.
+
+        Raises:
+            ProviderError: As for `events`.
         """
         ...
 

@@ -26,6 +26,9 @@ ANTHROPIC_MESSAGES: Final = "anthropic.messages"
 class NativeRequest:
     """The client's own body.
 
+    Of an answer that streams to such a client in its own dialect, core reads how it begins, up to the first text, what
+    it used and how it ends: a provider need not take apart the text in between, and gives it as `NativeOnly`.
+
     Attributes:
         dialect: Its protocol, such as `OPENAI_CHAT`.
         body: The parsed body; `model` in it is the client's name for the model, not the provider's.
@@ -47,8 +50,10 @@ class NativeEvent:
         dialect: Its protocol.
         data: The JSON text, without the framing of server-sent events.
         event: The name of the server-sent event, where it has one.
+        more: The data of the events that came right after it, none of which has a name.
     """
 
     dialect: str
     data: bytes
     event: str | None = None
+    more: Sequence[bytes] = ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.provider_api import GatewayError, ServerSentEvent
 from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.errors import Surface, error_body
 from orchestrator_core.server.json_answer import dumps
@@ -105,17 +105,21 @@ class EventWriter:
         """Whether the head was sent, so that an error can no longer change the status."""
         return self.response.prepared
 
-    async def write(self, data: bytes, event: str | None = None) -> None:
-        """Send an event.
+    async def write(self, *events: bytes | ServerSentEvent) -> None:
+        """Send events.
 
         Args:
-            data: The event's data; line breaks in it are framed as the format wants.
-            event: The event's name.
+            events: Each an event, or the data of one without a name; line breaks in the data are framed as the format
+                wants.
 
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        await self._send(framed(data, event))
+        await self._send(
+            b"".join(
+                [framed(event) if isinstance(event, bytes) else framed(event.data, event.event) for event in events]
+            )
+        )
 
     async def comment(self, text: str) -> None:
         """Send a comment, which clients pass over unless they look for it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator_core.provider_api import ProviderBadResponse, ServerSentEvent
 
 _BOM = b"\xef\xbb\xbf"
@@ -21,15 +23,17 @@ class EventParser:
             a part of an event does not.
     """
 
-    __slots__ = ("_after_cr", "_head", "_max_event_bytes", "_rest", "progress")
+    __slots__ = ("_after_cr", "_head", "_mask", "_max_event_bytes", "_rest", "progress")
 
-    def __init__(self, max_event_bytes: int) -> None:
+    def __init__(self, max_event_bytes: int, mask: Callable[[bytes], bytes] | None = None) -> None:
         """Start a stream.
 
         Args:
             max_event_bytes: The largest event to accept, its field names and line ends among them.
+            mask: Applied to what has come of whole events before they are read.
         """
         self.progress = 0
+        self._mask = mask
         self._max_event_bytes = max_event_bytes
         self._rest = bytearray()  # what came of an event that has not ended; lines end in LF
         self._head: bytes | None = b""  # what may be the byte order mark; None once that is settled
@@ -65,7 +69,8 @@ class EventParser:
         self.progress += 1
         events: list[ServerSentEvent] = []
         check_sizes = end > self._max_event_bytes
-        for block in chunk[:end].split(b"\n\n"):
+        whole = chunk[:end] if self._mask is None else self._mask(chunk[:end])
+        for block in whole.split(b"\n\n"):
             if check_sizes and len(block) > self._max_event_bytes:
                 raise self._too_large()
             if block.startswith(b"data: ") and b"\n" not in block:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
 
 import aiohttp
 
@@ -66,13 +66,19 @@ class Answer:
 
     async def events(self) -> AsyncGenerator[ServerSentEvent, None]:
         """Yield the events, see `UpstreamStream.events`."""
+        async with aclosing(self.batches()) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(self) -> AsyncGenerator[Sequence[ServerSentEvent], None]:
+        """Yield the events that came together, see `UpstreamStream.batches`."""
         if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/event-stream":
             raise ProviderBadResponse(
                 "The provider answered with something that is no event stream.", upstream_status=self.status
             )
         loop = asyncio.get_running_loop()
-        parser = EventParser(self._limits.max_event_bytes)
-        masked = self._masked
+        parser = EventParser(self._limits.max_event_bytes, None if self._masked is None else self._masked.redact_bytes)
         ends = loop.time() + self._deadline.remaining()
         expires, received, broken = self._first_event_at, 0, None
         while broken is None:
@@ -95,11 +101,8 @@ class Answer:
             if received > self._limits.max_stream_bytes:
                 raise too_large(self._limits.max_stream_bytes)
             progress = parser.progress
-            for event in parser.feed(chunk):
-                if masked is not None:
-                    event.data = masked.redact_bytes(event.data)
-                    event.event = event.event and masked.redact(event.event)
-                yield event
+            if events := parser.feed(chunk):
+                yield events
             if parser.progress != progress:
                 expires = loop.time() + self._deadline.idle
         raise broken

@@ -16,6 +16,7 @@ from orchestrator_core.provider_api import (
     ProviderBadResponse,
     ReasoningDelta,
     RefusalDelta,
+    ServerSentEvent,
     TextDelta,
     ToolCallDelta,
 )
@@ -90,6 +91,11 @@ class ResponseStreamReader(ResponseReader):
             return started + read(self, wire)
         except (AttributeError, TypeError, KeyError) as error:  # as for a whole answer
             raise ProviderBadResponse(WRONG_SHAPE) from error
+
+    def skims(self, event: ServerSentEvent) -> bool:
+        """Return False: no client speaks this dialect."""
+        del event
+        return False
 
     def complete(self, *, closed: bool) -> bool:
         """Say whether the answer has its end.

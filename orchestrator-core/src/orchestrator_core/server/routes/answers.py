@@ -91,13 +91,12 @@ async def stream(
     try:
         async with aclosing(answer.events()) as events:
             async for event in events:
-                for item in translator.add(event):
-                    await _write(writer, item)
+                if items := [*translator.add(event)]:
+                    await writer.write(*items)
         cost = answer.cost if isinstance(answer, Answer) else (await answer.result()).cost
         if cost is not None:
             await writer.comment(f"{COST}: {_dollars(cost)}")
-        for item in translator.end():
-            await _write(writer, item)
+        await writer.write(*translator.end())
     finally:
         await answer.aclose()
     return await writer.close()
@@ -111,13 +110,6 @@ def json_response(body: Json, headers: Mapping[str, str] | None = None) -> web.R
 def raw_response(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return JSON text as it is."""
     return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-async def _write(writer: EventWriter, item: bytes | ServerSentEvent) -> None:
-    if isinstance(item, bytes):
-        await writer.write(item)
-    else:
-        await writer.write(item.data, item.event)
 
 
 def _dollars(cost: float) -> str:

@@ -24,6 +24,7 @@ from orchestrator_core.provider_api import (
     ReasoningPart,
     RefusalDelta,
     RefusalPart,
+    ServerSentEvent,
     SessionBusy,
     SessionEnded,
     StorageError,
@@ -94,7 +95,7 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
 
 
 async def _write(writer: EventWriter, kind: str, data: dict[str, Any]) -> None:
-    await writer.write(dumps({"type": kind, **data}, ensure_ascii=False).encode(), kind)
+    await writer.write(ServerSentEvent(dumps({"type": kind, **data}, ensure_ascii=False).encode(), kind))
 
 
 def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:

@@ -84,6 +84,7 @@ class ChunkWriter:
             self._native = True
             if self._include_usage or not _only_usage(event, native):
                 yield native.data
+                yield from native.more
         elif not self._native:
             yield from self._translate(event)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.config import Settings
@@ -133,3 +134,26 @@ async def test_the_log_names_the_client(tmp_path: Path) -> None:
         await ask(here, f"garbage, {OURS}")
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [line["remote"] for line in lines if line["event"] == "Request"] == [OURS]
+
+
+async def test_events_reach_the_webhook_as_they_are_reported(tmp_path: Path) -> None:
+    got = list[bytes]()
+
+    async def take(request: web.Request) -> web.Response:
+        got.append(await request.read())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    async with gateway(tmp_path, {**PROXIED, "ORCHESTRATOR_ALERT_WEBHOOK_URL": url}) as here:
+        for _ in range(3):
+            await here.get("/.env")
+    await runner.cleanup()
+    (event,) = json.loads(b"".join(got))["data"]["events"]
+    assert (event["event"], event["count"]) == ("suspicious_request", 3)
+    assert event["details"] == {"principal": "anonymous", "remote": "127.0.0.1", "path": "/.env"}
+    assert b'security_alerts_total{outcome="sent"} 3.0' in here.gateway.metrics.render()[0]

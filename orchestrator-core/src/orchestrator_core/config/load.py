@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote as percent_decoded
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from orchestrator_core.config.messages import explain, nearest
 from orchestrator_core.config.provider import ProviderConfig, SecretFile, read_provider, read_secret_file, secrets
 from orchestrator_core.config.settings import FILE_NAME, PREFIX, Settings, environment_names
 from orchestrator_core.config.sources import DOTENV, Environ, Variable, parse, read_dotenv, read_toml
-from orchestrator_core.provider_api import ProviderInfo, ProviderSettings
+from orchestrator_core.provider_api import ProviderInfo, ProviderSettings, Secret
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 """Names another configuration file than `orchestrator.toml`."""
@@ -25,9 +25,15 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 PROVIDER_TABLE = "provider"
 """The table of the file that holds one table for each provider: `[provider.openai]`."""
 
-_CLIENT_KEY = environment_names("client_key")[0]
+_SECRETS = {
+    setting: environment_names(setting)[0]
+    for setting, field in Settings.model_fields.items()
+    if Secret in get_args(field.annotation)
+}
+"""The settings that hold a secret, with their names in the environment; `_FILE` after it names a file."""
+
 _KNOWN = {name: setting for setting in Settings.model_fields for name in environment_names(setting)}
-_OTHER = (CONFIG_VARIABLE, f"{_CLIENT_KEY}_FILE")
+_OTHER = (CONFIG_VARIABLE, *(f"{name}_FILE" for name in _SECRETS.values()))
 
 # Kubernetes and Docker links put such variables into every container; for a Service that is called
 # `orchestrator-agent` they begin like settings (Kubernetes documentation, "Accessing the Service").
@@ -134,7 +140,8 @@ def load(
     values, names = _from_file(entries, problems)
     _from_environment(variables, values, names, problems)
     secret_files = [SecretFile(DOTENV, dotenv)] if dotenv.is_file() else []
-    _client_key(variables, directory, values, secret_files, problems)
+    for setting in _SECRETS:
+        _read_secret(setting, variables, directory, values, names, secret_files, problems)
     settings = _settings(values, names, problems)
     if settings is None:
         raise ConfigError(problems)
@@ -186,9 +193,9 @@ def _provider_tables(found: object, problems: list[str]) -> dict[str, Mapping[st
 def _from_file(entries: Mapping[str, Any], problems: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     values: dict[str, Any] = {}
     for name, value in entries.items():
-        if name == "client_key":
+        if name in _SECRETS:
             problems.append(
-                f"client_key: a key does not belong into the file. Set {_CLIENT_KEY} or {_CLIENT_KEY}_FILE."
+                f"{name}: a key does not belong into the file. Set {_SECRETS[name]} or {_SECRETS[name]}_FILE."
             )
         elif name in Settings.model_fields:
             values[name] = value
@@ -201,7 +208,7 @@ def _from_file(entries: Mapping[str, Any], problems: list[str]) -> tuple[dict[st
 def _from_environment(variables: Environ, values: dict[str, Any], names: dict[str, str], problems: list[str]) -> None:
     for setting, field in Settings.model_fields.items():
         variable = variables.first(environment_names(setting))
-        if variable is None or setting == "client_key":
+        if variable is None or setting in _SECRETS:
             continue
         names[setting] = variable.name
         values.pop(setting, None)
@@ -228,14 +235,21 @@ def _of_a_service(variable: Variable) -> bool:
     return variable.name.endswith("_PORT") and _SERVICE_VALUE.match(variable.value) is not None
 
 
-def _client_key(
-    variables: Environ, directory: Path, values: dict[str, Any], secret_files: list[SecretFile], problems: list[str]
+def _read_secret(
+    setting: str,
+    variables: Environ,
+    directory: Path,
+    values: dict[str, Any],
+    names: dict[str, str],
+    secret_files: list[SecretFile],
+    problems: list[str],
 ) -> None:
-    variable = variables.first([_CLIENT_KEY, f"{_CLIENT_KEY}_FILE"])
+    name = _SECRETS[setting]
+    variable = variables.first([name, f"{name}_FILE"])
     if variable is None:
         return
     text = variable.value
-    if variable.name != _CLIENT_KEY:
+    if variable.name != name:
         path = directory / text
         text = read_secret_file(variable.name, path, problems)
         secret_files.append(SecretFile(variable.name, path))
@@ -243,7 +257,7 @@ def _client_key(
     if len(found) > 1:
         problems.append(f"{variable.name}: expected one key, without commas.")
     elif found:
-        values["client_key"] = found[0]
+        values[setting], names[setting] = found[0], variable.name
 
 
 def _register_passwords(settings: Settings) -> set[str]:

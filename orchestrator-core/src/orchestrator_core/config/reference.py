@@ -46,8 +46,8 @@ another one.
 | `<PREFIX>_DEFAULT_TEMPERATURE` | `default_temperature` | Sent where a request sets none. |
 | `<PREFIX>_DEFAULT_MAX_TOKENS` | `default_max_tokens` | Sent where a request sets none. |
 
-A provider may have further settings; they follow the same rule. `ORCHESTRATOR_CLIENT_KEY` too can be given as a file,
-in `ORCHESTRATOR_CLIENT_KEY_FILE`.
+A provider may have further settings; they follow the same rule. A secret of the gateway
+itself can be given as a file as well, such as `ORCHESTRATOR_CLIENT_KEY` in `ORCHESTRATOR_CLIENT_KEY_FILE`.
 
 ## Servers by name
 

@@ -21,6 +21,7 @@ from orchestrator_core.provider_api import ChatRequest, Deadline, EmbeddingReque
 from orchestrator_core.resilience.breaker import State
 from orchestrator_core.resilience.shared_circuits import SharedCircuits
 from orchestrator_core.resilience.shared_state import SharedState
+from orchestrator_core.security.alerts import AlertWebhook
 from orchestrator_core.security.events import SecurityEvents
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import StoredSummary
@@ -54,7 +55,8 @@ class Gateway:
         self.registry = registry
         self.store = store
         self.metrics = metrics
-        self.events = SecurityEvents(metrics)
+        self._alerts = AlertWebhook.from_settings(config.settings, metrics)
+        self.events = SecurityEvents(metrics, self._alerts)
         self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
         self.guards = Guards(config.settings, self.events, self._note_circuit)
         self.stopping = False
@@ -96,6 +98,8 @@ class Gateway:
             await self.shared.start()
         await asyncio.gather(self.store.open(), self.registry.start())
         self._ledger.start()
+        if self._alerts is not None:
+            self._alerts.start()
         if self._circuits is not None and self.guards.breakers.enabled:
             self._sharing = asyncio.create_task(self._circuits.run(), name="shared circuits")
         if any(provider.info.price_id for provider in self.registry.usable):
@@ -119,6 +123,8 @@ class Gateway:
         await self.store.close()
         if self.shared is not None:
             await self.shared.close()
+        if self._alerts is not None:
+            await self._alerts.close()
 
     def deadline(self, timeout: float | None = None) -> Deadline:
         """Return the deadline of a request that begins now; `timeout` (seconds) can only shorten it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from base64 import b64decode
 from typing import Any, NoReturn
 
 from pydantic_core import core_schema
@@ -59,6 +60,16 @@ class Secret:
             # Some writers of JSON escape more than they must: `/` as `\/` (PHP), `+` as `\u002B` (.NET).
             data = re.sub(b"".join(_spellings(byte) for byte in value), MASK.encode(), data)
         return data
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the HMAC (SHA-256) of a message.
+
+        The key is what this secret holds; of one that begins with `whsec_`, the bytes that follow in base64 (Standard
+        Webhooks 1.0).
+        """
+        prefix, _, encoded = self._value.partition("_")
+        key = b64decode(encoded) if prefix == "whsec" else self._bytes()
+        return hmac.digest(key, message, "sha256")
 
     def _bytes(self) -> bytes:
         # The environment may hold bytes that are no UTF-8; they come as lone surrogates.

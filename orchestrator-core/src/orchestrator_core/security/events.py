@@ -7,6 +7,8 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import structlog
 
+from orchestrator_core.security.alerts import AlertWebhook, Detail
+
 SecurityEvent: TypeAlias = Literal[
     "authentication_failed",
     "authentication_blocked",
@@ -40,8 +42,6 @@ MEANINGS: Final[Mapping[SecurityEvent, str]] = {
 }
 """What each event means."""
 
-Detail: TypeAlias = str | int | float | None
-
 _logger = structlog.get_logger(__name__)
 
 
@@ -56,12 +56,18 @@ class EventCounter(Protocol):
 class SecurityEvents:
     """Where security events are reported."""
 
-    def __init__(self, counter: EventCounter) -> None:
-        """Take what counts the events."""
+    def __init__(self, counter: EventCounter, alerts: AlertWebhook | None = None) -> None:
+        """Take where events go.
+
+        Args:
+            counter: Counts them.
+            alerts: Posts them; None where nobody is to be told.
+        """
         self._counter = counter
+        self._alerts = alerts
 
     def report(self, event: SecurityEvent, **details: Detail) -> None:
-        """Log a security event as a warning, and count it.
+        """Log a security event as a warning, count it, and have whoever is to know told.
 
         Args:
             event: Its name.
@@ -69,3 +75,5 @@ class SecurityEvents:
         """
         _logger.warning("Security event", security_event=event, **details)
         self._counter.observe_security_event(event)
+        if self._alerts is not None:
+            self._alerts.add(event, details)

@@ -201,6 +201,11 @@ STORE_READY = Spec(
 )
 
 SECURITY_EVENTS = Spec(name="orchestrator_security_events", meaning="Security events, by name.", labels=("event",))
+ALERTS = Spec(
+    name="orchestrator_security_alerts",
+    meaning="Security events for the webhook: sent, or dropped.",
+    labels=("outcome",),
+)
 LOOP_LAG = Spec(
     name="orchestrator_event_loop_lag_seconds",
     meaning="Seconds that the event loop was late, looked at twice a second.",
@@ -223,6 +228,7 @@ COUNTERS: Final = (
     SESSIONS,
     STORE_ERRORS,
     SECURITY_EVENTS,
+    ALERTS,
     LINES_DROPPED,
 )
 GAUGES: Final = (REQUESTS_IN_FLIGHT, STREAMS_IN_FLIGHT, CALLS_IN_FLIGHT, CIRCUITS, HEALTHY, STORE_READY)

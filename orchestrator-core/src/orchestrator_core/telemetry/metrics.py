@@ -106,6 +106,7 @@ class Metrics:
         self._store_seconds = made.histograms(names.STORE_SECONDS)
         self._store_errors = made.counters(names.STORE_ERRORS)
         self._security = made.counters(names.SECURITY_EVENTS)
+        self._alerts = made.counters(names.ALERTS)
         self.requests_in_flight = made.gauge(names.REQUESTS_IN_FLIGHT)
         self.streams_in_flight = made.gauge(names.STREAMS_IN_FLIGHT)
         self.sessions_created = made.counter(names.SESSIONS)
@@ -255,6 +256,10 @@ class Metrics:
     def observe_security_event(self, event: str) -> None:
         """Count a security event."""
         self._security[event,].inc()
+
+    def observe_alerts(self, outcome: str, count: int) -> None:
+        """Count security events that were posted to the webhook: `sent`, or `dropped`."""
+        self._alerts[outcome,].inc(count)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics as text, and its content type.

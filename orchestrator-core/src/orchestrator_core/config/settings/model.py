@@ -8,6 +8,7 @@ from orchestrator_core.config.settings.access import (
     DEFAULT_SESSION_LIMIT,
     AccessSettings,
 )
+from orchestrator_core.config.settings.alerts import AlertSettings
 from orchestrator_core.config.settings.connections import ConnectionSettings
 from orchestrator_core.config.settings.export import ExportSettings
 from orchestrator_core.config.settings.memory import MemorySettings
@@ -28,6 +29,7 @@ class Settings(
     ResilienceSettings,
     UpstreamSettings,
     RoutingSettings,
+    AlertSettings,
     ConnectionSettings,
     NetworkSettings,
     AccessSettings,

@@ -1,0 +1,249 @@
+"""Security events, posted to a webhook: bounded, together, signed, and never in the way of a request.
+
+An event that comes again from the same client is counted, and told once in a window: a flood of them makes no flood of
+calls. Headers and signature are those of Standard Webhooks 1.0 (https://www.standardwebhooks.com).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, TypeAlias
+
+import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+
+from orchestrator_core.config import Settings
+from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.provider_api import Secret
+
+GATHER: Final = 1.0
+"""Seconds for which events are gathered before they are posted together."""
+
+WINDOW: Final = 60.0
+"""Seconds in which an event of one client is told once; what comes meanwhile is counted for the next time."""
+
+MAX_PENDING: Final = 1000
+"""Different events that are kept; above it new ones are dropped, and counted."""
+
+MAX_TOGETHER: Final = 100
+"""Different events in one call."""
+
+TIMEOUT: Final = 10.0
+"""Seconds that one call may take."""
+
+RETRY_DELAYS: Final = (1.0, 5.0, 15.0)
+"""Seconds before each further try, at most: they are spread from nothing to that."""
+
+CLOSING_TIME: Final = 5.0
+"""Seconds in which what is left is posted at the end."""
+
+_RETRIED: Final = frozenset({408, 425, 429})
+
+Detail: TypeAlias = str | int | float | None
+Key: TypeAlias = tuple[str, Detail, Detail]
+
+_logger = structlog.get_logger(__name__)
+
+
+class AlertCounter(Protocol):
+    """What counts alerts: `telemetry.metrics.Metrics`."""
+
+    def observe_alerts(self, outcome: str, count: int) -> None:
+        """Count events that were `sent` or `dropped`."""
+        ...
+
+
+@dataclass(slots=True)
+class Alert:
+    """An event of one client.
+
+    Attributes:
+        details: Those of its first occurrence since it was told.
+        due: When it may be told, in monotonic seconds.
+        count: How often it happened since then.
+        first: When it happened first, in ISO 8601.
+        last: When it happened last.
+    """
+
+    details: Mapping[str, Detail]
+    due: float
+    count: int = 0
+    first: str = ""
+    last: str = ""
+
+
+class AlertWebhook:
+    """Posts security events. One task does so, which `start` makes and `close` ends."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: Secret | None,
+        counter: AlertCounter,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the receiver; `start` before use.
+
+        Args:
+            url: Where to post. It is shown nowhere, since many receivers put a token into it.
+            secret: Signs what is posted; None signs nothing.
+            counter: Counts what was sent and what was dropped.
+            clock: Monotonic seconds.
+        """
+        self._url = url
+        self._secret = secret
+        self._counter = counter
+        self._clock = clock
+        self._alerts: dict[Key, Alert] = {}
+        self._something = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings, counter: AlertCounter) -> AlertWebhook | None:
+        """Make the webhook that the settings name; None where they name none."""
+        if settings.alert_webhook_url is None:
+            return None
+        return cls(settings.alert_webhook_url, settings.alert_webhook_secret, counter)
+
+    def start(self) -> None:
+        """Begin to post."""
+        self._task = asyncio.create_task(self._run(), name="alerts")
+
+    async def close(self) -> None:
+        """Post what is left, within a bounded time."""
+        if self._task is None:
+            return
+        self._closing.set()
+        self._something.set()
+        await asyncio.wait([self._task], timeout=CLOSING_TIME)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._drop(sum(alert.count for alert in self._alerts.values()))
+
+    def add(self, event: str, details: Mapping[str, Detail]) -> None:
+        """Take an event, to be told soon. This neither waits nor fails."""
+        key = (event, details.get("principal"), details.get("remote"))
+        alert = self._alerts.get(key)
+        if alert is None:
+            if len(self._alerts) >= MAX_PENDING:
+                self._drop(1)
+                return
+            alert = self._alerts[key] = Alert(details, due=self._clock() + GATHER)
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if not alert.count:
+            alert.details, alert.first = details, moment
+        alert.count += 1
+        alert.last = moment
+        self._something.set()
+
+    def take(self, *, all_of_them: bool = False) -> list[dict[str, Any]]:
+        """Return the events that are due, as they are posted; they may be told again after a window.
+
+        Args:
+            all_of_them: Whether those that are not due yet are told as well.
+        """
+        now, taken = self._clock(), list[dict[str, Any]]()
+        for key, alert in list(self._alerts.items()):
+            if len(taken) == MAX_TOGETHER:
+                break
+            if alert.due > now and not (all_of_them and alert.count):
+                continue
+            if not alert.count:
+                del self._alerts[key]  # nothing came in its window
+                continue
+            times = {"count": alert.count, "first": alert.first, "last": alert.last}
+            taken.append({"event": key[0], **times, "details": dict(alert.details)})
+            alert.count, alert.due = 0, now + WINDOW
+        if not self._alerts:
+            self._something.clear()
+        return taken
+
+    async def _run(self) -> None:
+        timeout = ClientTimeout(total=TIMEOUT)
+        async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar(), auto_decompress=False) as http:
+            while not self._closing.is_set():
+                await self._something.wait()
+                await self._pause(GATHER)
+                if alerts := self.take():
+                    await self._post(http, alerts)
+            while alerts := self.take(all_of_them=True):
+                await self._post(http, alerts)
+
+    async def _post(self, http: ClientSession, alerts: Sequence[Mapping[str, Any]]) -> None:
+        """Post events, again where that may help; at the end they are counted, whatever came of them."""
+        moment = datetime.now(UTC)
+        body = {
+            "type": "security.events",
+            "timestamp": moment.isoformat(timespec="seconds"),
+            "data": {"events": alerts},
+        }
+        data = REDACTOR.redact(json.dumps(body)).encode()
+        headers = self._headers(f"msg_{secrets.token_hex(16)}", int(moment.timestamp()), data)
+        count = sum(alert["count"] for alert in alerts)
+        reason = ""
+        try:
+            for delay in (*RETRY_DELAYS, None):
+                reason, again = await self._try(http, data, headers)
+                if not reason or not again or delay is None or self._closing.is_set():
+                    break
+                await self._pause(random.uniform(0, delay))  # noqa: S311 - spreads tries, guards nothing
+        except asyncio.CancelledError:
+            self._drop(count)
+            raise
+        if reason:
+            self._drop(count)
+        else:
+            self._counter.observe_alerts("sent", count)
+        if bool(reason) != self._failing:
+            self._failing = bool(reason)
+            if reason:
+                _logger.error("Alerts do not reach the webhook, and are dropped", reason=reason)
+            else:
+                _logger.info("Alerts reach the webhook again")
+
+    async def _try(self, http: ClientSession, data: bytes, headers: Mapping[str, str]) -> tuple[str, bool]:
+        """Post once; return why it failed, empty where it did not, and whether another try may help."""
+        try:
+            # A redirect would carry the events to somebody else.
+            async with http.post(self._url, data=data, headers=headers, allow_redirects=False) as response:
+                status = response.status
+        except (ClientError, TimeoutError, OSError) as error:
+            return type(error).__name__, True
+        if 200 <= status < 300:
+            return "", False
+        return f"status {status}", status >= 500 or status in _RETRIED
+
+    def _headers(self, message_id: str, timestamp: int, data: bytes) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "orchestrator",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+        }
+        if self._secret is not None:
+            signed = self._secret.sign(f"{message_id}.{timestamp}.".encode() + data)
+            headers["webhook-signature"] = f"v1,{b64encode(signed).decode()}"
+        return headers
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the end."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            pass
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._counter.observe_alerts("dropped", count)

@@ -18,6 +18,8 @@ from orchestrator_core.cli.group import cli
 from orchestrator_core.provider_api import GatewayError
 from orchestrator_core.security.startup.checks import CHECKS
 from orchestrator_core.server.openapi import document
+from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
+from orchestrator_core.telemetry.process_figures import READ
 from orchestrator_core.testing.conformance import ProviderConformance
 
 
@@ -76,6 +78,26 @@ class StartChecks(Generated):
             )
             outcomes = (shown[outcome] for outcome in (check.production, check.staging, check.development))
             yield f"| {meaning[0].upper()}{meaning[1:]} | {' | '.join(outcomes)} |"
+
+
+class MetricsTable(Generated):
+    """Every metric of the gateway."""
+
+    def lines(self) -> Iterator[str]:
+        """Make a table of each kind, from the list that the metrics are made of."""
+        kinds = (
+            ("Counters", "`{}_total`", COUNTERS),
+            ("Gauges", "`{}`", GAUGES),
+            ("Histograms", "`{}`", HISTOGRAMS),
+        )
+        for title, name, specs in kinds:
+            yield from (f"## {title}", "", "| Metric | Labels | Meaning |", "|---|---|---|")
+            for spec in specs:
+                labels = ", ".join(f"`{label}`" for label in spec.labels)
+                yield f"| {name.format(spec.name)} | {labels} | {spec.meaning} |"
+            yield ""
+        yield from ("## Read when they are asked for", "", "| Metric | Meaning |", "|---|---|")
+        yield from (f"| `{name}` | {meaning} |" for name, meaning in READ.items())
 
 
 class Providers(Generated):
@@ -137,6 +159,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("error-tree", ErrorTree)
     app.add_directive("command-help", CommandHelp)
     app.add_directive("conformance-checks", ConformanceChecks)
+    app.add_directive("metrics", MetricsTable)
     app.add_directive("providers", Providers)
     app.add_directive("start-checks", StartChecks)
     app.connect("build-finished", _write_document)

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from fake_upstreams.openai_server import OpenAIServer, completion
 from orchestrator_core.config import Settings
+from orchestrator_core.security.events import MEANINGS
 from orchestrator_core.telemetry.logging import configure
 from orchestrator_openai import OpenAIProvider
 from scripted_gateway import Reply, Served, served
@@ -145,6 +146,12 @@ async def test_tries_that_failed_are_counted_and_said(gateway: Served, upstream:
     assert 'orchestrator_attempts_total{operation="chat",outcome="ok",provider="openai"} 1.0' in text
     assert 'orchestrator_calls_in_flight{provider="openai"} 0.0' in text
     assert "orchestrator_streams_in_flight 0.0" in text
+
+
+async def test_events_of_security_are_shown_before_the_first(gateway: Served) -> None:
+    text = gateway.gateway.metrics.render()[0].decode()
+    for event in MEANINGS:
+        assert f'orchestrator_security_events_total{{event="{event}"}} 0.0' in text
 
 
 async def test_what_is_under_way_is_shown(gateway: Served, upstream: SlowServer) -> None:

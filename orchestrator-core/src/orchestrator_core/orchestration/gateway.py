@@ -22,7 +22,7 @@ from orchestrator_core.resilience.breaker import State
 from orchestrator_core.resilience.shared_circuits import SharedCircuits
 from orchestrator_core.resilience.shared_state import SharedState
 from orchestrator_core.security.alerts import AlertWebhook
-from orchestrator_core.security.events import SecurityEvents
+from orchestrator_core.security.events import MEANINGS, SecurityEvents
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import StoredSummary
 from orchestrator_core.sessions.store import SessionStore
@@ -65,6 +65,7 @@ class Gateway:
         prices = Prices(config.settings.prices)
         self.router = Router(config.settings, registry, prices)
         self._ledger = Ledger(store)
+        metrics.begin_security_events(MEANINGS)
         metrics.name_providers(
             {name: found.info.otel_name for name, found in registry.providers.items() if found.info.otel_name}
         )

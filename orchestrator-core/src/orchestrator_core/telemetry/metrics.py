@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -252,6 +252,11 @@ class Metrics:
     def observe_passed_over(self, provider: str, code: str) -> None:
         """Count a target that was not asked, by the code of the reason."""
         self._passed_over[provider, code].inc()
+
+    def begin_security_events(self, events: Iterable[str]) -> None:
+        """Show events that never happened too: Prometheus sees no increase where a count begins with its first."""
+        for event in events:
+            self._security[event,].inc(0)
 
     def observe_security_event(self, event: str) -> None:
         """Count a security event."""

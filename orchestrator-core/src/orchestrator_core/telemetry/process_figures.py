@@ -16,6 +16,13 @@ BUILD = "orchestrator_build"
 UPTIME = "orchestrator_uptime_seconds"
 PROCESSES = "orchestrator_processes"
 
+READ = {
+    f"{BUILD}_info": "Always 1; the labels `version` and `python` are the versions of the gateway and of Python.",
+    UPTIME: "Seconds since the start.",
+    PROCESSES: "Processes that serve, on this machine.",
+}
+"""What is read when it is asked for, beside the figures of the processes."""
+
 
 class ProcessFigures(Collector):
     """Gives prometheus-client's figures of processes, those of all workers put together, and what is like them.
@@ -36,10 +43,10 @@ class ProcessFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Look."""
-        yield InfoMetricFamily(BUILD, "The versions of the gateway and of Python.", self._build)
-        yield GaugeMetricFamily(UPTIME, "Seconds since the start.", self._uptime())
+        yield InfoMetricFamily(BUILD, READ[f"{BUILD}_info"], self._build)
+        yield GaugeMetricFamily(UPTIME, READ[UPTIME], self._uptime())
         serving = _children(os.getppid()) if self._several else [os.getpid()]
-        yield GaugeMetricFamily(PROCESSES, "Processes that serve, on this machine.", len(serving))
+        yield GaugeMetricFamily(PROCESSES, READ[PROCESSES], len(serving))
         yield from _together(serving)
 
     def describe(self) -> Iterator[Metric]:

@@ -235,24 +235,6 @@ async def test_cancelling_a_call_ends_it_upstream_within_a_second(
     assert upstream.answering == 0
 
 
-async def test_calls_above_the_bound_are_refused_at_once_and_places_come_free(upstream: MisbehavingUpstream) -> None:
-    url = upstream.base_url("hang")
-    async with client_with(UpstreamLimits(max_calls_in_flight=3)) as client:
-        hanging = [asyncio.create_task(client.request("GET", url, deadline=Deadline.after(30))) for _ in range(3)]
-        await until(lambda: upstream.answering == 3)
-        began = time.monotonic()
-        with pytest.raises(Overloaded) as refused:
-            await client.request("GET", upstream.base_url(), deadline=Deadline.after(5))
-        assert time.monotonic() - began < 0.1
-        assert refused.value.retry_after == 1
-        hanging[0].cancel()
-        await asyncio.wait({hanging[0]})
-        await client.request("GET", upstream.base_url(), deadline=Deadline.after(5))
-        for task in hanging:
-            task.cancel()
-        await asyncio.gather(*hanging, return_exceptions=True)
-
-
 async def test_calls_wait_for_a_connection_as_long_as_connecting_may_take(upstream: MisbehavingUpstream) -> None:
     async with client_with(UpstreamLimits(max_connections=2)) as client:
         url, deadline = upstream.base_url("slow-headers"), Deadline.after(5)

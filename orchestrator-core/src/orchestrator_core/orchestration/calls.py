@@ -79,7 +79,7 @@ class Calls:
         Raises:
             GatewayError: No provider answered, or the request cannot be routed.
         """
-        call = Call(request, self._router.targets(principal, selection, "chat"), selection.credential)
+        call = Call(request, self._router.targets(principal, selection, "chat"), selection.credential, principal.tenant)
         return await self.open(call, Payer(principal, "chat", user_id or ""))
 
     async def embed(
@@ -90,7 +90,9 @@ class Calls:
         Raises:
             GatewayError: No provider answered, or the request cannot be routed.
         """
-        call = Call(request, self._router.targets(principal, selection, "embeddings"), selection.credential)
+        call = Call(
+            request, self._router.targets(principal, selection, "embeddings"), selection.credential, principal.tenant
+        )
         payer = Payer(principal, "embeddings", user_id or "")
         spans: list[Span] = []
 
@@ -109,6 +111,8 @@ class Calls:
             response = await run(call, send, self._guards)
         finally:
             self._count_failures(call, payer)
+            if call.place is not None:
+                call.place.leave()
         if call.permit is not None:
             call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
@@ -128,7 +132,7 @@ class Calls:
         Raises:
             GatewayError: The provider did not answer.
         """
-        return await self.open(Call(request, [target], credential), payer, stored=True)
+        return await self.open(Call(request, [target], credential, payer.principal.tenant), payer, stored=True)
 
     async def open(self, call: Call[ChatRequest], payer: Payer, *, stored: bool = False) -> Answer:
         """Open a call: when this returns, the first content has come.
@@ -169,9 +173,11 @@ class Calls:
         tried = call.attempts[-1]
         begun = time.monotonic() - tried.duration
         first_chunk = tried.duration if call.request.stream else None
-        permit = call.permit
+        permit, place = call.permit, call.place
 
         async def on_end(answer: Answer) -> None:
+            if place is not None:
+                place.leave()
             if permit is not None:
                 permit.end(failed=_failed(answer, call.deadline))
             self._metrics.count_call_in_flight(answer.provider, -1)

@@ -58,7 +58,7 @@ class Gateway:
         self._alerts = AlertWebhook.from_settings(config.settings, metrics)
         self.events = SecurityEvents(metrics, self._alerts)
         self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
-        self.guards = Guards(config.settings, self.events, self._note_circuit)
+        self.guards = Guards(config.settings, self.events, metrics, self._note_circuit)
         self.stopping = False
         self._circuits = SharedCircuits(self.guards.breakers, self.shared) if self.shared else None
         self._sharing: asyncio.Task[None] | None = None

@@ -15,12 +15,14 @@ from orchestrator_core.provider_api import (
     ProviderRateLimited,
     Secret,
 )
+from orchestrator_core.resilience.admission import Admission, Bounds
 from orchestrator_core.resilience.breaker import BreakerRules, State
 from orchestrator_core.resilience.breakers import Breakers
 from orchestrator_core.resilience.faults import patience
 from orchestrator_core.resilience.keys import LIMITED_REST, REST, KeyRing
 from orchestrator_core.resilience.retry_budget import RetryBudget
 from orchestrator_core.security.events import SecurityEvents
+from orchestrator_core.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +33,10 @@ _SHORTEST_REST = 1.0
 
 
 class Guards:
-    """Breakers, the retry budget, and what is known of the server's keys.
+    """Places for calls, breakers, the retry budget, and what is known of the server's keys.
 
     Attributes:
+        admission: Gives places to calls.
         breakers: A breaker for each provider and model.
         budget: How many retries there may be.
         keys: Which keys are to rest.
@@ -42,15 +45,23 @@ class Guards:
     """
 
     def __init__(
-        self, settings: Settings, events: SecurityEvents, on_change: Callable[[str, str, State], None]
+        self,
+        settings: Settings,
+        events: SecurityEvents,
+        metrics: Metrics,
+        on_change: Callable[[str, str, State], None],
     ) -> None:
         """Make them.
 
         Args:
             settings: The operator's.
             events: Is told of keys that were refused.
+            metrics: Count who waits and who is refused.
             on_change: Told the provider, the model and the state when a circuit opens or closes.
         """
+        self.admission = Admission(
+            Bounds.from_settings(settings), metrics.count_call_waiting, metrics.observe_refused_call
+        )
         self.breakers = Breakers(BreakerRules.from_settings(settings), on_change, enabled=settings.breaker_enabled)
         self.budget = RetryBudget()
         self.keys = KeyRing()

@@ -22,11 +22,13 @@ from orchestrator_core.provider_api import (
     DeadlineExceeded,
     EmbeddingRequest,
     GatewayError,
+    Overloaded,
     ProviderAuthFailed,
     ProviderNotConfigured,
     ProviderRateLimited,
     Secret,
 )
+from orchestrator_core.resilience.admission import Place
 from orchestrator_core.resilience.breakers import Permit
 from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.resilience.retry import TRIES_PER_PROVIDER, TRIES_PER_REQUEST, retry_delay
@@ -38,7 +40,7 @@ T = TypeVar("T")
 UNHEALTHY: Final = "provider_unhealthy"
 """The code of a target that was put behind the others, because the last look found its provider failing."""
 
-PASSED_OVER: Final = frozenset({UNHEALTHY, CircuitOpen.code, ProviderNotConfigured.code})
+PASSED_OVER: Final = frozenset({UNHEALTHY, CircuitOpen.code, Overloaded.code, ProviderNotConfigured.code})
 """The codes of targets that were not asked."""
 
 
@@ -50,20 +52,24 @@ class Call(Generic[R]):
         request: What is asked; `model` and `credential` are filled in for each try.
         targets: Who may be asked, in order.
         credential: The caller's own key.
+        tenant: For whom it is.
         attempts: Every try so far, and every target that was passed over.
         tries: How many of them were calls to a provider.
         target: Who is being asked now, and in the end who answered.
         last: Whether nobody else is left who could be asked.
+        place: The place of the one that is under way.
         permit: What is to be told how the answer ends; None where nobody wants to know.
     """
 
     request: R
     targets: Sequence[Target]
     credential: Secret | None
+    tenant: str
     attempts: list[Attempt] = field(default_factory=list)
     tries: int = 0
     target: Target = field(init=False)
     last: bool = field(init=False, default=True)
+    place: Place | None = field(init=False, default=None)
     permit: Permit | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -165,16 +171,17 @@ def _delay(call: Call[R], error: GatewayError, guards: Guards) -> float | None:
 
 async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards: Guards) -> T:
     """Make one try at one target, with a key for it, and keep a record of it."""
-    target, started = call.target, time.monotonic()
+    target = call.target
     credential = call.credential or guards.keys.choose(target.provider.keys)
     if call.deadline.expired and not call.tries:
         raise DeadlineExceeded("The time for this request ended before a provider was asked. Allow it more.")
     try:
-        call.permit = permit = _admit(call, credential, guards)
+        call.permit, call.place = permit, place = await _admit(call, credential, guards)
     except GatewayError as error:
         call.note(target, error.code)
         raise
     call.tries += 1
+    started = time.monotonic()
     code: str | None = "internal_error"
     fault = False
     try:
@@ -193,22 +200,34 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards
         code = "cancelled"
         raise
     finally:
-        if code is not None and permit is not None:
-            permit.end(failed=fault or None)
+        if code is not None:
+            place.leave()
+            if permit is not None:
+                permit.end(failed=fault or None)
         call.note(target, code, time.monotonic() - started)
     if permit is not None:
         permit.opened()
     return opened
 
 
-def _admit(call: Call[R], credential: Secret | None, guards: Guards) -> Permit | None:
-    """Let a call through to its target; one with a key of the caller's own is nobody else's affair.
+async def _admit(call: Call[R], credential: Secret | None, guards: Guards) -> tuple[Permit | None, Place]:
+    """Let a call through to its target, and wait for a place where nobody else can be asked.
+
+    What becomes of a call with a key of the caller's own is nobody else's affair: it has no permit.
 
     Raises:
         ProviderNotConfigured: There is no key for it.
         CircuitOpen: It failed too often of late.
+        Overloaded: It has no place for one more call.
     """
     target = call.target
     if credential is None and target.provider.info.requires_key:
         raise ProviderNotConfigured(f"The provider {target.provider.id!r} has no usable key here.")
-    return None if call.credential is not None else guards.breakers.admit(target.provider.id, target.model)
+    permit = None if call.credential is not None else guards.breakers.admit(target.provider.id, target.model)
+    try:
+        wait = call.deadline.remaining() if call.last else 0.0
+        return permit, await guards.admission.enter(target.provider.id, call.tenant, wait)
+    except BaseException:
+        if permit is not None:
+            permit.end(failed=None)
+        raise

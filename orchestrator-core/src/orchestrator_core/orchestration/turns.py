@@ -116,7 +116,7 @@ class Turns:
                 return self._replay(started, begun, stack.pop_all())
             if request.session_id is None:
                 self._metrics.sessions_created.inc()
-            call = Call(request.template, targets, request.selection.credential)
+            call = Call(request.template, targets, request.selection.credential, principal.tenant)
             view: View | None = None
             span = begin("turn")
             span.conversation = started.session.id

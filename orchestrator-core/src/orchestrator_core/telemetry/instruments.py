@@ -145,7 +145,8 @@ FALLBACKS = Spec(
 )
 PASSED_OVER = Spec(
     name="orchestrator_targets_passed_over",
-    meaning="Targets that were not asked; `code` is circuit_open, provider_unhealthy or provider_not_configured.",
+    meaning="Targets that were not asked; `code` is circuit_open, overloaded, provider_unhealthy or "
+    "provider_not_configured.",
     labels=("provider", "code"),
 )
 CIRCUITS = Spec(
@@ -155,6 +156,15 @@ CIRCUITS = Spec(
     together="livemax",
 )
 CALLS_IN_FLIGHT = Spec(name="orchestrator_calls_in_flight", meaning="Calls under way.", labels=("provider",))
+CALLS_WAITING = Spec(
+    name="orchestrator_calls_waiting", meaning="Calls that wait for one under way to end.", labels=("provider",)
+)
+CALLS_REFUSED = Spec(
+    name="orchestrator_calls_refused",
+    meaning="Calls for which there was no place; `reason` is full (none would have come in time), waited (none came in "
+    "time) or gave_way (to another client's).",
+    labels=("provider", "reason"),
+)
 KINDS_OF_TOKENS = Spec(
     name="orchestrator_tokens",
     meaning="Tokens in disjoint kinds: input, cached_input, cache_write, output, reasoning.",
@@ -222,6 +232,7 @@ COUNTERS: Final = (
     RETRIES,
     FALLBACKS,
     PASSED_OVER,
+    CALLS_REFUSED,
     KINDS_OF_TOKENS,
     COST,
     TURNS,
@@ -231,7 +242,7 @@ COUNTERS: Final = (
     ALERTS,
     LINES_DROPPED,
 )
-GAUGES: Final = (REQUESTS_IN_FLIGHT, STREAMS_IN_FLIGHT, CALLS_IN_FLIGHT, CIRCUITS, HEALTHY, STORE_READY)
+GAUGES: Final = (REQUESTS_IN_FLIGHT, STREAMS_IN_FLIGHT, CALLS_IN_FLIGHT, CALLS_WAITING, CIRCUITS, HEALTHY, STORE_READY)
 HISTOGRAMS: Final = (
     CALL_SECONDS,
     CALL_TOKENS,

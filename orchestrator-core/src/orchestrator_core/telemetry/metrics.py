@@ -98,6 +98,8 @@ class Metrics:
         self._passed_over = made.counters(names.PASSED_OVER)
         self._circuits = made.gauges(names.CIRCUITS)
         self._calls_in_flight = made.gauges(names.CALLS_IN_FLIGHT)
+        self._calls_waiting = made.gauges(names.CALLS_WAITING)
+        self._calls_refused = made.counters(names.CALLS_REFUSED)
         self._tokens = made.counters(names.KINDS_OF_TOKENS)
         self._cost = made.counters(names.COST)
         self._healthy = made.gauges(names.HEALTHY)
@@ -168,6 +170,14 @@ class Metrics:
     def count_call_in_flight(self, provider: str, change: int) -> None:
         """Count a call that begins (1) or ends (-1)."""
         self._calls_in_flight[provider,].inc(change)
+
+    def count_call_waiting(self, provider: str, change: int) -> None:
+        """Count a call that begins to wait for a place (1) or ends to (-1)."""
+        self._calls_waiting[provider,].inc(change)
+
+    def observe_refused_call(self, provider: str, reason: str) -> None:
+        """Count a call that got no place: `full`, `waited` or `gave_way`."""
+        self._calls_refused[provider, reason].inc()
 
     def observe_next_try(self, failed: str, provider: str, *, other: bool) -> None:
         """Count a try after one that failed.

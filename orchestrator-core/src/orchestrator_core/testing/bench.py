@@ -148,7 +148,7 @@ class Bench:
         self.key = key
         self._provider, self._fake = provider, fake
         self._settings, self._model, self._base_url = settings, model, base_url
-        limits = UpstreamLimits(max_connections=20, max_calls_in_flight=20)
+        limits = UpstreamLimits(max_connections=20)
         # The loopback is asked without TLS: the empty context spares reading the system's certificates each time.
         self._pool = PooledClient(provider.info.auth, limits, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self.client = CountingClient(self._pool)

@@ -24,7 +24,7 @@ from orchestrator_core.provider_api import (
     UpstreamStream,
 )
 from orchestrator_core.upstream.failures import before_headers
-from orchestrator_core.upstream.limits import RETRY_AFTER, CallGate, UpstreamLimits
+from orchestrator_core.upstream.limits import RETRY_AFTER, UpstreamLimits
 from orchestrator_core.upstream.stream import Answer
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class PooledClient:
         self._waiting = waiting
         self._limits = limits
         self._tls = tls
-        self._gate = CallGate(limits.max_calls_in_flight)
+        self._calls = 0
         self._pool: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -144,9 +144,10 @@ class PooledClient:
         Leaving the context closes the connection, unless the answer is at its end: then it is kept for the next call.
         """
         first_event_at = asyncio.get_running_loop().time() + wait
-        with self._gate.admit():
-            sent, masked = self._headers(headers, body, credential)
-            sent.update(self._leaving(url))
+        sent, masked = self._headers(headers, body, credential)
+        sent.update(self._leaving(url))
+        self._calls += 1
+        try:
             response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
             try:
                 _check(response)
@@ -162,6 +163,8 @@ class PooledClient:
                 await answer.settle()
             finally:
                 response.close()
+        finally:
+            self._calls -= 1
 
     async def _send(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, *, deadline: Deadline, until: float
@@ -178,7 +181,7 @@ class PooledClient:
                         timeout=_connect_timeout(deadline.connect),
                     )
         except aiohttp.ConnectionTimeoutError:
-            if self._gate.in_flight > self._limits.max_connections:
+            if self._calls > self._limits.max_connections:
                 raise Overloaded(
                     "All connections to this provider are busy. Try again shortly.", retry_after=RETRY_AFTER
                 ) from None

@@ -9,6 +9,7 @@ from orchestrator_core.config.settings.access import (
     AccessSettings,
 )
 from orchestrator_core.config.settings.alerts import AlertSettings
+from orchestrator_core.config.settings.capacity import CapacitySettings
 from orchestrator_core.config.settings.connections import ConnectionSettings
 from orchestrator_core.config.settings.export import ExportSettings
 from orchestrator_core.config.settings.memory import MemorySettings
@@ -27,6 +28,7 @@ class Settings(
     ExportSettings,
     MemorySettings,
     ResilienceSettings,
+    CapacitySettings,
     UpstreamSettings,
     RoutingSettings,
     AlertSettings,

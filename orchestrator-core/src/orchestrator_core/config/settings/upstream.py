@@ -17,7 +17,7 @@ def _proxy(value: str | None) -> str | None:
 
 
 class UpstreamSettings(SettingsGroup):
-    """Calls to providers: their time, number and size."""
+    """Calls to providers: their time and size."""
 
     connect_timeout: Seconds = Field(default=5.0, description="Seconds to connect to a provider.")
     first_event_timeout: Seconds = Field(
@@ -25,9 +25,10 @@ class UpstreamSettings(SettingsGroup):
     )
     idle_timeout: Seconds = Field(default=30.0, description="Seconds that a stream may be silent.")
     total_timeout: Seconds = Field(default=600.0, description="Seconds that a request may take altogether.")
-    max_connections: Count = Field(default=100, description="Connections to each provider.")
-    max_calls_in_flight: Count = Field(
-        default=200, description="Calls to each provider at once; above it requests are refused."
+    max_connections: Count = Field(
+        default=250,
+        description="Connections to each provider: more than `max_calls_in_flight`, so that a look at its health finds "
+        "one.",
     )
     upstream_proxy: Annotated[str | None, AfterValidator(_proxy)] = Field(
         default=None, repr=False, description="URL of the HTTP proxy for calls to providers."

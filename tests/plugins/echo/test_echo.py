@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -38,9 +39,11 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_echo import EchoProvider
+from orchestrator_echo.answer import MAX_CALLS, MAX_WORDS
 from orchestrator_echo.provider import EchoSettings
 from orchestrator_echo.summary import summarize
 from orchestrator_echo.vectors import embed
+from orchestrator_echo.words import READ
 
 WEATHER = Tool(name="weather", parameters={"type": "object"})
 CLOCK = Tool(name="clock")
@@ -280,6 +283,63 @@ async def test_a_summary_keeps_names_and_numbers_and_what_was_known_before() -> 
     assert "Ada" in summary.text
     assert "1815" in summary.text
     assert "London" in summary.text
+
+
+async def test_a_summary_of_megabytes_holds_what_was_said_last_and_is_small() -> None:
+    long = " ".join(f"Ab{number} x." for number in range(400_000))
+    request = SummarizeRequest(
+        messages=[user(long), user("Her name is Ada.")], chat=unasked, deadline=Deadline.after(60), previous=long
+    )
+
+    summary = await echo().summarize(request)
+
+    assert "Ada" in summary.text
+    assert len(summary.text) <= READ
+
+
+async def test_an_answer_to_megabytes_ends_like_that_of_a_model_and_others_have_their_turn_meanwhile() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    answered = await answer(user("a " * 3_000_000))
+    waiting.cancel()
+
+    assert answered.choices[0].finish_reason == "length"
+    assert len(answered.message.text.split()) == MAX_WORDS
+    assert turns > 32
+    assert answered.usage is not None
+    assert answered.usage.input_tokens == pytest.approx(3_000_000, rel=0.01)
+
+
+async def test_no_more_calls_than_a_model_makes() -> None:
+    assert len((await answer(user("call weather {}" * 10_000), tools=[WEATHER])).message.tool_calls) == MAX_CALLS
+
+
+async def test_vectors_of_megabytes_are_those_of_their_first_words() -> None:
+    words = " ".join(map(str, range(70_000)))
+
+    assert embed(words * 100, 4096) == embed(" ".join(words.split()[:64]), 4096)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "string"}, "minItems": 10**12},
+        {
+            "$defs": {"a": {"properties": {name: {"$ref": "#/$defs/a"} for name in "abc"}}},
+            "$ref": "#/$defs/a",
+        },
+    ],
+)
+async def test_a_schema_of_endless_values_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r"parts or fewer|small depth"):
+        await answer(user("x"), response_format=ResponseFormat(type="json_schema", json_schema=schema))
 
 
 @given(st.lists(st.text(min_size=1), min_size=1), st.none() | st.text())

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pydantic_core
 
@@ -20,10 +21,21 @@ from orchestrator_core.provider_api import (
     TextPart,
     ToolResultPart,
 )
+from orchestrator_echo import words
 from orchestrator_echo.schema import instance
 
 _CALL = re.compile(r"\bcall (?P<name>[\w-]+)\s*")
+_WORD = re.compile(r"\s*\S+\s*?")
 _SUMMARY = "Summary of the conversation"
+
+MAX_WORDS = 16_384
+"""The longest answer."""
+
+MAX_STRING = 4096
+"""The most characters of what was said that stand in a value of a schema, which may repeat them."""
+
+MAX_CALLS = 128
+"""The most calls of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +53,9 @@ def plan_calls(request: ChatRequest) -> list[PlannedCall]:
     last = request.messages[-1] if request.messages else None
     if not names or request.tool_choice == "none" or last is None or last.role != "user":
         return []
-    wanted = [
-        (match["name"], _arguments(last.text, match.end()))
-        for match in _CALL.finditer(last.text)
-        if match["name"] in names
-    ]
+    said = last.text[: words.READ]
+    asked = (match for match in _CALL.finditer(said) if match["name"] in names)
+    wanted = [(match["name"], _arguments(said, match.end())) for match in islice(asked, MAX_CALLS)]
     if isinstance(request.tool_choice, NamedTool):
         wanted = [call for call in wanted if call[0] == request.tool_choice.name] or [(request.tool_choice.name, "{}")]
     elif request.tool_choice == "required" and not wanted:
@@ -61,7 +71,7 @@ def compose(request: ChatRequest) -> str:
     said = _said(request.messages)
     if request.response_format is not None and request.response_format.type != "text":
         schema = request.response_format.json_schema
-        value = {"echo": said} if schema is None else instance(schema, said)
+        value = {"echo": said} if schema is None else instance(schema, said[:MAX_STRING])
         return pydantic_core.to_json(value).decode()
     results = _results(request.messages)
     text = "\n".join(results) if results else f"You said: {said}"
@@ -78,15 +88,14 @@ def limit(text: str, request: ChatRequest) -> tuple[list[str], FinishReason]:
     """Return the words of a text up to the first stop text and the limit of tokens, and why they end there."""
     for stop in request.stop or ():
         text = text.partition(stop)[0] if stop else text
-    words = re.findall(r"\s*\S+\s*?", text)
-    if request.max_tokens is not None and len(words) > request.max_tokens:
-        return words[: request.max_tokens], "length"
-    return words, "stop"
+    most = MAX_WORDS if request.max_tokens is None else min(request.max_tokens, MAX_WORDS)
+    found = [match[0] for match in islice(_WORD.finditer(text), most + 1)]
+    return found[:most], "length" if len(found) > most else "stop"
 
 
 def count_words(messages: Sequence[Message]) -> int:
     """Return the words of a conversation, which are the echo's tokens."""
-    return sum(len(text.split()) for message in messages for part in message.parts for text in _texts(part))
+    return words.count(text for message in messages for part in message.parts for text in _texts(part))
 
 
 def _arguments(text: str, start: int) -> str:

@@ -38,6 +38,10 @@ from orchestrator_core.provider_api import (
 from orchestrator_echo.answer import compose, count_words, limit, plan_calls
 from orchestrator_echo.summary import summarize
 from orchestrator_echo.vectors import DIMENSIONS, MAX_DIMENSIONS, embed
+from orchestrator_echo.words import count
+
+_AT_ONCE = 256
+"""Words after which others have their turn."""
 
 
 class EchoSettings(ProviderSettings):
@@ -90,9 +94,9 @@ class EchoProvider(ProviderHooks):
                 yield ReasoningDelta(choice, text=thought)
             for index, call in enumerate(calls):
                 yield ToolCallDelta(choice, index=index, id=call.id, name=call.name, arguments=call.arguments)
-            for word in words:
+            for place, word in enumerate(words):
                 yield TextDelta(choice, text=word)
-                if delay := self._delay:
+                if (delay := self._delay) or place % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(delay)
         output = sum(len(call.arguments.split()) + 1 for call in calls) + len(words)
         usage = Usage(
@@ -113,9 +117,14 @@ class EchoProvider(ProviderHooks):
         report = AdjustmentReport(strict=request.strict)
         for name in request.extra:
             report.dropped(name, "the echo does not know it")
-        tokens = sum(len(text.split()) if isinstance(text, str) else len(text) for text in request.input)
+        tokens = count(text for text in request.input if isinstance(text, str))
+        tokens += sum(len(text) for text in request.input if not isinstance(text, str))
+        vectors = []
+        for text in request.input:
+            vectors.append(embed(text, dimensions))
+            await asyncio.sleep(0)
         return EmbeddingResponse(
-            vectors=[embed(text, dimensions) for text in request.input],
+            vectors=vectors,
             model=request.model,
             usage=Usage(input_tokens=tokens),
             adjustments=report.adjustments,
@@ -134,7 +143,7 @@ class EchoProvider(ProviderHooks):
             text = " ".join(text.split()[: request.max_tokens])
         if not text:
             raise ProviderBadResponse("There is nothing to summarise.")
-        words = count_words(request.messages) + len((request.previous or "").split())
+        words = count_words(request.messages) + count([request.previous or ""])
         return Summary(text=text, model="echo-1", usage=Usage(input_tokens=words, output_tokens=len(text.split())))
 
     @property

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 
 from orchestrator_core.provider_api import InvalidRequest, Json
 
 MAX_DEPTH = 32
 """References within references; a schema that needs more can have no small value."""
 
+MAX_VALUES = 1024
+"""The most parts of a value, whole and within others."""
 
-def instance(schema: Json, text: str, *, root: Json = None, depth: int = 0) -> Json:
+
+def instance(schema: Json, text: str) -> Json:
     """Return a small value that follows a schema, with `text` wherever any text will do.
 
     Args:
-        schema: JSON Schema, or one of its subschemas.
+        schema: JSON Schema.
         text: For strings.
-        root: The whole schema, where references lead; `schema` itself by default.
-        depth: How deep the value lies in the whole one.
 
     Raises:
-        InvalidRequest: The schema refers to itself without an end, or to nothing.
+        InvalidRequest: The schema refers to itself without an end, or to nothing, or has no small value.
     """
+    return _instance(schema, text, schema, 0, repeat(True, MAX_VALUES))
+
+
+def _instance(schema: Json, text: str, root: Json, depth: int, left: Iterator[bool]) -> Json:
     if depth > MAX_DEPTH:
         raise InvalidRequest("The schema has no value of a small depth.", param="response_format")
-    root = schema if root is None else root
+    if not next(left, False):
+        raise InvalidRequest(f"The schema has no value of {MAX_VALUES} parts or fewer.", param="response_format")
     if not isinstance(schema, Mapping):
         return text  # `true`: anything will do
     if "$ref" in schema:
-        return instance(_resolve(root, schema["$ref"]), text, root=root, depth=depth + 1)
+        return _instance(_resolve(root, schema["$ref"]), text, root, depth + 1, left)
     if "const" in schema:
         return schema["const"]
     for word in ("enum", "examples"):
@@ -38,19 +45,19 @@ def instance(schema: Json, text: str, *, root: Json = None, depth: int = 0) -> J
         if schema.get(word):
             # One that refers to nothing ends; the other may refer to what it stands in.
             plain = [option for option in schema[word] if "$ref" not in option] or schema[word]
-            return instance(plain[0], text, root=root, depth=depth + 1)
-    return _typed(schema, text, root, depth)
+            return _instance(plain[0], text, root, depth + 1, left)
+    return _typed(schema, text, root, depth, left)
 
 
-def _typed(schema: Mapping[str, Json], text: str, root: Json, depth: int) -> Json:
+def _typed(schema: Mapping[str, Json], text: str, root: Json, depth: int, left: Iterator[bool]) -> Json:
     kind = schema.get("type", "object" if "properties" in schema else "string")
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object":
         properties = schema.get("properties", {})
-        return {name: instance(value, text, root=root, depth=depth + 1) for name, value in properties.items()}
+        return {name: _instance(value, text, root, depth + 1, left) for name, value in properties.items()}
     if kind == "array":
         item = schema.get("items", {})
-        return [instance(item, text, root=root, depth=depth + 1) for _ in range(schema.get("minItems", 0))]
+        return [_instance(item, text, root, depth + 1, left) for _ in range(schema.get("minItems", 0))]
     if kind in ("integer", "number"):
         return schema.get("minimum", 0)
     if kind == "string":

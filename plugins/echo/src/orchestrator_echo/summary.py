@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from orchestrator_core.provider_api import Message
+from orchestrator_echo.words import READ, newest
 
 SHARE = 0.75
 """The most characters of a summary, as a share of its source's."""
@@ -18,15 +19,18 @@ def summarize(messages: Sequence[Message], previous: str | None) -> str:
     """Return a summary that is shorter than its source: earlier facts first, then sentences with names or numbers.
 
     The newest facts of the messages take precedence where there is no room for all; a fact that was in `previous`
-    is kept as long as half of the room suffices for it. Empty where next to nothing was said.
+    is kept as long as half of the room suffices for it. Empty where next to nothing was said. Of very long
+    conversations the newest part is read.
     """
     users = [message.text for message in messages if message.role == "user"]
     said = users if any(text.strip() for text in users) else [message.text for message in messages]
     source = len(previous or "") + sum(len(message.text) for message in messages)
-    room = int(source * SHARE)
+    room = int(min(source, READ) * SHARE)
+    said, previous = newest(said), previous and previous[-READ:]
     kept = _fit(_sentences([previous]) if previous else [], room // 2)
-    facts = [sentence for sentence in _sentences(said) if _FACT.search(sentence)] or _sentences(said)
-    kept += _fit([fact for fact in dict.fromkeys(facts) if fact not in kept], room - sum(map(len, kept)) - len(kept))
+    sentences, known = _sentences(said), set(kept)
+    facts = [sentence for sentence in sentences if _FACT.search(sentence)] or sentences
+    kept += _fit([fact for fact in dict.fromkeys(facts) if fact not in known], room - sum(map(len, kept)) - len(kept))
     return " ".join(kept) or " ".join(said).strip()[:room].strip()
 
 

@@ -124,6 +124,32 @@ async def test_signatures_travel(gateway: Served) -> None:
     assert request.messages[1].parts[0].provider_metadata == SIGNED
 
 
+async def test_a_conversation_whose_messages_have_parts_of_every_kind_is_shown(gateway: Served) -> None:
+    lines = written((await gateway.get(f"/api/sessions/{await conversation(gateway)}/export")).body)
+    noted = {"scripted": {"signature": "abc=="}}
+    parts = [
+        {"type": "tool_result", "tool_call_id": "c1", "content": [{"type": "text", "text": "19"}]},
+        {"type": "image", "data": "aGk=", "media_type": "image/png", "provider_metadata": noted},
+        {"type": "opaque", "provider_metadata": noted},
+        {"type": "refusal", "text": "no", "provider_metadata": noted},
+        {"type": "tool_call", "id": "c2", "name": "f", "arguments": "{}", "provider_metadata": noted},
+        {"type": "reasoning", "text": "hm", "provider_metadata": noted},
+        {"type": "file", "data": "aGk=", "media_type": "text/plain"},
+    ]
+    lines = [line | {"parts": parts} if line["type"] == "message" else line for line in lines]
+    made = (await put(gateway, encoded(lines))).json["session_id"]
+    fork = (await gateway.post(f"/api/sessions/{made}/fork", {})).json["session_id"]
+
+    for session in (made, fork):
+        history = await gateway.get(f"/api/sessions/{session}/history")
+        turns = await gateway.get(f"/api/sessions/{session}/turns")
+        assert (history.status, turns.status) == (200, 200)
+        turn = turns.json["turns"][0]["turn_id"]
+        assert (await gateway.get(f"/api/sessions/{session}/turns/{turn}")).json["messages"] == [
+            message for message in history.json["messages"] if message["turn_id"] == turn
+        ]
+
+
 async def test_a_turn_under_way_is_left_out(gateway: Served) -> None:
     session = (await gateway.post(PATH, {"message": "ping"})).json["session_id"]
     gateway.plugins["scripted"].scripts.append([Start(model="m"), TextDelta(text="half"), 30.0])

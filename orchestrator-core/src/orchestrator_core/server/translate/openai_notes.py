@@ -170,7 +170,9 @@ def _entry(part: Part) -> dict[str, Json]:
             noted.pop(MESSAGE, None)
         notes = {provider: values for provider, values in notes.items() if values}
         return {"type": "opaque", "extra_content": notes} if notes else {}
-    kind = next(name for name, each in _KINDS.items() if isinstance(part, each))
+    kind = next((name for name, each in _KINDS.items() if isinstance(part, each)), None)
+    if kind is None:
+        return {}  # results of tools, which an answer that was imported may have
     entry: dict[str, Json] = {"type": kind}
     if isinstance(part, _TEXTS):
         entry["length"] = len(part.text)

@@ -85,7 +85,7 @@ async def test_rows_that_are_not_shown_are_spoken_of(tmp_path: Path, monkeypatch
     config = load(environ={}, directory=tmp_path)
     monkeypatch.setattr(usage_report, "read_config", lambda _: config)
     kinds = [CallKind("default", 1, "", "", "one", model, "chat") for model in ("a", "b")]
-    async with stored(config, readonly=False) as store:
+    async with stored(config, "serve") as store:
         await store.add_usage({kind: CallTotal() for kind in kinds})
-    rows, more = await usage_report._rows(None, "default", ("model",), {})
+    rows, more = await usage_report._rows(None, ("model",), {})
     assert (len(rows), more) == (1, True)

@@ -11,6 +11,7 @@ import pytest
 
 from fake_providers.counting import CountingProvider, counting, size
 from orchestrator_core.config import load
+from orchestrator_core.config.grants import Grant
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration import Gateway, Selection, TurnRequest, TurnResult
 from orchestrator_core.plugins import Provider, Registry
@@ -282,7 +283,7 @@ async def test_a_conversation_is_not_sent_to_a_summariser_that_its_caller_may_no
     bench: Talk = await talk(
         counting("one"), counting("two"), SESSION_SUMMARIZATION_THRESHOLD=2, ORCHESTRATOR_SUMMARY_PROVIDER="two"
     )
-    limited = Principal(id="key_1", tenant=ANONYMOUS.tenant, allowed_providers=frozenset({"one"}))
+    limited = Principal(id="key_1", tenant=ANONYMOUS.tenant, grant=Grant(providers=frozenset({"one"})))
     for _ in range(3):
         await bench.say(principal=limited)
         await bench.settle()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fake_providers.scripted import answer
+from orchestrator_core.config.grants import Grant
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.orchestration.routing import Router
 from orchestrator_core.plugins import QuarantinedPlugin, Registry
@@ -204,7 +205,7 @@ async def test_a_callers_own_key_is_used_alone_and_nowhere_else(start: Any) -> N
 
 async def test_a_fallback_never_leaves_what_the_caller_may_use(start: Any) -> None:
     bench = await start()
-    caller = Principal(id="c", tenant="t", allowed_providers=frozenset({"one"}))
+    caller = Principal(id="c", tenant="t", grant=Grant(providers=frozenset({"one"})))
     bench.one.scripts.append([ProviderAuthFailed("401")])
 
     with pytest.raises(ProviderAuthFailed):

@@ -35,6 +35,7 @@ NAMES = [
     "ChatRequest",
     "ChatResponse",
     "Choice",
+    "BudgetExceeded",
     "CircuitOpen",
     "Conflict",
     "ContentBlocked",

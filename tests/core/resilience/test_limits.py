@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import RateLimited
-from orchestrator_core.resilience.limits import MAX_KEYS, WINDOW, RequestLimits, SlidingWindow
+from orchestrator_core.resilience.limits import MAX_KEYS, WINDOW, Quota, RequestLimits, SlidingWindow, quota_of
 
 
 class Clock:
@@ -133,3 +133,16 @@ async def test_nothing_is_limited_in_development() -> None:
     for _ in range(1000):
         await limits.admit_client("a")
         await limits.admit_session("tenant", "sess_1")
+
+
+def test_it_is_told_what_is_left_and_when_there_is_more() -> None:
+    clock = Clock()
+    window = SlidingWindow("client", 2, clock=clock)
+    assert window.admit("a") == Quota("client", 2, 1, WINDOW)
+    clock.now += 10
+    assert window.admit("a") == Quota("client", 2, 0, WINDOW - 10)
+    with pytest.raises(RateLimited) as caught:
+        window.admit("a")
+    assert quota_of(caught.value) == Quota("client", 2, 0, WINDOW - 10)
+    assert caught.value.details == {"scope": "client", "limit": 2, "window_seconds": 60}
+    assert SlidingWindow("client", None, clock=clock).admit("a") is None

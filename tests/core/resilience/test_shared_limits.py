@@ -12,7 +12,7 @@ import pytest
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import RateLimited
 from orchestrator_core.resilience import limits
-from orchestrator_core.resilience.limits import RequestLimit, RequestLimits
+from orchestrator_core.resilience.limits import Quota, RequestLimit, RequestLimits
 from orchestrator_core.resilience.shared_state import SharedState
 from processes import inherited_environment
 from redis_server import RedisServer, opened, told, until
@@ -55,8 +55,8 @@ def limit(state: SharedState, requests: int = 100, processes: int = 4) -> Reques
 
 async def admitted(limit: RequestLimit, times: int, key: str = "a", own: int | None = None) -> int:
     outcomes = await asyncio.gather(*(limit.admit(key, own) for _ in range(times)), return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} <= {type(None), RateLimited}, outcomes
-    return outcomes.count(None)
+    assert {type(outcome) for outcome in outcomes} <= {Quota, RateLimited}, outcomes
+    return sum(isinstance(outcome, Quota) for outcome in outcomes)
 
 
 def test_two_processes_admit_exactly_the_limit(redis_server: RedisServer) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fake_providers.scripted import ScriptedProvider
+from orchestrator_core.config.grants import Grant
 from orchestrator_core.provider_api import ModelInfo, ProviderFailed, ProviderInfo
 from orchestrator_core.security.authentication import Authenticator
 from orchestrator_core.security.principal import Principal
@@ -37,8 +38,12 @@ class Open(ScriptedProvider):
 
 @pytest.fixture
 async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
-    caller = Principal(id="c", tenant="t", allowed_providers=frozenset({"open"}))
-    monkeypatch.setattr(Authenticator, "authenticate", lambda *_: caller)
+    caller = Principal(id="c", tenant="t", grant=Grant(providers=frozenset({"open"})))
+
+    async def authenticate(*_: object) -> Principal:
+        return caller
+
+    monkeypatch.setattr(Authenticator, "authenticate", authenticate)
     environ = {"ORCHESTRATOR_ALIASES": '{"fast": "locked/l", "free": "open/l"}', "ORCHESTRATOR_FALLBACKS": "locked"}
     async with served(tmp_path, [Open, Locked], environ) as gateway:
         yield gateway

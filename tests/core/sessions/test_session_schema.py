@@ -20,7 +20,7 @@ from orchestrator_core.sessions import open_store, schema
 from orchestrator_core.sessions.databases.memory import MemoryDatabase
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
-from orchestrator_core.sessions.jobs import copy_statements, statements
+from orchestrator_core.sessions.jobs import client_statements, copy_statements, statements
 from orchestrator_core.sessions.jobs.finding import find_sessions
 from orchestrator_core.sessions.jobs.usage import read_usage
 from orchestrator_core.sessions.migrate import configuration
@@ -28,9 +28,9 @@ from stores import MAX_IDLE, copy_to, plain_store
 
 SQL = {
     name: text
-    for module in (statements, copy_statements)
+    for module in (statements, copy_statements, client_statements)
     for name, text in vars(module).items()
-    if name.isupper() and not name.startswith("_") and name != "SESSION"
+    if name.isupper() and not name.startswith("_") and name not in ("SESSION", "LOCK_CLIENTS")
 }
 ALL_TENANTS = {
     "INTERRUPT_TURNS",
@@ -48,11 +48,15 @@ ALL_TENANTS = {
     "LEAVE_FINDING",
     "GET_FINDING",
     "LIST_TENANTS",
+    *(name for name in vars(client_statements) if name.isupper()),
 }
-"""What puts processes in order, and what one of them does for all."""
+"""What puts processes in order, and what one of them does for all; and the keys of clients, which name a tenant."""
 
-FEW = re.compile(r"SCAN (processes|me|tenants)( USING .*)?|SCAN (turns|idempotency|sessions) USING INDEX \w+_process")
-"""There are as many rows as processes that serve, as tenants, and as requests under way."""
+FEW = re.compile(
+    r"SCAN (processes|me|tenants)( USING .*)?|SCAN (turns|idempotency|sessions) USING INDEX \w+_process"
+    r"|SCAN clients USING (COVERING )?INDEX \w+"
+)
+"""There are as many rows as processes that serve, as tenants, as clients, and as requests under way."""
 
 
 WHOLE_TENANT = {"GET_TENANT"}
@@ -128,11 +132,12 @@ def test_every_way_to_find_sessions_walks_an_index_in_order(path: Path) -> None:
             assert plan[0].startswith("SEARCH l USING PRIMARY KEY" if labels else "SEARCH s USING INDEX sessions_"), sql
 
 
+@pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize("given", [(), ("user_id",), ("client",), ("provider", "model")])
-def test_totals_of_usage_are_read_by_an_index(path: Path, given: tuple[str, ...]) -> None:
+def test_totals_of_usage_are_read_by_an_index(path: Path, given: tuple[str, ...], own: bool) -> None:
     copy_to(path)
     with closing(sqlite3.connect(path)) as connection:
-        sql = read_usage(("provider", "day"), given, since=True, until=True)
+        sql = read_usage(("provider", "day"), given, own=own, since=True, until=True)
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * sql.count("?"))]
     assert plan[0].startswith("SEARCH usage USING")
 

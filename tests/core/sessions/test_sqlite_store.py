@@ -60,7 +60,7 @@ async def test_conversations_survive_a_restart(path: Path) -> None:
 async def test_files_are_for_their_owner_alone(store: Conversations, path: Path) -> None:
     await talk(store, "hello")
     files = list(path.parent.iterdir())
-    assert {file.name for file in files} == {f"store.db{end}" for end in ("", "-wal", "-shm", ".lock")}
+    assert {file.name for file in files} == {f"store.db{end}" for end in ("", "-wal", "-shm", ".lock", ".turn")}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 

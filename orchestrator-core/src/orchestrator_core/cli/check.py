@@ -28,7 +28,7 @@ def check(environment: str | None, as_json: bool, config_file: Path | None) -> N
     """Say whether the gateway would start, and what is unsafe.
 
     It checks what `orchestrator serve` checks, with the same words and without any value, and starts nothing: no
-    address is bound, no database is opened, no provider is asked.
+    address is bound, no provider is asked, and the database is only asked for client keys, where none is configured.
 
     \b
     Examples:

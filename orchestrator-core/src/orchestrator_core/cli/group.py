@@ -14,6 +14,7 @@ from orchestrator_core.cli.usage import Group
 COMMANDS = {
     "chat": "orchestrator_core.cli.chat:chat",
     "check": "orchestrator_core.cli.check:check",
+    "clients": "orchestrator_core.cli.clients:clients",
     "db": "orchestrator_core.cli.db:db",
     "keys": "orchestrator_core.cli.keys:keys",
     "new-provider": "orchestrator_core.cli.new_provider:new_provider",
@@ -29,6 +30,7 @@ COMMANDS = {
 HELP = {
     "chat": "Talk to a model in the terminal.",
     "check": "Say whether the gateway would start, and what is unsafe.",
+    "clients": "Make, change and revoke the keys of clients.",
     "db": "Look at the database's schema, or upgrade it.",
     "keys": "Check the keys of the providers.",
     "new-provider": "Write the package of a new provider.",

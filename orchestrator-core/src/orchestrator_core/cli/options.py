@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from orchestrator_core.config import Config
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
@@ -38,3 +41,10 @@ def read_config(config_file: Path | None, overrides: Mapping[str, str | None] | 
 
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     return load(environ={**os.environ, **given}, config_file=config_file)
+
+
+def span(text: str) -> timedelta | None:
+    """Return a span of time, such as 30d; None where a text is none."""
+    if text[:-1].isdecimal() and text[-1:] in _UNITS and len(text) < 8:
+        return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+    return None

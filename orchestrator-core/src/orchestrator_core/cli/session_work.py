@@ -33,7 +33,7 @@ async def session_rows(
     matching = SessionFilter(user_id=user_id, status=cast("SessionStatus | None", status), metadata=metadata)
     found: list[Session] = []
     after: After | None = None
-    async with stored(config, readonly=True) as store:
+    async with stored(config, "read") as store:
         while len(found) < limit:
             wanted = min(PAGE, limit - len(found))
             page = await store.list_sessions(tenant, limit=wanted, matching=matching, after=after)
@@ -47,7 +47,7 @@ async def session_rows(
 async def turn_rows(config: Config, tenant: str, session_id: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
     """Describe the turns of a session; also return what stands above them."""
     rows: list[Mapping[str, Any]] = []
-    async with stored(config, readonly=True) as store:
+    async with stored(config, "read") as store:
         session = await store.get_session(tenant, session_id)
         after, more = 0, True
         while more:
@@ -73,7 +73,7 @@ async def turn_rows(config: Config, tenant: str, session_id: str) -> tuple[str, 
 
 async def export(config: Config, tenant: str, session_id: str, output: Path | None) -> None:
     """Write a session to a file, which is there only when it is whole, or to standard output."""
-    async with stored(config, readonly=True) as store:
+    async with stored(config, "read") as store:
         session = await store.get_session(tenant, session_id)
         if output is None:
             await _write(store, tenant, session, sys.stdout.buffer)
@@ -95,7 +95,7 @@ async def _write(store: SessionStore, tenant: str, session: Session, file: Any) 
 async def import_(config: Config, tenant: str, data: bytes) -> str:
     """Make a session of lines, and return its id."""
     conversation = read_conversation(data)
-    async with stored(config, readonly=False) as store:
+    async with stored(config, "serve") as store:
         return (await store.import_session(tenant, conversation)).id
 
 
@@ -104,7 +104,7 @@ async def purge(
 ) -> None:
     """Delete sessions for good, a hundred at a time."""
     matching = SessionFilter(user_id=user_id, status=cast("SessionStatus | None", status), inactive_since=since)
-    async with stored(config, readonly=False) as store:
+    async with stored(config, "serve") as store:
         ids = await _matching(store, tenant, matching)
         if not ids:
             click.echo("No session matches.", err=True)

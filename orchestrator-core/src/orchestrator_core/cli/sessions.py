@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from orchestrator_core.cli.options import config_option, json_option, read_config
+from orchestrator_core.cli.options import config_option, json_option, read_config, span
 from orchestrator_core.cli.output import show as show_rows
 from orchestrator_core.cli.usage import Group
 
@@ -30,7 +30,6 @@ TURN_COLUMNS = {
     "cost": "USD",
     "error_code": "Error",
 }
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 tenant_option = click.option("--tenant", default="default", show_default=True, help="Whose conversations.")
 status_option = click.option(
@@ -42,8 +41,8 @@ def _age(_context: click.Context, _param: click.Parameter, value: str | None) ->
     """Read a span of time, such as 30d."""
     if value is None:
         return None
-    if value[:-1].isdecimal() and value[-1] in _UNITS and len(value) < 8:
-        return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
+    if (age := span(value)) is not None:
+        return age
     raise click.BadParameter("expected a number and m, h, d or w, such as 30d.")
 
 

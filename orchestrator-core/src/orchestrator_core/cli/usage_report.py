@@ -13,7 +13,7 @@ from orchestrator_core.cli.options import config_option, json_option, read_confi
 from orchestrator_core.cli.output import show
 from orchestrator_core.cli.usage import Command
 
-DIMENSIONS = ("day", "user_id", "client", "provider", "model", "operation")
+DIMENSIONS = ("day", "tenant", "user_id", "client", "provider", "model", "operation")
 COLUMNS = {"calls": "Calls", "total_tokens": "Tokens", "cost": "USD", "unpriced_calls": "Without a price"}
 DAYS = 30
 LIMIT = 10_000
@@ -31,14 +31,13 @@ _day = click.DateTime(["%Y-%m-%d"])
 @click.option("--client", help="Only calls of this client key, by its public id.")
 @click.option("--provider", help="Only calls to this provider.")
 @click.option("--model", help="Only calls to this model.")
-@click.option("--tenant", default="default", show_default=True, help="Whose calls.")
+@click.option("--tenant", help="Only calls of this tenant.")
 @json_option
 @config_option
 def usage(
     by: str,
     since: datetime | None,
     until: datetime | None,
-    tenant: str,
     as_json: bool,
     config_file: Path | None,
     **given: str | None,
@@ -61,18 +60,18 @@ def usage(
     first = since.date() if since else last - timedelta(days=DAYS - 1)
     if first > last:
         raise click.UsageError("--since must not be later than --until.")
-    rows, more = asyncio.run(_rows(config_file, tenant, names, {**given, "since": first, "until": last}))
+    rows, more = asyncio.run(_rows(config_file, names, {**given, "since": first, "until": last}))
     columns = {name: name.replace("_id", "").capitalize() for name in names} | COLUMNS
     if more:
         click.echo(f"Only the first {LIMIT} rows are shown. Narrow the days down, or split by less.", err=True)
     show(rows, title=f"Usage from {first} to {last}", columns=columns, as_json=as_json, whole=tuple(columns))
 
 
-async def _rows(config_file: Path | None, tenant: str, by: Any, given: Any) -> tuple[list[dict[str, Any]], bool]:
+async def _rows(config_file: Path | None, by: Any, given: Any) -> tuple[list[dict[str, Any]], bool]:
     from orchestrator_core.cli.stored import stored
     from orchestrator_core.server.routes.usage import usage_row
     from orchestrator_core.sessions.bills import UsageFilter
 
-    async with stored(read_config(config_file), readonly=True) as store:
-        page = await store.usage(tenant, by=by, matching=UsageFilter(**given), limit=LIMIT)
+    async with stored(read_config(config_file), "read") as store:
+        page = await store.usage(None, by=by, matching=UsageFilter(**given), limit=LIMIT)
     return [usage_row(total) for total in page.items], page.has_more

@@ -5,15 +5,23 @@ It lies in this layer because configuration registers what it reads; `telemetry`
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from orchestrator_core.provider_api import MASK, KeyFormat, Secret, check_key, mask_key
 
 MIN_LENGTH = 8
 """Characters. A shorter value is no secret (`ollama` is a customary key of local servers), and masking it would
 destroy every text that has it."""
+
+OWN_KEY_PREFIX: Final = "ock_"
+"""What the client keys begin with that the gateway makes. Their values are not kept, so that their form is masked."""
+
+_OWN_KEY = re.compile(rf"({OWN_KEY_PREFIX}[a-z0-9]{{12}}_)[A-Za-z0-9]{{20,}}")
+_OWN_KEY_BYTES = re.compile(_OWN_KEY.pattern.encode())
 
 _LONG = KeyFormat(rf".{{{MIN_LENGTH},}}", f"{MIN_LENGTH} characters or more")
 
@@ -54,16 +62,16 @@ class Redactor:
                 self._refresh()
 
     def redact(self, text: str) -> str:
-        """Return the text with every registered secret masked."""
+        """Return the text with every registered secret masked, and every client key that the gateway made."""
         for secret in self._live:
             text = secret.redact(text)
-        return text
+        return _OWN_KEY.sub(rf"\1{MASK}", text) if OWN_KEY_PREFIX in text else text
 
     def redact_bytes(self, data: bytes) -> bytes:
-        """Return the bytes with every registered secret masked."""
+        """Return the bytes with the same masked."""
         for secret in self._live:
             data = secret.redact_bytes(data)
-        return data
+        return _OWN_KEY_BYTES.sub(rb"\1" + MASK.encode(), data) if OWN_KEY_PREFIX.encode() in data else data
 
     def _refresh(self) -> None:
         # A new tuple, so that a thread that is just redacting goes on with the old one.

@@ -7,6 +7,8 @@ import asyncio
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.calls import Calls
+from orchestrator_core.orchestration.client_directory import ClientDirectory
+from orchestrator_core.orchestration.clients import Clients
 from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.locks import LocalLocks
@@ -42,6 +44,8 @@ class Gateway:
         shared: What all processes share over Redis; None where no Redis is configured.
         router: Resolves names.
         guards: Stand between calls and providers that fail.
+        clients: Makes and changes client keys.
+        keys: The client keys as this process knows them.
         stopping: Whether no new work is taken.
     """
 
@@ -59,6 +63,8 @@ class Gateway:
         self.events = SecurityEvents(metrics, self._alerts)
         self.shared = SharedState.from_settings(config.settings, self._report_shared_state)
         self.guards = Guards(config.settings, self.events, metrics, self._note_circuit)
+        self.clients = Clients(store.clients)
+        self.keys = ClientDirectory(store.clients)
         self.stopping = False
         self._circuits = SharedCircuits(self.guards.breakers, self.shared) if self.shared else None
         self._sharing: asyncio.Task[None] | None = None
@@ -98,6 +104,7 @@ class Gateway:
         if self.shared is not None:
             await self.shared.start()
         await asyncio.gather(self.store.open(), self.registry.start())
+        await self.keys.start()
         self._ledger.start()
         if self._alerts is not None:
             self._alerts.start()
@@ -112,6 +119,7 @@ class Gateway:
     async def close(self) -> None:
         """Finish what must be stored, then close everything."""
         self.stopping = True
+        await self.keys.close()
         await self._memory.close()
         await self._turns.close()
         if self._tables is not None:

@@ -65,7 +65,7 @@ class Router:
             InvalidRequest: No provider is named and none is the obvious one, the provider has no default model, or a
                 key of the caller's own comes with an alias of several providers.
             NotSupported: The provider has no such operation.
-            PermissionDenied: The caller may not use the provider.
+            PermissionDenied: The caller may not use the provider, or the model.
             PluginError: The provider's plugin does not load, and there is no fallback.
         """
         selection = self._with_default(selection, operation)
@@ -80,7 +80,7 @@ class Router:
         else:
             for text in self._chain(selection, operation):
                 for target in self._parse(text, operation, asked=selection.fallbacks is not None):
-                    if principal.may_use(target.provider.id) and target not in targets:
+                    if principal.may_use(target.provider.id, target.model) and target not in targets:
                         targets.append(target)
         if broken is not None and not targets:
             raise broken
@@ -123,9 +123,8 @@ class Router:
     def _chosen(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
         """Return the targets that the caller named, as far as it may use them."""
         if selection.alias is None:
-            target = self._target(self._primary(selection), selection.model, operation)
-            if not principal.may_use(target.provider.id):
-                raise PermissionDenied(f"This credential may not use the provider {target.provider.id!r}.")
+            target = self._target(self._primary(principal, selection), selection.model, operation)
+            _check(principal, target)
             return [target]
         entry = self._settings.aliases[selection.alias]
         if selection.credential is not None and len({text.partition("/")[0] for text in entry.targets}) > 1:
@@ -143,7 +142,7 @@ class Router:
                 broken = error
             except NotFound:
                 continue
-        allowed = [target for target in targets if principal.may_use(target.provider.id)]
+        allowed = [target for target in targets if principal.may_use(target.provider.id, target.model)]
         if allowed:
             return allowed
         if broken is not None and not targets:
@@ -171,7 +170,7 @@ class Router:
         provider = self._registry.get(name)
         return self._prices.typical(provider.id, provider.info, model)
 
-    def _primary(self, selection: Selection) -> Provider:
+    def _primary(self, principal: Principal, selection: Selection) -> Provider:
         name = selection.provider or self._settings.default_provider
         if name is not None:
             return self._registry.get(name)
@@ -179,7 +178,7 @@ class Router:
         if selection.credential is not None:
             # A key of the caller's own is for a provider that takes one, whether or not the server has a key.
             usable = [provider for provider in self._registry.providers.values() if provider.info.requires_key]
-        usable = usable or list(self._registry.usable)
+        usable = [provider for provider in usable or self._registry.usable if principal.may_use(provider.id)]
         if len(usable) == 1:
             return usable[0]
         names = ", ".join(provider.id for provider in usable)
@@ -223,3 +222,11 @@ def pinned(selection: Selection, targets: Sequence[Target]) -> Selection:
         fallbacks=tuple(target.name for target in others),
         credential=selection.credential,
     )
+
+
+def _check(principal: Principal, target: Target) -> None:
+    provider, model = target.provider.id, target.model
+    if not principal.may_use(provider):
+        raise PermissionDenied(f"This credential may not use the provider {provider!r}.")
+    if not principal.may_use(provider, model):
+        raise PermissionDenied(f"This credential may not use the model {model!r} of {provider}; see GET /v1/models.")

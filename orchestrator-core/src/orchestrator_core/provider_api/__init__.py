@@ -13,6 +13,7 @@ from orchestrator_core.provider_api.context import (
 )
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.errors import (
+    BudgetExceeded,
     CircuitOpen,
     Conflict,
     ContentBlocked,
@@ -167,6 +168,7 @@ __all__ = [
     "Adjustment",
     "AdjustmentReport",
     "Auth",
+    "BudgetExceeded",
     "Capability",
     "ChatEvent",
     "ChatRequest",

@@ -17,7 +17,8 @@
     |   |-- PayloadTooLarge          413 payload_too_large
     |   |-- UnsupportedMediaType     415 unsupported_media_type
     |   |-- IdempotencyMismatch      422 idempotency_mismatch
-    |   `-- RateLimited              429 rate_limited (a limit of the gateway)
+    |   |-- RateLimited              429 rate_limited (a limit of the gateway)
+    |   `-- BudgetExceeded           429 budget_exceeded (what the client may spend)
     |-- ProviderError                a provider or its plugin; fallback allowed
     |   |-- ProviderRefused          400, 404, 413, 422: the provider refused the request itself; no fallback
     |   |   |-- ContextTooLong       400 context_length_exceeded
@@ -49,6 +50,7 @@ for the client: it says what to do and holds no credential.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -70,6 +72,7 @@ class GatewayError(Exception):
         session_id: The session whose turn it ended, so that the caller learns of one that was made for it.
         turn_id: The turn that it ended.
         attempts: How many targets were tried or passed over.
+        details: Further facts for programs, by name, such as the limit that fired. They are shown to the client.
     """
 
     code: str = "internal_error"
@@ -89,6 +92,7 @@ class GatewayError(Exception):
         upstream_status: int | None = None,
         upstream_type: str | None = None,
         upstream_code: str | None = None,
+        details: Mapping[str, str | int | float | None] | None = None,
     ) -> None:
         """Make an error. `code` and `status` refine those of the class."""
         super().__init__(message)
@@ -108,6 +112,7 @@ class GatewayError(Exception):
         self.session_id: str | None = None
         self.turn_id: str | None = None
         self.attempts = 0
+        self.details = details or {}
 
 
 class RequestError(GatewayError):
@@ -208,6 +213,12 @@ class RateLimited(RequestError):
     """A limit of the gateway fired; the message names it."""
 
     code, status = "rate_limited", 429
+
+
+class BudgetExceeded(RequestError):
+    """What the client may spend in a period is spent, or promised to calls under way; `details` say how much it is."""
+
+    code, status = "budget_exceeded", 429
 
 
 class ProviderError(GatewayError):

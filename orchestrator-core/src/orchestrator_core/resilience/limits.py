@@ -7,6 +7,7 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator_core.config import Settings
@@ -21,8 +22,9 @@ MAX_KEYS: Final = 10_000
 
 
 # KEYS: the times of the requests admitted, oldest first. ARGV: limit, window in microseconds. Returns the microseconds
-# until the next one is admitted, 0 where this one is. The time is Redis' own, so that the machines' clocks do not
-# matter; where it was set back, no time counts as later than now, and a list from another age is forgotten.
+# until the next one is admitted, 0 where this one is, how many the window holds, and the microseconds until the oldest
+# of them leaves it. The time is Redis' own, so that the machines' clocks do not matter; where it was set back, no time
+# counts as later than now, and a list from another age is forgotten.
 _ADMIT: Final = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -33,15 +35,36 @@ if newest > now + window then
 elseif newest > now then
   now = newest
 end
+local oldest = redis.call('LINDEX', KEYS[1], 0)
+while oldest and tonumber(oldest) <= now - window do
+  redis.call('LPOP', KEYS[1])
+  oldest = redis.call('LINDEX', KEYS[1], 0)
+end
 local first = redis.call('LINDEX', KEYS[1], -limit)
-if first and tonumber(first) > now - window then
-  return first + window - now
+if first then
+  return {first + window - now, limit, first + window - now}
 end
 redis.call('RPUSH', KEYS[1], string.format('%.0f', now))
-redis.call('LTRIM', KEYS[1], -limit, -1)
 redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
-return 0
+return {0, redis.call('LLEN', KEYS[1]), (oldest or now) + window - now}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How a limit stands after a request.
+
+    Attributes:
+        scope: Whose limit it is: `client`, `session`.
+        limit: Requests in a window.
+        remaining: How many more are admitted now.
+        reset: Seconds until the oldest request leaves the window, and so one more is admitted.
+    """
+
+    scope: str
+    limit: int
+    remaining: int
+    reset: float
 
 
 class SlidingWindow:
@@ -63,19 +86,22 @@ class SlidingWindow:
         self._clock = clock
         self._admitted: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def admit(self, key: str, limit: int | None = None) -> None:
+    def admit(self, key: str, limit: int | None = None) -> Quota | None:
         """Count a request, or refuse it; one that is refused does not count.
 
         Args:
             key: Whose request it is.
             limit: A limit of its own in place of the configured one.
 
+        Returns:
+            What is left of the limit; None where there is none.
+
         Raises:
             RateLimited: The limit is reached; `retry_after` says when the next request is admitted.
         """
         limit = self._limit if limit is None else limit
         if limit is None:
-            return
+            return None
         now = self._clock()
         times = self._admitted.setdefault(key, deque())
         self._admitted.move_to_end(key)
@@ -85,6 +111,7 @@ class SlidingWindow:
             raise _reached(self._what, limit, times[-limit] + WINDOW - now if limit > 0 else WINDOW)
         times.append(now)
         self._forget(now)
+        return Quota(self._what, limit, limit - len(times), times[0] + WINDOW - now)
 
     def __len__(self) -> int:
         """Return how many keys are remembered."""
@@ -124,37 +151,48 @@ class RequestLimit:
         self._processes = processes
         self._local = SlidingWindow(what, limit, clock=clock)
 
-    async def admit(self, key: str, limit: int | None = None) -> None:
+    async def admit(self, key: str, limit: int | None = None) -> Quota | None:
         """Count a request, or refuse it; one that is refused does not count.
 
         Args:
             key: Whose request it is. Redis is given a hash of it.
             limit: A limit of its own in place of the configured one.
 
+        Returns:
+            What is left of the limit; None where there is none.
+
         Raises:
             RateLimited: The limit is reached; `retry_after` says when the next request is admitted.
         """
         limit = self._limit if limit is None else limit
         if self._shared is None or not limit:
-            self._local.admit(key, limit)
-            return
+            return self._local.admit(key, limit)
         name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         try:
-            wait = await self._shared.evaluate(
+            wait, held, reset = await self._shared.evaluate(
                 _ADMIT, [f"orchestrator:requests:{self._what}:{name}"], [limit, int(WINDOW * 1e6)]
             )
         except SharedStateLost:
-            self._local.admit(key, max(1, limit // self._processes))
-            return
+            return self._local.admit(key, max(1, limit // self._processes))
         if wait:
             raise _reached(self._what, limit, wait / 1e6)
+        return Quota(self._what, limit, limit - held, reset / 1e6)
 
 
 def _reached(what: str, limit: int, wait: float) -> RateLimited:
     return RateLimited(
         f"The limit of {limit} requests a minute for each {what} is reached. Come again in {math.ceil(wait)} seconds.",
         retry_after=wait,
+        details={"scope": what, "limit": limit, "window_seconds": int(WINDOW)},
     )
+
+
+def quota_of(error: RateLimited) -> Quota | None:
+    """Return how the limit stands that refused a request; None where the error is not of this module."""
+    match error.details:
+        case {"scope": str() as scope, "limit": int() as limit}:
+            return Quota(scope, limit, 0, error.retry_after or 0.0)
+    return None
 
 
 class RequestLimits:
@@ -174,18 +212,18 @@ class RequestLimits:
         self._clients = RequestLimit("client", settings.client_limit, shared, processes, clock)
         self._sessions = RequestLimit("session", settings.session_limit, shared, processes, clock)
 
-    async def admit_client(self, client: str, limit: int | None = None) -> None:
-        """Count a request of a client, by the id of its principal.
+    async def admit_client(self, client: str, limit: int | None = None) -> Quota | None:
+        """Count a request of a client, by the id of its principal; see `RequestLimit.admit`.
 
         Raises:
             RateLimited: The limit of the client is reached.
         """
-        await self._clients.admit(client, limit)
+        return await self._clients.admit(client, limit)
 
-    async def admit_session(self, tenant: str, session_id: str) -> None:
-        """Count a turn of a session.
+    async def admit_session(self, tenant: str, session_id: str, limit: int | None = None) -> Quota | None:
+        """Count a turn of a session; see `RequestLimit.admit`.
 
         Raises:
             RateLimited: The limit of the session is reached.
         """
-        await self._sessions.admit(f"{tenant}/{session_id}")
+        return await self._sessions.admit(f"{tenant}/{session_id}", limit)

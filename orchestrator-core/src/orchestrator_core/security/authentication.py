@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64decode
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Protocol
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import Secret, Unauthenticated
-from orchestrator_core.security.principal import ANONYMOUS, Principal
-
-DEFAULT_PRINCIPAL = Principal(id="default", tenant="default")
-"""Whoever has the client key of the configuration."""
+from orchestrator_core.security.client_keys import KnownKey, client_of, digest_of, opens
+from orchestrator_core.security.principal import ANONYMOUS, DEFAULT_PRINCIPAL, Principal
 
 _HELP = "Send the gateway's client key as `Authorization: Bearer <key>`."
 
@@ -29,30 +29,49 @@ def basic_password(credential: str) -> str | None:
     return password if colon else None
 
 
-@dataclass(frozen=True, slots=True)
+class KeyDirectory(Protocol):
+    """The keys of the store, as this process knows them: `orchestration.ClientDirectory`."""
+
+    @property
+    def any_made(self) -> bool:
+        """Whether a key was ever made, be it that it is revoked by now."""
+        ...
+
+    def find(self, client_id: str) -> KnownKey | None:
+        """Return what is known of a key that is not revoked, by its public id."""
+        ...
+
+    async def refresh(self) -> None:
+        """Learn what changed in the store, within a bounded time."""
+        ...
+
+
 class Authenticator:
-    """Checks client credentials.
+    """Checks client credentials: the key of the configuration, and those of the store."""
 
-    Attributes:
-        client_key: The key that is asked for; None asks for nothing.
-        required: Whether a request without a client key configured is refused, as in production.
-    """
+    def __init__(self, settings: Settings, directory: KeyDirectory, clock: Callable[[], float] = time.time) -> None:
+        """Make the check.
 
-    client_key: Secret | None
-    required: bool
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Authenticator:
-        """Make the check that the settings ask for."""
-        return cls(settings.client_key, required=settings.production)
+        Args:
+            settings: `client_key`, and whether this is production, where nobody is let in without a credential.
+            directory: The keys of the store.
+            clock: Seconds since the epoch.
+        """
+        self._client_key = settings.client_key
+        self._required = settings.production
+        self._directory = directory
+        self._clock = clock
 
     @property
     def asks(self) -> bool:
         """Whether anybody is asked for a credential."""
-        return self.client_key is not None or self.required
+        return self._required or self._client_key is not None or self._directory.any_made
 
-    def authenticate(self, credential: str | None) -> Principal:
+    async def authenticate(self, credential: str | None) -> Principal:
         """Return whoever sent this credential.
+
+        A key that this process does not know may have just been made, or replaced: then the store is asked before it
+        is refused, which takes the same time whatever is wrong with it.
 
         Args:
             credential: The client's credential, without `Bearer`; None where there was none.
@@ -60,11 +79,24 @@ class Authenticator:
         Raises:
             Unauthenticated: It is missing or wrong.
         """
+        client_id = client_of(credential) if credential else None
+        if client_id is not None and credential is not None:
+            digest = digest_of(credential)
+            principal = self._owner(client_id, digest)
+            if principal is None:
+                await self._directory.refresh()
+                principal = self._owner(client_id, digest)
+            if principal is not None:
+                return principal
         if not self.asks:
             return ANONYMOUS
         if not credential:
             raise Unauthenticated(f"This request has no client credential. {_HELP}")
         # ASCII only: a header's other bytes may be no text at all. The comparison takes constant time.
-        if self.client_key is None or not credential.isascii() or Secret(credential) != self.client_key:
-            raise Unauthenticated(f"The client credential is wrong. {_HELP}")
+        if self._client_key is None or not credential.isascii() or Secret(credential) != self._client_key:
+            raise Unauthenticated(f"The client credential is wrong, or not valid any more. {_HELP}")
         return DEFAULT_PRINCIPAL
+
+    def _owner(self, client_id: str, digest: str) -> Principal | None:
+        key = self._directory.find(client_id)
+        return key.principal if opens(key, digest, self._clock()) and key is not None else None

@@ -30,6 +30,8 @@ REQUEST_HEADERS: Final = (
 
 EXPOSED_HEADERS: Final = (
     "Idempotency-Replayed",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Orchestrator-Attempts",
     "X-Orchestrator-Cost",

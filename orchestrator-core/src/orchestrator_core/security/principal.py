@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from orchestrator_core.config.grants import Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,21 +12,27 @@ class Principal:
     """The caller.
 
     Attributes:
-        id: The public id of the client key, for logs and limits.
+        id: The public id of the client key, for logs, limits and usage.
         tenant: Whose data the caller sees.
-        allowed_providers: The providers the caller may use, fallbacks among them; None is all of them.
-        requests_per_minute: The caller's own limit; None is the configured one.
+        grant: What the caller may do.
     """
 
     id: str
     tenant: str
-    allowed_providers: frozenset[str] | None = None
-    requests_per_minute: int | None = None
+    grant: Grant = field(default_factory=Grant)
 
-    def may_use(self, provider: str) -> bool:
-        """Whether the caller may use a provider."""
-        return self.allowed_providers is None or provider in self.allowed_providers
+    @property
+    def admin(self) -> bool:
+        """Whether the caller manages the gateway."""
+        return self.grant.role == "admin"
+
+    def may_use(self, provider: str, model: str | None = None) -> bool:
+        """Whether the caller may ask a provider for a model; without a model, for any of its models at all."""
+        return self.grant.may_use(provider, model)
 
 
-ANONYMOUS = Principal(id="anonymous", tenant="default")
-"""The one built-in principal, while no client key exists."""
+ANONYMOUS = Principal(id="anonymous", tenant="default", grant=Grant(role="admin"))
+"""Whoever asks, while no client key exists: nothing is kept from them."""
+
+DEFAULT_PRINCIPAL = Principal(id="default", tenant="default", grant=Grant(role="admin"))
+"""Whoever has the client key of the configuration."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from orchestrator_core.provider_api import GatewayError, InvalidRequest, Secret
-from orchestrator_core.resilience.limits import RequestLimits
+from orchestrator_core.resilience.limits import Quota, RequestLimits
 from orchestrator_core.security.events import SecurityEvent
 from orchestrator_core.security.principal import ANONYMOUS, Principal
 from orchestrator_core.security.proxies import Client
@@ -34,6 +34,7 @@ class RequestContext:
         request_id: The id of the request.
         record: What is learnt about it for logs and metrics.
         client: Where it comes from.
+        asks: Whether anybody is asked for a credential.
         principal: Who asks.
         provider_key: The caller's own key for the provider.
         error: What went wrong, for the log.
@@ -44,6 +45,7 @@ class RequestContext:
         prepared: Whether the head of the response was sent.
         session_id: The session that the answer is about, for the header `X-Session-Id`.
         turn_id: The turn that it is about, for the header `X-Turn-Id`.
+        quotas: How the limits stand that the request was counted by; None where there are none.
     """
 
     gateway: Gateway
@@ -53,6 +55,7 @@ class RequestContext:
     request_id: str
     record: RequestRecord
     client: Client
+    asks: bool = True
     principal: Principal = ANONYMOUS
     provider_key: Secret | None = None
     error: GatewayError | None = None
@@ -63,6 +66,12 @@ class RequestContext:
     prepared: bool = False
     session_id: str | None = None
     turn_id: str | None = None
+    quotas: list[Quota] | None = None
+
+    def note(self, quota: Quota | None) -> None:
+        """Remember how a limit stands, for the headers of the answer."""
+        if quota is not None:
+            self.quotas = [*(self.quotas or ()), quota]
 
 
 _KEY = re.compile(r"[!-~]+")
@@ -97,7 +106,9 @@ async def admit_session(request: web.Request, session_id: str) -> None:
         RateLimited: The limit of the session is reached.
     """
     context = request[CONTEXT]
-    await context.limits.admit_session(context.principal.tenant, session_id)
+    who = context.principal
+    own = who.grant.session_requests_per_minute
+    context.note(await context.limits.admit_session(who.tenant, session_id, own))
 
 
 def tell_session(request: web.Request, session_id: str, turn_id: str | None = None) -> None:

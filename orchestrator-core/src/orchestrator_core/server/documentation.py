@@ -13,9 +13,8 @@ from pathlib import Path
 from aiohttp import web
 
 from orchestrator_core.provider_api import InternalError, NotFound
-from orchestrator_core.security.authentication import Authenticator
 from orchestrator_core.security.headers import DOCUMENTATION_POLICY
-from orchestrator_core.server.context import settings
+from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 
@@ -62,8 +61,7 @@ async def asset(request: web.Request) -> web.Response:
 
 async def openapi(request: web.Request) -> web.Response:
     """Serve the OpenAPI document."""
-    asks = Authenticator.from_settings(settings(request)).asks
-    return web.Response(body=await asyncio.to_thread(_document, asks), content_type="application/json")
+    return web.Response(body=await asyncio.to_thread(_document, request[CONTEXT].asks), content_type="application/json")
 
 
 @cache

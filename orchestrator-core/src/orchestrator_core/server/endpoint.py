@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 from pydantic import BaseModel
 
+from orchestrator_core.config.grants import Role
 from orchestrator_core.provider_api import GatewayError
 from orchestrator_core.server.errors import Surface
 
@@ -79,6 +80,7 @@ class Endpoint:
         parameters: What stands in path, query and headers.
         authenticated: Whether it asks for the client's credential.
         authenticated_in_production: Whether it does so in production at least.
+        role: Who may ask, where a credential is asked for: an admin alone, or every client.
         browsed: Whether people open it in a browser, which sends a credential as HTTP Basic alone.
         probe: Whether it tells how the process is: it is served to the last and not logged while all is well.
         idempotent: Whether it takes `Idempotency-Key`.
@@ -106,6 +108,7 @@ class Endpoint:
     parameters: Sequence[Parameter] = ()
     authenticated: bool = True
     authenticated_in_production: bool = False
+    role: Role = "client"
     browsed: bool = False
     probe: bool = False
     idempotent: bool = False

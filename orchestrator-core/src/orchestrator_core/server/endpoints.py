@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from orchestrator_core.server import documentation
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.routes import (
+    clients,
     connectors,
     health,
     messages,
@@ -32,6 +33,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *session_transfer.ENDPOINTS,
     *status.ENDPOINTS,
     *usage.ENDPOINTS,
+    *clients.ENDPOINTS,
     *openai.ENDPOINTS,
     *messages.ENDPOINTS,
     *connectors.ENDPOINTS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_core.server.errors import Surface
 
@@ -24,6 +24,8 @@ class Problem(BaseModel):
     provider: str | None = None
     session_id: str | None = None
     turn_id: str | None = None
+    scope: str | None = Field(default=None, description="Of 429: whose limit fired.")
+    limit: float | None = Field(default=None, description="Of 429: how much it is.")
 
 
 class ConnectorError(BaseModel):

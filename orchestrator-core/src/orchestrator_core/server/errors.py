@@ -95,7 +95,7 @@ def error_body(error: GatewayError, surface: Surface, request_id: str) -> dict[s
         kind = _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
         return {
             "type": "error",
-            "error": {"type": kind, "message": error.message},
+            "error": {"type": kind, "message": error.message, **error.details},
             "request_id": request_id,
         }
     if surface is Surface.CONNECTOR:
@@ -104,6 +104,7 @@ def error_body(error: GatewayError, surface: Surface, request_id: str) -> dict[s
             "error": error.message,
             "error_type": error.code,
             "request_id": request_id,
+            **error.details,
         }
     problem: dict[str, Any] = {
         "type": "about:blank",
@@ -112,6 +113,7 @@ def error_body(error: GatewayError, surface: Surface, request_id: str) -> dict[s
         "detail": error.message,
         "code": error.code,
         "request_id": request_id,
+        **error.details,
     }
     if error.param is not None:
         problem["param"] = error.param
@@ -128,7 +130,7 @@ def _openai_error(error: GatewayError, status: int) -> dict[str, Any]:
     if isinstance(error, ProviderRefused) and error.upstream_status is not None:
         # The provider's own words: client code compares them.
         kind, code = error.upstream_type or kind, error.upstream_code
-    return {"message": error.message, "type": kind, "param": error.param, "code": code}
+    return {"message": error.message, "type": kind, "param": error.param, "code": code, **error.details}
 
 
 def error_headers(error: GatewayError) -> dict[str, str]:

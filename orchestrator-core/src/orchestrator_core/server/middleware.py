@@ -30,7 +30,7 @@ from orchestrator_core.provider_api import (
     Unauthenticated,
 )
 from orchestrator_core.resilience.failed_authentications import FailedAuthentications
-from orchestrator_core.resilience.limits import RequestLimits
+from orchestrator_core.resilience.limits import RequestLimits, quota_of
 from orchestrator_core.security.authentication import Authenticator, basic_password
 from orchestrator_core.security.cors import CorsPolicy
 from orchestrator_core.security.countries import Countries
@@ -39,7 +39,7 @@ from orchestrator_core.security.headers import security_headers
 from orchestrator_core.security.network_policy import NetworkPolicy
 from orchestrator_core.security.networks import client_of
 from orchestrator_core.security.patterns import SuspiciousPatterns
-from orchestrator_core.security.principal import Principal
+from orchestrator_core.security.principal import ANONYMOUS, Principal
 from orchestrator_core.security.proxies import TrustedProxies
 from orchestrator_core.server.context import CONTEXT, RequestContext, read_provider_key
 from orchestrator_core.server.endpoint import Endpoint, Handler
@@ -47,6 +47,7 @@ from orchestrator_core.server.errors import Surface, render, surface_of
 from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.query import check_names
+from orchestrator_core.server.rate_limit import rate_limit_headers
 from orchestrator_core.server.request_spans import end_request, method_name, traced
 from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
@@ -99,7 +100,7 @@ class Middleware:
         self._settings = settings
         self._lifecycle = lifecycle
         self._endpoints = endpoints
-        self._authenticator = Authenticator.from_settings(settings)
+        self._authenticator = Authenticator(settings, gateway.keys)
         self._limits = RequestLimits(settings, gateway.shared)
         self._cors = CorsPolicy.from_settings(settings)
         self._failures = FailedAuthentications(settings, gateway.shared)
@@ -119,6 +120,7 @@ class Middleware:
             _request_id(request),
             record,
             self._proxies.client(request.remote, request.headers, tls=request.secure),
+            asks=self._authenticator.asks,
         )
         request[CONTEXT] = context
         task = self._lifecycle.enter()
@@ -162,6 +164,8 @@ class Middleware:
             headers["X-Orchestrator-Overhead-Ms"] = f"{context.record.sends_head() * 1000:.3f}"
             if context.stream is not None:
                 self._gateway.metrics.streams_in_flight.inc()
+            if context.quotas is not None:
+                headers.update(rate_limit_headers(context.quotas))
             context.prepared = True
 
     async def _answer(
@@ -234,8 +238,10 @@ class Middleware:
             who = await self._authenticate(context, _credential(request, context.surface, endpoint))
             context.principal = who
             # Nobody in particular is told apart by the address.
-            client = who.id if self._authenticator.asks else f"{who.id} {client_of(context.client.address or '')}"
-            await self._limits.admit_client(client, who.requests_per_minute)
+            client = who.id if who is not ANONYMOUS else f"{who.id} {client_of(context.client.address or '')}"
+            context.note(await self._limits.admit_client(client, who.grant.requests_per_minute))
+            if endpoint.role == "admin" and not who.admin:
+                raise PermissionDenied("This needs the key of an admin, and this credential is a client's.")
         if "\0" in request.query_string:
             names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
             raise InvalidRequest("The query must not hold the character NUL.", param=next(names, None))
@@ -249,12 +255,12 @@ class Middleware:
         """Return whoever sent a credential, unless the address has sent too many wrong ones."""
         client = context.client
         if not (self._authenticator.asks and credential and client.address) or client.proxy:
-            return self._authenticator.authenticate(credential)
+            return await self._authenticator.authenticate(credential)
         address = client_of(client.address)
         try:
             self._failures.check(address, credential)
             try:
-                who = self._authenticator.authenticate(credential)
+                who = await self._authenticator.authenticate(credential)
             except Unauthenticated:
                 await self._failures.failed(address)
                 raise
@@ -283,6 +289,8 @@ class Middleware:
         raise asyncio.CancelledError
 
     def _report(self, request: web.Request, context: RequestContext, error: GatewayError) -> None:
+        if isinstance(error, RateLimited):
+            context.note(quota_of(error))
         event = context.event or next((event for kind, event in _EVENTS if isinstance(error, kind)), None)
         if event is None and self._inspector.in_error(error):
             event = "suspicious_request"

@@ -16,6 +16,7 @@ from orchestrator_core.provider_api import (
     InternalError,
     InvalidRequest,
     PayloadTooLarge,
+    PermissionDenied,
     ProviderAuthFailed,
     ProviderFailed,
     ProviderRefused,
@@ -249,6 +250,8 @@ def _errors(endpoint: Endpoint) -> Iterator[GatewayError]:
         kinds.append(ShuttingDown)
     if endpoint.authenticated or endpoint.authenticated_in_production:
         kinds += [Unauthenticated, RateLimited]
+    if endpoint.role == "admin":
+        kinds.append(PermissionDenied)
     if endpoint.request is not None or endpoint.body_schema is not None:
         kinds += [RequestTimeout, PayloadTooLarge, UnsupportedMediaType]
     if any(_parameters(endpoint)) or endpoint.request is not None:

@@ -15,6 +15,7 @@ from orchestrator_core.plugins import Registry, discover
 from orchestrator_core.security.startup import StartupReport, check
 from orchestrator_core.server.signals import say
 from orchestrator_core.sessions import open_store
+from orchestrator_core.sessions.first_look import has_client_key
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.redaction import REDACTOR
@@ -69,7 +70,7 @@ async def started(
 
 
 async def examine(config: Config) -> StartupReport:
-    """Check everything that a start checks. Nothing is opened or called, and nothing serves."""
+    """Check everything that a start checks. Nothing is made or called, and nothing serves."""
     logging.configure(config.settings)  # plugins that are set aside are logged
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
     await clients.start()
@@ -101,9 +102,11 @@ async def examine_rest(error: ConfigError) -> StartupReport:
 
 async def _judged(config: Config, clients: ClientFactory) -> tuple[Registry | None, StartupReport]:
     """Make the providers, where that can be, and check everything."""
+    # Where one is configured, none is looked for.
+    stored_keys = config.settings.client_key is None and await has_client_key(config.settings)
     try:
         registry = await discover(config, clients.client)
     except ConfigError as error:
-        found = check(config, None)
+        found = check(config, None, stored_keys=stored_keys)
         return None, replace(found, problems=[*error.problems, *found.problems])
-    return registry, check(config, registry)
+    return registry, check(config, registry, stored_keys=stored_keys)

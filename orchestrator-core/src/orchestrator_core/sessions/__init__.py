@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from orchestrator_core.config import Settings
     from orchestrator_core.sessions.databases.base import Database
     from orchestrator_core.sessions.databases.observed import Observe
     from orchestrator_core.sessions.store import SessionStore
+
+Access = Literal["serve", "beside", "read"]
+"""What a SQLite file is opened for. `serve`: by one process alone. `beside`: to change something in a moment, whether a
+gateway serves with it or not. `read`: to look only, also then. Other databases make no difference."""
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a call may wait for the database."""
@@ -21,7 +25,7 @@ def open_store(
     settings: Settings,
     *,
     redact: Callable[[str], str] = lambda text: text,
-    readonly: bool = False,
+    access: Access = "serve",
     observe: Observe | None = None,
 ) -> SessionStore:
     """Return the store that the settings name, not yet opened.
@@ -29,7 +33,7 @@ def open_store(
     Args:
         settings: `database_url`, `database_connections` and `session_max_duration_minutes` count.
         redact: Masks secrets in all text that is written.
-        readonly: Whether it is only read, so that a SQLite file may be in use by a gateway that serves.
+        access: What it is opened for.
         observe: Is told how long each transaction took.
 
     Raises:
@@ -39,7 +43,7 @@ def open_store(
     from orchestrator_core.sessions.conversations import Conversations  # noqa: PLC0415
 
     idle = timedelta(minutes=settings.session_max_duration_minutes)
-    database = _database(settings, readonly=readonly)
+    database = _database(settings, access)
     if observe is not None:
         from orchestrator_core.sessions.databases.observed import ObservedDatabase  # noqa: PLC0415 - as above
 
@@ -47,7 +51,7 @@ def open_store(
     return Conversations(database, max_idle=idle, redact=redact)
 
 
-def _database(settings: Settings, *, readonly: bool) -> Database:
+def _database(settings: Settings, access: Access) -> Database:
     from orchestrator_core.config import ConfigError  # noqa: PLC0415 - as above
     from orchestrator_core.config.extras import missing_extra  # noqa: PLC0415 - as above
     from orchestrator_core.config.settings import MEMORY, POSTGRES, SQLITE  # noqa: PLC0415 - as above
@@ -64,10 +68,14 @@ def _database(settings: Settings, *, readonly: bool) -> Database:
 
         return MemoryDatabase(busy_timeout=BUSY_TIMEOUT)
     path = Path(url.removeprefix(SQLITE))
-    if readonly:
+    if access == "read":
         from orchestrator_core.sessions.databases.sqlite_reading import SqliteReadings  # noqa: PLC0415 - as above
 
         return SqliteReadings(path, busy_timeout=BUSY_TIMEOUT)
+    if access == "beside":
+        from orchestrator_core.sessions.databases.sqlite_beside import SqliteBeside  # noqa: PLC0415 - as above
+
+        return SqliteBeside(path, busy_timeout=BUSY_TIMEOUT)
     from orchestrator_core.sessions.databases.sqlite import SqliteDatabase  # noqa: PLC0415 - as above
 
     return SqliteDatabase(path, busy_timeout=BUSY_TIMEOUT)

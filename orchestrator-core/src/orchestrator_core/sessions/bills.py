@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from orchestrator_core.provider_api import Usage
 
-Dimension = Literal["day", "user_id", "client", "provider", "model", "operation"]
+Dimension = Literal["day", "tenant", "user_id", "client", "provider", "model", "operation"]
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 """What totals can be split by."""
@@ -24,6 +24,7 @@ class UsageFilter:
     Attributes:
         since: The first day, UTC.
         until: The last day, UTC.
+        tenant: Whose calls they are.
         user_id: The label of the caller; "" for calls without one.
         client: The public id of the client's key.
         provider: The provider.
@@ -33,6 +34,7 @@ class UsageFilter:
 
     since: date | None = None
     until: date | None = None
+    tenant: str | None = None
     user_id: str | None = None
     client: str | None = None
     provider: str | None = None
@@ -132,7 +134,7 @@ class SessionMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreTotals:
-    """Totals of a tenant's sessions; `average_duration` is seconds from creation to the last turn."""
+    """Totals of sessions; `average_duration` is seconds from creation to the last turn."""
 
     active: int
     total_created: int

@@ -19,6 +19,7 @@ from orchestrator_core.sessions.bills import (
     UsageFilter,
     UsageTotal,
 )
+from orchestrator_core.sessions.client_keys import ClientKeys
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns, usage
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
@@ -84,6 +85,7 @@ class Conversations:
             clock: Seconds since the epoch; None is the clock of the database.
         """
         self.database = database
+        self.clients = ClientKeys(database, redact)
         self._limits = Limits(idle=micros(max_idle), turn=micros(max_turn), key=micros(KEEP))
         self._redact = redact
         self._clock = clock
@@ -316,7 +318,7 @@ class Conversations:
         """See `SessionStore.metrics`."""
         return await self.database.read(partial(queries.read_metrics, tenant=tenant, session_id=session_id))
 
-    async def totals(self, tenant: str) -> StoreTotals:
+    async def totals(self, tenant: str | None) -> StoreTotals:
         """See `SessionStore.totals`."""
         since = self._now() - self._limits.idle
         return await self.database.read(partial(queries.read_totals, tenant=tenant, active_since=since))
@@ -334,7 +336,7 @@ class Conversations:
         await self.database.write(Settle(tenant, digest(key), kept, self.database.process_id))
 
     async def usage(
-        self, tenant: str, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0
+        self, tenant: str | None, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0
     ) -> Page[UsageTotal]:
         """See `SessionStore.usage`."""
         matching = replace(matching, user_id=self._label(matching.user_id))

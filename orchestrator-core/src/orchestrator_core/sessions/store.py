@@ -16,6 +16,7 @@ from orchestrator_core.sessions.bills import (
     UsageFilter,
     UsageTotal,
 )
+from orchestrator_core.sessions.clients import ClientStore
 from orchestrator_core.sessions.models import (
     FinishedTurn,
     NewConversation,
@@ -41,6 +42,11 @@ class SessionStore(Protocol):
     Every method raises `StorageBusy`, `StorageFull` or `StorageError`, within a bounded time. A session of another
     tenant raises `NotFound`, exactly as one that never was.
     """
+
+    @property
+    def clients(self) -> ClientStore:
+        """The keys of the clients, which belong to no tenant: each names one."""
+        ...
 
     async def open(self) -> None:
         """Bring the schema up to date, and mark turns that the last process left pending as interrupted."""
@@ -216,14 +222,14 @@ class SessionStore(Protocol):
         """Read a session's totals."""
         ...
 
-    async def totals(self, tenant: str) -> StoreTotals:
-        """Read the totals of a tenant."""
+    async def totals(self, tenant: str | None) -> StoreTotals:
+        """Read the totals of a tenant, or of all where it is None."""
         ...
 
     async def usage(
-        self, tenant: str, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0
+        self, tenant: str | None, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0
     ) -> Page[UsageTotal]:
-        """Read what was used, added up, ordered by what it is split by."""
+        """Read what a tenant used, or all of them where it is None, added up, ordered by what it is split by."""
         ...
 
     async def add_usage(self, totals: Mapping[CallKind, CallTotal]) -> None:

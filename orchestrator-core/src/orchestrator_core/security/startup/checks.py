@@ -83,7 +83,9 @@ CHECKS = (
 )  # fmt: skip
 
 
-def check(config: Config, registry: StartingRegistry | None, runtime: Runtime | None = None) -> StartupReport:
+def check(
+    config: Config, registry: StartingRegistry | None, runtime: Runtime | None = None, *, stored_keys: bool = False
+) -> StartupReport:
     """Look at everything that makes a gateway unsafe.
 
     Args:
@@ -91,8 +93,9 @@ def check(config: Config, registry: StartingRegistry | None, runtime: Runtime | 
         registry: The providers, with their keys judged; None where they could not be made, so that everything else
             is still said.
         runtime: The process that is to serve; this one where None.
+        stored_keys: Whether the store has a client key that is taken.
     """
-    subject = Subject(config, registry, runtime or Runtime.current())
+    subject = Subject(config, registry, runtime or Runtime.current(), stored_keys)
     found: Mapping[Outcome, list[str]] = {"refuse": [], "warn": [], "pass": []}
     for each in CHECKS:
         found[getattr(each, config.settings.environment)].extend(map(REDACTOR.redact, each.find(subject)))

@@ -26,17 +26,21 @@ _MAKE_ONE = "Make one with `openssl rand -hex 32`."
 
 def no_key(subject: Subject) -> Iterator[str]:
     """Yield that nothing asks clients for a credential."""
-    if subject.settings.client_key is None:
-        yield f"{CLIENT_KEY}: production needs a client key, or anybody may spend the providers'. {_MAKE_ONE}"
+    if subject.settings.client_key is None and not subject.stored_keys:
+        yield (
+            f"{CLIENT_KEY}: production needs a client key, or anybody may spend the providers'. Make one with "
+            "`orchestrator clients create NAME`, or set this to one of `openssl rand -hex 32`."
+        )
 
 
 def open_to_the_network(subject: Subject) -> Iterator[str]:
     """Yield that nothing asks clients for a credential, and that other machines reach the gateway."""
     settings = subject.settings
-    if settings.client_key is None and not is_loopback(settings.host):
+    if settings.client_key is None and not subject.stored_keys and not is_loopback(settings.host):
         yield (
             "ANYBODY who reaches this address may use the gateway and spend the providers' keys: it listens beyond "
-            f"this machine and no client key is set. Set {CLIENT_KEY}, or SERVER_HOST=127.0.0.1."
+            "this machine and there is no client key. Make one with `orchestrator clients create NAME`, or set "
+            f"{CLIENT_KEY} or SERVER_HOST=127.0.0.1."
         )
 
 

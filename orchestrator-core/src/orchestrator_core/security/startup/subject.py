@@ -81,11 +81,13 @@ class Subject:
         config: Its configuration.
         registry: The providers, with their keys judged; None where they could not be made.
         runtime: The process.
+        stored_keys: Whether the store has a client key that is taken.
     """
 
     config: Config
     registry: StartingRegistry | None = None
     runtime: Runtime = field(default_factory=Runtime)
+    stored_keys: bool = False
 
     @property
     def settings(self) -> Settings:

@@ -150,7 +150,8 @@ async def models(request: web.Request) -> web.StreamResponse:
     provider = _provider(request)
     if not provider.models:
         await _ask_for_models(request, provider)
-    return json_response(models_answer(provider.models))
+    caller = principal(request)
+    return json_response(models_answer([model for model in provider.models if caller.may_use(provider.id, model.id)]))
 
 
 async def _ask_for_models(request: web.Request, provider: Provider) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from orchestrator_core.plugins import Provider
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     OPENAI_EMBEDDINGS,
@@ -21,6 +22,7 @@ from orchestrator_core.provider_api import (
     SessionBusy,
     SessionEnded,
 )
+from orchestrator_core.security.principal import Principal
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import (
     gateway,
@@ -119,17 +121,25 @@ def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
         owners = {
             target: registry.get(name).id
             for target, name in names.items()
-            if name in registry and registry.get(name) in usable
+            if name in registry and registry.get(name) in usable and _may_ask(caller, registry.get(name), target)
         }
         if owners:
             about: dict[str, Json] = {"alias_of": list(owners), "strategy": entry.strategy}
             models[alias] = _row(alias, next(iter(owners.values()))) | about
     for provider in usable:
         for model in provider.models:
+            if not caller.may_use(provider.id, model.id):
+                continue
             name = f"{provider.id}/{model.id}"
             facts = model.model_dump(mode="json", exclude_none=True, exclude={"id"})
             models[name] = {**facts, **_row(name, provider.id)}
     return models
+
+
+def _may_ask(caller: Principal, provider: Provider, target: str) -> bool:
+    """Whether a caller may use what an alias stands for."""
+    model = target.partition("/")[2] or provider.default_model("chat")
+    return model is None or caller.may_use(provider.id, model)
 
 
 def _row(name: str, provider: str) -> dict[str, Json]:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from orchestrator_core.plugins import Provider
 from orchestrator_core.provider_api import Capability, StorageError
+from orchestrator_core.security.principal import Principal
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
@@ -66,7 +68,7 @@ class ProviderMetrics(BaseModel):
 
 
 class SessionTotals(BaseModel):
-    """The caller's sessions."""
+    """The sessions of all tenants."""
 
     active: int
     total_created: int
@@ -74,7 +76,7 @@ class SessionTotals(BaseModel):
 
 
 class MetricsBody(BaseModel):
-    """The figures of this gateway and of the caller's sessions."""
+    """The figures of this gateway."""
 
     system: SystemMetrics
     providers: dict[str, ProviderMetrics]
@@ -82,8 +84,8 @@ class MetricsBody(BaseModel):
 
 
 async def providers(request: web.Request) -> web.Response:
-    """List the providers, those whose plugin failed among them."""
-    served = gateway(request)
+    """List the providers that the caller may use, those whose plugin failed among them."""
+    served, caller = gateway(request), principal(request)
     registry = served.registry
     circuits: dict[str, list[dict[str, Any]]] = {}
     for each in served.guards.breakers.circuits:
@@ -92,16 +94,17 @@ async def providers(request: web.Request) -> web.Response:
     rows: list[dict[str, Any]] = [
         {
             "name": name,
-            "models": [model.id for model in found.models],
+            "models": [model.id for model in found.models if caller.may_use(name, model.id)],
             "is_healthy": found.configured and found.healthy,
             "capabilities": list(found.info.capabilities),
             "title": found.info.title,
             "configured": found.configured,
             "default_model": found.default_model("chat"),
-            "error": found.health_detail if found.configured else "No usable key is configured.",
+            "error": _problem(found, caller) if found.configured else "No usable key is configured.",
             "circuits": circuits.get(name, []),
         }
         for name, found in registry.providers.items()
+        if caller.may_use(name)
     ]
     rows += [
         {
@@ -112,13 +115,20 @@ async def providers(request: web.Request) -> web.Response:
             "title": None,
             "configured": False,
             "default_model": None,
-            "error": failed.reason,
+            "error": failed.reason if caller.admin else "The provider's plugin cannot be used.",
             "circuits": [],
         }
         for failed in registry.quarantined
-        if failed.name not in registry.providers
+        if failed.name not in registry.providers and caller.may_use(failed.name)
     ]
     return json_response({"providers": sorted(rows, key=lambda row: str(row["name"]))})
+
+
+def _problem(provider: Provider, caller: Principal) -> str | None:
+    """Return what is wrong with a provider: what exactly is for admins, since it may tell of the operator's account."""
+    if caller.admin or provider.healthy:
+        return provider.health_detail
+    return "The provider does not answer at present."
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -127,7 +137,7 @@ async def metrics(request: web.Request) -> web.Response:
     if "application/openmetrics-text" in accept or ("text/plain" in accept and "json" not in accept):
         return await metrics_text(request)
     served = gateway(request)
-    totals = await served.store.totals(principal(request).tenant)
+    totals = await served.store.totals(None)
     # In a thread, as below: with hundreds of models it takes a tenth of a second.
     figures = await asyncio.to_thread(served.metrics.figures)
     return json_response(
@@ -192,7 +202,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         method="GET",
         path="/api/metrics",
         handler=metrics,
-        summary="Figures of this gateway",
+        summary="Figures of this gateway and of all its sessions",
+        role="admin",
         tag="Monitoring",
         surface=Surface.API,
         response=MetricsBody,
@@ -208,6 +219,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         method="GET",
         path="/metrics",
         handler=metrics_text,
+        role="admin",
         summary="Metrics for Prometheus",
         tag="Monitoring",
         surface=Surface.PLAIN,

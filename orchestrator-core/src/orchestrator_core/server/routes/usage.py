@@ -27,6 +27,7 @@ class UsageRow(TokensBody):
     """The total of some calls. Of the dimensions it has those that were asked for."""
 
     day: str | None = None
+    tenant: str | None = None
     user_id: str | None = None
     client: str | None = None
     provider: str | None = None
@@ -99,8 +100,9 @@ async def report(request: web.Request) -> web.Response:
     if since > until:
         raise InvalidRequest("since must not be later than until.", param="since")
     limit = integer(request, "limit", default=100, minimum=1, maximum=MAX_ROWS)
+    caller = principal(request)
     page = await gateway(request).store.usage(
-        principal(request).tenant,
+        None if caller.admin else caller.tenant,
         by=by,
         matching=UsageFilter(
             since=since, until=until, **{name: query.get(name) for name in DIMENSIONS if name != "day"}
@@ -128,12 +130,13 @@ ENDPOINTS: Sequence[Endpoint] = (
         tag="Usage",
         surface=Surface.API,
         description=(
-            "Every answer is counted as it ends: of turns and summaries with them, all others within a second, also "
-            "where nothing of it is kept. A try without an answer counts where the provider named tokens or may have "
-            "worked for it (the client left, time ran out, the answer was no answer): then its tokens are unknown, "
-            "and its price is. One that was refused, or never arrived, does not count. `user_id` is that of the "
-            "session, or the `user` or `metadata.user_id` of a call without one. The totals hold labels and numbers "
-            "only, and stay when a session is deleted. Copies of sessions cost nothing again."
+            "An admin reads what all tenants used, any other client what its own tenant did. Every answer is counted "
+            "as it ends: of turns and summaries with them, all others within a second, also where nothing of it is "
+            "kept. A try without an answer counts where the provider named tokens or may have worked for it (the "
+            "client left, time ran out, the answer was no answer): then its tokens are unknown, and its price is. One "
+            "that was refused, or never arrived, does not count. `user_id` is that of the session, or the `user` or "
+            "`metadata.user_id` of a call without one. The totals hold labels and numbers only, and stay when a "
+            "session is deleted. Copies of sessions cost nothing again."
         ),
         response=UsageReportBody,
         errors=(StorageError,),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator_core.sessions.databases.base import Undo
-from orchestrator_core.sessions.databases.lock import ProcessLock
+from orchestrator_core.sessions.databases.lock import ProcessLock, WriteTurn
 from orchestrator_core.sessions.databases.reader import Reader
 from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, connect_writer, now_micros
 from orchestrator_core.sessions.databases.writer import Writer
@@ -41,7 +41,8 @@ class SqliteDatabase:
         self._path = path
         self._busy_timeout = busy_timeout
         self._lock = ProcessLock(path)
-        self.writer = Writer("sqlite-writer", partial(connect_writer, path), budget=busy_timeout)
+        self._turn = WriteTurn(path)
+        self.writer = Writer("sqlite-writer", partial(connect_writer, path), turn=self._turn, budget=busy_timeout)
         self.reader = Reader("sqlite-reader", partial(connect_reader, path), threads=_READERS, budget=busy_timeout)
 
     async def open(self) -> None:
@@ -64,6 +65,7 @@ class SqliteDatabase:
         """See `Database.close`."""
         await self.reader.stop()
         await self.writer.stop()
+        self._turn.close()
         self._lock.release()
 
     def now(self) -> int:

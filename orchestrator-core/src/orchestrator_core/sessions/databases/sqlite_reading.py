@@ -39,16 +39,7 @@ class SqliteReadings:
         Raises:
             StorageError: There is no such file, or it has another schema.
         """
-        if not self._path.exists():
-            raise StorageError("There is no database yet: the gateway makes it when it starts.")
-        try:
-            revision = await asyncio.to_thread(current_revision, self._path)
-        except sqlite3.Error as error:
-            raise StorageError(f"The database file cannot be read: {error}.") from error
-        if revision != HEAD:
-            raise StorageError(
-                f"The database has the schema {revision} and this version needs {HEAD}: run `orchestrator db upgrade`."
-            )
+        await check_schema(self._path)
         await self._reader.start()
 
     async def close(self) -> None:
@@ -70,3 +61,21 @@ class SqliteReadings:
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""
         return await self._reader.run(partial(read, transaction=transaction))
+
+
+async def check_schema(path: Path) -> None:
+    """Make sure that a file has the schema of this version.
+
+    Raises:
+        StorageError: There is no such file, or it has another schema.
+    """
+    try:
+        if not await asyncio.to_thread(path.exists):
+            raise StorageError("There is no database yet: the gateway makes it when it starts.")
+        revision = await asyncio.to_thread(current_revision, path)
+    except sqlite3.Error as error:
+        raise StorageError(f"The database file cannot be read: {error}.") from error
+    if revision != HEAD:
+        raise StorageError(
+            f"The database has the schema {revision} and this version needs {HEAD}: run `orchestrator db upgrade`."
+        )

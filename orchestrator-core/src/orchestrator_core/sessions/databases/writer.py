@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator_core.sessions.databases.lock import WriteTurn
 from orchestrator_core.sessions.databases.sqlite_connection import is_locked
 from orchestrator_core.sessions.databases.worker import Job, Worker
+from orchestrator_core.sessions.errors import busy
 
 BATCH = 128
 """The most jobs of one transaction."""
@@ -27,10 +29,25 @@ class Writer(Worker):
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], sqlite3.Connection], *, capacity: int = 1024, budget: float = 5.0
+        self,
+        name: str,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        turn: WriteTurn | None = None,
+        capacity: int = 1024,
+        budget: float = 5.0,
     ) -> None:
-        """Make a writer; `start` it. The arguments are those of `Worker`."""
+        """Make a writer; `start` it.
+
+        Args:
+            name: As for `Worker`.
+            connect: As for `Worker`.
+            turn: What is taken for each group, where other processes may write too.
+            capacity: As for `Worker`.
+            budget: As for `Worker`.
+        """
         super().__init__(name, connect, batch=BATCH, capacity=capacity, budget=budget)
+        self._turn = turn
         self._scrub = False
         self._scrub_after = 0.0
 
@@ -39,6 +56,22 @@ class Writer(Worker):
         self._scrub, self._scrub_after = True, 0.0
 
     def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+        if self._turn is None:
+            self._commit_all(connection, jobs)
+            return
+        try:
+            self._turn.take(self._budget)
+        except TimeoutError:
+            logger.warning("another process writes to the database for too long: %d calls gave up", len(jobs))
+            for job in jobs:
+                job.fail(busy())
+            return
+        try:
+            self._commit_all(connection, jobs)
+        finally:
+            self._turn.give()
+
+    def _commit_all(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
         waiting = list(jobs)
         while waiting:
             try:
@@ -67,7 +100,7 @@ class Writer(Worker):
         else:
             # The transaction is lost for all because of one of them: alone, the others may still succeed.
             for job in jobs:
-                self._work(connection, [job])
+                self._commit_all(connection, [job])
         return []
 
     def _truncate_log(self, connection: sqlite3.Connection) -> None:

@@ -140,9 +140,12 @@ def read_metrics(*, tenant: str, session_id: str) -> Steps[SessionMetrics]:
     )
 
 
-def read_totals(*, tenant: str, active_since: int) -> Steps[StoreTotals]:
-    """Read a tenant's totals."""
-    ((created, duration),) = yield from rows(statements.GET_TENANT, tenant)
-    ((active,),) = yield from rows(statements.COUNT_ACTIVE, tenant, active_since)
+def read_totals(*, tenant: str | None, active_since: int) -> Steps[StoreTotals]:
+    """Read the totals of a tenant, or of all."""
+    created = duration = active = 0
+    for (each,) in [(tenant,)] if tenant is not None else (yield from rows(statements.LIST_TENANTS)):
+        ((made, took),) = yield from rows(statements.GET_TENANT, each)
+        ((going_on,),) = yield from rows(statements.COUNT_ACTIVE, each, active_since)
+        created, duration, active = created + made, duration + took, active + going_on
     average = duration / created / _SECOND if created else 0.0
     return StoreTotals(active=active, total_created=created, average_duration=average)

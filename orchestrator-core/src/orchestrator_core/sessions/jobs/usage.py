@@ -112,14 +112,14 @@ class ReadUsage:
     """Which totals to read.
 
     Attributes:
-        tenant: Whose they are.
+        tenant: Whose they are; None is everybody's.
         by: What they are split by.
         matching: Which calls count.
         limit: How many at most; one more is read, where there is one.
         offset: How many to skip.
     """
 
-    tenant: str
+    tenant: str | None
     by: tuple[Dimension, ...]
     matching: UsageFilter
     limit: int
@@ -133,28 +133,36 @@ class ReadUsage:
         }
         days = [] if matching.since is None else [(matching.since - _EPOCH).days]
         days += [] if matching.until is None else [(matching.until - _EPOCH).days]
-        sql = read_usage(self.by, tuple(given), since=matching.since is not None, until=matching.until is not None)
-        found = yield from rows(sql, self.tenant, *given.values(), *days, self.limit + 1, self.offset)
+        own = () if self.tenant is None else (self.tenant,)
+        sql = read_usage(
+            self.by,
+            tuple(given),
+            own=self.tenant is not None,
+            since=matching.since is not None,
+            until=matching.until is not None,
+        )
+        found = yield from rows(sql, *own, *given.values(), *days, self.limit + 1, self.offset)
         return [_total(self.by, row) for row in found if row[len(self.by)] is not None]
 
 
 @cache
-def read_usage(by: tuple[Dimension, ...], given: tuple[str, ...], *, since: bool, until: bool) -> str:
+def read_usage(by: tuple[Dimension, ...], given: tuple[str, ...], *, own: bool, since: bool, until: bool) -> str:
     """Return the statement that adds up what was added up for each day already.
 
     Args:
         by: What to split by.
         given: What has to have a value.
+        own: Whether one tenant's calls count alone.
         since: Whether there is a first day.
         until: Whether there is a last day.
     """
     sums = ", ".join(
         f"CAST(sum({name}) AS {'DOUBLE PRECISION' if name in _FRACTIONS else 'BIGINT'})" for name in _COUNTERS
     )
-    conditions = ["tenant = ?", *(f"{name} = ?" for name in given)]
+    conditions = ["tenant = ?"] * own + [f"{name} = ?" for name in given]
     conditions += ["day >= ?"] * since + ["day <= ?"] * until
     names = ", ".join(by)
-    sql = f"SELECT {names}{', ' if by else ''}{sums} FROM usage WHERE {' AND '.join(conditions)}"  # noqa: S608 - names of this file
+    sql = f"SELECT {names}{', ' if by else ''}{sums} FROM usage WHERE {' AND '.join(conditions) or '1 = 1'}"  # noqa: S608 - names of this file
     if by:
         sql += f" GROUP BY {names} ORDER BY {names}"
     return f"{sql} LIMIT ? OFFSET ?"

@@ -1,0 +1,124 @@
+"""Making, replacing and revoking the keys of clients, for the command and for the HTTP interface alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from orchestrator_core.config.grants import Grant
+from orchestrator_core.provider_api import Conflict
+from orchestrator_core.security.client_keys import make_key
+from orchestrator_core.sessions.clients import Client, ClientStore
+
+MAX_OVERLAP: Final = timedelta(days=30)
+"""The longest time for which a key that was replaced is still taken."""
+
+MAX_NAME: Final = 100
+"""Characters of a client's name, and of a tenant's."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key that was just made, for its client alone: it is not kept.
+
+    Attributes:
+        client: Whose key it is.
+        key: The whole key.
+    """
+
+    client: Client
+    key: str
+
+
+class Clients:
+    """The keys of the clients."""
+
+    def __init__(self, store: ClientStore, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Work on a store; `now` is UTC."""
+        self._store = store
+        self._now = now
+
+    async def create(
+        self, name: str, grant: Grant, *, tenant: str | None = None, expires_at: datetime | None = None
+    ) -> IssuedKey:
+        """Make a client with its key.
+
+        Args:
+            name: What people call it.
+            grant: What it may do.
+            tenant: Whose sessions and usage it sees; None makes a tenant of its own.
+            expires_at: When the key is not taken any more, UTC.
+
+        Raises:
+            Conflict: Another client has the name.
+        """
+        key = make_key()
+        client = Client(
+            id=key.id,
+            name=name,
+            tenant=key.id if tenant is None else tenant,
+            grant=grant,
+            digest=key.digest,
+            created_at=self._now(),
+            expires_at=expires_at,
+        )
+        return IssuedKey(await self._store.create(client), key.text)
+
+    async def rotate(self, client_id: str, overlap: timedelta = timedelta(0)) -> IssuedKey:
+        """Give a client a new key.
+
+        Args:
+            client_id: Which client.
+            overlap: For how long the present key is taken too; any key before that is refused at once.
+
+        Raises:
+            NotFound: There is no such client.
+            Conflict: It is revoked.
+        """
+        key, now = make_key(client_id), self._now()
+
+        def change(client: Client) -> Client:
+            _check_not_revoked(client)
+            kept = overlap > timedelta(0)
+            return replace(
+                client,
+                digest=key.digest,
+                previous_digest=client.digest if kept else None,
+                previous_until=now + overlap if kept else None,
+            )
+
+        return IssuedKey(await self._store.update(client_id, change), key.text)
+
+    async def revoke(self, client_id: str) -> Client:
+        """Refuse a client's keys from now on, for good. One that is revoked stays so.
+
+        Raises:
+            NotFound: There is no such client.
+        """
+        now = self._now()
+
+        def change(client: Client) -> Client:
+            return replace(client, revoked_at=client.revoked_at or now, previous_digest=None, previous_until=None)
+
+        return await self._store.update(client_id, change)
+
+    async def update(self, client_id: str, change: Callable[[Client], Client]) -> Client:
+        """Change the name, the grant or the expiry of a client.
+
+        Raises:
+            NotFound: There is no such client.
+            Conflict: It is revoked, or another one has the name.
+        """
+
+        def checked(client: Client) -> Client:
+            _check_not_revoked(client)
+            return change(client)
+
+        return await self._store.update(client_id, checked)
+
+
+def _check_not_revoked(client: Client) -> None:
+    if client.revoked_at is not None:
+        raise Conflict("This client is revoked, for good. Make a new one.")

@@ -13,6 +13,7 @@ from orchestrator_core.server.endpoints import ENDPOINTS
 from orchestrator_core.server.idempotency import idempotent
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.server.listening import EVENTS, SETTINGS
+from orchestrator_core.server.load import LOAD, Load
 from orchestrator_core.server.middleware import Middleware
 
 COUNTRIES = web.AppKey("orchestrator.countries", Countries)
@@ -32,14 +33,15 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
     routes: dict[AbstractRoute, Endpoint] = {}
     lifecycle = Lifecycle()
     countries = Countries.from_settings(config.settings)
-    layer = Middleware(gateway, config.settings, lifecycle, routes, countries)
+    load = Load(config.settings)
+    layer = Middleware(gateway, config.settings, lifecycle, routes, countries, load)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await layer.handle(request, handler)
 
     app = web.Application(middlewares=[middleware])
-    app[LIFECYCLE], app[SETTINGS], app[EVENTS] = lifecycle, config.settings, gateway.events
+    app[LIFECYCLE], app[LOAD], app[SETTINGS], app[EVENTS] = lifecycle, load, config.settings, gateway.events
     if countries is not None:
         app[COUNTRIES] = countries
     app.on_response_prepare.append(layer.prepare)

@@ -16,7 +16,7 @@ from orchestrator_core.provider_api import (
     RequestTimeout,
     UnsupportedMediaType,
 )
-from orchestrator_core.server.context import CONTEXT
+from orchestrator_core.server.context import CONTEXT, RequestContext
 from orchestrator_core.server.json_text import parse
 
 JSON = "application/json"
@@ -55,6 +55,7 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
         RequestTimeout: The client was too slow.
         UnsupportedMediaType: It is compressed, or of another type, or not in UTF-8.
         InvalidRequest: The transfer broke.
+        Overloaded: The bodies of all requests together are too large.
     """
     context = request[CONTEXT]
     if context.body is not None:
@@ -78,12 +79,12 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     try:
         if content.is_eof():  # most bodies come with their head
             chunks.append(content.read_nowait())
-            size = len(chunks[0])
+            size = _held(context, chunks[0])
         else:
             with context.record.waited:
                 async with asyncio.timeout(patience):
                     while size <= limit and (chunk := await content.readany()):
-                        size += len(chunk)
+                        size += _held(context, chunk)
                         chunks.append(chunk)
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {patience:g} seconds.") from None
@@ -92,6 +93,12 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     if size > limit:
         raise _too_large(limit, media_type)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _held(context: RequestContext, chunk: bytes) -> int:
+    if context.burden is not None:
+        context.burden.hold(len(chunk))
+    return len(chunk)
 
 
 async def read_json(request: web.Request, max_bytes: int | None = None) -> dict[str, Json]:

@@ -19,6 +19,7 @@ from orchestrator_core.telemetry.request_record import RequestRecord
 if TYPE_CHECKING:
     from orchestrator_core.config import Settings
     from orchestrator_core.orchestration import Gateway
+    from orchestrator_core.server.load import Burden
     from orchestrator_core.server.sse import EventWriter
 
 
@@ -35,6 +36,7 @@ class RequestContext:
         record: What is learnt about it for logs and metrics.
         client: Where it comes from.
         asks: Whether anybody is asked for a credential.
+        burden: What it is of the load of the process.
         principal: Who asks.
         provider_key: The caller's own key for the provider.
         error: What went wrong, for the log.
@@ -56,6 +58,7 @@ class RequestContext:
     record: RequestRecord
     client: Client
     asks: bool = True
+    burden: Burden | None = None
     principal: Principal = ANONYMOUS
     provider_key: Secret | None = None
     error: GatewayError | None = None

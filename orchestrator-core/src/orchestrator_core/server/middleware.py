@@ -46,6 +46,7 @@ from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.errors import Surface, render, surface_of
 from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.lifecycle import Lifecycle
+from orchestrator_core.server.load import Load
 from orchestrator_core.server.query import check_names
 from orchestrator_core.server.rate_limit import rate_limit_headers
 from orchestrator_core.server.request_spans import end_request, method_name, traced
@@ -86,6 +87,7 @@ class Middleware:
         lifecycle: Lifecycle,
         endpoints: Mapping[AbstractRoute, Endpoint],
         countries: Countries | None,
+        load: Load,
     ) -> None:
         """Make the layer.
 
@@ -95,10 +97,12 @@ class Middleware:
             lifecycle: What counts the requests under way.
             endpoints: The endpoint of each route, filled as routes are added.
             countries: What knows the countries of addresses; None where no file does.
+            load: What the process has taken on.
         """
         self._gateway = gateway
         self._settings = settings
         self._lifecycle = lifecycle
+        self._load = load
         self._endpoints = endpoints
         self._authenticator = Authenticator(settings, gateway.keys)
         self._limits = RequestLimits(settings, gateway.shared)
@@ -174,7 +178,7 @@ class Middleware:
         headers: dict[str, str] = {}
         try:
             endpoint = self._endpoints.get(request.match_info.route)
-            self._let_in(context, endpoint)
+            self._let_in(context, stack, endpoint)
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             self._inspect(request, context, endpoint)
@@ -214,9 +218,15 @@ class Middleware:
             response.force_close()
         return response
 
-    def _let_in(self, context: RequestContext, endpoint: Endpoint | None) -> None:
-        """Refuse clients by address and country. Probes come from wherever the platform has them, and tell little."""
-        refusal = None if endpoint and endpoint.probe else self._network.refusal(context.client)
+    def _let_in(self, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None) -> None:
+        """Refuse what is too much, and clients by address and country.
+
+        Probes come from wherever the platform has them, tell little, and are needed most where there is too much.
+        """
+        if endpoint is not None and endpoint.probe:
+            return
+        context.burden = stack.enter_context(self._load.take())
+        refusal = self._network.refusal(context.client)
         if refusal is not None:
             context.event = refusal.event
             raise PermissionDenied(refusal.message)

@@ -17,6 +17,7 @@ from orchestrator_core.server.app import COUNTRIES, make_app
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.lifecycle import LIFECYCLE
 from orchestrator_core.server.listening import GatewayRunner
+from orchestrator_core.server.load import LOAD
 from orchestrator_core.server.loop_watch import watch_loop
 from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.signals import Signals, say
@@ -126,6 +127,7 @@ async def serve_until_stopped(
             background = [
                 asyncio.create_task(take_keys(gateway, signals, reload, app.get(COUNTRIES))),
                 asyncio.create_task(purge_again_and_again(gateway)),
+                asyncio.create_task(app[LOAD].watch()),
             ]
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))

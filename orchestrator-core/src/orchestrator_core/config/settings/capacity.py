@@ -8,7 +8,22 @@ from orchestrator_core.config.settings.base import Count, Seconds, SettingsGroup
 
 
 class CapacitySettings(SettingsGroup):
-    """Calls to providers at a time. What is above is refused at once, with the seconds after which to come again."""
+    """Requests, and calls to providers, at a time and process.
+
+    What is above is refused at once, with the seconds after which to come again.
+    """
+
+    max_requests_in_flight: Count = Field(
+        default=2000, description="Requests at once, streams to their end; looks at the gateway's health do not count."
+    )
+    max_request_bytes_in_flight: Count = Field(
+        default=256 * 2**20, description="Bytes of the bodies of all requests at once; one body always has room."
+    )
+    max_loop_lag: Seconds = Field(
+        default=0.25,
+        description="Seconds that the event loop may be late, again and again, before a part of the requests is "
+        "refused: as many as it takes to keep up.",
+    )
 
     max_calls_in_flight: Count = Field(
         default=200,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator_core.config.grants import Grant
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.orchestration.routing import pinned
 from orchestrator_core.provider_api import (
@@ -20,7 +21,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.provider_api import text_message as message
 from orchestrator_core.security.principal import ANONYMOUS, Principal
 
-ONLY_TWO = Principal(id="p", tenant="t", allowed_providers=frozenset({"two"}))
+ONLY_TWO = Principal(id="p", tenant="t", grant=Grant(providers=frozenset({"two"})))
 ALIASES = {
     "both": {"targets": ["one/m", "two/n"]},
     "cheap": {"targets": ["one/dear", "two/unknown", "two/cheap"], "strategy": "cheapest"},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator_core.config.grants import Grant
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import ChatRequest, HealthReport, ProviderFailed, text_message
 from orchestrator_core.security.principal import ANONYMOUS, Principal
@@ -40,7 +41,7 @@ async def test_it_is_asked_where_it_is_the_only_one(start: Any) -> None:
     look(bench, "one", SICK)
 
     assert await ask(bench, "one") == [("one", None)]
-    only_one = Principal(id="c", tenant="t", allowed_providers=frozenset({"one"}))
+    only_one = Principal(id="c", tenant="t", grant=Grant(providers=frozenset({"one"})))
     assert await ask(bench, "one", "two", principal=only_one) == [("one", None)]
 
 

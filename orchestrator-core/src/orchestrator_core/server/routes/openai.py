@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from orchestrator_core.plugins import Provider
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     OPENAI_EMBEDDINGS,
@@ -22,7 +21,6 @@ from orchestrator_core.provider_api import (
     SessionBusy,
     SessionEnded,
 )
-from orchestrator_core.security.principal import Principal
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import (
     gateway,
@@ -117,12 +115,11 @@ def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
     usable = [provider for provider in registry.usable if caller.may_use(provider.id)]
     models: dict[str, Mapping[str, Json]] = {}
     for alias, entry in settings(request).aliases.items():
-        names = {target: target.partition("/")[0] for target in entry.targets}
-        owners = {
-            target: registry.get(name).id
-            for target, name in names.items()
-            if name in registry and registry.get(name) in usable and _may_ask(caller, registry.get(name), target)
-        }
+        owners: dict[str, str] = {}
+        for target in entry.targets:
+            name, _, model_id = target.partition("/")
+            if name in registry and registry.get(name) in usable and caller.may_use(registry.get(name).id, model_id):
+                owners[target] = registry.get(name).id
         if owners:
             about: dict[str, Json] = {"alias_of": list(owners), "strategy": entry.strategy}
             models[alias] = _row(alias, next(iter(owners.values()))) | about
@@ -134,12 +131,6 @@ def _models(request: web.Request) -> Mapping[str, Mapping[str, Json]]:
             facts = model.model_dump(mode="json", exclude_none=True, exclude={"id"})
             models[name] = {**facts, **_row(name, provider.id)}
     return models
-
-
-def _may_ask(caller: Principal, provider: Provider, target: str) -> bool:
-    """Whether a caller may use what an alias stands for."""
-    model = target.partition("/")[2] or provider.default_model("chat")
-    return model is None or caller.may_use(provider.id, model)
 
 
 def _row(name: str, provider: str) -> dict[str, Json]:

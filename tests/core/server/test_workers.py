@@ -167,7 +167,11 @@ async def test_a_killed_worker_is_replaced_and_its_session_goes_on(start: Callab
     with only(gateway, third):
         answer = await turn(gateway, "and now", session_id=session)
         assert answer["message_count"] == 3
-        assert samples(await get(gateway, "/metrics"), "orchestrator_http_requests_total") > counted
+        text = await get(gateway, "/metrics")
+        assert samples(text, "orchestrator_http_requests_total") > counted
+        assert samples(text, "orchestrator_http_requests_in_flight") == 1, "what was under way ended with the worker"
+        assert samples(text, "orchestrator_streams_in_flight") == 0
+        assert samples(text, "orchestrator_processes") == 2
     said = [message["role"] for message in (await get(gateway, f"/api/sessions/{session}/history"))["messages"]]
     assert said[:3] == ["user", "assistant", "user"]
     assert said[-2:] == ["user", "assistant"]

@@ -13,7 +13,6 @@ from orchestrator_core.telemetry.request_record import (
     RequestRecord,
     Stopwatch,
     current_record,
-    recorded,
     waiting_for_provider,
 )
 
@@ -41,7 +40,7 @@ def test_waits_that_overlap_count_once(clock: list[float]) -> None:
 
 def test_the_overhead_is_what_was_not_waiting(clock: list[float]) -> None:
     record = RequestRecord(clock[0])
-    with recorded(record):
+    with record:
         clock[0] += 1
         with waiting_for_provider():
             clock[0] += 10
@@ -59,7 +58,7 @@ async def test_tasks_of_a_request_have_its_record_and_others_none() -> None:
         seen.append(current_record())
 
     record = RequestRecord(0.0)
-    with recorded(record):
+    with record:
         await asyncio.create_task(look())
     await asyncio.create_task(look())
     assert seen == [record, None]

@@ -49,10 +49,10 @@ from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.load import Load
 from orchestrator_core.server.query import check_names
 from orchestrator_core.server.rate_limit import rate_limit_headers
-from orchestrator_core.server.request_spans import end_request, method_name, traced
+from orchestrator_core.server.request_spans import begin_request, end_request, method_name
 from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
-from orchestrator_core.telemetry.request_record import RequestRecord, recorded
+from orchestrator_core.telemetry.request_record import RequestRecord
 
 SERVER_NAME = "orchestrator"
 _CREDENTIAL_HEADERS = (hdrs.AUTHORIZATION, "X-API-Key", "X-Provider-Key")
@@ -133,8 +133,9 @@ class Middleware:
         status = CLIENT_CLOSED
         with ExitStack() as stack:
             stack.enter_context(request_context(context.request_id))
-            stack.enter_context(recorded(record))
-            span = stack.enter_context(traced(request, self._endpoints.get(request.match_info.route)))
+            stack.enter_context(record)
+            span = begin_request(request, self._endpoints.get(request.match_info.route))
+            stack.enter_context(span)
             try:
                 response = await self._answer(request, handler, context, stack)
                 status = response.status

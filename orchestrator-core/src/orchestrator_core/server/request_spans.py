@@ -5,8 +5,6 @@ https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -24,17 +22,15 @@ def method_name(method: str) -> str:
     return method if method in _METHODS else _OTHER
 
 
-@contextmanager
-def traced(request: web.Request, endpoint: Endpoint | None) -> Iterator[Span]:
-    """Make a span the parent of all that is done for a request. Probes, which come every few seconds, have none.
+def begin_request(request: web.Request, endpoint: Endpoint | None) -> Span:
+    """Begin the span of a request. Probes, which come every few seconds, have none.
 
     Args:
         request: The request; its trace is gone on with, where its client names one.
         endpoint: What serves it; None where nothing does.
     """
     if recording() is None or (endpoint is not None and endpoint.probe):
-        yield NO_SPAN
-        return
+        return NO_SPAN
     method = method_name(request.method)
     name = "HTTP" if method == _OTHER else method
     span = begin(f"{name} {endpoint.path}" if endpoint else name, "server", request.headers)
@@ -42,8 +38,7 @@ def traced(request: web.Request, endpoint: Endpoint | None) -> Iterator[Span]:
     span.set("url.scheme", request.scheme)
     if endpoint is not None:
         span.set("http.route", endpoint.path)
-    with span:
-        yield span
+    return span
 
 
 def end_request(span: Span, context: RequestContext, status: int) -> None:

@@ -7,9 +7,7 @@ requests.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -60,6 +58,8 @@ class RequestRecord:
         called: Whether a provider was waited for.
         head_after: Seconds until the head of the answer was sent.
         overhead: Of these, those in the gateway.
+
+    As a context it is the record of everything that is done meanwhile, tasks that are started among it.
     """
 
     begun: float
@@ -74,6 +74,16 @@ class RequestRecord:
     called: bool = False
     head_after: float | None = None
     overhead: float | None = None
+    _token: Token[RequestRecord | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _record.set(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _record.reset(self._token)
 
     def add_call(
         self, operation: str, provider: str, gen_ai_provider: str, model: str, usage: Usage | None, cost: float | None
@@ -114,16 +124,6 @@ class RequestRecord:
 
 _record: ContextVar[RequestRecord | None] = ContextVar("request_record", default=None)
 _NOBODY = Stopwatch()
-
-
-@contextmanager
-def recorded(record: RequestRecord) -> Iterator[None]:
-    """Make a record the one of everything that is done meanwhile, tasks that are started among it."""
-    token = _record.set(record)
-    try:
-        yield
-    finally:
-        _record.reset(token)
 
 
 def current_record() -> RequestRecord | None:

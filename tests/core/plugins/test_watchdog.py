@@ -30,6 +30,9 @@ from orchestrator_core.provider_api import (
 )
 
 BLOCKED = 1.2
+SHORT = 0.2
+CORE: dict[str, Any] = {"__name__": "orchestrator_core.slow", "time": time}
+exec("def work(seconds): time.sleep(seconds)", CORE)  # noqa: S102 - code that counts as core's own
 PACKAGE = __name__.partition(".")[0]
 
 Event = dict[str, Any]
@@ -57,6 +60,8 @@ class Blocking(ProviderHooks):
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         if request.model == "blocks":
             time.sleep(BLOCKED)
+        elif request.model == "short":
+            time.sleep(SHORT)
         elif request.model == "core":
             Isolated(lambda: time.sleep(BLOCKED), "working").run(5)
         elif request.model == "later":
@@ -143,6 +148,20 @@ async def test_who_waits_and_core_itself_are_not_blamed(logged: list[Event], mod
         began = time.monotonic()
         await embed(registry, model)
         assert time.monotonic() - began >= BLOCKED
+        await asyncio.sleep(0.01)
+        assert len(registry.usable) == 3
+    assert logged == []
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0.8, 1), (0.0, 6)])
+async def test_a_call_is_not_blamed_for_what_ran_before_it(logged: list[Event], seconds: float, calls: int) -> None:
+    async with watched() as registry:
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        CORE["work"](seconds)
+        for _ in range(calls):
+            await embed(registry, "short")  # without a pause in which the loop could do anything else
+        assert time.monotonic() - began >= 0.9
         await asyncio.sleep(0.01)
         assert len(registry.usable) == 3
     assert logged == []

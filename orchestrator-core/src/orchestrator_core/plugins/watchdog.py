@@ -13,25 +13,45 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from orchestrator_core.provider_api import HOOKS, ProviderHooks
 
-BEAT: Final = 0.25
+BEAT: Final = 0.2
 """Seconds between two beats of the loop."""
 
-LIMIT: Final = 0.6
-"""Seconds without a beat after which the loop counts as blocked: it is named within a second."""
+LATE: Final = 0.25
+"""Seconds without a beat after which the thread looks who is running."""
+
+LIMIT: Final = 0.5
+"""Seconds for which one call must be seen running to be named: that is within a second of its beginning."""
 
 LOOK_AGAIN: Final = 0.05
-"""Seconds until the second look, which must find the same: a process that was suspended is late only once."""
+"""Seconds between two looks at one that is running."""
+
+MOST_OF_A_LOOK: Final = 0.2
+"""The most seconds that one look counts: a process that was suspended is late only once."""
 
 _CORE: Final = "orchestrator_core"
 _OPEN_TO_PLUGINS: Final = (f"{_CORE}.openai_compatible", f"{_CORE}.provider_api")
 
 log = structlog.get_logger(__name__)
+
+
+class Culprit(NamedTuple):
+    """Code of a plugin that runs on the loop.
+
+    Attributes:
+        provider_id: Whose it is.
+        hook: The hook that runs; None where it is code outside of hooks.
+        call: The frame that it was entered by, which tells one call from the next.
+    """
+
+    provider_id: str
+    hook: str | None
+    call: FrameType
 
 
 class Watchdog:
@@ -77,43 +97,47 @@ class Watchdog:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread_id: int) -> None:
         reported = 0.0
-        suspect: tuple[str, str | None] | None = None
+        suspect: Culprit | None = None
+        running, looked = 0.0, time.monotonic()
         while not self._stopped.wait(LOOK_AGAIN if suspect else BEAT / 2):
-            beaten = self._beaten
-            blocked = time.monotonic() - beaten
+            beaten, before, looked = self._beaten, looked, time.monotonic()
             found = None
-            if blocked > LIMIT and reported != beaten:
+            if looked - beaten > LATE and reported != beaten:
                 found = self._culprit(sys._current_frames().get(thread_id))  # noqa: SLF001 - the only way to another stack
-            if found is not None and found == suspect:
+            if found is None or suspect is None or found.call is not suspect.call:
+                suspect, running = found, 0.0  # what ran before it is not its fault
+                continue
+            running += min(looked - before, MOST_OF_A_LOOK)
+            if running >= LIMIT:
+                self._report(loop, suspect, running)
                 reported, suspect = beaten, None
-                self._report(loop, found, blocked)
-            else:
-                suspect = found
 
-    def _report(self, loop: asyncio.AbstractEventLoop, culprit: tuple[str, str | None], blocked: float) -> None:
-        provider_id, hook = culprit
-        log.error("plugin blocks the event loop", provider=provider_id, hook=hook, seconds=round(blocked, 2))
+    def _report(self, loop: asyncio.AbstractEventLoop, culprit: Culprit, running: float) -> None:
+        provider_id, hook, _ = culprit
+        log.error("plugin blocks the event loop", provider=provider_id, hook=hook, seconds=round(running, 2))
         code = "code outside its hooks" if hook is None else f"hook {hook}"
         reason = f"its {code} blocked the event loop; mend it, then restart the gateway"
         with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(self._quarantine, provider_id, reason)
 
-    def _culprit(self, frame: FrameType | None) -> tuple[str, str | None] | None:
+    def _culprit(self, frame: FrameType | None) -> Culprit | None:
         """Return the provider whose code is innermost on a stack, and its hook; None where it is core's own code.
 
         Modules may serve several providers: the instance whose hook runs is who is to blame.
         """
-        package: str | None = None
+        outside: Culprit | None = None
         while frame is not None:
             module = str(frame.f_globals.get("__name__", ""))
-            if _is_core(module) and package is None:
+            if _is_core(module) and outside is None:
                 return None
             instance = self._instance(frame)
             if instance is not None and frame.f_code.co_name in HOOKS:
-                return instance, frame.f_code.co_name
-            package = package or instance or self._owner(module)
+                return Culprit(instance, frame.f_code.co_name, frame)
+            package = instance or self._owner(module)
+            if package is not None:
+                outside = Culprit(outside.provider_id if outside else package, None, frame)
             frame = frame.f_back
-        return (package, None) if package is not None else None
+        return outside
 
     def _instance(self, frame: FrameType) -> str | None:
         """Return the provider whose method a frame is, wherever the method is written."""

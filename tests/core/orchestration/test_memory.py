@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -121,3 +122,32 @@ async def test_another_provider_may_be_the_one_that_summarises(start: Any) -> No
     assert summaries(bench) == []
     assert [request.model for request in bench.two.requests] == ["small"] * len(bench.two.requests)
     assert bench.two.requests
+
+
+async def test_a_conversation_that_no_call_can_hold_is_condensed_in_parts(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator_core.sessions.jobs.contexts.CONTEXT_MESSAGES", 12)
+    bench = await start(SESSION_SUMMARIZATION_THRESHOLD=100)
+    session: str | None = None
+    for number in range(20):
+        session = (await say(bench, f"question number {number} about the weather in Paris", session)).session.id
+        if number < 6:
+            assert not summaries(bench)
+    await settle(bench)
+    assert session is not None
+    monkeypatch.setattr("orchestrator_core.sessions.jobs.contexts.CONTEXT_MESSAGES", 4)
+    made = len(summaries(bench))
+
+    await say(bench, "and now", session)
+
+    assert len(summaries(bench)) >= made + 2
+    asked = [request for request in bench.one.requests if not asks_for_summary(request)]
+    assert all(len(request.messages) <= 14 for request in asked)
+    assert len(asked[-1].messages) <= 6
+    ledger = await bench.gateway.store.summaries(ANONYMOUS.tenant, session)
+    covered = [(entry.from_sequence, entry.upto_sequence) for entry in ledger]
+    assert covered[0][0] == 1
+    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(covered))
+    told = "".join(request.messages[1].text for request in summaries(bench))
+    assert all(f"question number {number} about" in told for number in range(19))

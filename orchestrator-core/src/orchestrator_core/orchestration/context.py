@@ -39,13 +39,20 @@ class View:
 def build_context(system: Sequence[Message], started: StartedTurn) -> list[Message]:
     """Return the messages of a call, oldest first."""
     messages = list(system)
+    shown = started.messages if started.whole else started.messages[_beginning(started.messages) :]
     if started.summary is not None:
         # Most providers want the user first: after a cut within a chain of calls, only the summary can be that.
-        begins = not started.messages or started.messages[0].message.role == "user"
+        begins = not shown or shown[0].message.role == "user"
         role: Role = "system" if begins else "user"
         messages.append(text_message(role, f"{SUMMARY_HEADING}\n{started.summary.text}"))
-    messages.extend(stored.message for stored in started.messages)
+    messages.extend(stored.message for stored in shown)
     return messages
+
+
+def _beginning(messages: Sequence[StoredMessage]) -> int:
+    """Return where the newest part of a conversation can begin: no result may stand there without its call."""
+    places = _places(messages)
+    return next((place for place in places if messages[place].message.role == "user"), places[0] if places else 0)
 
 
 def results_check(messages: Sequence[Message]) -> Callable[[Sequence[StoredMessage]], None] | None:

@@ -72,9 +72,17 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of a job: `made` where there is a new summary, `busy` where another process makes one or was faster."""
+    """What came of a job.
+
+    Attributes:
+        made: There is a new summary.
+        more: It leaves so much that another one is to follow at once.
+        busy: Another process makes one, or was faster.
+        error: Why there is none.
+    """
 
     made: bool = False
+    more: bool = False
     busy: bool = False
     error: GatewayError | None = None
 
@@ -188,7 +196,7 @@ class Memory:
             self._estimates.learn(target.provider.id, target.model, weight, outcome.usage)
             weight += weigh_message(outcome.message)
         session_id, due = finished.session.id, self._policy.due(target, view.template, finished.unsummarized, weight)
-        if not due or self._backoff.holds(session_id):
+        if (view.started.whole and not due) or self._backoff.holds(session_id):
             return
         # Without the caller's own key: that serves the caller's request only, and the request is over.
         answered = Selection(provider=target.provider.id, model=target.model, fallbacks=())
@@ -264,6 +272,7 @@ class Memory:
             view.started,
             summary=fresh.summary,
             messages=fresh.messages,
+            whole=fresh.whole,
             first_with_summary=fresh.first_with_summary,
         )
         return View.of(template, started)
@@ -287,10 +296,7 @@ class Memory:
                 for selection in (job.answered, job.wanted):
                     if selection is not None and selection.credential is not None:
                         held.enter_context(REDACTOR.hold(selection.credential))
-                outcome = await self._leased(job)
-            if outcome.made:
-                self._metrics.observe_summary("made", time.monotonic() - begun)
-            return outcome
+                return await self._parts(job)
         except TimeoutError:
             error = ProviderTimeout(
                 "The summary was not there in time. Allow it more, or choose a faster model for it."
@@ -305,6 +311,18 @@ class Memory:
         if not isinstance(error, NotFound | StorageError | ProviderNotConfigured):
             self._backoff.failed(job.session_id)
         return _Outcome(error=error)
+
+    async def _parts(self, job: _Job) -> _Outcome:
+        """Make a summary; a very long conversation takes several, each of which is kept."""
+        made = False
+        while True:
+            begun = time.monotonic()
+            outcome = await self._leased(job)
+            if outcome.made:
+                made = True
+                self._metrics.observe_summary("made", time.monotonic() - begun)
+            if not outcome.more:
+                return replace(outcome, made=made, busy=outcome.busy and not made)
 
     async def _leased(self, job: _Job) -> _Outcome:
         async with asyncio.timeout(self._settings.summary_timeout), self._lease(job) as leased:
@@ -329,15 +347,15 @@ class Memory:
 
     async def _summarize(self, job: _Job) -> _Outcome:
         tenant = job.principal.tenant
-        context = await self._store.context(tenant, job.session_id)
-        cut = self._policy.cut(job.reader, context.messages, job.keep)
+        context = await self._store.context(tenant, job.session_id, oldest=True)
+        cut = self._policy.cut(job.reader, context.messages, job.keep, whole=context.whole)
         if cut == 0:
             return _Outcome()
         if job.template is not None:
             view = View.of(job.template, context)
             due = self._policy.due(job.reader, job.template, len(context.messages), view.weight)
             # Another process may have done it meanwhile.
-            if not due or not self._policy.worth(job.reader, view, cut):
+            if (context.whole and not due) or not self._policy.worth(job.reader, view, cut):
                 return _Outcome()
         begun = time.monotonic()
         chosen = self._summarizer.choose(job.principal, job.wanted, job.answered)
@@ -362,7 +380,7 @@ class Memory:
             seconds=round(time.monotonic() - begun, 3),
             stored=stored,
         )
-        return _Outcome(made=stored, busy=not stored)
+        return _Outcome(made=stored, more=stored and not context.whole, busy=not stored)
 
 
 def _under_way() -> Conflict:

@@ -9,7 +9,7 @@ from orchestrator_core.orchestration.context import View, cut_for_summary
 from orchestrator_core.orchestration.estimate import TokenEstimates, Weight, weigh
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import ChatRequest
-from orchestrator_core.sessions.models import StoredMessage
+from orchestrator_core.sessions.models import CONTEXT_MESSAGES, StoredMessage
 from orchestrator_core.telemetry.cost import Prices
 
 WORTH = 0.125
@@ -30,7 +30,8 @@ class SummaryPolicy:
             estimates: What is known of the models' counting.
             prices: The tables of prices, which know windows too.
         """
-        self._threshold = settings.session_summarization_threshold
+        # A turn that sees no more than that many messages must not wait for more of them to come together.
+        self._threshold = min(settings.session_summarization_threshold, CONTEXT_MESSAGES // 2)
         self._share = settings.summary_window_share
         self._estimates = estimates
         self._prices = prices
@@ -77,7 +78,7 @@ class SummaryPolicy:
 
     def overdue(self, target: Target, view: View) -> bool:
         """Whether a turn should wait for the summary."""
-        if len(view.started.messages) > 2 * self._threshold:
+        if not view.started.whole or len(view.started.messages) > 2 * self._threshold:
             return True
         room = self.room(target, view.request)
         return room is not None and self._tokens(target, view.weight) > room
@@ -100,22 +101,24 @@ class SummaryPolicy:
         saved = weigh(stored.message for stored in messages[:cut])
         return self._tokens(target, saved) >= budget * WORTH
 
-    def cut(self, target: Target, messages: Sequence[StoredMessage], keep: int | None = None) -> int:
+    def cut(
+        self, target: Target, messages: Sequence[StoredMessage], keep: int | None = None, *, whole: bool = True
+    ) -> int:
         """Return how many of the oldest messages to summarise.
 
         Args:
             target: Who is to go on with the conversation.
             messages: What no summary covers, oldest first.
+            whole: Whether that is all; where more follows, half of these at most stay.
             keep: How many of the newest should stay; None is half of the threshold, and what fits into half of the
                 tokens above which a summary is due.
         """
-        if keep is not None:
-            return cut_for_summary(messages, keep=keep)
-        budget = self._budget(target)
-        room = None
-        if budget is not None:
-            room = self._estimates.weight(target.provider.id, target.model, budget / 2)
-        return cut_for_summary(messages, keep=self._threshold // 2, room=room)
+        room, budget = None, self._budget(target)
+        if keep is None:
+            keep = self._threshold // 2
+            if budget is not None:
+                room = self._estimates.weight(target.provider.id, target.model, budget / 2)
+        return cut_for_summary(messages, keep=keep if whole else min(keep, len(messages) // 2), room=room)
 
     def _tokens(self, target: Target, weight: Weight) -> int:
         return self._estimates.tokens(target.provider.id, target.model, weight)

@@ -22,7 +22,7 @@ from orchestrator_core.sessions.bills import (
 from orchestrator_core.sessions.client_keys import ClientKeys
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns, usage
-from orchestrator_core.sessions.jobs.beginning import BeginTurn, Limits, read_session
+from orchestrator_core.sessions.jobs.beginning import BeginTurn, Begun, Limits, read_session
 from orchestrator_core.sessions.jobs.copies import BeginFork, SessionHead
 from orchestrator_core.sessions.jobs.ending import EndTurn
 from orchestrator_core.sessions.jobs.finding import Find
@@ -241,7 +241,7 @@ class Conversations:
             check=turn.check,
         )
         begun = await self.database.write(job, undo=job.abandon)
-        return begun.started(tenant, job.now, self._limits)
+        return await self._started(tenant, begun, job.now)
 
     async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
         """See `SessionStore.finish_turn`.
@@ -291,10 +291,10 @@ class Conversations:
         )
         return found.stored()[0]
 
-    async def context(self, tenant: str, session_id: str) -> StartedTurn:
+    async def context(self, tenant: str, session_id: str, *, oldest: bool = False) -> StartedTurn:
         """See `SessionStore.context`."""
-        begun = await self.database.read(partial(queries.context, tenant=tenant, session_id=session_id))
-        return begun.started(tenant, self._now(), self._limits)
+        read = partial(queries.context, tenant=tenant, session_id=session_id, oldest=oldest)
+        return await self._started(tenant, await self.database.read(read), self._now())
 
     async def add_summary(self, tenant: str, session_id: str, summary: NewSummary) -> bool:
         """See `SessionStore.add_summary`."""
@@ -379,6 +379,11 @@ class Conversations:
 
     def _now(self) -> int:
         return self.database.now() if self._clock is None else int(self._clock() * 1_000_000)
+
+    async def _started(self, tenant: str, begun: Begun, now: int) -> StartedTurn:
+        if begun.context.large:
+            return await asyncio.to_thread(begun.started, tenant, now, self._limits)
+        return begun.started(tenant, now, self._limits)
 
     def _label(self, user_id: str | None) -> str | None:
         return None if user_id is None else self._redact(user_id)

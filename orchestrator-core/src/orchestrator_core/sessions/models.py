@@ -20,6 +20,12 @@ end of the process. `failed`: no provider answered. `client_closed`: the client 
 
 SessionStatus = Literal["active", "expired", "closed"]
 
+CONTEXT_MESSAGES = 1000
+"""The most messages beside the summary that a turn sees, and that one summary condenses."""
+
+CONTEXT_BYTES = 32 * 1024 * 1024
+"""The most characters of their parts, as they are stored."""
+
 
 def new_id(prefix: str) -> str:
     """Make an id that sorts by time and cannot be guessed: `<prefix>_` and 32 hexadecimal digits."""
@@ -222,6 +228,7 @@ class StartedTurn:
         summary: The newest summary.
         messages: Everything after the summary that belongs to the conversation, this turn's messages last. Those of
             failed turns are left out.
+        whole: Whether these are all of them: of very long conversations without a summary only the newest are read.
         first_with_summary: Whether `summary` was made since the last complete turn.
         finished: Where the idempotency key names a turn that has ended: how it ended. No provider is to be asked.
         answer: The stored answer of that turn.
@@ -231,6 +238,7 @@ class StartedTurn:
     session: Session
     summary: StoredSummary | None
     messages: Sequence[StoredMessage]
+    whole: bool = True
     first_with_summary: bool = False
     finished: TurnOutcome | None = None
     answer: StoredMessage | None = None

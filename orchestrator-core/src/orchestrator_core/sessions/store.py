@@ -200,8 +200,14 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def context(self, tenant: str, session_id: str) -> StartedTurn:
-        """Read what a turn would see now, for summaries; `turn_id` is empty."""
+    async def context(self, tenant: str, session_id: str, *, oldest: bool = False) -> StartedTurn:
+        """Read what a turn would see now, for summaries; `turn_id` is empty.
+
+        Args:
+            tenant: Whose it is.
+            session_id: The session.
+            oldest: Where that is more than a turn has room for, read the oldest messages of it, not the newest.
+        """
         ...
 
     async def add_summary(self, tenant: str, session_id: str, summary: NewSummary) -> bool:

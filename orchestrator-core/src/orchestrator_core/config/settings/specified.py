@@ -37,7 +37,8 @@ class SpecifiedSettings(SettingsGroup):
         default="INFO", description="The lowest level that is logged."
     )
     session_summarization_threshold: Count = Field(
-        default=20, description="Stored messages without a summary, above which older ones are condensed."
+        default=20,
+        description="Stored messages without a summary, above which older ones are condensed; 500 at most count.",
     )
     session_max_duration_minutes: Seconds = Field(
         default=180, description="Minutes after its last turn at which a session expires."

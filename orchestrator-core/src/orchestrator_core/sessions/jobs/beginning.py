@@ -9,6 +9,7 @@ from typing import NamedTuple
 from orchestrator_core.provider_api import Conflict, IdempotencyMismatch, RequestInFlight, SessionBusy
 from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.jobs.contexts import Context, read_newest
 from orchestrator_core.sessions.jobs.labels import Label
 from orchestrator_core.sessions.jobs.rows import (
     MessageRow,
@@ -43,7 +44,7 @@ class Begun(NamedTuple):
 
     turn_id: str
     session: SessionRow
-    context: Sequence[MessageRow]
+    context: Context = Context(())
     ended: TurnRow | None = None
     answer: MessageRow | None = None
 
@@ -55,7 +56,8 @@ class Begun(NamedTuple):
             turn_id=self.turn_id,
             session=self.session.session(tenant, now, limits.idle),
             summary=self.session.summary(),
-            messages=[stored_message(row) for row in self.context],
+            messages=self.context.messages(),
+            whole=self.context.whole,
             first_with_summary=is_new_summary(self.session) if ended is None else bool(ended.first_with_summary),
             finished=None if ended is None else ended.outcome(answer),
             answer=answer,
@@ -100,7 +102,7 @@ class BeginTurn:
     def _anew(self) -> Steps[Begun]:
         session = yield from self._session()
         if self.check is not None:
-            self.check([stored_message(row) for row in (yield from read_context(self.tenant, session))])
+            self.check((yield from read_newest(self.tenant, session)).messages())
         now = max(self.now, session.active_at)
         first = session.last_sequence + 1
         users = sum(message.role == "user" for message in self.messages)
@@ -169,11 +171,11 @@ class BeginTurn:
                     retry_after=RETRY_AFTER,
                 )
         elif turn.state == "complete":
-            return Begun(turn.id, session, (), turn, answer)
+            return Begun(turn.id, session, ended=turn, answer=answer)
         if session.last_turn_id == turn.id and session.summarized < turn.first_sequence:
             return (yield from self._resume(session, turn))
         if answer is not None:
-            return Begun(turn.id, session, (), turn, answer)
+            return Begun(turn.id, session, ended=turn, answer=answer)
         raise Conflict("This turn had no answer, and the conversation went on. Send it with a new Idempotency-Key.")
 
     def _said_before(self, turn: TurnRow) -> Steps[tuple[Said, ...]]:
@@ -212,7 +214,7 @@ class BeginTurn:
         if longer:
             yield from do(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
         session = session._replace(last_turn_id=turn_id, last_turn_state="pending", last_turn_at=now)
-        return Begun(turn_id, session, (yield from read_context(self.tenant, session)))
+        return Begun(turn_id, session, (yield from read_newest(self.tenant, session)))
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:
         """Return what is to be done for a caller that left before it knew of its turn.
@@ -272,11 +274,6 @@ def read_session(tenant: str, session_id: str) -> Steps[SessionRow]:
         NotFound: No such session.
     """
     return session_row((yield from one(statements.GET_SESSION, tenant, session_id)))
-
-
-def read_context(tenant: str, session: SessionRow) -> Steps[Sequence[MessageRow]]:
-    """Read the messages after the summary."""
-    return (yield from rows(statements.GET_CONTEXT, tenant, session.id, session.summarized))
 
 
 def is_new_summary(session: SessionRow) -> bool:

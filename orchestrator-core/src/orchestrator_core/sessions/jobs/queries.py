@@ -12,10 +12,10 @@ from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.beginning import (
     Begun,
     insert_session,
-    read_context,
     read_session,
     write_labels,
 )
+from orchestrator_core.sessions.jobs.contexts import read_newest, read_oldest
 from orchestrator_core.sessions.jobs.labels import Label
 from orchestrator_core.sessions.jobs.rows import MessageRow, SessionRow, SummaryRow, moment, no_such_session
 from orchestrator_core.sessions.models import StoredSummary, new_id
@@ -92,10 +92,11 @@ def read_history(*, tenant: str, session_id: str, limit: int, offset: int) -> St
     return (yield from rows(statements.GET_HISTORY, tenant, session_id, offset, limit + 1))
 
 
-def context(*, tenant: str, session_id: str) -> Steps[Begun]:
-    """Read what a turn would see."""
+def context(*, tenant: str, session_id: str, oldest: bool) -> Steps[Begun]:
+    """Read what a turn would see, or what is to be condensed first."""
     session = yield from read_session(tenant, session_id)
-    return Begun("", session, (yield from read_context(tenant, session)))
+    read = read_oldest if oldest else read_newest
+    return Begun("", session, (yield from read(tenant, session)))
 
 
 def read_summaries(*, tenant: str, session_id: str, limit: int | None, offset: int) -> Steps[Sequence[StoredSummary]]:

@@ -177,12 +177,11 @@ FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id
 
 GET_MESSAGE = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence = ?"
 
-GET_CONTEXT = (
-    _MESSAGE
-    + """
-WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'failed' ORDER BY m.sequence
-"""
-)
+_CONTEXT = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'failed' "
+
+GET_OLDEST = _CONTEXT + "ORDER BY m.sequence LIMIT ?"
+
+GET_NEWEST = _CONTEXT + "AND m.sequence < ? ORDER BY m.sequence DESC LIMIT ?"
 
 GET_HISTORY = _MESSAGE + "WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?"
 
@@ -195,7 +194,7 @@ WHERE tenant = ? AND session_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequen
 
 COUNT_CONTEXT = """
 SELECT count(*) FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id
-WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND t.state <> 'failed'
+WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? AND m.sequence <= ? AND t.state <> 'failed'
 """
 
 INSERT_SUMMARY = """

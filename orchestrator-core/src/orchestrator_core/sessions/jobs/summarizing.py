@@ -34,8 +34,8 @@ class AddSummary:
         if session.summary_id != summary.replaces or not covers_more:
             return False
         summary_id = new_id("sum")
-        place = (self.tenant, self.session_id, summary.upto_sequence)
-        (left,) = (yield from rows(statements.COUNT_CONTEXT, *place))[0]
+        covered = (self.tenant, self.session_id, session.summarized, summary.upto_sequence)
+        (condensed,) = (yield from rows(statements.COUNT_CONTEXT, *covered))[0]
         yield from do(
             statements.INSERT_SUMMARY,
             self.tenant,
@@ -58,7 +58,7 @@ class AddSummary:
             statements.SESSION_GETS_SUMMARY,
             summary_id,
             self.now,
-            left,
+            session.unsummarized - condensed,
             tokens,
             summary.cost,
             summary.cost,

@@ -8,14 +8,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator_core.orchestration import shared_locks
+from orchestrator_core.orchestration import Selection, TurnRequest, shared_locks
 from orchestrator_core.orchestration.locks import LocalLocks, SessionLocks
 from orchestrator_core.orchestration.shared_locks import SharedLocks
-from orchestrator_core.provider_api import SessionBusy
+from orchestrator_core.provider_api import ChatRequest, Finish, SessionBusy, Start, TextDelta, text_message
+from orchestrator_core.security.principal import ANONYMOUS
 from processes import inherited_environment
 from redis_server import RedisServer, opened, told, until
 
@@ -271,3 +273,26 @@ async def test_while_redis_is_away_the_locks_of_this_process_hold(redis_server: 
         await until(state, available=True)
         async with locks.hold(SESSION, 60) as fence:
             assert fence is not None
+
+
+async def test_a_turn_waits_for_the_one_that_makes_its_session(start: Any, redis_server: RedisServer) -> None:
+    bench = await start(ORCHESTRATOR_REDIS_URL=redis_server.url)
+    bench.one.scripts.append([Start(model="m"), TextDelta(text="po"), TextDelta(text="ng"), Finish(reason="stop")])
+    first = await bench.gateway.turn(ANONYMOUS, turn(bench, None))
+    second = asyncio.create_task(bench.gateway.turn(ANONYMOUS, turn(bench, first.session_id)))
+    await asyncio.sleep(0.2)
+    assert not second.done()
+
+    await first.result()
+
+    assert (await (await second).result()).message.text == "pong"
+
+
+def turn(bench: Any, session: str | None) -> TurnRequest:
+    template = ChatRequest(model="", messages=(), deadline=bench.gateway.deadline(20))
+    return TurnRequest(
+        selection=Selection(provider="one", fallbacks=()),
+        messages=[text_message("user", "ping")],
+        template=template,
+        session_id=session,
+    )

@@ -110,7 +110,8 @@ class Turns:
             if request.session_id is not None:
                 left = min(self._wait, request.template.deadline.remaining())
                 fence = await stack.enter_async_context(self._locks.hold(request.session_id, left))
-                wait = left - (time.monotonic() - begun) if fence is None else 0.0
+                # Also with a lock: a turn that made its session has none, nor one that began while Redis was away.
+                wait = left - (time.monotonic() - begun)
             started = await when_free(lambda: self._begin(principal, request, fence, stack), wait)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())

@@ -35,6 +35,7 @@ PERMISSIVE = frozenset(
 
 TAKEN = {
     "certifi": "MPL-2.0, which asks for the source of the changed files alone; it is a list of certificates, unchanged",
+    "protobuf": "BSD-3-Clause by its file LICENSE; its metadata has no identifier",
 }
 """What is taken all the same, and why."""
 

@@ -29,7 +29,7 @@ POSTGRES = "postgresql://gateway:canary-word@db.example.com/canaries"
 SHARED = {"ORCHESTRATOR_DATABASE_URL": f"{POSTGRES}?sslmode=verify-full"}
 REDIS = "rediss://gateway:canary-word@redis.example.com:6379/0"
 
-ORDINARY = frozenset({"production", "staging", "postgresql", "warn", "false", "INFO", "openai", "echo"})
+ORDINARY = frozenset({"production", "staging", "postgresql", "warn", "false", "INFO", "openai", "echo", "true"})
 """Values that a message may have: words that mean nothing secret."""
 
 
@@ -157,6 +157,22 @@ UNSAFE = (
         "a server of this machine behind a proxy without TLS",
         {"ORCHESTRATOR_UPSTREAM_PROXY": "http://proxy.example.com:3128", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
         ("openai: ORCHESTRATOR_UPSTREAM_PROXY would read",),
+    ),
+    Configuration(
+        "conversations for a collector without TLS",
+        {
+            "ORCHESTRATOR_OTEL_CAPTURE_CONTENT": "true",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector.example.com:4318/v1/traces",
+        },
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ",),
+    ),
+    Configuration(
+        "a credential for a collector without TLS",
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example.com:4318",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=canary-of-telemetry",
+        },
+        ("OTEL_EXPORTER_OTLP_ENDPOINT: ",),
     ),
     Configuration("a log that shows everything", {"LOG_LEVEL": "DEBUG"}, ("LOG_LEVEL: ",)),
     Configuration("asyncio for developers", {"PYTHONASYNCIODEBUG": "1"}, ("PYTHONASYNCIODEBUG: ",)),
@@ -400,5 +416,6 @@ SAFE = (
             "ORCHESTRATOR_TRUSTED_PROXIES": "10.0.0.0/8,2001:db8::/32",
         },
     ),
+    Configuration("a collector without secrets", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example.com:4318"}),
     Configuration("a log that says little", {"LOG_LEVEL": "WARNING"}),
 )

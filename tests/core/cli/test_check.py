@@ -15,7 +15,7 @@ import pytest
 from processes import RunCommand, StartGateway, run_command
 from start_configurations import MINIMUM, SAFE, UNSAFE, Configuration
 
-STARTED = [UNSAFE[index] for index in range(0, len(UNSAFE), 9)]
+STARTED = [configuration for configuration in UNSAFE if not configuration.runtime][::9]
 """A sample: a start takes a second. The checks themselves are tested with all of them."""
 
 

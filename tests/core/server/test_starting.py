@@ -36,6 +36,7 @@ def folder() -> Iterator[Path]:
 
 async def judge(configuration: Configuration, folder: Path, monkeypatch: pytest.MonkeyPatch) -> StartupReport:
     configuration.write_files(folder)
+    monkeypatch.chdir(folder)  # where the store is looked for
     process = Runtime(environ=configuration.variables, **configuration.runtime)
     monkeypatch.setattr(Runtime, "current", lambda: process)
     try:
@@ -64,7 +65,9 @@ async def test_what_is_unsafe_does_not_start_and_every_reason_is_said(
         assert value not in said
 
 
-async def test_every_check_that_refuses_is_needed_by_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_check_that_refuses_is_needed_by_one_of_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     found: set[Callable[..., Any]] = set()
 
     def recorded(each: Check) -> Check:
@@ -79,6 +82,7 @@ async def test_every_check_that_refuses_is_needed_by_one_of_them(monkeypatch: py
     for number, configuration in enumerate(UNSAFE):
         folder = Path(tempfile.mkdtemp(prefix=f"orchestrator-start-{number}-"))
         await judge(configuration, folder, monkeypatch)
+        monkeypatch.chdir(tmp_path)
         shutil.rmtree(folder)
     refusing = {each.find for each in CHECKS if each.production == "refuse"}
     assert refusing - found == {unsupported.settings, processes.network_file_system}, "these have tests of their own"
@@ -104,7 +108,8 @@ async def test_what_cannot_be_read_is_not_judged_by_its_default(folder: Path) ->
     ]
 
 
-async def test_looking_opens_nothing(folder: Path) -> None:
+async def test_looking_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
     await examine(load(SAFE[0].variables, folder))
     assert sorted(folder.iterdir()) == before

@@ -62,6 +62,7 @@ CHECKS = (
     Check(transport.plain_database,        "refuse", "warn",   "pass"),
     Check(transport.unverified_database,   "warn",   "warn",   "pass"),
     Check(transport.plain_redis,           "warn",   "warn",   "pass"),
+    Check(transport.plain_telemetry,       "refuse", "warn",   "warn"),
     Check(interpreter.readable_tls,        "refuse", "warn",   "warn"),
     Check(interpreter.debugging,           "refuse", "pass",   "pass"),
     Check(interpreter.python_parser,       "refuse", "warn",   "warn"),

@@ -9,6 +9,8 @@ from orchestrator_core.config.settings import POSTGRES
 from orchestrator_core.security.startup.addresses import is_loopback, is_safe
 from orchestrator_core.security.startup.subject import Subject
 
+_OTLP = "OTEL_EXPORTER_OTLP_"
+_SIGNALS = ("", "TRACES_", "METRICS_")
 _UNPROTECTED = frozenset({"disable", "allow"})
 _VERIFIED = frozenset({"verify-ca", "verify-full"})
 
@@ -70,6 +72,19 @@ def plain_redis(subject: Subject) -> Iterator[str]:
             "ORCHESTRATOR_REDIS_URL: its password, and who talks when, travel in the clear; use rediss:// where the "
             "network is not yours alone."
         )
+
+
+def plain_telemetry(subject: Subject) -> Iterator[str]:
+    """Yield that traces with conversations, or a credential of the collector, travel in the clear."""
+    environ = subject.runtime.environ
+    secret = subject.settings.otel_capture_content or any(environ.get(f"{_OTLP}{kind}HEADERS") for kind in _SIGNALS)
+    for kind in _SIGNALS:
+        endpoint = environ.get(f"{_OTLP}{kind}ENDPOINT")
+        if endpoint and secret and not is_safe(endpoint):
+            yield (
+                f"{_OTLP}{kind}ENDPOINT: it is neither https nor on this machine, so that what is said, or the "
+                "collector's credential, would travel in the clear."
+            )
 
 
 def _elsewhere(subject: Subject) -> bool:

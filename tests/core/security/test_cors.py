@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import anthropic
+import openai
 import pytest
 
+import orchestrator_core
 from orchestrator_core.config import Settings
-from orchestrator_core.security.cors import CorsPolicy, origin_problems
+from orchestrator_core.security.cors import EXPOSED_HEADERS, CorsPolicy, origin_problems
 
+SOURCE = Path(orchestrator_core.__file__).parent
 LISTED = "https://app.example.com"
 
 
@@ -120,3 +127,26 @@ def test_what_is_wrong_with_an_origin_is_said_without_it(origin: str, expected: 
 @pytest.mark.parametrize("origin", ["https://app.example.com", "https://app.example.com:8443", "https://[::1]:8443"])
 def test_a_good_origin_has_no_problem(origin: str) -> None:
     assert list(origin_problems(origin)) == []
+
+
+@pytest.mark.parametrize(
+    "more", ["anthropic-dangerous-direct-browser-access", "x-stainless-retry-count", "OpenAI-Beta"]
+)
+def test_a_page_may_send_what_the_sdks_send(more: str) -> None:
+    clients = (openai.OpenAI(api_key="x", organization="o", project="p"), anthropic.Anthropic(api_key="x"))
+    sent = {name.lower() for client in clients for name in client.default_headers} | {more.lower(), "x-api-key"}
+    answer = policy("production").preflight(LISTED, ", ".join(sorted(sent)))
+    assert sent <= set(answer["Access-Control-Allow-Headers"].lower().split(", "))
+
+
+@pytest.mark.parametrize("asked", ["cookie", "x-stainless-a b", "anthropic-\r\nx: y", "x-forwarded-for"])
+def test_no_other_header_is_allowed(asked: str) -> None:
+    allowed = policy("production").preflight(LISTED, asked)["Access-Control-Allow-Headers"].lower().split(", ")
+    assert asked.lower() not in allowed
+
+
+def test_a_page_may_read_every_header_of_ours() -> None:
+    asked_for = {"x-orchestrator-strict"}
+    text = "".join(path.read_text() for path in (SOURCE / "server").rglob("*.py"))
+    ours = {name.lower() for name in re.findall(r'"(x-orchestrator-[a-z-]+)"', text, re.IGNORECASE)} - asked_for
+    assert ours <= {name.lower() for name in EXPOSED_HEADERS}

@@ -18,6 +18,7 @@ REQUEST_HEADERS: Final = (
     "Content-Type",
     "Idempotency-Key",
     "Last-Event-ID",
+    "User-Agent",
     "X-API-Key",
     "X-Orchestrator-Strict",
     "X-Provider-Key",
@@ -25,8 +26,10 @@ REQUEST_HEADERS: Final = (
     "X-Session-Id",
     "anthropic-beta",
     "anthropic-version",
+    "traceparent",
+    "tracestate",
 )
-"""The headers that the API reads. The OpenAI SDK's own (`x-stainless-*`) are allowed by prefix."""
+"""The headers that the API reads, and that a page may send. What else the SDKs send is allowed by its prefix."""
 
 EXPOSED_HEADERS: Final = (
     "Idempotency-Replayed",
@@ -44,13 +47,15 @@ EXPOSED_HEADERS: Final = (
     "X-Request-Id",
     "X-Session-Id",
     "X-Turn-Id",
+    "request-id",
+    "x-should-retry",
 )
 """The response headers that a page may read."""
 
 MAX_AGE: Final = 600
 """Seconds that a browser may remember a preflight."""
 
-_SDK_PREFIX: Final = "x-stainless-"
+_SDK_PREFIXES: Final = ("x-stainless-", "anthropic-", "openai-")
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALLOWED: Final = frozenset(name.lower() for name in REQUEST_HEADERS)
 
@@ -156,5 +161,5 @@ def _allowed_headers(requested: str | None) -> Iterator[str]:
     yield from REQUEST_HEADERS
     for name in (requested or "").lower().split(","):
         bare = name.strip()
-        if bare.startswith(_SDK_PREFIX) and bare.replace("-", "").isalnum() and bare not in _ALLOWED:
+        if bare.startswith(_SDK_PREFIXES) and bare.replace("-", "").isalnum() and bare not in _ALLOWED:
             yield bare

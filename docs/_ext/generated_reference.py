@@ -16,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from orchestrator_core.cli.group import cli
 from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.security.events import MEANINGS
 from orchestrator_core.security.startup.checks import CHECKS
 from orchestrator_core.server.openapi import document
 from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
@@ -100,6 +101,15 @@ class MetricsTable(Generated):
         yield from (f"| `{name}` | {meaning} |" for name, meaning in READ.items())
 
 
+class SecurityEventTable(Generated):
+    """Every security event, with its meaning."""
+
+    def lines(self) -> Iterator[str]:
+        """Make one table, from the names themselves."""
+        yield from ("| Event | Meaning |", "|---|---|")
+        yield from (f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items())
+
+
 class Providers(Generated):
     """Every provider whose plugin is installed, from its card."""
 
@@ -162,5 +172,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("metrics", MetricsTable)
     app.add_directive("providers", Providers)
     app.add_directive("start-checks", StartChecks)
+    app.add_directive("security-events", SecurityEventTable)
     app.connect("build-finished", _write_document)
     return {"parallel_read_safe": True}

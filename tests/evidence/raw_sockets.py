@@ -34,21 +34,26 @@ LIMITS = {
     "slow body": SETTINGS.client_body_timeout + 2.0,  # and a moment in which the rest is read, so that the 408 is seen
     "deaf": SETTINGS.client_write_timeout * (1 + 2 / 6),  # it is looked at six times in that time
 }
+_GONE = repr(ConnectionResetError(104, "Connection reset by peer")).encode()
 SPARE = 3.0
 """Seconds beyond the limit, for a busy machine."""
 
 
 async def exchange(port: int, *pieces: bytes) -> bytes:
+    """Send pieces, and return what came until the gateway closed; what came and a word where it does not close."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    got = b""
     try:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0.001 if len(pieces) > 1 else 0)
-        async with asyncio.timeout(20):
-            return await reader.read()
-    except ConnectionError as error:
-        return repr(error).encode()
+        async with asyncio.timeout(5):
+            while data := await reader.read(65536):
+                got += data
+        return got
+    except (ConnectionError, TimeoutError) as error:
+        return got + repr(error).encode()
     finally:
         writer.close()
 
@@ -61,7 +66,8 @@ async def malicious(port: int) -> list[str]:
         for cut in (None, *range(7, len(whole), max(1, len(whole) // 8))):
             got = await exchange(port, *((whole,) if cut is None else (whole[:cut], whole[cut:])))
             sent += 1
-            if re.findall(rb"HTTP/1\.[01] (\d{3}) ", got) != [b"400"]:
+            # Cut, it may also meet a connection that is closed already, whose answer is lost on the way.
+            if set(re.findall(rb"HTTP/1\.[01] (\d{3}) ", got)) != {b"400"} and got != _GONE:
                 faults.append(f"{name}, cut at {cut}: {got[:200]!r}")
     body = b'{"message": "hi", "agent_config": {"provider": "echo"}}'
     framed = {

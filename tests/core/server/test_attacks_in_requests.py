@@ -143,7 +143,7 @@ async def test_what_is_well_formed_or_a_word_of_people_is_no_attack(gateway: Ser
 
 
 async def test_ordinary_prompts_are_never_blocked(gateway: Served) -> None:
-    for prompt in prompts(random.Random(7), 200):
+    for prompt in prompts(random.Random(7), 60):
         label = {"user_id": prompt[:40], "metadata": {"note": prompt}}
         chat = {"model": "scripted/m", "messages": [{"role": "user", "content": prompt}], "user": prompt[:60]}
         for path, body in (

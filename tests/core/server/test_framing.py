@@ -43,6 +43,17 @@ async def test_an_ambiguous_request_ends_the_connection(gateway: Served, name: s
     assert gateway.plugins["scripted"].requests == []
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in AMBIGUOUS if AMBIGUOUS[name].startswith(b"POST") and "chunk" in name]
+)
+async def test_an_ambiguous_body_behind_its_head_ends_the_connection(gateway: Served, name: str) -> None:
+    head, _, body = AMBIGUOUS[name].partition(b"\r\n\r\n")
+    got = await exchange(gateway, head + b"\r\n\r\n", body + SMUGGLED)
+    assert re.findall(rb"HTTP/1\.[01] (\d{3}) ", got)[:1] == [b"400"]
+    assert b'"providers"' not in got
+    assert gateway.plugins["scripted"].requests == []
+
+
 async def test_a_coding_that_nobody_undoes_is_refused(gateway: Served) -> None:
     sent = HEAD + b"Connection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED
     assert (await exchange(gateway, sent)).startswith(b"HTTP/1.1 415 ")

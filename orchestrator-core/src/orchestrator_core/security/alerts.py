@@ -45,10 +45,13 @@ RETRY_DELAYS: Final = (1.0, 5.0, 15.0)
 CLOSING_TIME: Final = 5.0
 """Seconds in which what is left is posted at the end."""
 
+_WHO: Final = ("principal", "remote", "provider")
+"""The details that tell one client, or one provider, from others."""
+
 _RETRIED: Final = frozenset({408, 425, 429})
 
 Detail: TypeAlias = str | int | float | None
-Key: TypeAlias = tuple[str, Detail, Detail]
+Key: TypeAlias = tuple[str | Detail, ...]
 
 _logger = structlog.get_logger(__name__)
 
@@ -133,7 +136,7 @@ class AlertWebhook:
 
     def add(self, event: str, details: Mapping[str, Detail]) -> None:
         """Take an event, to be told soon. This neither waits nor fails."""
-        key = (event, details.get("principal"), details.get("remote"))
+        key = (event, *(details.get(name) for name in _WHO))
         alert = self._alerts.get(key)
         if alert is None:
             if len(self._alerts) >= MAX_PENDING:

@@ -20,7 +20,6 @@ SecurityEvent: TypeAlias = Literal[
     "malformed_request",
     "connection_refused",
     "provider_key_refused",
-    "unauthenticated_network",
     "shared_state_lost",
     "shared_state_restored",
 ]
@@ -36,7 +35,6 @@ MEANINGS: Final[Mapping[SecurityEvent, str]] = {
     "malformed_request": "What came is not valid HTTP, or its head is too large.",
     "connection_refused": "There are too many connections, in all or from one address.",
     "provider_key_refused": "A provider refused a key of the server.",
-    "unauthenticated_network": "The gateway listens beyond this machine and asks nobody for a credential.",
     "shared_state_lost": "Redis is away, so that each process counts alone against its part of the limits.",
     "shared_state_restored": "Redis is back.",
 }

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator_core.provider_api import (
@@ -65,9 +65,7 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.", param="Content-Encoding")
-    # The parser takes any coding whose last one is chunked, and undoes that one alone.
-    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
-        raise UnsupportedMediaType("The only Transfer-Encoding is chunked.", param="Transfer-Encoding")
+    _check_framing(request)
     if not request.body_exists:
         return b""
     _check_type(request.headers.get("Content-Type", ""), media_type)
@@ -194,6 +192,17 @@ def _walk(here: Json, location: Sequence[str | int]) -> tuple[int, tuple[str, ..
         # A problem is more often with a field than with what pydantic added last.
         found.append((misfit + (_ADDED if rest else _MISSING), names))
     return min(found, key=lambda each: each[0])
+
+
+def _check_framing(request: web.Request) -> None:
+    coding = request.headers.get("Transfer-Encoding")
+    if coding is None:
+        return
+    # The parser takes any coding whose last one is chunked, and undoes that one alone.
+    if coding.strip().lower() != "chunked":
+        raise UnsupportedMediaType("The only Transfer-Encoding is chunked.", param="Transfer-Encoding")
+    if request.version < HttpVersion11:  # RFC 9112, 6.1: a proxy of that time would not know where the body ends
+        raise InvalidRequest("HTTP/1.0 has no Transfer-Encoding.", param="Transfer-Encoding")
 
 
 def _check_type(header: str, media_type: str) -> None:

@@ -87,6 +87,10 @@ class Connection(web.RequestHandler):
         if self._request_count != before:
             self._stop_head_timer()
             self._head_size = 0
+            current = self._current_request
+            if current is not None and not current.content.is_eof():
+                # Only an error can come before a body is complete. aiohttp lets its reader wait.
+                current.content.set_exception(web.RequestPayloadError("framed wrongly"))
         elif awaits_head:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:

@@ -16,6 +16,7 @@ from orchestrator_core.orchestration.opening import OpenStream, open_stream
 from orchestrator_core.orchestration.pipeline import PASSED_OVER, Call, run
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
+from orchestrator_core.orchestration.spending import Held, Spending, given_back
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatRequest,
@@ -49,7 +50,9 @@ _NOTHING: Mapping[int, tuple[Target, Usage]] = MappingProxyType({})
 class Calls:
     """Opens calls, and tells the metrics and the ledger what came of them."""
 
-    def __init__(self, router: Router, prices: Prices, ledger: Ledger, metrics: Metrics, guards: Guards) -> None:
+    def __init__(
+        self, router: Router, prices: Prices, ledger: Ledger, metrics: Metrics, guards: Guards, spending: Spending
+    ) -> None:
         """Make what opens calls.
 
         Args:
@@ -58,12 +61,14 @@ class Calls:
             ledger: Takes what calls used that are not counted as they are stored.
             metrics: What is counted.
             guards: Stand between the calls and providers that fail.
+            spending: Watches the budgets of clients.
         """
         self._router = router
         self._prices = prices
         self._ledger = ledger
         self._metrics = metrics
         self._guards = guards
+        self._spending = spending
 
     async def chat(
         self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
@@ -94,6 +99,7 @@ class Calls:
             request, self._router.targets(principal, selection, "embeddings"), selection.credential, principal.tenant
         )
         payer = Payer(principal, "embeddings", user_id or "")
+        held = await self._spending.reserve(principal, call)
         spans: list[Span] = []
 
         async def send(target: Target, request: EmbeddingRequest) -> EmbeddingResponse:
@@ -107,18 +113,22 @@ class Calls:
             spans.append(span)
             return response
 
-        try:
-            response = await run(call, send, self._guards)
-        finally:
-            self._count_failures(call, payer)
-            if call.place is not None:
-                call.place.leave()
+        with given_back(held):
+            try:
+                response = await run(call, send, self._guards)
+            finally:
+                self._count_failures(call, payer, held)
+                if call.place is not None:
+                    call.place.leave()
         if call.permit is not None:
             call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
         paid = self._price(call.target, model, response.usage) if response.usage else None
         cost = paid.usd if paid else None
         seconds = call.attempts[-1].duration
+        if held is not None:
+            held.charge_try(response.usage, cost)
+            held.end()
         self._ledger.add(payer, provider.id, model, response.usage, cost, seconds)
         self._observe(call.attempts[-1], payer, seconds, None, response.usage, cost)
         end_embeddings(spans[-1], model, response.usage, cost)
@@ -145,6 +155,7 @@ class Calls:
         Raises:
             GatewayError: No provider answered.
         """
+        held = await self._spending.reserve(payer.principal, call)
         before, spent = len(call.attempts), dict[int, tuple[Target, Usage]]()
 
         async def send(target: Target, request: ChatRequest) -> OpenStream:
@@ -166,10 +177,11 @@ class Calls:
                     spent[len(call.attempts)] = target, reports[-1]
                 raise
 
-        try:
-            opened = await run(call, send, self._guards)
-        finally:
-            self._count_failures(call, payer, before, spent)
+        with given_back(held):
+            try:
+                opened = await run(call, send, self._guards)
+            finally:
+                self._count_failures(call, payer, held, before, spent)
         tried = call.attempts[-1]
         begun = time.monotonic() - tried.duration
         first_chunk = tried.duration if call.request.stream else None
@@ -184,6 +196,9 @@ class Calls:
             usage = answer.usage
             if usage and (paid := self._price(answer.target, answer.model, usage)):
                 answer.cost, answer.price_version = paid.usd, paid.version
+            if held is not None:
+                held.charge(*((usage, answer.cost) if usage else self._spending.guess(call, answer)))
+                held.end()
             code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
             if not stored:
                 self._ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
@@ -194,13 +209,19 @@ class Calls:
         return Answer(call, opened, on_end)
 
     def _count_failures(
-        self, call: Call[Any], payer: Payer, before: int = 0, spent: Mapping[int, tuple[Target, Usage]] = _NOTHING
+        self,
+        call: Call[Any],
+        payer: Payer,
+        held: Held | None,
+        before: int = 0,
+        spent: Mapping[int, tuple[Target, Usage]] = _NOTHING,
     ) -> None:
         """Tell what became of the tries that failed.
 
         Args:
             call: The call.
             payer: Who is charged.
+            held: What is held of a budget.
             before: The first try that was not told yet.
             spent: What the provider said of the tokens of a try before it failed.
         """
@@ -220,6 +241,8 @@ class Calls:
                 cost = paid.usd if paid else None
             if usage is not None or attempt.error in BILLED_PERHAPS:
                 self._ledger.add(payer, attempt.provider, attempt.model, usage, cost, attempt.duration)
+                if held is not None:
+                    held.charge_try(usage, cost)
             self._observe(attempt, payer, attempt.duration, attempt.error, usage, cost)
 
     def _observe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
@@ -16,11 +17,14 @@ from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.orchestration.routing import Router
 from orchestrator_core.orchestration.shared_locks import SharedLocks
+from orchestrator_core.orchestration.spending import Book, Spending, read_spent
 from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.orchestration.turns import Turns
 from orchestrator_core.plugins import Registry
 from orchestrator_core.provider_api import ChatRequest, Deadline, EmbeddingRequest
 from orchestrator_core.resilience.breaker import State
+from orchestrator_core.resilience.budgets import LocalBudgets
+from orchestrator_core.resilience.shared_budgets import SharedBudgets
 from orchestrator_core.resilience.shared_circuits import SharedCircuits
 from orchestrator_core.resilience.shared_state import SharedState
 from orchestrator_core.security.alerts import AlertWebhook
@@ -46,6 +50,7 @@ class Gateway:
         guards: Stand between calls and providers that fail.
         clients: Makes and changes client keys.
         keys: The client keys as this process knows them.
+        spending: Watches the budgets of clients.
         stopping: Whether no new work is taken.
     """
 
@@ -75,7 +80,9 @@ class Gateway:
         metrics.name_providers(
             {name: found.info.otel_name for name, found in registry.providers.items() if found.info.otel_name}
         )
-        self._calls = Calls(self.router, prices, self._ledger, metrics, self.guards)
+        self._shared_budgets: SharedBudgets | None = None
+        self.spending = Spending(self._accounts(), prices, self.events)
+        self._calls = Calls(self.router, prices, self._ledger, metrics, self.guards, self.spending)
         self._memory = Memory(
             config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
         )
@@ -128,6 +135,8 @@ class Gateway:
             self._sharing.cancel()
             await asyncio.wait([self._sharing])
         await self._ledger.close()
+        if self._shared_budgets is not None:
+            await self._shared_budgets.close()
         await self.registry.close()
         await self.store.close()
         if self.shared is not None:
@@ -165,6 +174,15 @@ class Gateway:
         self.metrics.observe_circuit(provider, model, state)
         if self._circuits is not None and state != "half_open":
             self._circuits.note(provider, model)
+
+    def _accounts(self) -> Book:
+        """Return what keeps the accounts of budgets: all processes together, or this one."""
+        read, processes = partial(read_spent, self.store), self.config.settings.expected_processes
+        local = LocalBudgets(read, alone=processes == 1)
+        if self.shared is None:
+            return local
+        self._shared_budgets = SharedBudgets(self.shared, local, read, processes)
+        return self._shared_budgets
 
     def _report_shared_state(self, reason: str | None) -> None:
         if reason is None:

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator_core.provider_api import (
+    BudgetExceeded,
     Conflict,
     GatewayError,
     ProviderAuthFailed,
@@ -62,6 +63,9 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+_LONG = 60
+"""Seconds from which on no SDK should wait for a budget that begins anew."""
+
 _DEFAULT_RETRY_AFTER = 1.0
 """Seconds, where an error asks to come again and nobody said when."""
 
@@ -77,7 +81,7 @@ def retry_after_of(error: GatewayError) -> int | None:
     """Return the `Retry-After` of an error in whole seconds; None where coming again would not help."""
     seconds = error.retry_after
     if seconds is None:
-        if isinstance(error, ProviderQuotaExhausted | ProviderNotConfigured):
+        if isinstance(error, ProviderQuotaExhausted | ProviderNotConfigured | BudgetExceeded):
             return None
         again = error.retryable or isinstance(error, SessionBusy | RequestInFlight)
         if error.status not in (429, 503) and not again:
@@ -139,7 +143,11 @@ def error_headers(error: GatewayError) -> dict[str, str]:
     retry_after = retry_after_of(error)
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
-    elif isinstance(error, ProviderQuotaExhausted) or (isinstance(error, Conflict) and error.status == 409):
+    if isinstance(error, BudgetExceeded) and (retry_after or _LONG) >= _LONG:
+        headers["x-should-retry"] = "false"
+    elif retry_after is None and (
+        isinstance(error, ProviderQuotaExhausted) or (isinstance(error, Conflict) and error.status == 409)
+    ):
         # OpenAI's and Anthropic's SDKs retry every 409 and 429 unless this header forbids it.
         headers["x-should-retry"] = "false"
     if error.provider is not None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
 from orchestrator_core.provider_api import (
+    BudgetExceeded,
     GatewayError,
     IdempotencyMismatch,
     InternalError,
@@ -250,6 +251,8 @@ def _errors(endpoint: Endpoint) -> Iterator[GatewayError]:
         kinds.append(ShuttingDown)
     if endpoint.authenticated or endpoint.authenticated_in_production:
         kinds += [Unauthenticated, RateLimited]
+    if endpoint.takes_provider_key:
+        kinds.append(BudgetExceeded)
     if endpoint.role == "admin":
         kinds.append(PermissionDenied)
     if endpoint.request is not None or endpoint.body_schema is not None:

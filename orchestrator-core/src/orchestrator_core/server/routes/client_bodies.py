@@ -87,11 +87,18 @@ class RotationBody(RequestModel):
 
 
 class BudgetState(BaseModel):
-    """A budget, and what is left of it."""
+    """A budget, and where one client is read, what is left of it."""
 
     usd: float | None
     tokens: int | None
     period: Period
+    spent_usd: float | None = None
+    spent_tokens: int | None = None
+    held_usd: float | None = Field(default=None, description="For calls under way.")
+    held_tokens: int | None = None
+    remaining_usd: float | None = Field(default=None, description="Null where money is not limited.")
+    remaining_tokens: int | None = None
+    resets_at: str | None = Field(default=None, description="When it begins anew; null where it never does.")
 
 
 class ClientBody(BaseModel):

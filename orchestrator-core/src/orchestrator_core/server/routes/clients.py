@@ -16,7 +16,7 @@ from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
-from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter
+from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter, time_text
 from orchestrator_core.server.routes.client_bodies import (
     ClientBody,
     ClientChangeBody,
@@ -30,6 +30,7 @@ from orchestrator_core.server.routes.client_bodies import (
     grant_of,
     moment,
 )
+from orchestrator_core.sessions.clients import Client
 
 MAX_CLIENTS = 100
 
@@ -65,7 +66,7 @@ async def own(request: web.Request) -> web.Response:
     """Read the client that asks. Whoever has no key of the store is one without a name."""
     caller = principal(request)
     try:
-        body = client_body(await gateway(request).store.clients.get(caller.id), datetime.now(UTC))
+        body = await _with_budget(request, await gateway(request).store.clients.get(caller.id))
     except NotFound:
         nothing = dict.fromkeys(("created_at", "expires_at", "revoked_at", "previous_key_until"))
         known = {"id": caller.id, "name": caller.id, "tenant": caller.tenant, "status": "active"}
@@ -75,8 +76,7 @@ async def own(request: web.Request) -> web.Response:
 
 async def read(request: web.Request) -> web.Response:
     """Read a client."""
-    client = await gateway(request).store.clients.get(_client_id(request))
-    return json_response(client_body(client, datetime.now(UTC)))
+    return json_response(await _with_budget(request, await gateway(request).store.clients.get(_client_id(request))))
 
 
 async def update(request: web.Request) -> web.Response:
@@ -100,6 +100,15 @@ async def revoke(request: web.Request) -> web.Response:
     await gateway(request).clients.revoke(_client_id(request))
     await gateway(request).keys.read()
     return web.Response(status=204)
+
+
+async def _with_budget(request: web.Request, client: Client) -> dict[str, Any]:
+    """Describe a client with what is left of its budget."""
+    body, budget = client_body(client, datetime.now(UTC)), client.grant.budget
+    if budget is not None:
+        state = await gateway(request).spending.state(client.tenant, client.id, budget)
+        body["budget"] = {**state, "resets_at": state["resets_at"] and time_text(state["resets_at"])}
+    return body
 
 
 async def _answer(request: web.Request, body: Mapping[str, Any], status: int = 200) -> web.Response:

@@ -1,0 +1,326 @@
+"""Budgets of clients: what a call may cost is held before it is made, and what it cost is counted as it ends."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from orchestrator_core.config.grants import Budget, Period
+from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.estimate import weigh, weigh_request, weigh_text
+from orchestrator_core.orchestration.pipeline import Call
+from orchestrator_core.orchestration.policy import USUAL_ANSWER
+from orchestrator_core.orchestration.routing import Target
+from orchestrator_core.provider_api import BudgetExceeded, ChatRequest, EmbeddingRequest, PermissionDenied, Usage
+from orchestrator_core.resilience.budgets import NANO, AccountKey, Amount, Ceiling, Standing, Wish
+from orchestrator_core.security.events import SecurityEvent, SecurityEvents
+from orchestrator_core.security.principal import Principal
+from orchestrator_core.sessions.bills import UsageFilter
+from orchestrator_core.sessions.store import SessionStore
+from orchestrator_core.telemetry.cost import Prices
+
+NEARLY: Final = 0.8
+"""The share of a budget that an event tells of."""
+
+SPARE: Final = 30.0
+"""Seconds beyond its deadline for which a call's part is held, should it never be told that the call ended."""
+
+_KNOWN: Final = 20_000
+
+
+class Book(Protocol):
+    """Keeps accounts: `LocalBudgets`, `SharedBudgets`."""
+
+    async def reserve(self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish) -> tuple[bool, Standing]:
+        """Hold an amount for a call, if it is there."""
+        ...
+
+    def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
+        """Replace what is held for a call by what it cost."""
+        ...
+
+    async def standing(self, key: AccountKey) -> Standing:
+        """Return how an account stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A period of a budget.
+
+    Attributes:
+        name: Its name.
+        since: Its first day, UTC; None where it has none.
+        ends_at: When it begins anew, UTC; None where it never does.
+    """
+
+    name: str
+    since: date | None
+    ends_at: datetime | None
+
+    @classmethod
+    def of(cls, period: Period, now: datetime) -> Span:
+        """Return the period of a time, UTC."""
+        if period == "total":
+            return cls("total", None, None)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if period == "day":
+            return cls(midnight.date().isoformat(), midnight.date(), midnight + timedelta(days=1))
+        first = midnight.replace(day=1)
+        return cls(f"{first:%Y-%m}", first.date(), (first + timedelta(days=32)).replace(day=1))
+
+
+class Held:
+    """What is held for a call, until it ends."""
+
+    def __init__(self, key: AccountKey, settle: Callable[[AccountKey, str, Amount], None], wish: Wish) -> None:
+        """Hold under a name of its own."""
+        self.name = secrets.token_hex(8)
+        self._key = key
+        self._settle = settle
+        self._wish = wish
+        self._spent = Amount()
+        self._ended = False
+
+    def charge(self, usage: Usage, cost: float | None) -> None:
+        """Count what a try used; where its price is not known, it cost what was held."""
+        nanos = self._wish.most.nanos if cost is None else math.ceil(cost * NANO)
+        self._spent += Amount(usage.total, nanos)
+
+    def charge_try(self, usage: Usage | None, cost: float | None) -> None:
+        """Count a try of which perhaps nobody said what it used: that is the input, at least."""
+        if usage is None:
+            self._spent += self._wish.least
+        else:
+            self.charge(usage, cost)
+
+    def end(self) -> None:
+        """Give free what was not used. Does nothing the second time."""
+        if not self._ended:
+            self._ended = True
+            self._settle(self._key, self.name, self._spent)
+
+
+@contextmanager
+def given_back(held: Held | None) -> Iterator[None]:
+    """Give back what is held where an error ends the work."""
+    try:
+        yield
+    except BaseException:
+        if held is not None:
+            held.end()
+        raise
+
+
+class Spending:
+    """Holds, counts and tells what clients with a budget spend."""
+
+    def __init__(
+        self,
+        book: Book,
+        prices: Prices,
+        events: SecurityEvents,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Watch budgets.
+
+        Args:
+            book: Keeps the accounts.
+            prices: What is known about prices.
+            events: Where it is told that a budget is nearly, or wholly, spent.
+            now: The time, UTC.
+        """
+        self._book = book
+        self._prices = prices
+        self._events = events
+        self._now = now
+        self._told: dict[tuple[AccountKey, float], None] = {}
+
+    async def reserve(self, principal: Principal, call: Call[ChatRequest] | Call[EmbeddingRequest]) -> Held | None:
+        """Hold what a call may cost. Targets whose price is unknown are left out where money is limited.
+
+        Args:
+            principal: Who asks.
+            call: What is asked of whom.
+
+        Returns:
+            What is held; None where the caller has no budget.
+
+        Raises:
+            BudgetExceeded: It is not there.
+            PermissionDenied: Money is limited, and nobody knows what the model costs.
+            StorageError: Nobody knows what was spent so far.
+        """
+        budget = principal.grant.budget
+        if budget is None:
+            return None
+        if budget.usd is not None:
+            call.targets = self._priced(call.targets)
+        asked, usual = _estimate(call.request)
+        wish = Wish(
+            least=self._amount(call.targets, asked, budget),
+            most=self._amount(call.targets, usual, budget),
+            seconds=call.deadline.remaining() + SPARE,
+        )
+        span = Span.of(budget.period, self._now())
+        key = _key(principal.tenant, principal.id, span)
+        held = Held(key, self._settled(principal, budget), wish)
+        fits, before = await self._book.reserve(key, held.name, _ceiling(budget), wish)
+        self._tell(key, budget, before, fits=fits)
+        if not fits:
+            raise self._exceeded(budget, span, before, wish)
+        return held
+
+    async def state(self, tenant: str, client_id: str, budget: Budget) -> dict[str, Any]:
+        """Return a budget and what is left of it, as JSON.
+
+        Raises:
+            StorageError: Nobody knows what was spent.
+        """
+        span = Span.of(budget.period, self._now())
+        standing = await self._book.standing(_key(tenant, client_id, span))
+        gone = standing.spent + standing.held
+        return {
+            "usd": budget.usd,
+            "tokens": budget.tokens,
+            "period": budget.period,
+            "spent_usd": round(standing.spent.nanos / NANO, 9),
+            "spent_tokens": standing.spent.tokens,
+            "held_usd": round(standing.held.nanos / NANO, 9),
+            "held_tokens": standing.held.tokens,
+            "remaining_usd": None if budget.usd is None else max(0.0, round(budget.usd - gone.nanos / NANO, 9)),
+            "remaining_tokens": None if budget.tokens is None else max(0, budget.tokens - gone.tokens),
+            "resets_at": span.ends_at,
+        }
+
+    def guess(self, call: Call[ChatRequest], answer: Answer) -> tuple[Usage, float | None]:
+        """Return what an answer used, and what that cost, of which the provider did not say so."""
+        said = weigh(choice.message for choice in answer.folded.choices)
+        usage = Usage(input_tokens=round(weigh_request(call.request).total), output_tokens=math.ceil(said.total))
+        return usage, self._price(answer.target, usage)
+
+    def _settled(self, principal: Principal, budget: Budget) -> Callable[[AccountKey, str, Amount], None]:
+        def settle(key: AccountKey, name: str, amount: Amount) -> None:
+            ended_in = _key(principal.tenant, principal.id, Span.of(budget.period, self._now()))
+            if ended_in == key:
+                self._book.settle(key, name, amount)
+            else:  # usage counts on the day on which a call ends
+                self._book.settle(key, name, Amount())
+                self._book.settle(ended_in, name, amount)
+
+        return settle
+
+    def _priced(self, targets: Sequence[Target]) -> Sequence[Target]:
+        one = Usage(input_tokens=1)
+        first = targets[0]
+        if self._price(first, one) is None:
+            raise PermissionDenied(
+                f"The price of {first.name!r} is unknown, and this credential has a budget in money. Ask the operator "
+                "to set a price (ORCHESTRATOR_PRICES), or a budget of tokens."
+            )
+        return [target for target in targets if self._price(target, one) is not None]
+
+    def _amount(self, targets: Sequence[Target], usage: Usage, budget: Budget) -> Amount:
+        """Return what some usage comes to at the dearest of the targets."""
+        if budget.usd is None:
+            return Amount(usage.total)
+        costs = [self._price(target, usage) or 0.0 for target in targets]
+        return Amount(usage.total, math.ceil(max(costs) * NANO))
+
+    def _price(self, target: Target, usage: Usage) -> float | None:
+        found = self._prices.price(target.provider.id, target.provider.info, target.model, usage)
+        return None if found is None else found.usd
+
+    def _tell(self, key: AccountKey, budget: Budget, before: Standing, *, fits: bool) -> None:
+        """Tell once for each period and process that a budget is nearly, and that it is wholly spent."""
+        used = max(
+            before.spent.nanos / NANO / budget.usd if budget.usd else 0.0,
+            before.spent.tokens / budget.tokens if budget.tokens else 0.0,
+        )
+        if used < NEARLY and fits:
+            return
+        level = NEARLY if fits else 1.0
+        if (key, level) in self._told:
+            return
+        if len(self._told) >= _KNOWN:
+            self._told.pop(next(iter(self._told)))
+        self._told[key, level] = None
+        event: SecurityEvent = "budget_nearly_spent" if fits else "budget_exceeded"
+        self._events.report(event, principal=key.client, period=key.period, used=round(used, 3))
+
+    def _exceeded(self, budget: Budget, span: Span, before: Standing, wish: Wish) -> BudgetExceeded:
+        ceiling, spent = _ceiling(budget), before.spent
+        money = not Ceiling(None, ceiling.nanos).left(spent + before.held).covers(wish.least)
+        limit = budget.usd if money else budget.tokens
+        text = f"{limit:g} USD" if money else f"{limit} tokens"
+        each = "" if budget.period == "total" else f" a {budget.period}"
+        now, ends = self._now(), span.ends_at
+        wait = None if ends is None else (ends - now).total_seconds()
+        again = "" if ends is None else f" It begins anew at {_time(ends)}."
+        if not ceiling.left(spent).covers(Amount()):
+            message = f"The budget of {text}{each} is spent.{again}"
+        elif ceiling.left(spent).covers(wish.least):
+            message = f"What is left of the budget of {text}{each} is promised to calls under way. Try again soon."
+            wait = 1.0
+        else:
+            message = (
+                f"What is left of the budget of {text}{each} does not cover this call. Allow it fewer tokens.{again}"
+            )
+        return BudgetExceeded(
+            message,
+            retry_after=wait,
+            details={
+                "scope": "budget",
+                "limit": limit,
+                "unit": "usd" if money else "tokens",
+                "period": budget.period,
+                "spent": round(spent.nanos / NANO, 6) if money else spent.tokens,
+                "resets_at": None if ends is None else _time(ends),
+            },
+        )
+
+
+async def read_spent(store: SessionStore, key: AccountKey) -> Amount:
+    """Read from the store what a client has spent since the beginning of a period.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    matching = UsageFilter(client=key.client, since=key.since)
+    page = await store.usage(key.tenant, by=(), matching=matching, limit=1)
+    tokens = sum(total.usage.total for total in page.items)
+    return Amount(tokens, round(sum(total.cost or 0.0 for total in page.items) * NANO))
+
+
+def _key(tenant: str, client: str, span: Span) -> AccountKey:
+    return AccountKey(tenant, client, span.name, span.since)
+
+
+def _ceiling(budget: Budget) -> Ceiling:
+    return Ceiling(budget.tokens, None if budget.usd is None else round(budget.usd * NANO))
+
+
+def _estimate(request: ChatRequest | EmbeddingRequest) -> tuple[Usage, Usage]:
+    """Return the least and the most that a call is expected to use.
+
+    An answer whose length is limited is taken to have that length. One that is not takes what is left of the budget, up
+    to the usual answer: so the last of a budget can be used too, and by one call at a time.
+    """
+    if isinstance(request, EmbeddingRequest):
+        tokens = sum(weigh_text(text) if isinstance(text, str) else len(text) for text in request.input)
+        return Usage(input_tokens=round(tokens)), Usage(input_tokens=round(tokens))
+    asked = round(weigh_request(request).total)
+    choices = request.n or 1
+    if request.max_tokens is not None:
+        usage = Usage(input_tokens=asked, output_tokens=request.max_tokens * choices)
+        return usage, usage
+    return Usage(input_tokens=asked), Usage(input_tokens=asked, output_tokens=USUAL_ANSWER * choices)
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

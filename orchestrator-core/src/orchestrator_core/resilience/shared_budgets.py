@@ -1,0 +1,207 @@
+"""The same accounts, over Redis, for all processes together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any, Final
+
+from orchestrator_core.resilience.budgets import (
+    BUCKET,
+    LAG,
+    REREAD_AFTER,
+    AccountKey,
+    Amount,
+    Ceiling,
+    LocalBudgets,
+    Read,
+    Standing,
+    Wish,
+)
+from orchestrator_core.resilience.shared_state import SharedState, SharedStateLost
+
+KEPT: Final = 7 * 86_400
+"""Seconds for which Redis keeps an account that nobody uses; then it is read anew."""
+
+# An account is a hash: `read`, when the store was read last; `base`, what it said; `s...`, what was settled in some
+# seconds; `h...`, until when what is held. Amounts are `tokens:nanos`. All times are Redis' own.
+_STANDING: Final = """
+local now = tonumber(redis.call('TIME')[1])
+local read, spent_t, spent_n, held_t, held_n = nil, 0, 0, 0, 0
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do
+  local name, value = flat[i], flat[i + 1]
+  local kind = string.sub(name, 1, 1)
+  if name == 'read' then
+    read = tonumber(value)
+  elseif kind == 'h' then
+    local till, t, n = string.match(value, '(%-?%d+):(%-?%d+):(%-?%d+)')
+    if tonumber(till) <= now then
+      redis.call('HDEL', KEYS[1], name)
+    else
+      held_t, held_n = held_t + t, held_n + n
+    end
+  else
+    local t, n = string.match(value, '(%-?%d+):(%-?%d+)')
+    spent_t, spent_n = spent_t + t, spent_n + n
+  end
+end
+"""
+
+# ARGV: name, seconds, least and most tokens, least and most nanos, the ceilings (-1 is none), the oldest reading that
+# will do in seconds. Returns 1 where it is held, 0 where not, -1 where the store has to be read; then how it stood.
+_RESERVE: Final = (
+    _STANDING
+    + """
+if not read or now - read > tonumber(ARGV[9]) then
+  return {-1, now}
+end
+local function part(least, most, ceiling, gone)
+  least, most, ceiling = tonumber(least), tonumber(most), tonumber(ceiling)
+  if ceiling < 0 then
+    return most
+  end
+  local left = ceiling - gone
+  if left <= 0 or left < least then
+    return nil
+  end
+  return math.min(most, left)
+end
+local tokens = part(ARGV[3], ARGV[4], ARGV[7], spent_t + held_t)
+local nanos = part(ARGV[5], ARGV[6], ARGV[8], spent_n + held_n)
+local held = 0
+if tokens and nanos then
+  held = 1
+  redis.call('HSET', KEYS[1], 'h' .. ARGV[1], string.format('%d:%.0f:%.0f', now + ARGV[2], tokens, nanos))
+end
+redis.call('EXPIRE', KEYS[1], ARGV[10])
+return {held, spent_t, spent_n, held_t, held_n}
+"""
+)
+
+# ARGV: the oldest reading that will do.
+_LOOK: Final = (
+    _STANDING
+    + """
+if not read or now - read > tonumber(ARGV[1]) then
+  return {-1, now}
+end
+return {0, spent_t, spent_n, held_t, held_n}
+"""
+)
+
+# ARGV: when the reading began, tokens, nanos, the lag, the length of a bucket, seconds to keep.
+_REREAD: Final = """
+local known = tonumber(redis.call('HGET', KEYS[1], 'read') or 0)
+if known > tonumber(ARGV[1]) then
+  return 0
+end
+local first = math.floor((ARGV[1] - ARGV[4]) / ARGV[5])
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(name, 1, 1) == 's' and tonumber(string.sub(name, 2)) < first then
+    redis.call('HDEL', KEYS[1], name)
+  end
+end
+redis.call('HSET', KEYS[1], 'read', ARGV[1], 'base', ARGV[2] .. ':' .. ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+return 1
+"""
+
+# ARGV: name, tokens, nanos, the length of a bucket.
+_SETTLE: Final = """
+redis.call('HDEL', KEYS[1], 'h' .. ARGV[1])
+if redis.call('HEXISTS', KEYS[1], 'read') == 1 then
+  local name = 's' .. string.format('%.0f', math.floor(redis.call('TIME')[1] / ARGV[4]))
+  local t, n = string.match(redis.call('HGET', KEYS[1], name) or '0:0', '(%-?%d+):(%-?%d+)')
+  redis.call('HSET', KEYS[1], name, string.format('%.0f:%.0f', t + ARGV[2], n + ARGV[3]))
+end
+return 1
+"""
+
+
+class SharedBudgets:
+    """Accounts that all processes share.
+
+    While Redis is away, each process goes by what the store says and by what it holds itself, and takes no more than
+    its part of what is left. What is settled then is in the store, which is read anew when Redis is back.
+    """
+
+    def __init__(self, shared: SharedState, local: LocalBudgets, read: Read, processes: int) -> None:
+        """Share accounts.
+
+        Args:
+            shared: The connection to Redis.
+            local: The accounts of this process, for when Redis is away.
+            read: Reads what is stored of an account.
+            processes: How many share the accounts.
+        """
+        self._shared = shared
+        self._local = local
+        self._read = read
+        self._processes = processes
+        self._trusted: set[AccountKey] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def reserve(self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish) -> tuple[bool, Standing]:
+        """See `LocalBudgets.reserve`."""
+        least, most = wish.least, wish.most
+        wanted: list[str | int] = [name, int(wish.seconds) + 1, least.tokens, most.tokens, least.nanos, most.nanos]
+        wanted += [-1 if limit is None else limit for limit in (ceiling.tokens, ceiling.nanos)]
+        try:
+            held, standing = await self._ask(key, _RESERVE, wanted, [KEPT])
+        except SharedStateLost:
+            self._trusted.clear()
+            return await self._local.reserve(key, name, ceiling, wish, share=self._processes)
+        return held == 1, standing
+
+    def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
+        """See `LocalBudgets.settle`; Redis is told in the background."""
+        self._local.settle(key, name, amount)
+        task = asyncio.create_task(self._settle(key, name, amount))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def standing(self, key: AccountKey) -> Standing:
+        """See `LocalBudgets.standing`."""
+        try:
+            return (await self._ask(key, _LOOK, [], []))[1]
+        except SharedStateLost:
+            return await self._local.standing(key)
+
+    async def close(self) -> None:
+        """Tell Redis what is left to tell."""
+        if self._settling:
+            await asyncio.wait(self._settling)
+
+    async def _ask(
+        self, key: AccountKey, script: str, before: list[str | int], after: list[str | int]
+    ) -> tuple[int, Standing]:
+        """Run a script on an account, after the store was read where that is due."""
+        oldest = int(REREAD_AFTER) if key in self._trusted else 0
+        answer = await self._shared.evaluate(script, [_name(key)], [*before, oldest, *after])
+        if answer[0] == -1:
+            began = int(answer[1])
+            base = await self._read(key)
+            reading: list[str | int] = [began, base.tokens, base.nanos, int(LAG), BUCKET, KEPT]
+            await self._shared.evaluate(_REREAD, [_name(key)], reading)
+            self._trusted.add(key)
+            answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, *after])
+            if answer[0] == -1:
+                raise SharedStateLost  # it was emptied just now
+        return answer[0], _standing(answer)
+
+    async def _settle(self, key: AccountKey, name: str, amount: Amount) -> None:
+        try:
+            await self._shared.evaluate(_SETTLE, [_name(key)], [name, amount.tokens, amount.nanos, BUCKET])
+        except SharedStateLost:
+            self._trusted.clear()
+
+
+def _standing(answer: Any) -> Standing:
+    _, spent_tokens, spent_nanos, held_tokens, held_nanos = map(int, answer)
+    return Standing(Amount(spent_tokens, spent_nanos), Amount(held_tokens, held_nanos))
+
+
+def _name(key: AccountKey) -> str:
+    account = f"{key.tenant}/{key.client}/{key.period}"
+    return f"orchestrator:budget:{hashlib.blake2b(account.encode(), digest_size=16).hexdigest()}"

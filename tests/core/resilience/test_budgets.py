@@ -1,0 +1,221 @@
+"""Accounts of what clients spend, in one process and over Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator_core.provider_api import StorageError
+from orchestrator_core.resilience.budgets import (
+    LAG,
+    REREAD_AFTER,
+    REREAD_OTHERS_AFTER,
+    AccountKey,
+    Amount,
+    Ceiling,
+    LocalBudgets,
+    Standing,
+    Wish,
+)
+from orchestrator_core.resilience.shared_budgets import SharedBudgets
+from redis_server import RedisServer, opened
+
+KEY = AccountKey("acme", "key", "2026-11", date(2026, 11, 1))
+TOKENS = Ceiling(tokens=100)
+
+
+def wish(least: int, most: int | None = None, nanos: int = 0, seconds: float = 60.0) -> Wish:
+    return Wish(Amount(least, nanos), Amount(least if most is None else most, nanos), seconds)
+
+
+@dataclass
+class Store:
+    """What is stored of every account."""
+
+    amount: Amount = field(default_factory=Amount)
+    away: bool = False
+    reads: int = 0
+
+    async def read(self, key: AccountKey) -> Amount:
+        assert key == KEY
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise StorageError("away")
+        return self.amount
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Book = LocalBudgets | SharedBudgets
+MakeBook = Callable[[Store], Book]
+
+
+@pytest.fixture(params=["local", "shared"])
+async def make_book(request: pytest.FixtureRequest) -> AsyncIterator[MakeBook]:
+    if request.param == "local":
+        yield lambda store: LocalBudgets(store.read, alone=True)
+        return
+    server: RedisServer = request.getfixturevalue("redis_server")
+    async with opened(server.url) as (state, _):
+        made: list[SharedBudgets] = []
+
+        def make(store: Store) -> SharedBudgets:
+            made.append(SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 4))
+            return made[-1]
+
+        yield make
+        for book in made:
+            await book.close()
+
+
+async def settled(book: Book, name: str, amount: Amount) -> None:
+    book.settle(KEY, name, amount)
+    if isinstance(book, SharedBudgets):
+        await book.close()
+
+
+async def test_what_is_held_is_gone_until_it_is_settled(make_book: MakeBook) -> None:
+    book = make_book(Store())
+    assert (await book.reserve(KEY, "a", TOKENS, wish(60))) == (True, Standing(Amount(), Amount()))
+    assert not (await book.reserve(KEY, "b", TOKENS, wish(60)))[0]
+    await settled(book, "a", Amount(10))
+    assert (await book.reserve(KEY, "b", TOKENS, wish(60)))[0]
+    assert await book.standing(KEY) == Standing(Amount(10), Amount(60))
+    await settled(book, "b", Amount())
+    assert await book.standing(KEY) == Standing(Amount(10), Amount())
+
+
+async def test_it_begins_with_what_is_stored(make_book: MakeBook) -> None:
+    store = Store(Amount(90, 5))
+    book = make_book(store)
+    assert await book.reserve(KEY, "a", TOKENS, wish(11)) == (False, Standing(Amount(90, 5), Amount()))
+    assert (await book.reserve(KEY, "a", TOKENS, wish(10)))[0]
+    assert store.reads == 1
+
+
+async def test_a_call_without_a_limit_takes_what_is_left(make_book: MakeBook) -> None:
+    book = make_book(Store(Amount(70)))
+    assert (await book.reserve(KEY, "a", TOKENS, wish(5, 4096)))[0]
+    assert await book.standing(KEY) == Standing(Amount(70), Amount(30))
+    assert not (await book.reserve(KEY, "b", TOKENS, wish(1, 4096)))[0]
+
+
+async def test_money_and_tokens_are_limited_both(make_book: MakeBook) -> None:
+    book = make_book(Store())
+    both = Ceiling(tokens=100, nanos=10)
+    assert not (await book.reserve(KEY, "a", both, wish(1, nanos=11)))[0]
+    assert not (await book.reserve(KEY, "a", both, wish(101, nanos=1)))[0]
+    assert (await book.reserve(KEY, "a", both, wish(100, nanos=10)))[0]
+    assert not (await book.reserve(KEY, "b", both, wish(0)))[0], "nothing is left"
+
+
+async def test_at_once_no_more_is_held_than_there_is(make_book: MakeBook) -> None:
+    book = make_book(Store())
+    outcomes = await asyncio.gather(*(book.reserve(KEY, str(number), TOKENS, wish(7)) for number in range(50)))
+    assert sum(held for held, _ in outcomes) == 14
+
+
+async def test_two_processes_share_an_account(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
+        books = [SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)]
+        outcomes = await asyncio.gather(*(books[n % 2].reserve(KEY, str(n), TOKENS, wish(7)) for n in range(50)))
+        assert sum(held for held, _ in outcomes) == 14
+        await settled(books[0], "0", Amount(2))
+        assert (await books[1].standing(KEY)).spent == Amount(2)
+        for book in books:
+            await book.close()
+
+
+async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (state, _):
+        book = SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 4)
+        assert (await book.reserve(KEY, "a", TOKENS, wish(40)))[0]
+        redis_server.kill()
+        store.amount = Amount(20)
+        assert not (await book.reserve(KEY, "b", TOKENS, wish(21)))[0]
+        assert (await book.reserve(KEY, "b", TOKENS, wish(20)))[0]
+        await settled(book, "b", Amount(20))
+        store.amount = Amount(40)
+        redis_server.start()
+        async with asyncio.timeout(10):
+            while not state.available:
+                await asyncio.sleep(0.05)
+        assert await book.standing(KEY) == Standing(Amount(40), Amount()), "as the store has it"
+        await book.close()
+
+
+def local(store: Store, clock: Clock, *, alone: bool = True) -> LocalBudgets:
+    return LocalBudgets(store.read, alone=alone, clock=clock)
+
+
+async def test_what_was_never_settled_is_given_free_in_time() -> None:
+    clock = Clock()
+    book = local(Store(), clock)
+    await book.reserve(KEY, "a", TOKENS, wish(100, seconds=60))
+    clock.now += 59
+    assert not (await book.reserve(KEY, "b", TOKENS, wish(1)))[0]
+    clock.now += 1
+    assert (await book.reserve(KEY, "b", TOKENS, wish(1)))[0]
+
+
+@pytest.mark.parametrize(("alone", "after"), [(True, REREAD_AFTER), (False, REREAD_OTHERS_AFTER)])
+async def test_the_store_is_read_again_and_nothing_is_lost_between(alone: bool, after: float) -> None:
+    clock, store = Clock(), Store()
+    book = local(store, clock, alone=alone)
+    await book.reserve(KEY, "a", TOKENS, wish(1))
+    book.settle(KEY, "a", Amount(10))
+    clock.now += after
+    book.settle(KEY, "b", Amount(5))
+    assert store.reads == 1
+    clock.now += 1
+    store.amount = Amount(30)  # the first, and another process' 20; the second is not there yet
+    assert (await book.standing(KEY)).spent == Amount(35)
+    store.amount = Amount(35)
+    clock.now += after + LAG + 10
+    assert (await book.standing(KEY)).spent == Amount(35)
+
+
+async def test_a_store_that_is_away_hinders_those_alone_of_whom_nothing_is_known() -> None:
+    clock, store = Clock(), Store(Amount(10))
+    book = local(store, clock)
+    await book.standing(KEY)
+    store.away = True
+    clock.now += REREAD_AFTER + 1
+    assert (await book.standing(KEY)).spent == Amount(10)
+    with pytest.raises(StorageError):
+        await local(store, clock).reserve(KEY, "a", TOKENS, wish(1))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.booleans()), max_size=40),
+    st.integers(1, 200),
+)
+def test_as_long_as_calls_cost_no_more_than_was_held_the_ceiling_holds(
+    calls: list[tuple[int, int, bool]], limit: int
+) -> None:
+    async def run() -> None:
+        book, under_way = local(Store(), Clock()), list[tuple[str, int]]()
+        for number, (least, cost, ends) in enumerate(calls):
+            if (await book.reserve(KEY, str(number), Ceiling(tokens=limit), wish(least)))[0]:
+                under_way.append((str(number), min(least, cost)))
+            if ends and under_way:
+                name, spent = under_way.pop(0)
+                book.settle(KEY, name, Amount(spent))
+            standing = await book.standing(KEY)
+            assert standing.spent.tokens + standing.held.tokens <= limit
+
+    asyncio.run(run())

@@ -1,0 +1,223 @@
+"""Budgets of clients on every way to a provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fake_providers.scripted import ScriptedProvider, answer
+from orchestrator_core.provider_api import ModelInfo, ProviderFailed, ProviderInfo, Start, TextDelta, Usage
+from scripted_gateway import Reply, Served, served
+
+ADMIN = "9f2c4b7a1d3e5f60718293a4b5c6d7e8"
+USER = {"role": "user", "content": "hi"}
+CHAT = {"model": "one/a", "messages": [USER], "max_tokens": 10}
+PRICES = '{"one/a": {"input": 1000000, "output": 1000000}, "one/e": {"input": 1000000, "output": 0}}'
+"""A dollar a token."""
+
+
+class One(ScriptedProvider):
+    info = ProviderInfo(
+        name="one",
+        title="One",
+        capabilities=("chat", "embeddings"),
+        requires_key=False,
+        default_model="a",
+        default_embedding_model="e",
+        models=(ModelInfo(id="a"), ModelInfo(id="free")),
+    )
+
+
+class Two(ScriptedProvider):
+    info = replace(One.info, name="two", title="Two")
+
+
+@dataclass
+class Api:
+    gateway: Served
+    client: aiohttp.ClientSession
+    key: str = ""
+    id: str = ""
+
+    @property
+    def one(self) -> ScriptedProvider:
+        return self.gateway.plugins["one"]
+
+    async def ask(self, method: str, path: str, body: Any = None, key: str | None = None) -> Reply:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        async with self.client.request(method, self.gateway.url + path, json=body, headers=headers) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def chat(self, **fields: Any) -> Reply:
+        return await self.ask("POST", "/v1/chat/completions", {**CHAT, **fields})
+
+    async def budget(self) -> Any:
+        return (await self.ask("GET", "/api/clients/me")).json["budget"]
+
+    async def has(self, **budget: Any) -> None:
+        made = await self.ask("POST", "/api/clients", {"name": "app", "budget": budget}, ADMIN)
+        assert made.status == 201, made.body
+        self.key, self.id = made.json["key"], made.json["id"]
+
+
+@asynccontextmanager
+async def gateway_at(path: Path) -> AsyncIterator[Api]:
+    environ = {"ORCHESTRATOR_CLIENT_KEY": ADMIN, "ORCHESTRATOR_PRICES": PRICES}
+    async with served(path, [One, Two], environ) as gateway, aiohttp.ClientSession() as client:
+        yield Api(gateway, client)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with gateway_at(tmp_path) as api:
+        yield api
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", CHAT),
+        ("/v1/chat/completions", {**CHAT, "stream": True}),
+        ("/v1/messages", CHAT),
+        ("/api/v1/one/chat", CHAT),
+        ("/api/orchestrate", {"message": "hi", "agent_config": {"provider": "one", "max_tokens": 10}}),
+        ("/api/orchestrate", {"message": "hi", "stream": True, "agent_config": {"provider": "one", "max_tokens": 10}}),
+        ("/v1/embeddings", {"model": "one/e", "input": "hello, hello"}),
+        ("/api/v1/one/embeddings", {"input": ["hello, hello"]}),
+    ],
+)
+async def test_every_way_counts_and_ends(api: Api, path: str, body: Any) -> None:
+    await api.has(tokens=40)
+    statuses = []
+    while len(statuses) < 20 and 429 not in statuses:
+        reply = await api.ask("POST", path, body)
+        statuses.append(reply.status)
+    assert statuses[-1] == 429
+    assert b"budget_exceeded" in reply.body or b"rate_limit_error" in reply.body
+    assert reply.headers["x-should-retry"] == "false"
+    assert int(reply.headers["Retry-After"]) <= 31 * 86_400
+    used = sum(row["total_tokens"] for row in (await api.ask("GET", "/api/usage", key=ADMIN)).json["usage"])
+    state = await api.budget()
+    assert (state["held_tokens"], state["spent_tokens"]) == (
+        0,
+        5 * (len(statuses) - 1) if "embed" not in path else 4 * (len(statuses) - 1),
+    )
+    assert used <= state["spent_tokens"] <= 40
+
+
+async def test_money_is_counted_and_named(api: Api) -> None:
+    await api.has(usd=30, period="day")
+    reply = await api.chat()
+    assert reply.status == 200
+    state = await api.budget()
+    assert (state["spent_usd"], state["remaining_usd"], state["period"]) == (5.0, 25.0, "day")
+    assert state["resets_at"].endswith("T00:00:00.000Z")
+    assert (await api.chat(max_tokens=20)).status == 429
+    refused = (await api.chat(max_tokens=20)).json["error"]
+    assert (refused["scope"], refused["limit"], refused["unit"], refused["spent"]) == ("budget", 30.0, "usd", 5.0)
+    assert "fewer tokens" in refused["message"]
+    for _ in range(3):
+        assert (await api.chat(max_tokens=1)).status == 200
+    state = (await api.ask("GET", f"/api/clients/{api.id}", key=ADMIN)).json["budget"]
+    assert (state["spent_usd"], state["spent_tokens"]) == (20.0, 20)
+
+
+async def test_the_last_of_a_budget_can_be_used_without_a_limit(api: Api) -> None:
+    await api.has(tokens=12, period="total")
+    body = {"model": "one/a", "messages": [USER]}
+    assert [(await api.ask("POST", "/v1/chat/completions", body)).status for _ in range(4)] == [200, 200, 429, 429]
+    reply = await api.ask("POST", "/v1/chat/completions", body)
+    assert "Retry-After" not in reply.headers
+    assert (await api.budget())["resets_at"] is None
+
+
+async def test_many_at_once_do_not_overshoot(api: Api) -> None:
+    await api.has(tokens=100)
+    for _ in range(30):
+        api.one.scripts.append([0.1, *answer("pong")])
+    replies = await asyncio.gather(*(api.chat() for _ in range(30)))
+    taken = sum(reply.status == 200 for reply in replies)
+    assert 0 < taken < 10, "each holds what it may cost until it ends"
+    soon = next(reply for reply in replies if reply.status == 429)
+    assert (soon.headers["Retry-After"], "under way" in soon.json["error"]["message"]) == ("1", True)
+    assert (await api.budget())["spent_tokens"] == 5 * taken
+
+
+async def test_what_fails_costs_nothing_and_gives_back_what_was_held(api: Api) -> None:
+    await api.has(tokens=40)
+    api.one.scripts.extend([[ProviderFailed("no")]] * 2)
+    assert (await api.chat()).status == 502
+    state = await api.budget()
+    assert (state["spent_tokens"], state["held_tokens"]) == (0, 0)
+
+
+async def test_an_answer_that_is_left_is_counted_by_an_estimate(api: Api) -> None:
+    await api.has(tokens=1000)
+    api.one.scripts.append([Start(id="a", model="a"), TextDelta(text="word " * 40), 30.0])
+    body = {**CHAT, "stream": True, "max_tokens": 100}
+    headers = {"Authorization": f"Bearer {api.key}"}
+    async with api.client.post(f"{api.gateway.url}/v1/chat/completions", json=body, headers=headers) as response:
+        await response.content.readany()
+    async with asyncio.timeout(5):
+        while (await api.budget())["held_tokens"]:
+            await asyncio.sleep(0.02)
+    assert 50 <= (await api.budget())["spent_tokens"] <= 70
+
+
+async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
+    async with gateway_at(tmp_path) as api:
+        await api.has(tokens=40)
+        await api.chat()
+        await api.ask(
+            "POST", "/api/orchestrate", {"message": "hi", "agent_config": {"provider": "one", "max_tokens": 1}}
+        )
+        before = await api.budget()
+        key = api.key
+    async with gateway_at(tmp_path) as api:
+        api.key = key
+        assert (await api.budget())["spent_tokens"] == before["spent_tokens"] == 10
+
+
+async def test_a_model_without_a_price_is_for_budgets_of_tokens_alone(api: Api) -> None:
+    await api.has(usd=30)
+    reply = await api.chat(model="one/free")
+    assert (reply.status, reply.json["error"]["code"]) == (403, "permission_denied")
+    assert "ORCHESTRATOR_PRICES" in reply.json["error"]["message"]
+    api.one.scripts.extend([[ProviderFailed("no")]] * 2)
+    ask = {"message": "hi", "agent_config": {"provider": "one", "model": "a", "max_tokens": 1, "fallbacks": ["two/a"]}}
+    assert (await api.ask("POST", "/api/orchestrate", ask)).status == 502
+    assert api.gateway.plugins["two"].requests == []
+    await api.ask("PATCH", f"/api/clients/{api.id}", {"budget": {"tokens": 1000}}, ADMIN)
+    assert (await api.chat(model="one/free")).status == 200
+
+
+async def test_a_budget_that_is_nearly_spent_is_told_once(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    await api.has(tokens=40)
+    api.one.scripts.append(answer("pong", Usage(input_tokens=20, output_tokens=13)))
+    for _ in range(4):
+        await api.chat(max_tokens=1)
+    for _ in range(2):
+        await api.chat(max_tokens=30)
+    text = (await api.ask("GET", "/metrics", key=ADMIN)).body.decode()
+    counts = {
+        name: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        for name in ("budget_nearly_spent", "budget_exceeded")
+        if f'"{name}"' in line and not line.startswith("#") and "_created" not in line
+    }
+    assert counts == {"budget_nearly_spent": 1.0, "budget_exceeded": 1.0}
+
+
+async def test_who_has_no_budget_is_not_watched(api: Api) -> None:
+    reply = await api.ask("POST", "/v1/chat/completions", CHAT, ADMIN)
+    assert reply.status == 200
+    assert json.loads(reply.body)["usage"]["total_tokens"] == 5
+    assert (await api.ask("GET", "/api/clients/me", key=ADMIN)).json["budget"] is None

@@ -45,7 +45,7 @@ async def create(request: web.Request) -> web.Response:
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise InvalidRequest("expires_at must be a time to come.", param="expires_at")
     issued = await gateway(request).clients.create(body.name, grant_of(body), tenant=body.tenant, expires_at=expires_at)
-    return await _answer(request, {**client_body(issued.client, datetime.now(UTC)), "key": issued.key}, status=201)
+    return await _answer(request, issued.client, key=issued.key, status=201)
 
 
 async def page(request: web.Request) -> web.Response:
@@ -84,7 +84,7 @@ async def update(request: web.Request) -> web.Response:
     known = _client_id(request)
     body = await read_model(request, ClientChangeBody)
     client = await gateway(request).clients.update(known, lambda client: changed(client, body))
-    return await _answer(request, client_body(client, datetime.now(UTC)))
+    return await _answer(request, client)
 
 
 async def rotate(request: web.Request) -> web.Response:
@@ -92,7 +92,7 @@ async def rotate(request: web.Request) -> web.Response:
     known = _client_id(request)
     body = await read_model(request, RotationBody)
     issued = await gateway(request).clients.rotate(known, timedelta(seconds=body.overlap_seconds))
-    return await _answer(request, {**client_body(issued.client, datetime.now(UTC)), "key": issued.key})
+    return await _answer(request, issued.client, key=issued.key)
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -111,10 +111,11 @@ async def _with_budget(request: web.Request, client: Client) -> dict[str, Any]:
     return body
 
 
-async def _answer(request: web.Request, body: Mapping[str, Any], status: int = 200) -> web.Response:
-    """Return an answer when what it says holds here."""
+async def _answer(request: web.Request, client: Client, *, key: str | None = None, status: int = 200) -> web.Response:
+    """Return a client that was changed, with a key that was made, when all of it holds here."""
     await gateway(request).keys.read()
-    return json_response(body, status)
+    body = await _with_budget(request, client)
+    return json_response(body if key is None else {**body, "key": key}, status)
 
 
 def _client_id(request: web.Request) -> str:

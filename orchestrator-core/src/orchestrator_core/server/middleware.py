@@ -177,8 +177,8 @@ class Middleware:
         self, request: web.Request, handler: Handler, context: RequestContext, stack: ExitStack
     ) -> web.StreamResponse:
         headers: dict[str, str] = {}
+        endpoint = self._endpoints.get(request.match_info.route)
         try:
-            endpoint = self._endpoints.get(request.match_info.route)
             self._let_in(context, stack, endpoint)
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
@@ -210,7 +210,6 @@ class Middleware:
         self._report(request, context, error)
         if context.prepared:
             return await self._break_off(request, context, error)
-        endpoint = self._endpoints.get(request.match_info.route)
         if isinstance(error, Unauthenticated) and endpoint is not None and endpoint.browsed:
             headers[hdrs.WWW_AUTHENTICATE] = BROWSER_CHALLENGE
         response = render(error, context.surface, context.request_id, headers)

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
-from orchestrator_core.telemetry.metrics import MAX_MODELS, OTHER, Metrics
+from orchestrator_core.telemetry.metrics import MAX_CODES, MAX_MODELS, OTHER, Metrics
 from orchestrator_core.telemetry.process_figures import BUILD, PROCESSES, UPTIME
 from orchestrator_core.telemetry.request_record import RequestRecord
 
@@ -85,6 +85,17 @@ def test_names_that_a_provider_refuses_do_not_take_the_places_of_models() -> Non
     metrics.observe_call("openai", "gpt", "chat", 1.0)
     metrics.observe_call("openai", "gpt", "chat", 1.0, "provider_refused")
     assert durations(metrics) == {OTHER: MAX_MODELS, "gpt": 2}
+
+
+def test_codes_that_a_plugin_invents_do_not_fill_the_memory() -> None:
+    metrics = Metrics()
+    for number in range(MAX_CODES + 50):
+        metrics.observe_call("acme", "m", "chat", 1.0, f"code-{number}")
+        metrics.observe_request("api", 502, 1.0, None, f"code-{number}")
+    assert len(samples(metrics, "orchestrator_attempts_total")) == MAX_CODES + 1
+    errors = samples(metrics, "orchestrator_errors_total")
+    assert len(errors) == MAX_CODES + 1
+    assert errors[OTHER, "api"] == 50
 
 
 def test_calls_have_the_names_of_the_conventions() -> None:

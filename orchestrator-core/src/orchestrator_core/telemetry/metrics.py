@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_MODELS: Final = 200
 """Model names that become labels. Callers choose them, so that without a bound they could fill the memory."""
 
+MAX_CODES: Final = 100
+"""Codes of errors that become labels. Core's are a closed list; a plugin may have more of its own."""
+
 OTHER: Final = "other"
 
 OPERATIONS: Final = {"summarize": "chat"}
@@ -74,6 +77,7 @@ class Metrics:
         self._clock = clock
         self._began = clock() if began is None else began
         self._models: set[str] = set()
+        self._codes: set[str] = set()
         self._gen_ai_providers: Mapping[str, str] = {}
         self._meters: Meters | None = None
         self._shown = self.registry
@@ -151,7 +155,7 @@ class Metrics:
             cost: US dollars, where they are known.
             first_chunk: The seconds until its first content, where it was asked for a stream.
         """
-        model = self.model_label(model, error_code)
+        model, error_code = self.model_label(model, error_code), self._code_label(error_code)
         self._attempts[provider, operation, error_code or _ANSWERED].inc()
         call = (OPERATIONS.get(operation, operation), self.gen_ai_provider(provider), model, provider)
         self._call_seconds[*call, error_code or ""].observe(seconds, exemplar())
@@ -216,6 +220,7 @@ class Metrics:
             method: Its method.
             route: The route that served it; None where there was none.
         """
+        error_code = self._code_label(error_code)
         if self._meters is not None:
             overhead = record.overhead if record is not None and record.called else None
             self._meters.observe_request(method, route, status, seconds, error_code, overhead)
@@ -329,6 +334,14 @@ class Metrics:
                 return OTHER
             self._models.add(model)
         return model
+
+    def _code_label(self, code: str | None) -> str | None:
+        """Return what the code of an error is called in labels."""
+        if code is not None and code not in self._codes:
+            if len(self._codes) >= MAX_CODES:
+                return OTHER
+            self._codes.add(code)
+        return code
 
     def _uptime(self) -> float:
         return self._clock() - self._began

@@ -142,6 +142,7 @@ async def test_history_comes_in_pages(store: SessionStore) -> None:
     for number in range(3):
         await talk(store, str(number), session)
     first = await store.history(TENANT, session, limit=4)
+    assert not (await store.history(TENANT, session, limit=4, offset=2**53)).items
     rest = await store.history(TENANT, session, limit=4, offset=4)
     assert [message.sequence for message in first.items] == [1, 2, 3, 4]
     assert first.has_more

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from orchestrator_core.provider_api import InternalError, Usage
 from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter
-from orchestrator_core.sessions.models import NewFork, NewSummary
+from orchestrator_core.sessions.models import NewFork, NewSummary, TurnOutcome
 from orchestrator_core.sessions.store import SessionStore
 from stores import TENANT, Clock, answered, ask, talk
 
@@ -113,6 +113,20 @@ async def test_a_session_without_a_known_price_gets_none_by_calls_without_one(
     total.add(Usage(2), None, 1.0)
     await store.add_usage({kind: total})
     assert (await store.metrics(TENANT, session)).total_cost is None
+
+
+async def test_nothing_is_free_because_its_price_is_unknown(store: SessionStore) -> None:
+    """The client of a stream left before the provider said what it took."""
+    started = await ask(store, "q")
+    failed = TurnOutcome(state="failed", error_code="x")
+    assert (await store.metrics(TENANT, started.session.id)).total_cost == 0.0
+    await store.finish_turn(TENANT, started.turn_id, failed)
+    assert (await store.metrics(TENANT, started.session.id)).total_cost == 0.0
+    left = await ask(store, "q", started.session.id)
+    await store.finish_turn(TENANT, left.turn_id, answered(state="client_closed", usage=None, cost=None))
+    assert (await store.metrics(TENANT, started.session.id)).total_cost is None
+    copy = await store.fork_session(TENANT, started.session.id, NewFork())
+    assert (await store.metrics(TENANT, copy.id)).total_cost == 0.0
 
 
 async def test_a_total_that_the_database_refuses_is_no_failure_of_the_database(

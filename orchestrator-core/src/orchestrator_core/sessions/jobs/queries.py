@@ -89,7 +89,7 @@ def purge(*, tenant: str, session_ids: Sequence[str], inactive_before: int | Non
 def read_history(*, tenant: str, session_id: str, limit: int, offset: int) -> Steps[Sequence[MessageRow]]:
     """Read one message more than asked for, where there is one. Places have no gaps: the offset is one."""
     yield from read_session(tenant, session_id)
-    return (yield from rows(statements.GET_HISTORY, tenant, session_id, offset, limit + 1))
+    return (yield from rows(statements.GET_HISTORY, tenant, session_id, min(offset, _ALL), limit + 1))
 
 
 def context(*, tenant: str, session_id: str, oldest: bool) -> Steps[Begun]:
@@ -129,12 +129,14 @@ def read_metrics(*, tenant: str, session_id: str) -> Steps[SessionMetrics]:
     if row is None:
         raise no_such_session()
     message_count, providers, tokens, cost, turns, seconds, last_summary_at, created_at = row
+    if cost is None and not tokens and not (yield from one(statements.HAS_ANSWERED_TURN, tenant, session_id)):
+        cost = 0.0
     return SessionMetrics(
         session_id=session_id,
         message_count=message_count,
         providers_used=from_json(providers),
         total_tokens=tokens,
-        total_cost=0.0 if cost is None and not turns else cost,
+        total_cost=cost,
         average_response_time=seconds / turns if turns else 0.0,
         last_summary_at=None if last_summary_at is None else moment(last_summary_at),
         created_at=moment(created_at),

@@ -90,6 +90,12 @@ SELECT message_count, providers, total_tokens, total_cost, answered_turns, answe
 FROM sessions WHERE tenant = ? AND id = ? AND filled_by IS NULL
 """
 
+HAS_ANSWERED_TURN = """
+SELECT 1 FROM turns INDEXED BY turns_session
+WHERE tenant = ? AND session_id = ? AND provider IS NOT NULL AND process_id IS NOT NULL LIMIT 1
+"""
+"""One of its own: those that were copied into it have no process, and cost nothing here."""
+
 GET_TENANT = """
 SELECT CAST(coalesce(sum(total_created), 0) AS BIGINT), CAST(coalesce(sum(total_duration), 0) AS BIGINT)
 FROM tenants WHERE tenant = ?

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from orchestrator_core.sessions.jobs import finding
 from orchestrator_core.sessions.models import SessionFilter
 from orchestrator_core.sessions.store import SessionStore
 from stores import MAX_IDLE, TENANT, Clock, talk
+
+
+@pytest.fixture(params=[1000, 1], autouse=True)
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where few sessions have something in common, they are found in another way."""
+    monkeypatch.setattr(finding, "FEW", request.param)
 
 
 async def found(store: SessionStore, **fields: object) -> list[str]:
@@ -39,6 +48,9 @@ async def test_metadata_are_searched_by_name_and_value(store: SessionStore, cloc
     assert await found(store, metadata={"plan": "pro", "seats": "5"}) == [made[0]]
     assert await found(store, metadata={"beta": "true", "plan": "pro", "seats": "5"}) == [made[0]]
     assert await found(store, metadata={"plan": "pro"}, user_id="bob") == []
+    assert await found(store, metadata={"plan": "pro", "seats": "7"}) == []
+    assert await found(store, metadata={"seats": "6", "plan": "pro"}, status="active") == [made[1]]
+    assert await found(store, metadata={"seats": "6", "plan": "pro"}, status="closed") == []
     assert await found(store, metadata={"plan": "pro"}, user_id="ann") == [made[1], made[0]]
     assert await found(store, metadata={"plan": "null"}) == []
     assert await found(store, metadata={"text": "x" * 257}) == []

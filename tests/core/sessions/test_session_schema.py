@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -21,7 +22,7 @@ from orchestrator_core.sessions.databases.memory import MemoryDatabase
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
 from orchestrator_core.sessions.jobs import client_statements, copy_statements, statements
-from orchestrator_core.sessions.jobs.finding import find_sessions
+from orchestrator_core.sessions.jobs.finding import Kind, count_few, find_sessions, walk_of
 from orchestrator_core.sessions.jobs.usage import read_usage
 from orchestrator_core.sessions.migrate import configuration
 from stores import MAX_IDLE, copy_to, plain_store
@@ -118,18 +119,61 @@ def test_active_sessions_are_counted_in_an_index_alone(path: Path) -> None:
     assert step.startswith("SEARCH sessions USING COVERING INDEX sessions_active")
 
 
-def test_every_way_to_find_sessions_walks_an_index_in_order(path: Path) -> None:
+WALKS = {
+    "newest": r"SEARCH s USING INDEX sessions_created \(tenant=\?( AND \(created_at,id\)<\(\?,\?\))?\)",
+    "closed": r"SEARCH s USING INDEX sessions_closed_newest \(tenant=\?( AND \(created_at,id\)<\(\?,\?\))?\)",
+    "user": r"SEARCH s USING INDEX sessions_user \(tenant=\? AND user_id=\?( AND \(created_at,id\)<\(\?,\?\))?\)",
+    "label": r"SEARCH l USING PRIMARY KEY "
+    r"\(tenant=\? AND name=\? AND value=\?( AND \(created_at,session_id\)<\(\?,\?\))?\)",
+}
+TERMS: Mapping[Kind, str] = {
+    "user": r"INDEX sessions_user \(tenant=\? AND user_id=\?\)",
+    "label": r"PRIMARY KEY \(tenant=\? AND name=\? AND value=\?\)",
+    "active": r"INDEX sessions_active \(tenant=\? AND active_at>\?\)",
+    "expired": r"INDEX sessions_active \(tenant=\? AND active_at<\?\)",
+    "closed": r"INDEX sessions_closed_newest \(tenant=\?\)",
+}
+WAYS = [
+    {"labels": labels, "user": user, "status": status, "inactive": inactive, "after": after}
+    for labels, user, status, inactive, after in product(
+        (0, 1, 2), (False, True), (None, "active", "expired", "closed"), (False, True), (False, True)
+    )
+]
+
+
+def planned(connection: sqlite3.Connection, sql: str) -> list[str]:
+    assert "tenant = ?" in sql
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * sql.count("?"))]
+
+
+def test_every_way_to_find_sessions_walks_an_index_in_order_by_all_that_it_holds(path: Path) -> None:
     copy_to(path)
     with closing(sqlite3.connect(path)) as connection:
-        for labels, user, status, inactive, after in product(
-            (0, 1, 2), (False, True), (None, "active", "expired", "closed"), (False, True), (False, True)
-        ):
-            sql = find_sessions(labels=labels, user=user, status=status, inactive=inactive, after=after)
-            assert "tenant = ?" in sql
-            values = (None,) * sql.count("?")
-            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        for way in WAYS:
+            kinds: list[Kind] = ["user"] if way["user"] else []
+            kinds += ["label"] if way["labels"] else []
+            kinds += [way["status"]] if way["status"] else []
+            walked = walk_of(kinds)
+            sql = find_sessions(walked=walked, few=None, **way)
+            plan = planned(connection, sql)
             assert not [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step], sql
-            assert plan[0].startswith("SEARCH l USING PRIMARY KEY" if labels else "SEARCH s USING INDEX sessions_"), sql
+            match = re.fullmatch(WALKS[walked], plan[0])
+            assert match is not None, (plan[0], sql)
+            assert bool(match[1]) == way["after"], (plan[0], sql)
+
+
+def test_what_few_sessions_have_is_found_by_it(path: Path) -> None:
+    copy_to(path)
+    with closing(sqlite3.connect(path)) as connection:
+        for kind, index in TERMS.items():
+            (count,) = [step for step in planned(connection, count_few(kind)) if "SEARCH" in step]
+            assert re.fullmatch(f"SEARCH [sl] USING (COVERING )?{index}", count)
+            for way in WAYS:
+                plan = planned(connection, find_sessions(walked="few", few=kind, **way))
+                searches = [step for step in plan if step.startswith("SEARCH")]
+                assert re.fullmatch(f"SEARCH [sl] USING (COVERING )?{index}", searches[0]), plan
+                assert searches[1].startswith("SEARCH s USING"), plan
+                assert "(tenant=? AND id=?)" in searches[1], plan
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,11 @@ from orchestrator_core.provider_api import (
     StorageFull,
     text_message,
 )
+from orchestrator_core.sessions import searching
 from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.jobs.finding import Find
 from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply
+from orchestrator_core.sessions.steps import Steps, Transaction, one
 from stores import TENANT, answered, ask, sqlite_store, talk, texts
 
 KEY = "sk-canary-4f9d1c0b7a"
@@ -235,3 +239,45 @@ async def test_what_a_dead_process_had_leased_is_free(path: Path) -> None:
         await opened.open()
         assert await opened.lease("summary/s", holder, 60.0)
         await opened.close()
+
+
+def endless() -> Steps[object]:
+    """Read without an end."""
+    return (yield from one("WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"))
+
+
+async def test_what_nobody_waits_for_is_read_no_further(store: Conversations) -> None:
+    session = (await talk(store, "hello")).session.id
+    for _ in range(3):  # more than there are threads
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await store.database.read(endless)
+
+    assert (await store.get_session(TENANT, session)).id == session
+
+
+async def test_searches_wait_for_one_another_and_keep_nobody_else(
+    store: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "SEARCH_WITHIN", 0.3)
+    session = (await talk(store, "hello")).session.id
+    read, begun = store.database.read, list[str]()
+
+    async def slowly(transaction: Transaction[Any]) -> Any:
+        if isinstance(transaction, Find) and transaction.status:
+            begun.append(transaction.status)
+            return await read(endless)
+        return await read(transaction)
+
+    monkeypatch.setattr(store.database, "read", slowly)
+    search = SessionFilter(status="active")
+    searches = [asyncio.create_task(store.list_sessions(TENANT, limit=1, matching=search)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+
+    assert begun == ["active"]
+    for matching in (SessionFilter(), SessionFilter(user_id="ann"), SessionFilter(metadata={"a": "b"})):
+        await store.list_sessions(TENANT, limit=1, matching=matching)
+    assert (await store.get_session(TENANT, session)).id == session
+    came = await asyncio.gather(*searches, return_exceptions=True)
+    assert [type(error) for error in came] == [StorageBusy] * 5
+    assert "search took too long" in str(came[0])

@@ -60,6 +60,7 @@ from orchestrator_core.sessions.models import (
     TurnOutcome,
     new_id,
 )
+from orchestrator_core.sessions.searching import Searches
 from orchestrator_core.sessions.settings import settings_json
 
 
@@ -89,6 +90,7 @@ class Conversations:
         self._limits = Limits(idle=micros(max_idle), turn=micros(max_turn), key=micros(KEEP))
         self._redact = redact
         self._clock = clock
+        self._searches = Searches(database)
 
     async def open(self) -> None:
         """See `SessionStore.open`."""
@@ -146,7 +148,7 @@ class Conversations:
             limit=limit,
             offset=offset,
         )
-        rows = await self.database.read(find)
+        rows = await self._searches.run(find)
         return Page([self._session(tenant, row, now) for row in rows[:limit]], len(rows) > limit)
 
     async def update_session(

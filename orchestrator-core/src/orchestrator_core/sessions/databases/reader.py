@@ -5,10 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from orchestrator_core.sessions.databases.sqlite_connection import is_locked
 from orchestrator_core.sessions.databases.worker import Job, Worker
+
+LOOK_UP = 20_000
+"""Steps of SQLite, some milliseconds, after which it looks whether anybody still waits for what it reads."""
 
 PAUSE = 0.005
 """Seconds between two tries at a locked table."""
@@ -19,6 +23,7 @@ class Reader(Worker):
 
     def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
         for job in jobs:
+            connection.set_progress_handler(partial(getattr, job, "abandoned"), LOOK_UP)
             while not job.done:
                 try:
                     job.succeed(job.run(connection))

@@ -87,6 +87,8 @@ def storage_error(error: sqlite3.Error) -> StorageError:
     """Return what an error of SQLite means for a caller."""
     if is_locked(error):
         return busy()
+    if _code(error) == sqlite3.SQLITE_INTERRUPT:
+        return busy()  # nobody waits for it any more
     if _code(error) in _NO_ROOM:
         return full()
     return unusable()

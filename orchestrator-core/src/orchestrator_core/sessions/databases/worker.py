@@ -53,7 +53,7 @@ class Job(Generic[T]):
     def fail(self, error: Exception) -> None:
         """End the job with an error."""
         if isinstance(error, sqlite3.Error):
-            if not is_locked(error):
+            if not (self.abandoned or is_locked(error)):
                 logger.error("database error: %s: %s", getattr(error, "sqlite_errorname", "unknown"), error)
             self.error = storage_error(error)
             self.error.__cause__ = error

@@ -271,3 +271,11 @@ async def test_a_file_has_a_type_a_size_and_a_key(gateway: Served) -> None:
 
 async def test_there_is_nothing_to_export_of_nothing(gateway: Served) -> None:
     assert (await gateway.get(f"/api/sessions/sess_{'0' * 32}/export")).status == 404
+
+
+async def test_the_head_of_an_export_has_no_body(gateway: Served) -> None:
+    session = (await gateway.post("/api/orchestrate", {"message": "hi"})).json["session_id"]
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as client:
+        for _ in range(2):  # on one connection: what follows a head is taken for the next answer
+            async with client.head(f"{gateway.url}/api/sessions/{session}/export") as response:
+                assert (response.status, response.content_type) == (200, "application/x-ndjson")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from orchestrator_core.provider_api import InvalidRequest, NotFound, StorageError
 from orchestrator_core.server.body import read_bytes
@@ -38,6 +38,9 @@ async def export(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": MEDIA_TYPE, "Content-Disposition": f'attachment; filename="{session.id}.jsonl"'}
     )
+    if request.method == hdrs.METH_HEAD:  # what aiohttp is given for it would follow the head all the same
+        await response.prepare(request)
+        return response
     async with aclosing(lines_of(store, tenant, session)) as lines:
         async for some in lines:
             await send_bounded(request, response, some)

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import structlog
 
 from orchestrator_core.orchestration.gateway import Gateway
-from orchestrator_core.orchestration.requests import TurnRequest
+from orchestrator_core.orchestration.requests import CacheUse, TurnRequest
 from orchestrator_core.orchestration.routing import pinned
 from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.provider_api import ChatRequest, GatewayError, InvalidRequest
@@ -48,9 +48,10 @@ async def answer_again(
     said = tuple(stored.message for stored in turn.said)
     copy = await store.fork_session(tenant, session_id, NewFork(turn_id=turn_id, before=True))
     try:
-        again = replace(
-            request, selection=pinned(request.selection, targets), messages=said, template=template, session_id=copy.id
-        )
+        # Whoever has it answered again does not want the answer that may be kept.
+        cache: CacheUse = "off" if request.selection.cache == "off" else "renew"
+        selection = replace(pinned(request.selection, targets), cache=cache)
+        again = replace(request, selection=selection, messages=said, template=template, session_id=copy.id)
         return await gateway.turn(principal, again)
     except BaseException as error:
         if isinstance(error, GatewayError):

@@ -21,6 +21,8 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.sessions.models import Attempt
 
+_NO_USAGE = Usage()
+
 
 class Answer:
     """An open call. Consume `events` to the end, or `response`; otherwise `aclose`.
@@ -34,9 +36,21 @@ class Answer:
     """
 
     def __init__(
-        self, call: Call[ChatRequest], opened: OpenStream, on_end: Callable[[Answer], Awaitable[None]]
+        self,
+        call: Call[ChatRequest],
+        opened: OpenStream,
+        on_end: Callable[[Answer], Awaitable[None]],
+        *,
+        kept: bool = False,
     ) -> None:
-        """Wrap an open call; `on_end` is told once when it ended, however that was."""
+        """Wrap an open call.
+
+        Args:
+            call: What was asked of whom.
+            opened: The answer.
+            on_end: Told once when it ended, however that was.
+            kept: Whether it was given before, and uses nothing now.
+        """
         self.provider = call.target.provider.id
         self.target = call.target
         self.attempts: Sequence[Attempt] = call.attempts
@@ -45,6 +59,7 @@ class Answer:
         self.failure: GatewayError | None = None
         self._opened = opened
         self._on_end = on_end
+        self._kept = kept
         self._fold = Fold()
         self._ended = False
 
@@ -60,8 +75,8 @@ class Answer:
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens, as far as the provider has said."""
-        return self._fold.usage
+        """The tokens that it takes, as far as the provider has said; none where it was given before."""
+        return _NO_USAGE if self._kept else self._fold.usage
 
     @property
     def complete(self) -> bool:

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
+from orchestrator_core.orchestration.cache import AnswerCache, size_of_vectors
 from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Ledger, Payer
-from orchestrator_core.orchestration.opening import OpenStream, open_stream
+from orchestrator_core.orchestration.opening import OpenStream, open_stream, replayed
 from orchestrator_core.orchestration.pipeline import PASSED_OVER, Call, run
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
@@ -44,6 +45,9 @@ from orchestrator_core.telemetry.traces import Span
 BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
 """The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
 
+KEPT = "cache"
+"""The price version of an answer that was given before: it costs nothing, whatever the tables say."""
+
 _NOTHING: Mapping[int, tuple[Target, Usage]] = MappingProxyType({})
 
 
@@ -51,7 +55,14 @@ class Calls:
     """Opens calls, and tells the metrics and the ledger what came of them."""
 
     def __init__(
-        self, router: Router, prices: Prices, ledger: Ledger, metrics: Metrics, guards: Guards, spending: Spending
+        self,
+        router: Router,
+        prices: Prices,
+        ledger: Ledger,
+        metrics: Metrics,
+        guards: Guards,
+        spending: Spending,
+        cache: AnswerCache | None,
     ) -> None:
         """Make what opens calls.
 
@@ -62,6 +73,7 @@ class Calls:
             metrics: What is counted.
             guards: Stand between the calls and providers that fail.
             spending: Watches the budgets of clients.
+            cache: Keeps answers; None keeps none.
         """
         self._router = router
         self._prices = prices
@@ -69,6 +81,7 @@ class Calls:
         self._metrics = metrics
         self._guards = guards
         self._spending = spending
+        self._cache = cache
 
     async def chat(
         self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
@@ -84,7 +97,8 @@ class Calls:
         Raises:
             GatewayError: No provider answered, or the request cannot be routed.
         """
-        call = Call(request, self._router.targets(principal, selection, "chat"), selection.credential, principal.tenant)
+        targets = self._router.targets(principal, selection, "chat")
+        call = Call(request, targets, selection.credential, principal.tenant, selection.cache)
         return await self.open(call, Payer(principal, "chat", user_id or ""))
 
     async def embed(
@@ -95,10 +109,11 @@ class Calls:
         Raises:
             GatewayError: No provider answered, or the request cannot be routed.
         """
-        call = Call(
-            request, self._router.targets(principal, selection, "embeddings"), selection.credential, principal.tenant
-        )
+        targets = self._router.targets(principal, selection, "embeddings")
+        call = Call(request, targets, selection.credential, principal.tenant, selection.cache)
         payer = Payer(principal, "embeddings", user_id or "")
+        if self._cache is not None and (kept := self._cache.find_vectors(call, payer.operation)) is not None:
+            return EmbeddingAnswer(call.target.provider.id, kept.model or call.target.model, call.attempts, kept, 0.0)
         held = await self._spending.reserve(principal, call)
         spans: list[Span] = []
 
@@ -132,6 +147,8 @@ class Calls:
         self._ledger.add(payer, provider.id, model, response.usage, cost, seconds)
         self._observe(call.attempts[-1], payer, seconds, None, response.usage, cost)
         end_embeddings(spans[-1], model, response.usage, cost)
+        if self._cache is not None:
+            self._cache.keep(call, response, size_of_vectors(response))
         return EmbeddingAnswer(provider.id, model, call.attempts, response, cost)
 
     async def open_summary(
@@ -155,6 +172,9 @@ class Calls:
         Raises:
             GatewayError: No provider answered.
         """
+        cache = self._cache
+        if cache is not None and (kept := cache.find_events(call, payer.operation)) is not None:
+            return Answer(call, replayed(kept, call.deadline), _end_kept, kept=True)
         held = await self._spending.reserve(payer.principal, call)
         before, spent = len(call.attempts), dict[int, tuple[Target, Usage]]()
 
@@ -162,12 +182,14 @@ class Calls:
             early: list[ChatEvent] = []
             span = self._begin_span(target, payer, request)
             self._metrics.count_call_in_flight(target.provider.id, 1)
+            events = target.provider.chat(request)
+            recording = cache.recording(call) if cache is not None else None
+            if recording is not None:
+                events = recording.listen(events)
             try:
                 with span:
-                    opened = await open_stream(
-                        target.provider.chat(request), request.deadline, stream=request.stream, early=early
-                    )
-                opened.span = span
+                    opened = await open_stream(events, request.deadline, stream=request.stream, early=early)
+                opened.span, opened.recording = span, recording
                 return opened
             except BaseException as error:
                 span.end(_code(error))
@@ -205,6 +227,9 @@ class Calls:
             if opened.span.recorded:
                 end_chat(opened.span, answer.folded, first_chunk, answer.cost, code)
             self._observe(tried, payer, seconds, code, usage, answer.cost, first_chunk)
+            recording = opened.recording
+            if cache is not None and recording is not None and recording.events and answer.complete:
+                cache.keep(call, recording.events, recording.size)
 
         return Answer(call, opened, on_end)
 
@@ -279,6 +304,10 @@ class Calls:
     def _price(self, target: Target, model: str, usage: Usage) -> Price | None:
         provider = target.provider
         return self._prices.price(provider.id, provider.info, model, usage, asked=target.model)
+
+
+async def _end_kept(answer: Answer) -> None:
+    answer.cost, answer.price_version = 0.0, KEPT
 
 
 def _failed(answer: Answer, deadline: Deadline) -> bool | None:

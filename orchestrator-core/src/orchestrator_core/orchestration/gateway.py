@@ -7,6 +7,7 @@ from functools import partial
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
+from orchestrator_core.orchestration.cache import AnswerCache
 from orchestrator_core.orchestration.calls import Calls
 from orchestrator_core.orchestration.client_directory import ClientDirectory
 from orchestrator_core.orchestration.clients import Clients
@@ -82,7 +83,15 @@ class Gateway:
         )
         self._shared_budgets: SharedBudgets | None = None
         self.spending = Spending(self._accounts(), prices, self.events)
-        self._calls = Calls(self.router, prices, self._ledger, metrics, self.guards, self.spending)
+        self._calls = Calls(
+            self.router,
+            prices,
+            self._ledger,
+            metrics,
+            self.guards,
+            self.spending,
+            AnswerCache.from_settings(config.settings, metrics),
+        )
         self._memory = Memory(
             config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
         )

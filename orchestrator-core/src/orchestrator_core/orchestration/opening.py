@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from orchestrator_core.orchestration.recording import Recording
 from orchestrator_core.provider_api import (
     ChatEvent,
     Deadline,
@@ -35,6 +36,7 @@ class OpenStream:
         start: The provider's `Start`.
         early: The events that were pulled while opening, `start` first.
         span: The span of the call; whoever ends the call ends it.
+        recording: What of the answer is kept; None where nothing is.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class OpenStream:
         self.start = start
         self.early = early
         self.span: Span = NO_SPAN
+        self.recording: Recording | None = None
         self._rest = rest
         self._deadline = deadline
         self._puller: asyncio.Task[object] | None = None
@@ -149,6 +152,20 @@ async def open_stream(
         await close_generator(events)
         raise PluginError("The provider's plugin did not begin with a Start event.")
     return OpenStream(start, early, events, deadline)
+
+
+def replayed(events: Sequence[ChatEvent], deadline: Deadline) -> OpenStream:
+    """Return a call that is open on events that are there already."""
+    start = events[0]
+    if not isinstance(start, Start):
+        raise TypeError("an answer begins with Start")
+    return OpenStream(start, events, _nothing(), deadline)
+
+
+async def _nothing() -> AsyncGenerator[ChatEvent, None]:
+    nothing: Sequence[ChatEvent] = ()
+    for event in nothing:
+        yield event
 
 
 async def close_generator(events: AsyncGenerator[ChatEvent, None]) -> None:

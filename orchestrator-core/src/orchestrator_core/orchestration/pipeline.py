@@ -1,7 +1,8 @@
-"""The way of a call to a provider: meter, fall back, retry, call. One order, for chat and embeddings alike.
+"""The way of a call to a provider: meter, cache, fall back, retry, call. One order, for chat and embeddings alike.
 
 Each step is given the call and the next step. A step works on the opened call: until then nothing has been sent to
-the client, and another try is allowed. Metering of the events themselves is in `answer`.
+the client, and another try is allowed. Metering of the events themselves is in `answer`; what is kept of them is in
+`cache`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from orchestrator_core.orchestration.guards import Guards
+from orchestrator_core.orchestration.requests import CacheUse
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
     ChatRequest,
@@ -53,6 +55,7 @@ class Call(Generic[R]):
         targets: Who may be asked, in order.
         credential: The caller's own key.
         tenant: For whom it is.
+        cache: What it has to do with the cache of answers.
         attempts: Every try so far, and every target that was passed over.
         tries: How many of them were calls to a provider.
         target: Who is being asked now, and in the end who answered.
@@ -65,6 +68,7 @@ class Call(Generic[R]):
     targets: Sequence[Target]
     credential: Secret | None
     tenant: str
+    cache: CacheUse = "off"
     attempts: list[Attempt] = field(default_factory=list)
     tries: int = 0
     target: Target = field(init=False)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrator_core.provider_api import ChatRequest, Json, Message, Secret
+
+CacheUse = Literal["use", "renew", "off"]
+"""Whether a kept answer may be given and this one kept; only the latter; or neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,7 @@ class Selection:
         model: The model, as the provider names it; None is the provider's default.
         fallbacks: `provider`, `provider/model` or an alias, in order; None is the configured chain, () is none.
         credential: The caller's own key for the provider. Such a request uses no other key and no other provider.
+        cache: What the caller wants of the cache of answers, where there is one.
     """
 
     alias: str | None = None
@@ -25,6 +30,7 @@ class Selection:
     model: str | None = None
     fallbacks: Sequence[str] | None = None
     credential: Secret | None = None
+    cache: CacheUse = "use"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

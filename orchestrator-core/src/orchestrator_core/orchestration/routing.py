@@ -118,7 +118,7 @@ class Router:
         if named is not None or self._settings.default_model is None or operation != "chat":
             return selection
         default = self.select(self._settings.default_model)
-        return replace(default, fallbacks=selection.fallbacks, credential=selection.credential)
+        return replace(selection, alias=default.alias, provider=default.provider, model=default.model)
 
     def _chosen(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
         """Return the targets that the caller named, as far as it may use them."""
@@ -221,6 +221,7 @@ def pinned(selection: Selection, targets: Sequence[Target]) -> Selection:
         model=first.model,
         fallbacks=tuple(target.name for target in others),
         credential=selection.credential,
+        cache=selection.cache,
     )
 
 

@@ -117,7 +117,13 @@ class Turns:
                 return self._replay(started, begun, stack.pop_all())
             if request.session_id is None:
                 self._metrics.sessions_created.inc()
-            call = Call(request.template, targets, request.selection.credential, principal.tenant)
+            call = Call(
+                request.template,
+                targets,
+                request.selection.credential,
+                principal.tenant,
+                request.selection.cache,
+            )
             view: View | None = None
             span = begin("turn")
             span.conversation = started.session.id

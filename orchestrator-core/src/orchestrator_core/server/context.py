@@ -19,6 +19,7 @@ from orchestrator_core.telemetry.request_record import RequestRecord
 if TYPE_CHECKING:
     from orchestrator_core.config import Settings
     from orchestrator_core.orchestration import Gateway
+    from orchestrator_core.orchestration.requests import CacheUse
     from orchestrator_core.server.load import Burden
     from orchestrator_core.server.sse import EventWriter
 
@@ -147,6 +148,17 @@ def read_provider_key(request: web.Request) -> Secret | None:
     if len(set(found)) > 1:
         raise InvalidRequest(f"Send one provider key: {' and '.join(names)} differ.")
     return Secret(found[0]) if found else None
+
+
+def cache_use(request: web.Request) -> CacheUse:
+    """Return what the caller wants of the cache of answers, by `Cache-Control` (RFC 9111, 5.2.1)."""
+    given = request.headers.getall("Cache-Control", ())
+    if not given:
+        return "use"
+    directives = {directive.strip().lower() for value in given for directive in value.split(",")}
+    if "no-store" in directives:
+        return "off"
+    return "renew" if directives & {"no-cache", "max-age=0"} else "use"
 
 
 def strict(request: web.Request) -> bool:

@@ -167,6 +167,8 @@ class Middleware:
                 if value is not None:
                     headers[name] = value
             headers["X-Orchestrator-Overhead-Ms"] = f"{context.record.sends_head() * 1000:.3f}"
+            if context.record.cache is not None:
+                headers["X-Orchestrator-Cache"] = context.record.cache
             if context.stream is not None:
                 self._gateway.metrics.streams_in_flight.inc()
             if context.quotas is not None:

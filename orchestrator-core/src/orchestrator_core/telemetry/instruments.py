@@ -165,6 +165,12 @@ CALLS_REFUSED = Spec(
     "time) or gave_way (to another client's).",
     labels=("provider", "reason"),
 )
+CACHE_LOOKUPS = Spec(
+    name="orchestrator_cache_lookups",
+    meaning="Calls that might be answered from the cache, where there is one; `result` is hit or miss.",
+    labels=("operation", "result"),
+)
+CACHE_BYTES = Spec(name="orchestrator_cache_bytes", meaning="Bytes of the answers that the cache keeps.")
 KINDS_OF_TOKENS = Spec(
     name="orchestrator_tokens",
     meaning="Tokens in disjoint kinds: input, cached_input, cache_write, output, reasoning.",
@@ -233,6 +239,7 @@ COUNTERS: Final = (
     FALLBACKS,
     PASSED_OVER,
     CALLS_REFUSED,
+    CACHE_LOOKUPS,
     KINDS_OF_TOKENS,
     COST,
     TURNS,
@@ -242,7 +249,16 @@ COUNTERS: Final = (
     ALERTS,
     LINES_DROPPED,
 )
-GAUGES: Final = (REQUESTS_IN_FLIGHT, STREAMS_IN_FLIGHT, CALLS_IN_FLIGHT, CALLS_WAITING, CIRCUITS, HEALTHY, STORE_READY)
+GAUGES: Final = (
+    REQUESTS_IN_FLIGHT,
+    STREAMS_IN_FLIGHT,
+    CALLS_IN_FLIGHT,
+    CALLS_WAITING,
+    CACHE_BYTES,
+    CIRCUITS,
+    HEALTHY,
+    STORE_READY,
+)
 HISTOGRAMS: Final = (
     CALL_SECONDS,
     CALL_TOKENS,

@@ -104,6 +104,8 @@ class Metrics:
         self._calls_in_flight = made.gauges(names.CALLS_IN_FLIGHT)
         self._calls_waiting = made.gauges(names.CALLS_WAITING)
         self._calls_refused = made.counters(names.CALLS_REFUSED)
+        self._cache_lookups = made.counters(names.CACHE_LOOKUPS)
+        self.cache_bytes = made.gauge(names.CACHE_BYTES)
         self._tokens = made.counters(names.KINDS_OF_TOKENS)
         self._cost = made.counters(names.COST)
         self._healthy = made.gauges(names.HEALTHY)
@@ -182,6 +184,10 @@ class Metrics:
     def observe_refused_call(self, provider: str, reason: str) -> None:
         """Count a call that got no place: `full`, `waited` or `gave_way`."""
         self._calls_refused[provider, reason].inc()
+
+    def observe_cache(self, operation: str, result: str) -> None:
+        """Count a call that might be answered from the cache: `hit` or `miss`."""
+        self._cache_lookups[operation, result].inc()
 
     def observe_next_try(self, failed: str, provider: str, *, other: bool) -> None:
         """Count a try after one that failed.

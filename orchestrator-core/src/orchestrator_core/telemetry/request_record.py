@@ -55,6 +55,7 @@ class RequestRecord:
         attempts: Tries at providers.
         usage: The tokens of all tries, as far as they are known.
         cost: USD of all tries, as far as it is known.
+        cache: `hit` or `miss` where an answer that is kept might have been given; None where none might.
         called: Whether a provider was waited for.
         head_after: Seconds until the head of the answer was sent.
         overhead: Of these, those in the gateway.
@@ -71,6 +72,7 @@ class RequestRecord:
     attempts: int = 0
     usage: Usage | None = None
     cost: float | None = None
+    cache: str | None = None
     called: bool = False
     head_after: float | None = None
     overhead: float | None = None
@@ -98,14 +100,11 @@ class RequestRecord:
             self.cost = cost + (self.cost or 0.0)
 
     def fields(self) -> dict[str, str | int | float]:
-        """Return what the line of the log says of the calls that were made; nothing where there were none."""
+        """Return what the line of the log says of the calls that were made, or of the answer that was kept."""
+        fields: dict[str, str | int | float] = {} if self.cache is None else {"cache": self.cache}
         if self.provider is None:
-            return {}
-        fields: dict[str, str | int | float] = {
-            "provider": self.provider,
-            "model": self.model,
-            "attempts": self.attempts,
-        }
+            return fields
+        fields |= {"provider": self.provider, "model": self.model, "attempts": self.attempts}
         if self.usage is not None:
             fields |= {"input_tokens": self.usage.total_input, "output_tokens": self.usage.total_output}
         if self.cost is not None:

@@ -9,6 +9,7 @@ from orchestrator_core.config.settings.access import (
     AccessSettings,
 )
 from orchestrator_core.config.settings.alerts import AlertSettings
+from orchestrator_core.config.settings.cache import CacheSettings
 from orchestrator_core.config.settings.capacity import CapacitySettings
 from orchestrator_core.config.settings.connections import ConnectionSettings
 from orchestrator_core.config.settings.export import ExportSettings
@@ -28,6 +29,7 @@ class Settings(
     ExportSettings,
     MemorySettings,
     ResilienceSettings,
+    CacheSettings,
     CapacitySettings,
     UpstreamSettings,
     RoutingSettings,

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Json, NotFound, SessionBusy, SessionEnded
-from orchestrator_core.server.context import gateway, principal, provider_key, tell_session
+from orchestrator_core.server.context import cache_use, gateway, principal, provider_key, tell_session
 from orchestrator_core.server.endpoint import Parameter
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
@@ -36,7 +36,7 @@ def select(request: web.Request, model: str) -> Selection:
     """
     if not model:
         raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
-    return replace(gateway(request).router.select(model), credential=provider_key(request))
+    return replace(gateway(request).router.select(model), credential=provider_key(request), cache=cache_use(request))
 
 
 def joined_session(request: web.Request) -> str | None:

@@ -24,7 +24,7 @@ from orchestrator_core.provider_api import (
     ProviderUnavailable,
 )
 from orchestrator_core.server.body import read_json
-from orchestrator_core.server.context import gateway, principal, provider_key, request_id, strict
+from orchestrator_core.server.context import cache_use, gateway, principal, provider_key, request_id, strict
 from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.error_schema import ConnectorError
 from orchestrator_core.server.errors import Surface
@@ -176,7 +176,13 @@ def _selection(request: web.Request, model: str) -> Selection:
     name, _, rest = model.partition("/")
     if rest and name in registry and registry.get(name) is provider:
         model = rest
-    return Selection(provider=provider.id, model=model or None, fallbacks=(), credential=provider_key(request))
+    return Selection(
+        provider=provider.id,
+        model=model or None,
+        fallbacks=(),
+        credential=provider_key(request),
+        cache=cache_use(request),
+    )
 
 
 _ERRORS: tuple[type[GatewayError], ...] = (

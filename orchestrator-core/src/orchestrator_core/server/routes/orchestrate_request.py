@@ -23,7 +23,7 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
     text_message,
 )
-from orchestrator_core.server.context import admit_session, gateway, provider_key, request_id, strict
+from orchestrator_core.server.context import admit_session, cache_use, gateway, provider_key, request_id, strict
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
 from orchestrator_core.server.routes.orchestrate_schema import (
@@ -72,7 +72,7 @@ def selection(request: web.Request, agent: AgentConfig) -> Selection:
     chosen = Selection(provider=agent.provider, model=agent.model)
     if agent.provider is None and agent.model is not None and _names_provider(served, agent.model):
         chosen = served.router.select(agent.model)
-    return replace(chosen, fallbacks=agent.fallbacks, credential=provider_key(request))
+    return replace(chosen, fallbacks=agent.fallbacks, credential=provider_key(request), cache=cache_use(request))
 
 
 def _names_provider(served: Gateway, model: str) -> bool:

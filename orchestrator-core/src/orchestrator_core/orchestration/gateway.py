@@ -15,6 +15,7 @@ from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.locks import LocalLocks
 from orchestrator_core.orchestration.memory import Memory
+from orchestrator_core.orchestration.metering import Meter
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.orchestration.routing import Router
 from orchestrator_core.orchestration.shared_locks import SharedLocks
@@ -85,9 +86,7 @@ class Gateway:
         self.spending = Spending(self._accounts(), prices, self.events)
         self._calls = Calls(
             self.router,
-            prices,
-            self._ledger,
-            metrics,
+            Meter(prices, self._ledger, metrics),
             self.guards,
             self.spending,
             AnswerCache.from_settings(config.settings, metrics),

@@ -1,0 +1,116 @@
+"""One call of a chat: its tries are opened here, and what came of its answer is counted here."""
+
+from __future__ import annotations
+
+import time
+
+from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.cache import AnswerCache
+from orchestrator_core.orchestration.ledger import Payer
+from orchestrator_core.orchestration.metering import Meter, code_of
+from orchestrator_core.orchestration.opening import OpenStream, open_stream
+from orchestrator_core.orchestration.pipeline import Call
+from orchestrator_core.orchestration.routing import Target
+from orchestrator_core.orchestration.spending import Held, Spending
+from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, Usage, UsageReport
+from orchestrator_core.resilience.faults import is_fault
+from orchestrator_core.telemetry.gen_ai_spans import end_chat
+
+
+class ChatCall:
+    """A call while it lasts."""
+
+    def __init__(
+        self, call: Call[ChatRequest], payer: Payer, held: Held | None, meter: Meter, cache: AnswerCache | None
+    ) -> None:
+        """Begin a call.
+
+        Args:
+            call: Whom to ask what.
+            payer: Who is charged.
+            held: What is held of a budget.
+            meter: Counts.
+            cache: Keeps answers; None keeps none.
+        """
+        self._call = call
+        self._payer = payer
+        self._held = held
+        self._meter = meter
+        self._cache = cache
+        self._before = len(call.attempts)
+        self._spent: dict[int, tuple[Target, Usage]] = {}
+
+    async def send(self, target: Target, request: ChatRequest) -> OpenStream:
+        """Make a try, and return it opened."""
+        early: list[ChatEvent] = []
+        span = self._meter.begin_span(target, self._payer, request)
+        self._meter.count_in_flight(target, 1)
+        recording = self._cache.recording(self._call) if self._cache is not None else None
+        try:
+            events = target.provider.chat(request)
+            if recording is not None:
+                events = recording.listen(events)
+            with span:
+                opened = await open_stream(events, request.deadline, stream=request.stream, early=early)
+        except BaseException as error:
+            span.end(code_of(error))
+            self._meter.count_in_flight(target, -1)
+            reports = [event.usage for event in early if isinstance(event, UsageReport) and event.usage]
+            if reports:
+                self._spent[len(self._call.attempts)] = target, reports[-1]
+            raise
+        opened.span, opened.recording = span, recording
+        return opened
+
+    def count_failures(self) -> None:
+        """Tell what became of the tries that failed."""
+        self._meter.count_failures(self._call, self._payer, self._held, self._before, self._spent)
+
+    def answer(self, opened: OpenStream, spending: Spending, *, stored: bool) -> Answer:
+        """Return the answer, which is counted where it ends.
+
+        Args:
+            opened: The try that was opened.
+            spending: Guesses what was used where the provider does not say so.
+            stored: Whether the answer is counted as it is stored.
+        """
+        call, payer, held, meter, cache = self._call, self._payer, self._held, self._meter, self._cache
+        tried, permit, place = call.attempts[-1], call.permit, call.place
+        begun = time.monotonic() - tried.duration
+        first_chunk = tried.duration if call.request.stream else None
+
+        async def on_end(answer: Answer) -> None:
+            if place is not None:
+                place.leave()
+            if permit is not None:
+                permit.end(failed=_failed(answer, call.deadline))
+            meter.count_in_flight(answer.target, -1)
+            usage = answer.usage
+            if usage and (paid := meter.price(answer.target, answer.model, usage)):
+                answer.cost, answer.price_version = paid.usd, paid.version
+            if held is not None:
+                held.charge(*((usage, answer.cost) if usage else spending.guess(call, answer)))
+                held.end()
+            code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
+            if not stored:
+                meter.ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
+            if opened.span.recorded:
+                end_chat(opened.span, answer.folded, first_chunk, answer.cost, code)
+            meter.observe(tried, payer, seconds, code, usage, answer.cost, first_chunk)
+            recording = opened.recording
+            if cache is not None and recording is not None and recording.events and answer.complete:
+                cache.keep(call, recording.events, recording.size)
+
+        return Answer(call, opened, on_end)
+
+
+def _failed(answer: Answer, deadline: Deadline) -> bool | None:
+    """Whether the provider broke an answer off; None where somebody else did.
+
+    Once an answer has begun, it is mostly its reader who makes it last until the deadline.
+    """
+    if answer.complete:
+        return False
+    if answer.failure is not None and is_fault(answer.failure, in_time=not deadline.expired):
+        return True
+    return None

@@ -1,0 +1,137 @@
+"""What is told of tries at providers: to metrics, to the record of the request, to the ledger, and to budgets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+from orchestrator_core.orchestration.ledger import Ledger, Payer
+from orchestrator_core.orchestration.pipeline import PASSED_OVER, Call
+from orchestrator_core.orchestration.routing import Target
+from orchestrator_core.orchestration.spending import Held
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    EmbeddingRequest,
+    GatewayError,
+    InternalError,
+    PluginError,
+    ProviderBadResponse,
+    ProviderTimeout,
+    Usage,
+)
+from orchestrator_core.sessions.models import Attempt
+from orchestrator_core.telemetry.cost import Price, Prices
+from orchestrator_core.telemetry.gen_ai_spans import begin_call
+from orchestrator_core.telemetry.metrics import CANCELLED, Metrics
+from orchestrator_core.telemetry.request_record import current_record
+from orchestrator_core.telemetry.traces import Span
+
+BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
+"""The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
+
+_NOTHING: Mapping[int, tuple[Target, Usage]] = MappingProxyType({})
+
+
+class Meter:
+    """Counts tries, and what they used and cost."""
+
+    def __init__(self, prices: Prices, ledger: Ledger, metrics: Metrics) -> None:
+        """Make a meter.
+
+        Args:
+            prices: What is known about prices.
+            ledger: Takes what calls used that are not counted as they are stored.
+            metrics: What is counted.
+        """
+        self.ledger = ledger
+        self._prices = prices
+        self._metrics = metrics
+
+    def price(self, target: Target, model: str, usage: Usage) -> Price | None:
+        """Return what a call cost; None where the price is unknown."""
+        provider = target.provider
+        return self._prices.price(provider.id, provider.info, model, usage, asked=target.model)
+
+    def count_in_flight(self, target: Target, change: int) -> None:
+        """Count a try that begins (1) or ends (-1)."""
+        self._metrics.count_call_in_flight(target.provider.id, change)
+
+    @contextmanager
+    def in_flight(self, target: Target) -> Iterator[None]:
+        """Count a try while it lasts."""
+        self.count_in_flight(target, 1)
+        try:
+            yield
+        finally:
+            self.count_in_flight(target, -1)
+
+    def begin_span(self, target: Target, payer: Payer, request: ChatRequest | EmbeddingRequest) -> Span:
+        """Begin the span of a try."""
+        name = target.provider.id
+        return begin_call(payer.operation, name, self._metrics.gen_ai_provider(name), request)
+
+    def count_failures(
+        self,
+        call: Call[Any],
+        payer: Payer,
+        held: Held | None,
+        before: int = 0,
+        spent: Mapping[int, tuple[Target, Usage]] = _NOTHING,
+    ) -> None:
+        """Tell what became of the tries that failed.
+
+        Args:
+            call: The call.
+            payer: Who is charged.
+            held: What is held of a budget.
+            before: The first try that was not told yet.
+            spent: What the provider said of the tokens of a try before it failed.
+        """
+        for place, attempt in enumerate(call.attempts[before:], before):
+            if attempt.error in PASSED_OVER:
+                self._metrics.observe_passed_over(attempt.provider, attempt.error)
+                continue
+            if place > 0:
+                failed = call.attempts[place - 1]
+                other = (failed.provider, failed.model) != (attempt.provider, attempt.model)
+                self._metrics.observe_next_try(failed.provider, attempt.provider, other=other)
+            if attempt.error is None:
+                continue
+            cost, (target, usage) = None, spent.get(place, (None, None))
+            if target is not None and usage is not None:
+                paid = self.price(target, target.model, usage)
+                cost = paid.usd if paid else None
+            if usage is not None or attempt.error in BILLED_PERHAPS:
+                self.ledger.add(payer, attempt.provider, attempt.model, usage, cost, attempt.duration)
+                if held is not None:
+                    held.charge_try(usage, cost)
+            self.observe(attempt, payer, attempt.duration, attempt.error, usage, cost)
+
+    def observe(
+        self,
+        attempt: Attempt,
+        payer: Payer,
+        seconds: float,
+        code: str | None,
+        usage: Usage | None,
+        cost: float | None,
+        first_chunk: float | None = None,
+    ) -> None:
+        """Tell the metrics of a try that has ended, and the record of the request that it was made for."""
+        self._metrics.observe_call(
+            attempt.provider, attempt.model, payer.operation, seconds, code, usage, cost, first_chunk
+        )
+        record = current_record()
+        if record is not None and payer.operation != "summarize":
+            gen_ai_provider = self._metrics.gen_ai_provider(attempt.provider)
+            record.add_call(payer.operation, attempt.provider, gen_ai_provider, attempt.model, usage, cost)
+
+
+def code_of(error: BaseException) -> str:
+    """Return the code of what ended a try, as `pipeline` has it."""
+    if isinstance(error, GatewayError):
+        return error.code
+    return CANCELLED if isinstance(error, asyncio.CancelledError) else InternalError.code

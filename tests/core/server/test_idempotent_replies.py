@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from fake_providers.scripted import ScriptedProvider, Step
@@ -22,7 +24,8 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server import idempotency
 from orchestrator_core.server.endpoints import ENDPOINTS
-from scripted_gateway import Served, served
+from orchestrator_core.sessions.steps import do
+from scripted_gateway import Reply, Served, served
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "scripted/m", "messages": [{"role": "user", "content": "ping"}]}
@@ -169,15 +172,76 @@ def test_every_post_takes_a_key() -> None:
         ("/api/v1/scripted/chat", {"messages": BODY["messages"]}),
         ("/api/v1/scripted/embeddings", {"input": ["a"]}),
         ("/api/sessions", {"user_id": "ada"}),
+        ("/api/sessions/{id}/fork", {}),
+        ("/api/sessions/{id}/summarize", {}),
+        ("/api/sessions/{id}/turns/{turn_id}/replay", {}),
+        (CHAT, {**BODY, "model": "scripted/none/such"}),
     ],
 )
-async def test_a_post_that_comes_again_gets_the_same_bytes(gateway: Served, path: str, body: dict[str, Any]) -> None:
-    first, again = [await gateway.post(path, body, Idempotency_Key="k") for _ in range(2)]
+@pytest.mark.parametrize("joins", [False, True])
+async def test_a_post_that_comes_again_gets_the_same_bytes_and_the_same_facts(
+    gateway: Served, path: str, body: dict[str, Any], joins: bool
+) -> None:
+    turns = [(await gateway.post("/api/orchestrate", {"message": "a long question " * 9})).json]
+    session = turns[0]["session_id"]
+    turns.append((await gateway.post("/api/orchestrate", {"message": "and more", "session_id": session})).json)
+    path = path.format(id=session, turn_id=turns[1]["metadata"]["turn_id"])
+    given = {"X_Session_Id": session} if joins and path.startswith("/v1") else {}
+    before = asked(gateway)
+
+    first, again = [await gateway.post(path, body, Idempotency_Key="k", **given) for _ in range(2)]
+
     assert (first.status, again.status) == (first.status, first.status)
     assert first.status in (200, 201)
     assert again.body == first.body
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert asked(gateway) <= 1
+    assert asked(gateway) <= before + 1
+    assert facts(again) == facts(first)
+
+
+def facts(reply: Reply) -> dict[str, str]:
+    """Return the headers of a reply, without those of the one request that it answers."""
+    own = {
+        *("date", "x-request-id", "request-id", "x-orchestrator-request-id", "x-orchestrator-overhead-ms"),
+        *("idempotency-replayed", "content-length", "transfer-encoding", "cache-control", "x-accel-buffering"),
+    }
+    return {name.lower(): value for name, value in reply.headers.items() if name.lower() not in own}
+
+
+@pytest.mark.parametrize(("path", "mark"), [(CHAT, b"[DONE]"), ("/api/orchestrate", b"event: done")])
+async def test_who_has_the_end_of_a_stream_may_ask_for_it_again(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch, path: str, mark: bytes
+) -> None:
+    store, body = gateway.gateway.store, {**BODY, "stream": True} if path == CHAT else {"message": "a", "stream": True}
+    settle = store.settle
+
+    async def slowly(*args: Any) -> None:
+        await asyncio.sleep(0.2)
+        await settle(*args)
+
+    monkeypatch.setattr(store, "settle", slowly)
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(gateway.url + path, json=body, headers={"Idempotency-Key": "k"}) as response,
+    ):
+        await response.content.readuntil(mark)
+        again = await gateway.post(path, body, Idempotency_Key="k")
+    assert again.headers.get("Idempotency-Replayed") == "true"
+
+
+async def test_a_key_that_outlived_its_process_is_for_one_way_of_asking(gateway: Served) -> None:
+    """Its claim went with the process; that of the turn is with the turn."""
+    turn = {"message": "a"}
+    first = await gateway.post("/api/orchestrate", turn, Idempotency_Key="k")
+    run = gateway.gateway.store.database.write  # type: ignore[attr-defined]  # not of the protocol
+    await run(partial(do, "DELETE FROM idempotency"))
+
+    other = await gateway.post("/api/orchestrate", {**turn, "agent_config": {"temperature": 0.5}}, Idempotency_Key="k")
+    again = await gateway.post("/api/orchestrate", turn, Idempotency_Key="k")
+
+    assert (other.status, other.json["code"]) == (422, "idempotency_mismatch")
+    assert (again.status, again.json["session_id"]) == (200, first.json["session_id"])
+    assert asked(gateway) == 1
 
 
 async def test_replies_that_tell_of_a_session_are_deleted_with_it(gateway: Served) -> None:

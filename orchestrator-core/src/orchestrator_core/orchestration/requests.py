@@ -46,6 +46,7 @@ class TurnRequest:
         user_id: The label for a session that is made.
         metadata: The caller's data for a session that is made.
         idempotency_key: The caller's key.
+        fingerprint: A digest of all that the request with that key asks for.
     """
 
     selection: Selection
@@ -55,3 +56,4 @@ class TurnRequest:
     user_id: str | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     idempotency_key: str | None = None
+    fingerprint: str | None = None

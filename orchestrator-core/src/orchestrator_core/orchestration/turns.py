@@ -174,6 +174,7 @@ class Turns:
             user_id=request.user_id,
             metadata=request.metadata,
             idempotency_key=request.idempotency_key,
+            fingerprint=request.fingerprint,
             client=principal.id,
             fence=fence,
             check=results_check(request.messages),

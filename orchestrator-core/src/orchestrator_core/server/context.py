@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class RequestContext:
         body: The body, where something had to read it before the handler.
         stream: The stream of events that answers the request, once there is one.
         transcript: Collects the events that are sent, where they are to be kept.
+        settle: Keeps the answer for a repeat of the request, before the client can know that it is whole.
+        fingerprint: A digest of all that a request with an idempotency key asks for.
         prepared: Whether the head of the response was sent.
         session_id: The session that the answer is about, for the header `X-Session-Id`.
         turn_id: The turn that it is about, for the header `X-Turn-Id`.
@@ -67,6 +70,8 @@ class RequestContext:
     body: bytes | None = None
     stream: EventWriter | None = None
     transcript: list[bytes] | None = None
+    settle: Callable[[web.StreamResponse], Awaitable[None]] | None = None
+    fingerprint: str | None = None
     prepared: bool = False
     session_id: str | None = None
     turn_id: str | None = None

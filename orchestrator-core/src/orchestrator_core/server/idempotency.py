@@ -9,7 +9,7 @@ import re
 import structlog
 from aiohttp import web
 
-from orchestrator_core.provider_api import GatewayError, InvalidRequest, StorageError
+from orchestrator_core.provider_api import GatewayError, IdempotencyMismatch, InvalidRequest, StorageError
 from orchestrator_core.server.body import read_bytes
 from orchestrator_core.server.context import CONTEXT
 from orchestrator_core.server.endpoint import Handler
@@ -29,6 +29,9 @@ REPLAYED = "Idempotency-Replayed"
 _logger = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_FACT = re.compile(r"x-orchestrator-(?!request-id|overhead-ms).+", re.IGNORECASE)
+"""Headers that tell of an answer, and not of the one request that it was made for."""
+
 _TRANSIENT = frozenset({401, 403, 408, 409, 429})
 """Statuses below 500 after which the same request may well succeed: they are not kept."""
 
@@ -59,29 +62,51 @@ def idempotent(handler: Handler, media_type: str) -> Handler:
             return await handler(request)
         context = request[CONTEXT]
         context.body = await read_bytes(request, media_type=media_type)
+        context.fingerprint = _fingerprint(request, context.body)
         store, tenant = context.gateway.store, context.principal.tenant
-        known = await store.claim(tenant, key, _fingerprint(request, context.body))
+        known = await store.claim(tenant, key, context.fingerprint)
         if known is not None:
             return web.Response(
                 status=known.status,
                 body=known.body,
-                headers={"Content-Type": known.content_type, REPLAYED: "true"},
+                headers={**known.headers, "Content-Type": known.content_type, REPLAYED: "true"},
             )
-        reply: StoredReply | None = None
+        claim = _Claim(request, key)
         try:
-            context.transcript = []
+            context.transcript, context.settle = [], claim.answered
             response = await handler(request)
-            reply = _reply(response, context.transcript, context.session_id or _session_of_path(request))
+            await claim.answered(response)
             return response
         except GatewayError as error:
-            if not context.prepared:
-                about = error.session_id or context.session_id or _session_of_path(request)
-                reply = _reply(render(error, context.surface, context.request_id), [], about)
+            # The key of a turn that another request began stays with that one.
+            if not context.prepared and not isinstance(error, IdempotencyMismatch):
+                await claim.answered(render(error, context.surface, context.request_id), error)
             raise
         finally:
-            await request.app[LIFECYCLE].keep(_settle(request.app[LIFECYCLE], store, tenant, key, reply))
+            await claim.settle(None)
 
     return handle
+
+
+class _Claim:
+    """The key of a request under way: it is settled once, by the first who does."""
+
+    def __init__(self, request: web.Request, key: str) -> None:
+        self._request = request
+        self._key = key
+        self._settled = False
+
+    async def answered(self, response: web.StreamResponse, error: GatewayError | None = None) -> None:
+        """Keep an answer; of a stream, what was sent so far is all of it."""
+        await self.settle(_reply(self._request, response, error))
+
+    async def settle(self, reply: StoredReply | None) -> None:
+        """Keep the reply of the key; None gives the key free. It is done even where the client leaves meanwhile."""
+        if self._settled:
+            return
+        self._settled = True
+        context, lifecycle = self._request[CONTEXT], self._request.app[LIFECYCLE]
+        await lifecycle.keep(_settle(lifecycle, context.gateway.store, context.principal.tenant, self._key, reply))
 
 
 async def _settle(lifecycle: Lifecycle, store: SessionStore, tenant: str, key: str, reply: StoredReply | None) -> None:
@@ -123,16 +148,26 @@ def _fingerprint(request: web.Request, body: bytes) -> str:
     return digest.hexdigest()
 
 
-def _reply(response: web.StreamResponse, transcript: list[bytes] | None, session_id: str | None) -> StoredReply | None:
+def _reply(request: web.Request, response: web.StreamResponse, error: GatewayError | None) -> StoredReply | None:
     if response.status >= 500 or response.status in _TRANSIENT:
         return None
+    context = request[CONTEXT]
     if isinstance(response, web.Response):
         body = response.body
-    elif transcript is None:
+    elif context.transcript is None:
         return None  # longer than is kept; a turn of a session is given again from the session
     else:
-        body = b"".join(transcript)
+        body = b"".join(context.transcript)
     if body is not None and (not isinstance(body, bytes) or len(body) > MAX_KEPT):
         return None
-    kind = response.headers.get("Content-Type", "")
-    return StoredReply(status=response.status, content_type=kind, body=body or b"", session_id=session_id)
+    about = context if error is None or error.session_id is None else error
+    ids = {"X-Session-Id": about.session_id, "X-Turn-Id": about.turn_id}
+    facts = {name: value for name, value in response.headers.items() if _FACT.fullmatch(name)}
+    facts |= {name: value for name, value in ids.items() if value is not None}
+    return StoredReply(
+        status=response.status,
+        content_type=response.headers.get("Content-Type", ""),
+        body=body or b"",
+        headers=facts,
+        session_id=about.session_id or _session_of_path(request),
+    )

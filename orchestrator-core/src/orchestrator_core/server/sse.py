@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -30,6 +30,12 @@ def framed(data: bytes, event: str | None = None) -> bytes:
         data = b"\ndata: ".join(data.splitlines())
     frame = b"data: " + data + b"\n\n"
     return frame if event is None else b"event: " + event.encode() + b"\n" + frame
+
+
+def _frames(events: Sequence[bytes | ServerSentEvent]) -> bytes:
+    return b"".join(
+        [framed(event) if isinstance(event, bytes) else framed(event.data, event.event) for event in events]
+    )
 
 
 def error_event(error: GatewayError, surface: Surface, request_id: str) -> bytes:
@@ -115,11 +121,9 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        await self._send(
-            b"".join(
-                [framed(event) if isinstance(event, bytes) else framed(event.data, event.event) for event in events]
-            )
-        )
+        frame = _frames(events)
+        self._keep(frame)
+        await self._send(frame)
 
     async def comment(self, text: str) -> None:
         """Send a comment, which clients pass over unless they look for it.
@@ -127,7 +131,25 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        await self._send(f": {text}\n\n".encode())
+        frame = f": {text}\n\n".encode()
+        self._keep(frame)
+        await self._send(frame)
+
+    async def end(self, *events: bytes | ServerSentEvent) -> web.StreamResponse:
+        """Send the last events and end the response; return it, for the handler to return.
+
+        What is kept for a repeat of the request is kept before: who has the end of an answer may ask for it again.
+
+        Raises:
+            asyncio.CancelledError: The client left or does not read.
+        """
+        frame = _frames(events)
+        self._keep(frame)
+        settle = self._request[CONTEXT].settle
+        if settle is not None:
+            await settle(self.response)
+        await self._send(frame)
+        return await self.close()
 
     async def fail(self, error: GatewayError) -> web.StreamResponse:
         """Send an error as the last event, in the convention of the surface, and end the response.
@@ -138,11 +160,13 @@ class EventWriter:
             asyncio.CancelledError: The client left or does not read.
         """
         context = self._request[CONTEXT]
-        await self._send(error_event(error, context.surface, context.request_id))
+        frame = error_event(error, context.surface, context.request_id)
+        self._keep(frame)
+        await self._send(frame)
         return await self.close()
 
     async def close(self) -> web.StreamResponse:
-        """End the response; return it, for the handler to return.
+        """End the response; return it.
 
         Raises:
             asyncio.CancelledError: The client left or does not read.
@@ -160,14 +184,12 @@ class EventWriter:
                 self._transcript.append(frame)
 
     async def _send(self, frame: bytes) -> None:
-        if frame:
-            self._keep(frame)
-            if self._may_collect(len(frame)):
-                if not self._together:
-                    self._loop.call_soon(self._flush)
-                self._together.append(frame)
-                self._size += len(frame)
-                return
+        if frame and self._may_collect(len(frame)):
+            if not self._together:
+                self._loop.call_soon(self._flush)
+            self._together.append(frame)
+            self._size += len(frame)
+            return
         if pending := self._take():
             await send_bounded(self._request, self.response, pending + frame, within=self._timeout)
             if frame:

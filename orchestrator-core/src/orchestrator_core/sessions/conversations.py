@@ -235,6 +235,7 @@ class Conversations:
             labels=labels_of(turn.metadata, self._redact),
             client=turn.client,
             key=None if turn.idempotency_key is None else digest(turn.idempotency_key),
+            fingerprint=turn.fingerprint,
             messages=tuple(said(message, self._redact) for message in turn.messages),
             now=self._now(),
             limits=self._limits,

@@ -148,6 +148,7 @@ class NewTurn:
         user_id: The label for a session that is made.
         metadata: The caller's data for a session that is made.
         idempotency_key: The caller's key; a turn is made once for each.
+        fingerprint: A digest of the request that has the key, all that it asks for.
         client: The public id of the client's key, for the totals.
         fence: The number of the lock that its caller holds; one smaller than the session has seen is refused.
         check: Looks at the context that the turn would join, in the transaction that stores it, and raises where the
@@ -160,6 +161,7 @@ class NewTurn:
     user_id: str | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     idempotency_key: str | None = None
+    fingerprint: str | None = None
     client: str = ""
     fence: int | None = None
     check: Callable[[Sequence[StoredMessage]], None] | None = None
@@ -381,10 +383,16 @@ class Page(Generic[T]):
 class StoredReply:
     """A response that an idempotency key gives again: status, content type and body as they were sent.
 
-    One that tells of a session is deleted with it.
+    Attributes:
+        status: The status.
+        content_type: What the body is.
+        body: The body.
+        headers: The gateway's own facts about the answer.
+        session_id: The session that it tells of, with which it is deleted.
     """
 
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
     session_id: str | None = None

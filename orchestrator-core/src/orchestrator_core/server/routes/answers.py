@@ -96,10 +96,9 @@ async def stream(
         cost = answer.cost if isinstance(answer, Answer) else (await answer.result()).cost
         if cost is not None:
             await writer.comment(f"{COST}: {_dollars(cost)}")
-        await writer.write(*translator.end())
+        return await writer.end(*translator.end())
     finally:
         await answer.aclose()
-    return await writer.close()
 
 
 def json_response(body: Json, headers: Mapping[str, str] | None = None) -> web.Response:

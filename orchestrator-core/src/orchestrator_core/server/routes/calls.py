@@ -9,7 +9,7 @@ from aiohttp import web
 
 from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Json, NotFound, SessionBusy, SessionEnded
-from orchestrator_core.server.context import cache_use, gateway, principal, provider_key, tell_session
+from orchestrator_core.server.context import CONTEXT, cache_use, gateway, principal, provider_key, tell_session
 from orchestrator_core.server.endpoint import Parameter
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
@@ -82,6 +82,7 @@ async def open_answer(
         template=replace(call, messages=system, native=None),
         session_id=session_id,
         idempotency_key=idempotency_key(request),
+        fingerprint=request[CONTEXT].fingerprint,
     )
     try:
         answer = await gateway(request).turn(principal(request), turn)

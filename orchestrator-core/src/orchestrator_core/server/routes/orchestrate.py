@@ -82,20 +82,19 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
             "agent_used": turn.provider,
             "model_used": turn.model,
         }
-        await _write(writer, "start", start)
+        await writer.write(_framed("start", start))
         async with aclosing(turn.events()) as events:
             async for event in events:
                 named = _event(event)
                 if named is not None:
-                    await _write(writer, *named)
-        await _write(writer, "done", _answer(await turn.result(), turn.folded))
+                    await writer.write(_framed(*named))
+        return await writer.end(_framed("done", _answer(await turn.result(), turn.folded)))
     finally:
         await turn.aclose()
-    return await writer.close()
 
 
-async def _write(writer: EventWriter, kind: str, data: dict[str, Any]) -> None:
-    await writer.write(ServerSentEvent(dumps({"type": kind, **data}, ensure_ascii=False).encode(), kind))
+def _framed(kind: str, data: dict[str, Any]) -> ServerSentEvent:
+    return ServerSentEvent(dumps({"type": kind, **data}, ensure_ascii=False).encode(), kind)
 
 
 def _event(event: ChatEvent) -> tuple[str, dict[str, Any]] | None:

@@ -23,7 +23,15 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
     text_message,
 )
-from orchestrator_core.server.context import admit_session, cache_use, gateway, provider_key, request_id, strict
+from orchestrator_core.server.context import (
+    CONTEXT,
+    admit_session,
+    cache_use,
+    gateway,
+    provider_key,
+    request_id,
+    strict,
+)
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
 from orchestrator_core.server.routes.orchestrate_schema import (
@@ -63,6 +71,7 @@ async def turn_request(request: web.Request, body: OrchestrateBody, *, streams: 
         user_id=body.user_id,
         metadata=body.metadata or {},
         idempotency_key=idempotency_key(request),
+        fingerprint=request[CONTEXT].fingerprint,
     )
 
 

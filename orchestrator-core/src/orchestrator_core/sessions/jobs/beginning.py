@@ -81,6 +81,7 @@ class BeginTurn:
     now: int
     limits: Limits
     settings: str | None = None
+    fingerprint: str | None = None
     fence: int | None = None
     check: Callable[[Sequence[StoredMessage]], None] | None = None
 
@@ -120,6 +121,7 @@ class BeginTurn:
             self.process_id,
             self.client,
             self.settings,
+            self.fingerprint,
         )
         for sequence, message in enumerate(self.messages, first):
             place = (self.tenant, session.id, sequence)
@@ -157,7 +159,7 @@ class BeginTurn:
         yield from lock(statements.LOCK_SESSION, self.tenant, turn.session_id)
         (row,) = yield from rows(statements.GET_TURN, self.tenant, turn.id)
         turn = TurnRow._make(row)
-        same = (yield from self._said_before(turn)) == self.messages
+        same = self.fingerprint == turn.fingerprint and (yield from self._said_before(turn)) == self.messages
         if self.session_id not in {None, turn.session_id} or not same:
             raise IdempotencyMismatch("This Idempotency-Key was used for another turn. Use a new one.")
         session = yield from read_session(self.tenant, turn.session_id)

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from pydantic_core import from_json, to_json
+
 from orchestrator_core.provider_api import IdempotencyMismatch, RequestInFlight
 from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import statements
@@ -43,7 +45,7 @@ class Claim:
         """
         row = yield from one(statements.GET_CLAIM, self.tenant, self.key)
         if row is not None:
-            fingerprint, status, content_type, body, created_at = row
+            fingerprint, status, content_type, headers, body, created_at = row
             # One without a reply is of a request under way, or of one whose end could not be stored.
             if created_at + (self.abandoned if status is None else self.keep) >= self.now:
                 if fingerprint != self.fingerprint:
@@ -53,7 +55,8 @@ class Claim:
                         "The first request with this Idempotency-Key is under way. Wait for its end.",
                         retry_after=RETRY_AFTER,
                     )
-                return StoredReply(status=status, content_type=content_type, body=body)
+                known = from_json(headers) if headers else {}
+                return StoredReply(status=status, content_type=content_type, body=body, headers=known)
             yield from do(statements.DELETE_CLAIM, self.tenant, self.key)
         claim = (self.tenant, self.key, self.fingerprint, self.now, self.process_id)
         yield from do(statements.INSERT_CLAIM, *claim)
@@ -87,8 +90,10 @@ class Settle:
         if self.reply is None or (yield from self._gone(self.reply.session_id)):
             yield from do(statements.FREE_CLAIM, *claim)
             return
-        reply = (self.reply.status, self.reply.content_type, self.reply.body, self.reply.session_id)
-        yield from do(statements.SETTLE_CLAIM, *reply, *claim)
+        reply = self.reply
+        headers = to_json(dict(reply.headers)).decode()
+        kept = (reply.status, reply.content_type, headers, reply.body, reply.session_id)
+        yield from do(statements.SETTLE_CLAIM, *kept, *claim)
 
     def _gone(self, session_id: str | None) -> Steps[bool]:
         if session_id is None:
@@ -98,7 +103,8 @@ class Settle:
 
 
 def redacted(reply: StoredReply, redact: Redact) -> StoredReply:
-    """Return a reply without secrets in its body."""
+    """Return a reply without secrets."""
     text = reply.body.decode("utf-8", "surrogateescape")
     body = redact(text).encode("utf-8", "surrogateescape")
-    return replace(reply, body=body)
+    headers = {name: redact(value) for name, value in reply.headers.items()}
+    return replace(reply, body=body, headers=headers)

@@ -160,6 +160,7 @@ class TurnRow(NamedTuple):
     finished_at: int | None
     has_key: bool
     settings: str | None
+    fingerprint: str | None
 
     @property
     def last_sequence(self) -> int:

@@ -109,7 +109,7 @@ _TURN = """
 SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,
        first_with_summary, provider, model, finish_reason, input_tokens, cached_input_tokens, cache_write_tokens,
        output_tokens, reasoning_tokens, usage_details, cost, price_version, attempts, adjustments, error_code,
-       duration, client, finished_at, idempotency_key IS NOT NULL, settings
+       duration, client, finished_at, idempotency_key IS NOT NULL, settings, fingerprint
 FROM turns
 """
 
@@ -124,7 +124,7 @@ SELECT t.id, t.session_id, t.state, t.started_at, t.summary_id, t.first_sequence
        t.answer_sequence, t.first_with_summary, t.provider, t.model, t.finish_reason, t.input_tokens,
        t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.usage_details, t.cost,
        t.price_version, t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at,
-       t.idempotency_key IS NOT NULL, t.settings
+       t.idempotency_key IS NOT NULL, t.settings, t.fingerprint
 FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
 WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?
 """
@@ -134,8 +134,8 @@ FORGET_TURN_KEY = "UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND 
 
 INSERT_TURN = """
 INSERT INTO turns (tenant, id, session_id, state, idempotency_key, summary_id, first_sequence, messages,
-                   user_messages, started_at, process_id, client, settings)
-VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   user_messages, started_at, process_id, client, settings, fingerprint)
+VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 RESUME_TURN = """
@@ -227,7 +227,7 @@ WHERE tenant = ? AND session_id = ? AND sequence BETWEEN ? AND ? ORDER BY sequen
 """
 
 GET_CLAIM = """
-SELECT fingerprint, status, content_type, body, created_at FROM idempotency WHERE tenant = ? AND key = ?
+SELECT fingerprint, status, content_type, headers, body, created_at FROM idempotency WHERE tenant = ? AND key = ?
 """
 
 INSERT_CLAIM = """
@@ -235,7 +235,7 @@ INSERT INTO idempotency (tenant, key, fingerprint, created_at, process_id) VALUE
 """
 
 SETTLE_CLAIM = """
-UPDATE idempotency SET status = ?, content_type = ?, body = ?, session_id = ?
+UPDATE idempotency SET status = ?, content_type = ?, headers = ?, body = ?, session_id = ?
 WHERE tenant = ? AND key = ? AND process_id = ? AND status IS NULL
 """
 

@@ -181,6 +181,17 @@ async def test_a_turn_is_replayed_with_its_settings(gateway: Served) -> None:
     assert settings(asked(gateway, "second")) == replace(settings(first), extra={})
 
 
+async def test_fields_of_a_provider_are_for_that_which_was_asked(gateway: Served) -> None:
+    gateway.plugins["scripted"].scripts.extend([[ProviderFailed("down")]] * 2)
+    config = {"fallbacks": ["second"], "unheard_of": 1}
+    made = (await gateway.post(PATH, {"message": "q", "agent_config": config})).json
+    assert made["agent_used"] == "second"
+    where = f"/api/sessions/{made['session_id']}/turns/{made['metadata']['turn_id']}/replay"
+    for provider, extra in (("second", {}), ("scripted", {"unheard_of": 1})):
+        await gateway.post(where, {"agent_config": {"provider": provider}})
+        assert asked(gateway, provider).extra == extra
+
+
 async def test_a_replay_changes_what_it_names(gateway: Served) -> None:
     where, first = await settled(gateway)
     config = {"system_prompt": None, "tools": None, "tool_choice": None, "temperature": 1.5, "unheard_of": 2, "more": 3}

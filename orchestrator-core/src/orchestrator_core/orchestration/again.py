@@ -44,7 +44,7 @@ async def answer_again(
     target = targets[0]
     store, tenant = gateway.store, principal.tenant
     turn = await store.turn(tenant, session_id, turn_id)
-    template = _template(turn, request.template, own, same=target.provider.id == turn.outcome.provider)
+    template = _template(turn, request.template, own, same=target.provider.id == _first_asked(turn))
     said = tuple(stored.message for stored in turn.said)
     copy = await store.fork_session(tenant, session_id, NewFork(turn_id=turn_id, before=True))
     try:
@@ -58,6 +58,11 @@ async def answer_again(
             error.session_id = error.turn_id = None
         await asyncio.shield(_forget(gateway, tenant, copy.id))
         raise
+
+
+def _first_asked(turn: StoredTurn) -> str | None:
+    """Return the provider that a turn was meant for: another one may have answered it."""
+    return turn.outcome.attempts[0].provider if turn.outcome.attempts else turn.outcome.provider
 
 
 async def _forget(gateway: Gateway, tenant: str, session_id: str) -> None:

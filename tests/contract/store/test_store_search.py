@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -92,3 +94,18 @@ async def test_a_cursor_misses_nothing_and_repeats_nothing(store: SessionStore, 
     after = (page.items[-1].created_at, page.items[-1].id)
     rest = await store.list_sessions(TENANT, limit=10, after=after)
     assert {one.id for one in (*page.items, *rest.items)} == set(made)
+
+
+async def test_names_that_differ_in_secrets_alone_are_one_and_of_many_the_first_are_found(
+    make_store: Callable[..., SessionStore],
+) -> None:
+    store = make_store(redact=lambda text: re.sub(r"sk-\w", "sk-*", text))
+    await store.open()
+    made = await store.create_session(TENANT, metadata={"sk-a": "x", "sk-b": "x"} | {f"n{n}": n for n in range(200)})
+    assert await found(store, metadata={"sk-c": "x"}) == [made.id]
+    assert await found(store, metadata={"n5": "5", "n90": "90"}) == [made.id]
+    assert await found(store, metadata={"n150": "150"}) == []
+    again = await store.update_session(TENANT, made.id, metadata={f"m{n}": n for n in range(200)})
+    assert len(again.metadata) == 200
+    assert await found(store, metadata={"m0": "0"}) == [made.id]
+    await store.close()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from orchestrator_core.config import ConfigError, Settings, extras
-from orchestrator_core.provider_api import StorageError
+from orchestrator_core.provider_api import SessionBusy, StorageError
 from orchestrator_core.sessions import open_store, schema
+from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases.memory import MemoryDatabase
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
@@ -25,7 +27,7 @@ from orchestrator_core.sessions.jobs import client_statements, copy_statements, 
 from orchestrator_core.sessions.jobs.finding import Kind, count_few, find_sessions, walk_of
 from orchestrator_core.sessions.jobs.usage import read_usage
 from orchestrator_core.sessions.migrate import configuration
-from stores import MAX_IDLE, copy_to, plain_store
+from stores import MAX_IDLE, Clock, ask, copy_to, plain_store
 
 SQL = {
     name: text
@@ -102,7 +104,7 @@ def test_every_statement_fits_the_schema_and_uses_an_index(path: Path, name: str
         count = max(numbers, default=sql.count("?"))
         connection.create_function("now_micros", 0, lambda: 0)
         sql = sql.replace("FOR UPDATE", "")
-        if name.startswith("IMPORT_"):  # as many rows as there are
+        if name.startswith("IMPORT_") or name == "INSERT_LABELS":  # as many rows as there are
             count = sql.partition("(")[2].count(",") + 1
             sql += f"VALUES ({', '.join('?' * count)})"
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (None,) * count)]
@@ -192,6 +194,21 @@ async def test_a_fresh_file_is_made_and_migrated(path: Path) -> None:
     await store.create_session("t")
     await store.close()
     assert schema.current_revision(path) == schema.HEAD
+
+
+@pytest.mark.parametrize("seconds", [60, 7200])
+async def test_a_turn_is_abandoned_once_no_request_can_be_under_way_any_more(seconds: float) -> None:
+    store = open_store(Settings(database_url="memory:", total_timeout=seconds))
+    assert isinstance(store, Conversations)
+    store._clock = clock = Clock()
+    await store.open()
+    session = (await ask(store, "one")).session.id
+    clock.advance(timedelta(seconds=seconds))
+    with pytest.raises(SessionBusy):
+        await ask(store, "two", session)
+    clock.advance(timedelta(minutes=3))
+    await ask(store, "two", session)
+    await store.close()
 
 
 async def test_an_unknown_revision_asks_for_an_upgrade(path: Path) -> None:

@@ -20,6 +20,9 @@ gateway serves with it or not. `read`: to look only, also then. Other databases 
 BUSY_TIMEOUT = 5.0
 """Seconds that a call may wait for the database."""
 
+END_WITHIN = 120.0
+"""Seconds in which the end of a turn is stored after its last moment; then the turn counts as abandoned."""
+
 
 def open_store(
     settings: Settings,
@@ -31,7 +34,7 @@ def open_store(
     """Return the store that the settings name, not yet opened.
 
     Args:
-        settings: `database_url`, `database_connections` and `session_max_duration_minutes` count.
+        settings: `database_url`, `database_connections`, `session_max_duration_minutes` and `total_timeout` count.
         redact: Masks secrets in all text that is written.
         access: What it is opened for.
         observe: Is told how long each transaction took.
@@ -48,7 +51,8 @@ def open_store(
         from orchestrator_core.sessions.databases.observed import ObservedDatabase  # noqa: PLC0415 - as above
 
         database = ObservedDatabase(database, observe)
-    return Conversations(database, max_idle=idle, redact=redact)
+    turn = timedelta(seconds=settings.total_timeout + END_WITHIN)
+    return Conversations(database, max_idle=idle, max_turn=turn, redact=redact)
 
 
 def _database(settings: Settings, access: Access) -> Database:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
+_ROWS = 40
+
 
 class Query(NamedTuple):
     """A statement, with `?` or `?1` for its parameters; `now_micros()` is the database's own time."""
@@ -54,3 +56,16 @@ def do(sql: str, *parameters: Any) -> Steps[None]:
 def lock(sql: str, *parameters: Any) -> Steps[None]:
     """Lock rows until the end of the transaction."""
     yield Lock(sql, parameters)
+
+
+def insert(sql: str, written: Sequence[tuple[Any, ...]]) -> Steps[None]:
+    """Write rows, many with one statement: a server that is far is asked less often.
+
+    Args:
+        sql: The beginning of the statement, up to its values.
+        written: The rows.
+    """
+    for start in range(0, len(written), _ROWS):
+        some = written[start : start + _ROWS]
+        marks = f"({', '.join('?' * len(some[0]))})"
+        yield from do(f"{sql} VALUES {', '.join([marks] * len(some))}", *(value for row in some for value in row))

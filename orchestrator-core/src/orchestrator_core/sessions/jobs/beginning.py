@@ -21,7 +21,7 @@ from orchestrator_core.sessions.jobs.rows import (
     stored_message,
 )
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage, new_id
-from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
+from orchestrator_core.sessions.steps import Steps, do, insert, lock, one, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,8 +265,7 @@ def insert_session(
 
 def write_labels(tenant: str, session_id: str, labels: Sequence[Label], created_at: int) -> Steps[None]:
     """Write what a session can be found by."""
-    for name, value in labels:
-        yield from do(statements.INSERT_LABEL, tenant, name, value, created_at, session_id)
+    yield from insert(statements.INSERT_LABELS, [(tenant, *label, created_at, session_id) for label in labels])
 
 
 def read_session(tenant: str, session_id: str) -> Steps[SessionRow]:

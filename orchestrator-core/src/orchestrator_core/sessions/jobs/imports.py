@@ -18,10 +18,7 @@ from orchestrator_core.sessions.jobs.rows import (
 )
 from orchestrator_core.sessions.jobs.usage_columns import masked_usage, usage_columns
 from orchestrator_core.sessions.models import NewConversation, StoredSummary, StoredTurn, new_id
-from orchestrator_core.sessions.steps import Steps, do
-
-_ROWS = 40
-"""Rows of one statement: a server that is far is asked less often."""
+from orchestrator_core.sessions.steps import Steps, insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +37,9 @@ class Part:
 
     def write(self) -> Steps[None]:
         """Write the rows."""
-        yield from _insert(copy_statements.IMPORT_TURN, self.turns)
-        yield from _insert(copy_statements.IMPORT_MESSAGE, self.messages)
-        yield from _insert(copy_statements.IMPORT_SUMMARY, self.summaries)
+        yield from insert(copy_statements.IMPORT_TURN, self.turns)
+        yield from insert(copy_statements.IMPORT_MESSAGE, self.messages)
+        yield from insert(copy_statements.IMPORT_SUMMARY, self.summaries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +173,3 @@ def _summary(head: SessionHead, summary: StoredSummary, ids: dict[str, str], red
         summary.tokens_after,
         micros_of(summary.created_at),
     )
-
-
-def _insert(sql: str, written: Sequence[tuple[Any, ...]]) -> Steps[None]:
-    for start in range(0, len(written), _ROWS):
-        some = written[start : start + _ROWS]
-        marks = f"({', '.join('?' * len(some[0]))})"
-        yield from do(f"{sql} VALUES {', '.join([marks] * len(some))}", *(value for row in some for value in row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from pydantic_core import from_json, to_json
 
@@ -15,11 +16,18 @@ Label = tuple[str, str]
 MAX_LABEL = 256
 """Characters of a name or a value that can be searched for."""
 
+MAX_LABELS = 100
+"""Names of one session's metadata that can be searched for."""
+
 
 def labels_of(metadata: Mapping[str, Json] | None, redact: Redact) -> Sequence[Label]:
-    """Return what a session can be found by: the short plain values of its metadata."""
+    """Return what a session can be found by: the short plain values of its metadata, the first `MAX_LABELS` of them.
+
+    Names and values that differ in secrets alone are one.
+    """
     pairs = ((redact(name), label_value(value)) for name, value in (metadata or {}).items())
-    return [(name, redact(value)) for name, value in pairs if value is not None and len(name) <= MAX_LABEL]
+    labels = ((name, redact(value)) for name, value in pairs if value is not None and len(name) <= MAX_LABEL)
+    return list(islice(dict.fromkeys(labels), MAX_LABELS))
 
 
 def labels_from(metadata: str) -> Sequence[Label]:

@@ -34,7 +34,8 @@ INSERT_SESSION = """
 INSERT INTO sessions (tenant, id, user_id, metadata, created_at, active_at, parent_id) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
-INSERT_LABEL = "INSERT INTO labels (tenant, name, value, created_at, session_id) VALUES (?, ?, ?, ?, ?)"
+INSERT_LABELS = "INSERT INTO labels (tenant, name, value, created_at, session_id)"
+"""Values follow."""
 
 DELETE_LABELS = "DELETE FROM labels WHERE tenant = ? AND session_id = ?"
 

@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 
 from fake_providers.scripted import ScriptedProvider
+from orchestrator_core.config.grants import Grant
+from orchestrator_core.orchestration.clients import Clients
 from orchestrator_core.provider_api import ModelInfo, ProviderInfo
 from scripted_gateway import Reply, served
 
@@ -211,12 +213,15 @@ async def test_usage_is_told_by_client_to_admins_and_to_each_its_own(api: Api) -
     assert await calls(one["key"], f"by=client&client={two['id']}") == {}
 
 
-async def test_while_nobody_has_a_key_everybody_is_an_admin(tmp_path: Path) -> None:
+async def test_while_nobody_has_a_key_everybody_is_an_admin_but_makes_no_key(tmp_path: Path) -> None:
     async with served(tmp_path, [One]) as gateway, aiohttp.ClientSession() as client:
         api = Api(gateway.url, client)
         own = (await api.ask("GET", "/api/clients/me", None)).json
         assert (own["id"], own["role"]) == ("anonymous", "admin")
-        reply = await api.ask("POST", "/api/clients", None, {"name": "operator", "role": "admin"})
-        assert reply.status == 201
+        assert (await api.ask("GET", "/api/clients", None)).status == 200
+        reply = await api.ask("POST", "/api/clients", None, {"name": "intruder", "role": "admin"})
+        assert (reply.status, reply.json["code"]) == (403, "permission_denied")
+        assert "orchestrator clients create" in reply.json["detail"]
+        issued = await Clients(gateway.gateway.store.clients).create("operator", Grant(role="admin"))
+        assert (await api.ask("GET", "/api/clients", issued.key)).status == 200
         assert (await api.ask("GET", "/api/clients", None)).status == 401
-        assert (await api.ask("GET", "/api/clients", reply.json["key"])).status == 200

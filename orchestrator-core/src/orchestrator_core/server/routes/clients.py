@@ -9,8 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from orchestrator_core.provider_api import Conflict, InvalidRequest, NotFound, StorageError
+from orchestrator_core.provider_api import Conflict, InvalidRequest, NotFound, PermissionDenied, StorageError
 from orchestrator_core.security.client_keys import ID_LENGTH
+from orchestrator_core.security.principal import ANONYMOUS
 from orchestrator_core.server.body import read_model
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint, Parameter
@@ -39,7 +40,16 @@ _EXAMPLE_ID = "4f7k2m9q1x8z"
 
 
 async def create(request: web.Request) -> web.Response:
-    """Make a client with its key."""
+    """Make a client with its key.
+
+    Raises:
+        PermissionDenied: Nobody has a key yet: whoever makes the first one locks everybody else out.
+    """
+    if principal(request) is ANONYMOUS:
+        raise PermissionDenied(
+            "The first key is made where the gateway runs, with `orchestrator clients create NAME --role admin`: from "
+            "then on everybody is asked for one."
+        )
     body = await read_model(request, NewClientBody)
     expires_at = moment(body.expires_at)
     if expires_at is not None and expires_at <= datetime.now(UTC):
@@ -158,7 +168,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         handler=create,
         summary="Make a client with its key",
         description="The key is in this answer alone: only a hash of it is kept. It is taken at once by this process, "
-        "and by all others as soon as they see it.",
+        "and by all others as soon as they see it. The first client of all is made by the command: it ends that "
+        "nobody is asked for a credential.",
         tag=_TAG,
         surface=Surface.API,
         role="admin",

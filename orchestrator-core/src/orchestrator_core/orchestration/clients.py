@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from orchestrator_core.config.grants import Grant
-from orchestrator_core.provider_api import Conflict
+from orchestrator_core.provider_api import NotFound
 from orchestrator_core.security.client_keys import make_key
 from orchestrator_core.sessions.clients import Client, ClientStore
 
@@ -74,13 +74,12 @@ class Clients:
             overlap: For how long the present key is taken too; any key before that is refused at once.
 
         Raises:
-            NotFound: There is no such client.
-            Conflict: It is revoked.
+            NotFound: There is no such client, or it is revoked.
         """
         key, now = make_key(client_id), self._now()
 
         def change(client: Client) -> Client:
-            _check_not_revoked(client)
+            check_not_revoked(client)
             kept = overlap > timedelta(0)
             return replace(
                 client,
@@ -92,15 +91,16 @@ class Clients:
         return IssuedKey(await self._store.update(client_id, change), key.text)
 
     async def revoke(self, client_id: str) -> Client:
-        """Refuse a client's keys from now on, for good. One that is revoked stays so.
+        """Refuse a client's keys from now on, for good.
 
         Raises:
-            NotFound: There is no such client.
+            NotFound: There is no such client, or it is revoked.
         """
         now = self._now()
 
         def change(client: Client) -> Client:
-            return replace(client, revoked_at=client.revoked_at or now, previous_digest=None, previous_until=None)
+            check_not_revoked(client)
+            return replace(client, revoked_at=now, previous_digest=None, previous_until=None)
 
         return await self._store.update(client_id, change)
 
@@ -108,17 +108,22 @@ class Clients:
         """Change the name, the grant or the expiry of a client.
 
         Raises:
-            NotFound: There is no such client.
-            Conflict: It is revoked, or another one has the name.
+            NotFound: There is no such client, or it is revoked.
+            Conflict: Another one has the name.
         """
 
         def checked(client: Client) -> Client:
-            _check_not_revoked(client)
+            check_not_revoked(client)
             return change(client)
 
         return await self._store.update(client_id, checked)
 
 
-def _check_not_revoked(client: Client) -> None:
+def check_not_revoked(client: Client) -> None:
+    """Make sure that a client is there for more than the record.
+
+    Raises:
+        NotFound: It is revoked.
+    """
     if client.revoked_at is not None:
-        raise Conflict("This client is revoked, for good. Make a new one.")
+        raise NotFound("This client is revoked, for good. Make a new one.", param="id")

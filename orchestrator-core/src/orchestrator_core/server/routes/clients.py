@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from orchestrator_core.orchestration.clients import check_not_revoked
 from orchestrator_core.provider_api import Conflict, InvalidRequest, NotFound, PermissionDenied, StorageError
 from orchestrator_core.security.client_keys import ID_LENGTH
 from orchestrator_core.security.principal import ANONYMOUS
@@ -36,6 +37,9 @@ from orchestrator_core.sessions.clients import Client
 MAX_CLIENTS = 100
 
 _ID = re.compile(rf"[a-z0-9]{{{ID_LENGTH}}}")
+_ID_PATTERN = "{id:(?!me$)[^/]+}"
+"""`me` is a resource of its own."""
+
 _EXAMPLE_ID = "4f7k2m9q1x8z"
 
 
@@ -85,8 +89,10 @@ async def own(request: web.Request) -> web.Response:
 
 
 async def read(request: web.Request) -> web.Response:
-    """Read a client."""
-    return json_response(await _with_budget(request, await gateway(request).store.clients.get(_client_id(request))))
+    """Read a client; one that is revoked is in the list alone."""
+    client = await gateway(request).store.clients.get(_client_id(request))
+    check_not_revoked(client)
+    return json_response(await _with_budget(request, client))
 
 
 async def update(request: web.Request) -> web.Response:
@@ -225,7 +231,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     ),
     Endpoint(
         method="GET",
-        path="/api/clients/{id}",
+        path=f"/api/clients/{_ID_PATTERN}",
         handler=read,
         summary="Read a client",
         tag=_TAG,
@@ -238,7 +244,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     ),
     Endpoint(
         method="PATCH",
-        path="/api/clients/{id}",
+        path=f"/api/clients/{_ID_PATTERN}",
         handler=update,
         summary="Change a client's name, limits or expiry",
         description="What is left out stays; null takes a limit away. The tenant never changes.",
@@ -254,7 +260,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     ),
     Endpoint(
         method="DELETE",
-        path="/api/clients/{id}",
+        path=f"/api/clients/{_ID_PATTERN}",
         handler=revoke,
         summary="Revoke a client's keys, for good",
         description="Calls under way end as they would have. Its sessions and its usage stay.",
@@ -276,7 +282,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         role="admin",
         request=RotationBody,
         response=IssuedKeyBody,
-        errors=(NotFound, Conflict, StorageError),
+        errors=(NotFound, StorageError),
         request_examples={"at_once": {}, "an_hour_of_both": {"overlap_seconds": 3600}},
         response_example=_ISSUED,
         parameters=(_CLIENT_ID,),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from canary.leaks import find_leaks
 from orchestrator_core.provider_api import MASK, Secret
+from orchestrator_core.security.client_keys import make_key
 from orchestrator_core.telemetry.redaction import MAX_DEPTH, REDACTOR, Redactor, redact_value
 
 KEY = "sk-canary-0123456789abcdef"
@@ -92,3 +93,15 @@ def test_the_search_for_leaks_finds_every_form() -> None:
     for form in [*forms, base64.b64encode(value.encode()).decode()]:
         assert find_leaks(f"before {form} after", [value])
     assert find_leaks("nothing of it", [value]) == []
+
+
+@pytest.mark.parametrize("text", ["{}", "Bearer {}", '{{"key": "{}"}}', "{}{}", "a{}b"])
+def test_the_gateways_own_keys_are_masked_by_their_form(text: str) -> None:
+    key = make_key()
+    redacted = Redactor().redact(text.format(key.text, key.text))
+    secret = key.text.rpartition("_")[2]
+    assert secret not in redacted
+    assert f"ock_{key.id}_{MASK}" in redacted, "whose key it is may be known"
+    assert Redactor().redact_bytes(text.format(key.text, key.text).encode()) == redacted.encode()
+    for other in ("ock_", "block_chain", "ock_abc_def", f"ock_{key.id}"):
+        assert Redactor().redact(other) == other

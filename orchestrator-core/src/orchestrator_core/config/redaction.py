@@ -20,7 +20,7 @@ destroy every text that has it."""
 OWN_KEY_PREFIX: Final = "ock_"
 """What the client keys begin with that the gateway makes. Their values are not kept, so that their form is masked."""
 
-_OWN_KEY = re.compile(rf"({OWN_KEY_PREFIX}[a-z0-9]{{12}}_)[A-Za-z0-9]{{20,}}")
+_OWN_KEY = re.compile(rf"({OWN_KEY_PREFIX}[a-z0-9]{{12}}_)[A-Za-z0-9]{{20,43}}")
 _OWN_KEY_BYTES = re.compile(_OWN_KEY.pattern.encode())
 
 _LONG = KeyFormat(rf".{{{MIN_LENGTH},}}", f"{MIN_LENGTH} characters or more")

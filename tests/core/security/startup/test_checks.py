@@ -60,14 +60,20 @@ ECHO = ProviderInfo(name="echo", title="Echo", capabilities=(), requires_key=Fal
 SERVER = ProviderInfo(name="openai-compatible", title="Any", capabilities=(), requires_key=False, named_servers=True)
 
 
-def start(environ: dict[str, str], directory: Path, infos: Sequence[ProviderInfo] = (OPENAI, ECHO)) -> StartupReport:
+def start(
+    environ: dict[str, str],
+    directory: Path,
+    infos: Sequence[ProviderInfo] = (OPENAI, ECHO),
+    *,
+    stored_keys: bool = False,
+) -> StartupReport:
     config = load(environ, directory)
     registry = Registry()
     for info in infos:
         found = config.provider(info, ProviderSettings)
         verdicts = [check_key(key, info.key_formats, foreign=info.foreign_keys) for key in found.keys]
         registry.providers[info.name] = Provider(info, found.settings, verdicts, info.name, found.keys)
-    return check(config, registry, Runtime())
+    return check(config, registry, Runtime(), stored_keys=stored_keys)
 
 
 def test_no_environment_is_stricter_than_production() -> None:
@@ -169,6 +175,16 @@ def test_listening_to_the_network_without_a_client_key_is_a_loud_warning(tmp_pat
     assert any(warning.startswith("ANYBODY") for warning in start(environ, tmp_path).warnings)
     for harmless in ({"SERVER_HOST": "127.0.0.1"}, {"SERVER_HOST": "::1"}, {"ORCHESTRATOR_CLIENT_KEY": CLIENT}):
         assert start({**environ, **harmless}, tmp_path).warnings == []
+
+
+def test_a_key_that_the_command_made_is_as_good_as_one_of_the_configuration(tmp_path: Path) -> None:
+    without = {name: value for name, value in SAFE.items() if name != "ORCHESTRATOR_CLIENT_KEY"}
+    (reason,) = start(without, tmp_path).problems
+    assert "orchestrator clients create" in reason
+    assert start(without, tmp_path, stored_keys=True).problems == []
+    open_to_all = {"SERVER_HOST": "0.0.0.0"}
+    assert [warning for warning in start(open_to_all, tmp_path).warnings if "ANYBODY" in warning]
+    assert not [warning for warning in start(open_to_all, tmp_path, stored_keys=True).warnings if "ANYBODY" in warning]
 
 
 def test_names_of_providers_that_are_not_served_are_pointed_out(tmp_path: Path) -> None:

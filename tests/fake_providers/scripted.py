@@ -22,8 +22,8 @@ from orchestrator_core.provider_api import (
     hookimpl,
 )
 
-Step = ChatEvent | Exception | float
-"""An event to yield, an error to raise, or seconds to wait."""
+Step = ChatEvent | Exception | float | asyncio.Event
+"""An event to yield, an error to raise, seconds to wait, or what to wait for."""
 
 
 def answer(text: str, usage: Usage | None = None) -> list[Step]:
@@ -70,6 +70,8 @@ class ScriptedProvider(ProviderHooks):
                     raise step
                 if isinstance(step, ChatEvent):
                     yield step
+                elif isinstance(step, asyncio.Event):
+                    await step.wait()
                 else:
                     await asyncio.sleep(step)
         finally:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.orchestration.opening import OpenStream
-from orchestrator_core.orchestration.pipeline import Call
 from orchestrator_core.provider_api import (
     Adjustment,
     ChatEvent,

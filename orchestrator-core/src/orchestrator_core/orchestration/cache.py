@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeAlias
 from pydantic_core import to_json
 
 from orchestrator_core.config import Settings
-from orchestrator_core.orchestration.pipeline import Call
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.recording import Recording
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import ChatEvent, ChatRequest, EmbeddingRequest, EmbeddingResponse

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.cache import AnswerCache, size_of_vectors
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.chat_call import ChatCall
 from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import replayed
-from orchestrator_core.orchestration.pipeline import Call, run
+from orchestrator_core.orchestration.pipeline import run
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
 from orchestrator_core.orchestration.spending import Spending, given_back
@@ -82,7 +83,8 @@ class Calls:
         held = await self._spending.reserve(principal, call)
         spans: list[Span] = []
 
-        async def send(target: Target, request: EmbeddingRequest) -> EmbeddingResponse:
+        async def send(call: Call[EmbeddingRequest], request: EmbeddingRequest) -> EmbeddingResponse:
+            target = call.target
             span = self._meter.begin_span(target, payer, request)
             try:
                 with span, self._meter.in_flight(target):
@@ -144,7 +146,7 @@ class Calls:
         chat = ChatCall(call, payer, held, self._meter, cache)
         with given_back(held):
             try:
-                opened = await run(call, chat.send, self._guards)
+                opened = await run(call, chat.send, self._guards, chat.discard)
             finally:
                 chat.count_failures()
         return chat.answer(opened, self._spending, stored=stored)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import replace
 
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.cache import AnswerCache
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
-from orchestrator_core.orchestration.pipeline import Call
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.orchestration.spending import Held, Spending
 from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, Usage, UsageReport
 from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.telemetry.gen_ai_spans import end_chat
+from orchestrator_core.telemetry.metrics import CANCELLED
 
 
 class ChatCall:
@@ -40,8 +43,14 @@ class ChatCall:
         self._before = len(call.attempts)
         self._spent: dict[int, tuple[Target, Usage]] = {}
 
-    async def send(self, target: Target, request: ChatRequest) -> OpenStream:
-        """Make a try, and return it opened."""
+    async def send(self, call: Call[ChatRequest], request: ChatRequest) -> OpenStream:
+        """Make a try, and return it opened.
+
+        Args:
+            call: Says whom to ask; this call, or one that runs beside it.
+            request: What to ask.
+        """
+        target = call.target
         early: list[ChatEvent] = []
         span = self._meter.begin_span(target, self._payer, request)
         self._meter.count_in_flight(target, 1)
@@ -52,6 +61,9 @@ class ChatCall:
                 events = recording.listen(events)
             with span:
                 opened = await open_stream(events, request.deadline, stream=request.stream, early=early)
+            if call.lost:  # its rival opened in the same moment
+                await opened.aclose()
+                raise asyncio.CancelledError
         except BaseException as error:
             span.end(code_of(error))
             self._meter.count_in_flight(target, -1)
@@ -61,6 +73,19 @@ class ChatCall:
             raise
         opened.span, opened.recording = span, recording
         return opened
+
+    async def discard(self, call: Call[ChatRequest], opened: OpenStream) -> None:
+        """Close a try that was opened and that nobody wants any more."""
+        call.attempts[-1] = replace(call.attempts[-1], error=CANCELLED)
+        if call.permit is not None:
+            call.permit.end(failed=None)
+        opened.span.end(CANCELLED)
+        self._meter.count_in_flight(call.target, -1)
+        try:
+            await opened.aclose()
+        finally:
+            if call.place is not None:
+                call.place.leave()
 
     def count_failures(self) -> None:
         """Tell what became of the tries that failed."""

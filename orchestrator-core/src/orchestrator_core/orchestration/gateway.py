@@ -137,6 +137,7 @@ class Gateway:
         await self.keys.close()
         await self._memory.close()
         await self._turns.close()
+        await self.guards.hedging.close()
         if self._tables is not None:
             await asyncio.wait([self._tables])
         if self._sharing is not None:

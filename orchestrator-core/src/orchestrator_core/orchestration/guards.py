@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from orchestrator_core.config import Settings
+from orchestrator_core.orchestration.hedging import Hedging
 from orchestrator_core.plugins import Provider
 from orchestrator_core.provider_api import (
     GatewayError,
@@ -33,12 +34,13 @@ _SHORTEST_REST = 1.0
 
 
 class Guards:
-    """Places for calls, breakers, the retry budget, and what is known of the server's keys.
+    """Places for calls, breakers, the retry budget, hedging, and what is known of the server's keys.
 
     Attributes:
         admission: Gives places to calls.
         breakers: A breaker for each provider and model.
         budget: How many retries there may be.
+        hedging: Asks a second target where the first is late.
         keys: Which keys are to rest.
         watched: Whether what a look found of a provider is kept up to date, so that routing may go by it.
         patience: Seconds within which a provider should have begun to answer.
@@ -64,6 +66,7 @@ class Guards:
         )
         self.breakers = Breakers(BreakerRules.from_settings(settings), on_change, enabled=settings.breaker_enabled)
         self.budget = RetryBudget()
+        self.hedging = Hedging(settings.hedge_after, self.budget, metrics)
         self.keys = KeyRing()
         self.watched = settings.monitoring_enabled
         self.patience = patience(settings)

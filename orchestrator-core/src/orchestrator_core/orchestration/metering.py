@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.ledger import Ledger, Payer
-from orchestrator_core.orchestration.pipeline import PASSED_OVER, Call
+from orchestrator_core.orchestration.pipeline import PASSED_OVER
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.orchestration.spending import Held
 from orchestrator_core.provider_api import (

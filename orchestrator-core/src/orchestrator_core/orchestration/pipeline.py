@@ -1,4 +1,4 @@
-"""The way of a call to a provider: meter, cache, fall back, retry, call. One order, for chat and embeddings alike.
+"""The way of a call to a provider: meter, cache, fall back, hedge, retry, call. One order for chat and embeddings.
 
 Each step is given the call and the next step. A step works on the opened call: until then nothing has been sent to
 the client, and another try is allowed. Metering of the events themselves is in `answer`; what is kept of them is in
@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final
 
+from orchestrator_core.orchestration.call import Call, R, Step, T
 from orchestrator_core.orchestration.guards import Guards
-from orchestrator_core.orchestration.requests import CacheUse
+from orchestrator_core.orchestration.hedging import Discard
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
-    ChatRequest,
     CircuitOpen,
-    Deadline,
     DeadlineExceeded,
-    EmbeddingRequest,
     GatewayError,
     Overloaded,
     ProviderAuthFailed,
@@ -34,10 +32,6 @@ from orchestrator_core.resilience.admission import Place
 from orchestrator_core.resilience.breakers import Permit
 from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.resilience.retry import TRIES_PER_PROVIDER, TRIES_PER_REQUEST, retry_delay
-from orchestrator_core.sessions.models import Attempt
-
-R = TypeVar("R", ChatRequest, EmbeddingRequest)
-T = TypeVar("T")
 
 UNHEALTHY: Final = "provider_unhealthy"
 """The code of a target that was put behind the others, because the last look found its provider failing."""
@@ -46,61 +40,29 @@ PASSED_OVER: Final = frozenset({UNHEALTHY, CircuitOpen.code, Overloaded.code, Pr
 """The codes of targets that were not asked."""
 
 
-@dataclass(slots=True)
-class Call(Generic[R]):
-    """A call on its way.
-
-    Attributes:
-        request: What is asked; `model` and `credential` are filled in for each try.
-        targets: Who may be asked, in order.
-        credential: The caller's own key.
-        tenant: For whom it is.
-        cache: What it has to do with the cache of answers.
-        attempts: Every try so far, and every target that was passed over.
-        tries: How many of them were calls to a provider.
-        target: Who is being asked now, and in the end who answered.
-        last: Whether nobody else is left who could be asked.
-        place: The place of the one that is under way.
-        permit: What is to be told how the answer ends; None where nobody wants to know.
-    """
-
-    request: R
-    targets: Sequence[Target]
-    credential: Secret | None
-    tenant: str
-    cache: CacheUse = "off"
-    attempts: list[Attempt] = field(default_factory=list)
-    tries: int = 0
-    target: Target = field(init=False)
-    last: bool = field(init=False, default=True)
-    place: Place | None = field(init=False, default=None)
-    permit: Permit | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.target = self.targets[0]
-
-    @property
-    def deadline(self) -> Deadline:
-        """When the call must have ended."""
-        return self.request.deadline
-
-    def note(self, target: Target, error: str | None, seconds: float = 0.0) -> None:
-        """Keep a record of a try, or of a target that was passed over."""
-        self.attempts.append(Attempt(provider=target.provider.id, model=target.model, duration=seconds, error=error))
-
-
-Step = Callable[[Call[R]], Awaitable[T]]
-
-
-async def run(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards: Guards) -> T:
+async def run(
+    call: Call[R],
+    send: Callable[[Call[R], R], Awaitable[T]],
+    guards: Guards,
+    discard: Discard[R, T] | None = None,
+) -> T:
     """Send a call through all steps and return it opened.
+
+    Args:
+        call: Whom to ask what.
+        send: Makes a try, and returns it opened.
+        guards: Stand between the call and providers that fail.
+        discard: Closes what was opened, where nobody wants it any more; without it one target is asked at a time.
 
     Raises:
         GatewayError: No target answered; the error of the last that was asked.
     """
     guards.budget.earn()
     ask: Step[R, T] = partial(_call, send=send, guards=guards)
-    return await _fall_back(call, partial(_retry, ask=ask, guards=guards), guards)
+    ask = partial(_retry, ask=ask, guards=guards)
+    if discard is not None and guards.hedging.concerns(call):
+        ask = partial(guards.hedging.race, ask=ask, discard=discard)
+    return await _fall_back(call, ask, guards)
 
 
 async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
@@ -108,8 +70,9 @@ async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
     order, failures = _order(call, guards), list[GatewayError]()
     try:
         for place, target in enumerate(order):
-            call.target = target
-            call.last = all(guards.breakers.wait(left.provider.id, left.model) > 0 for left in order[place + 1 :])
+            if call.rival is not None and call.rival.target is target:
+                continue  # it was asked already
+            call.target, call.next = target, _next(order[place + 1 :], guards)
             try:
                 return await ask(call)
             except GatewayError as error:
@@ -120,6 +83,10 @@ async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
         raise _told(failures, len(call.attempts))
     finally:
         failures.clear()  # an error and a frame that hold each other stay until they are searched for
+
+
+def _next(targets: Sequence[Target], guards: Guards) -> Target | None:
+    return next((each for each in targets if guards.breakers.wait(each.provider.id, each.model) <= 0), None)
 
 
 def _order(call: Call[R], guards: Guards) -> Sequence[Target]:
@@ -165,7 +132,7 @@ def _delay(call: Call[R], error: GatewayError, guards: Guards) -> float | None:
     target = call.target
     if call.credential is None and guards.keys_left(target.provider, error):
         return 0.0
-    if not call.last:
+    if call.next is not None:
         return None
     delay = retry_delay(error, call.deadline)
     if delay is None or guards.breakers.wait(target.provider.id, target.model) > 0 or not guards.budget.spend():
@@ -173,7 +140,7 @@ def _delay(call: Call[R], error: GatewayError, guards: Guards) -> float | None:
     return delay
 
 
-async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards: Guards) -> T:
+async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guards: Guards) -> T:
     """Make one try at one target, with a key for it, and keep a record of it."""
     target = call.target
     credential = call.credential or guards.keys.choose(target.provider.keys)
@@ -185,11 +152,11 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards
         call.note(target, error.code)
         raise
     call.tries += 1
-    started = time.monotonic()
+    call.begun = started = time.monotonic()
     code: str | None = "internal_error"
     fault = False
     try:
-        opened = await send(target, replace(call.request, model=target.model, credential=credential))
+        opened = await send(call, replace(call.request, model=target.model, credential=credential))
         code = None
     except GatewayError as error:
         code = error.code
@@ -208,10 +175,19 @@ async def _call(call: Call[R], send: Callable[[Target, R], Awaitable[T]], guards
             place.leave()
             if permit is not None:
                 permit.end(failed=fault or None)
-        call.note(target, code, time.monotonic() - started)
+        _note(call, code, time.monotonic() - started)
     if permit is not None:
         permit.opened()
     return opened
+
+
+def _note(call: Call[R], code: str | None, seconds: float) -> None:
+    """Keep a record of a try that has ended; where it opened, the one beside it has lost."""
+    call.begun = None
+    if code is None and call.rival is not None:
+        call.rival.give_up()
+    if not call.lost:
+        call.note(call.target, code, seconds)
 
 
 async def _admit(call: Call[R], credential: Secret | None, guards: Guards) -> tuple[Permit | None, Place]:
@@ -225,11 +201,13 @@ async def _admit(call: Call[R], credential: Secret | None, guards: Guards) -> tu
         Overloaded: It has no place for one more call.
     """
     target = call.target
+    if call.lost:
+        raise asyncio.CancelledError
     if credential is None and target.provider.info.requires_key:
         raise ProviderNotConfigured(f"The provider {target.provider.id!r} has no usable key here.")
     permit = None if call.credential is not None else guards.breakers.admit(target.provider.id, target.model)
     try:
-        wait = call.deadline.remaining() if call.last else 0.0
+        wait = call.deadline.remaining() if call.next is None else 0.0
         return permit, await guards.admission.enter(target.provider.id, call.tenant, wait)
     except BaseException:
         if permit is not None:

@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 from orchestrator_core.config.grants import Budget, Period
 from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.estimate import weigh, weigh_request, weigh_text
-from orchestrator_core.orchestration.pipeline import Call
 from orchestrator_core.orchestration.policy import USUAL_ANSWER
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import BudgetExceeded, ChatRequest, EmbeddingRequest, PermissionDenied, Usage

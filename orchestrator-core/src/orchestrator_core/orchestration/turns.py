@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import structlog
 
 from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.calls import Calls
 from orchestrator_core.orchestration.context import View, results_check
 from orchestrator_core.orchestration.ledger import Ledger, Payer
 from orchestrator_core.orchestration.locks import SessionLocks, when_free
 from orchestrator_core.orchestration.memory import Memory
-from orchestrator_core.orchestration.pipeline import Call
 from orchestrator_core.orchestration.replay import ReplayedAnswer
 from orchestrator_core.orchestration.requests import TurnRequest
 from orchestrator_core.orchestration.routing import Router, Target

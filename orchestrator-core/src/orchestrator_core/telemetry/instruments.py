@@ -143,6 +143,12 @@ FALLBACKS = Spec(
     meaning="Tries after a failed one of another target: from whom to whom.",
     labels=("provider", "to"),
 )
+HEDGES = Spec(
+    name="orchestrator_hedges",
+    meaning="Streams that were asked of a second target because the first was late; `outcome` is won (the second "
+    "began first), lost or failed (neither began).",
+    labels=("provider", "to", "outcome"),
+)
 PASSED_OVER = Spec(
     name="orchestrator_targets_passed_over",
     meaning="Targets that were not asked; `code` is circuit_open, overloaded, provider_unhealthy or "
@@ -237,6 +243,7 @@ COUNTERS: Final = (
     ATTEMPTS,
     RETRIES,
     FALLBACKS,
+    HEDGES,
     PASSED_OVER,
     CALLS_REFUSED,
     CACHE_LOOKUPS,

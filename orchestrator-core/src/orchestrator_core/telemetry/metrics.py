@@ -101,6 +101,7 @@ class Metrics:
         self._fallbacks = made.counters(names.FALLBACKS)
         self._passed_over = made.counters(names.PASSED_OVER)
         self._circuits = made.gauges(names.CIRCUITS)
+        self._hedges = made.counters(names.HEDGES)
         self._calls_in_flight = made.gauges(names.CALLS_IN_FLIGHT)
         self._calls_waiting = made.gauges(names.CALLS_WAITING)
         self._calls_refused = made.counters(names.CALLS_REFUSED)
@@ -176,6 +177,10 @@ class Metrics:
     def count_call_in_flight(self, provider: str, change: int) -> None:
         """Count a call that begins (1) or ends (-1)."""
         self._calls_in_flight[provider,].inc(change)
+
+    def observe_hedge(self, provider: str, to: str, outcome: str) -> None:
+        """Count a call that was made of two targets at a time: `won` by the second, `lost`, or `failed`."""
+        self._hedges[provider, to, outcome].inc()
 
     def count_call_waiting(self, provider: str, change: int) -> None:
         """Count a call that begins to wait for a place (1) or ends to (-1)."""

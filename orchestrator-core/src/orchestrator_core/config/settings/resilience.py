@@ -10,7 +10,7 @@ from orchestrator_core.config.settings.base import Count, Seconds, SettingsGroup
 
 
 class ResilienceSettings(SettingsGroup):
-    """Breakers: when a failing provider and model is left alone for a while."""
+    """Breakers and hedging: when a failing provider is left alone, and when a slow one is not waited for alone."""
 
     breaker_enabled: bool = Field(
         default=True, description="Whether a provider and model that keeps failing is left alone for a while."
@@ -26,3 +26,8 @@ class ResilienceSettings(SettingsGroup):
         default=15.0, description="Seconds for which it is left alone, before a few calls find out how it is."
     )
     breaker_probes: Count = Field(default=1, description="How many of these calls there are at a time.")
+    hedge_after: Seconds | None = Field(
+        default=None,
+        description="Seconds after which a stream that has not begun is asked of the next target too, as far as the "
+        "budget of retries goes; whichever begins first is the answer. Without it none is.",
+    )

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from email.utils import formatdate
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -132,7 +133,6 @@ fixed("error-200", 200, error("an error behind 200"))
 fixed("html-200", 200, HTML_PAGE, HTML)
 fixed("html-502", 502, HTML_PAGE, HTML)
 fixed("bad-gzip", 200, b'{"choices": []}', content_encoding="gzip")
-fixed("huge", 200, dump({"choices": [], "padding": "x" * 17 * MIB}))
 
 
 @behaviour("ok")
@@ -186,11 +186,24 @@ async def dup_header(call: Call) -> None:
     await call.reply(200, content_type, body, ("Content-Type", "text/plain"))
 
 
+@behaviour("huge")
+async def huge(call: Call) -> None:
+    """Answer well, and with more than anybody asked for."""
+    if call.streamed:
+        await send_events(call, [*map(event, chunks("x" * 5 * MIB, 1 << 16)), DONE])
+    else:
+        await call.reply(200, JSON, dump(completion(call, "x" * 17 * MIB)))
+
+
+@cache
+def bomb() -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join([*(packer.compress(b" " * MIB) for _ in range(64)), packer.compress(b"{}"), packer.flush()])
+
+
 @behaviour("gzip-bomb")
 async def gzip_bomb(call: Call) -> None:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join([*(packer.compress(b" " * MIB) for _ in range(64)), packer.compress(b"{}"), packer.flush()])
-    await call.reply(200, JSON, bomb, ("Content-Encoding", "gzip"))
+    await call.reply(200, JSON, bomb(), ("Content-Encoding", "gzip"))
 
 
 @behaviour("redirect")
@@ -230,13 +243,13 @@ async def slow_headers(call: Call) -> None:
 
 @behaviour("slow-body")
 async def slow_body(call: Call) -> None:
-    """Send the whole body in ten pieces, over ten times `slow`."""
+    """Send the whole body in ten pieces, `slow` seconds apart."""
     content_type, body = whole(call)
     await call.head(200, ("Content-Type", content_type), ("Content-Length", str(len(body))))
     step = len(body) // 10 + 1
     for start in range(0, len(body), step):
+        await asyncio.sleep(call.slow if start else 0)
         await call.write(body[start : start + step])
-        await asyncio.sleep(call.slow)
 
 
 async def send_half(call: Call) -> None:

@@ -2,7 +2,7 @@
 
 The behaviour is the first part of the path (`http://127.0.0.1:<port>/<behaviour>/v1/chat/completions`) or, where
 that is `v1`, the model's name after `fault-`; any other model is answered well. `<behaviour>+2` misbehaves for the
-first two requests of that name only. `fake_upstreams.behaviours` has the table.
+first two requests of that name only, and `<behaviour>@tag` is counted apart. `fake_upstreams.behaviours` has the table.
 
     async with MisbehavingUpstream() as upstream:
         client.post(f"{upstream.base_url('http-500')}/chat/completions", ...)
@@ -193,7 +193,7 @@ class MisbehavingUpstream:
 
     async def _answer(self, call: Call, reader: asyncio.StreamReader) -> bytes:
         """Behave; return what came of the next request meanwhile. A client that leaves ends the behaviour."""
-        name, _, times = call.name.partition("+")
+        name, _, times = call.name.partition("@")[0].partition("+")
         behave = BEHAVIOURS["ok" if times and self.requests[call.name] > int(times) else name]
         self.answering += 1
         self.most_answering = max(self.most_answering, self.answering)

@@ -162,5 +162,5 @@ def _no_stream(status: int, headers: Mapping[str, str], body: bytes, now: float)
     except ValueError:
         parsed = None
     if isinstance(parsed, dict) and (parsed.get("error") or parsed.get("object") == "error"):
-        return error_in_answer(parsed, streamed=True)
+        return error_in_answer(parsed, streamed=False)
     return ProviderBadResponse("The provider sent no stream although one was asked for.", upstream_status=status)

@@ -148,3 +148,9 @@ async def test_the_key_before_is_taken_until_the_overlap_ends(now: float, taken:
 async def test_an_open_gateway_asks_once_a_key_was_made_even_if_it_is_revoked() -> None:
     with pytest.raises(Unauthenticated):
         await check(Directory(made=True)).authenticate(None)
+
+
+async def test_the_key_of_the_configuration_is_not_looked_for_in_the_store_whatever_its_form() -> None:
+    key, directory = make_key(), Directory()
+    assert await check(directory, client_key=Secret(key.text)).authenticate(key.text) is DEFAULT_PRINCIPAL
+    assert directory.looks == 0

@@ -79,6 +79,8 @@ class Authenticator:
         Raises:
             Unauthenticated: It is missing or wrong.
         """
+        if credential and self._is_configured(credential):
+            return DEFAULT_PRINCIPAL
         client_id = client_of(credential) if credential else None
         if client_id is not None and credential is not None:
             digest = digest_of(credential)
@@ -92,10 +94,11 @@ class Authenticator:
             return ANONYMOUS
         if not credential:
             raise Unauthenticated(f"This request has no client credential. {_HELP}")
+        raise Unauthenticated(f"The client credential is wrong, or not valid any more. {_HELP}")
+
+    def _is_configured(self, credential: str) -> bool:
         # ASCII only: a header's other bytes may be no text at all. The comparison takes constant time.
-        if self._client_key is None or not credential.isascii() or Secret(credential) != self._client_key:
-            raise Unauthenticated(f"The client credential is wrong, or not valid any more. {_HELP}")
-        return DEFAULT_PRINCIPAL
+        return self._client_key is not None and credential.isascii() and Secret(credential) == self._client_key
 
     def _owner(self, client_id: str, digest: str) -> Principal | None:
         key = self._directory.find(client_id)

@@ -198,6 +198,23 @@ async def test_limits_of_its_own_and_how_they_stand(api: Api) -> None:
     assert (await api.ask("POST", "/api/orchestrate", body=ask)).headers.get("RateLimit") is None
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/orchestrate"])
+async def test_every_way_into_a_session_counts_for_its_limit(api: Api, path: str) -> None:
+    key = (await api.make(session_requests_per_minute=2))["key"]
+    session = (await api.ask("POST", "/api/sessions", key, {})).json["session_id"]
+    body: Any = {"model": "one/a", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+    headers = {"Authorization": f"Bearer {key}", "X-Session-Id": session}
+    if path == "/api/orchestrate":
+        body = {"message": "hi", "session_id": session, "agent_config": {"provider": "one"}}
+    statuses = []
+    for _ in range(3):
+        async with api.client.post(api.url + path, json=body, headers=headers) as response:
+            statuses.append(response.status)
+            text = await response.text()
+    assert statuses == [200, 200, 429]
+    assert '"scope": "session"' in text
+
+
 async def test_usage_is_told_by_client_to_admins_and_to_each_its_own(api: Api) -> None:
     one, two = await api.make("first"), await api.make("second")
     for client in (one, two, two):

@@ -9,7 +9,15 @@ from aiohttp import web
 
 from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Json, NotFound, SessionBusy, SessionEnded
-from orchestrator_core.server.context import CONTEXT, cache_use, gateway, principal, provider_key, tell_session
+from orchestrator_core.server.context import (
+    CONTEXT,
+    admit_session,
+    cache_use,
+    gateway,
+    principal,
+    provider_key,
+    tell_session,
+)
 from orchestrator_core.server.endpoint import Parameter
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
@@ -74,6 +82,7 @@ async def open_answer(
     """
     if session_id is None:
         return await gateway(request).chat(principal(request), selection, call, user_id)
+    await admit_session(request, session_id)
     system, said = split_turn(call.messages)
     turn = TurnRequest(
         selection=selection,

@@ -63,3 +63,9 @@ def test_a_pattern_means_what_a_plain_search_says(pattern: str, model: str) -> N
         return bool(text) and pattern[0] == text[0] and matches(pattern[1:], text[1:])
 
     assert Grant(models=(f"one/{pattern}",)).may_use("one", model) == matches(pattern, model)
+
+
+def test_no_pattern_takes_long() -> None:
+    grant = Grant(models=(f"one/{'a*' * 100}b",))
+    assert not grant.may_use("one", "a" * 100_000)
+    assert grant.may_use("one", "a" * 100_000 + "b")

@@ -17,7 +17,7 @@ from aiohttp import web
 from orchestrator_core.config import ConfigError, Settings, load
 from orchestrator_core.provider_api import Secret
 from orchestrator_core.security import alerts as alerts_module
-from orchestrator_core.security.alerts import MAX_PENDING, MAX_TOGETHER, WINDOW, AlertWebhook
+from orchestrator_core.security.alerts import MAX_CLIENTS, MAX_TOGETHER, OTHERS, WINDOW, AlertWebhook
 
 KEY = b64encode(b"k" * 32).decode()
 WHO = {"principal": "default", "remote": "203.0.113.7", "path": "/x"}
@@ -138,14 +138,43 @@ async def test_a_flood_is_told_once_in_a_window(receiver: Receiver) -> None:
     assert webhook._alerts == {}
 
 
-async def test_memory_is_bounded_and_what_is_dropped_is_counted(receiver: Receiver) -> None:
+async def test_one_network_is_one_client_whatever_address_it_uses(receiver: Receiver) -> None:
+    now = 0.0
+    webhook = AlertWebhook(receiver.url, None, Counted(), clock=lambda: now)
+    for number in range(3000):
+        webhook.add("authentication_failed", {**WHO, "remote": f"2001:db8::{number:x}"})
+    webhook.add("authentication_failed", {**WHO, "remote": "2001:db8:0:1::1"})
+    now = 10.0
+    assert [(event["count"], event["details"]["remote"]) for event in webhook.take()] == [
+        (3000, "2001:db8::0"),
+        (1, "2001:db8:0:1::1"),
+    ]
+
+
+async def test_memory_is_bounded_and_what_does_not_fit_is_told_together(receiver: Receiver) -> None:
     now, counted = 0.0, Counted()
     webhook = AlertWebhook(receiver.url, None, counted, clock=lambda: now)
-    for number in range(MAX_PENDING + 500):
-        webhook.add("rate_limited", {"remote": str(number)})
-    assert counted.alerts == {"dropped": 500}
+    for number in range(MAX_CLIENTS + 5000):
+        webhook.add("rate_limited", {"remote": f"10.0.{number // 256}.{number % 256}"})
     now = 10.0
-    assert [len(webhook.take()) for _ in range(MAX_PENDING // MAX_TOGETHER + 1)] == [MAX_TOGETHER] * 10 + [0]
+    first, second = webhook.take(), webhook.take()
+    assert [event["count"] for event in first] == [1] * MAX_TOGETHER
+    assert [(event["event"], event["count"], event["details"]) for event in second] == [("rate_limited", 5000, OTHERS)]
+    assert not counted.alerts, "nothing is lost"
+
+
+async def test_a_flood_of_one_event_takes_no_place_of_another(receiver: Receiver) -> None:
+    now = 0.0
+    webhook = AlertWebhook(receiver.url, None, Counted(), clock=lambda: now)
+    for number in range(5000):
+        webhook.add("authentication_failed", {**WHO, "remote": f"10.0.{number // 256}.{number % 256}"})
+        webhook.add("permission_denied", {**WHO, "remote": f"10.0.{number // 256}.{number % 256}"})
+    webhook.add("shared_state_lost", {"reason": "away"})
+    webhook.add("budget_exceeded", {"principal": "acme"})
+    now = 10.0
+    told = {event["event"]: event["details"] for _ in range(3) for event in webhook.take()}
+    assert told["shared_state_lost"] == {"reason": "away"}
+    assert told["budget_exceeded"] == {"principal": "acme"}
 
 
 @pytest.mark.parametrize(("statuses", "calls", "outcome"), [

@@ -1,7 +1,8 @@
 """Security events, posted to a webhook: bounded, together, signed, and never in the way of a request.
 
 An event that comes again from the same client is counted, and told once in a window: a flood of them makes no flood of
-calls. Headers and signature are those of Standard Webhooks 1.0 (https://www.standardwebhooks.com).
+calls. Each event has places of its own, and the clients beyond them share one: no flood of one event hides another.
+Headers and signature are those of Standard Webhooks 1.0 (https://www.standardwebhooks.com).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 from orchestrator_core.config import Settings
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.provider_api import Secret
+from orchestrator_core.security.networks import client_of
+
+Detail: TypeAlias = str | int | float | None
+Who: TypeAlias = tuple[Detail, ...]
 
 GATHER: Final = 1.0
 """Seconds for which events are gathered before they are posted together."""
@@ -30,8 +35,11 @@ GATHER: Final = 1.0
 WINDOW: Final = 60.0
 """Seconds in which an event of one client is told once; what comes meanwhile is counted for the next time."""
 
-MAX_PENDING: Final = 1000
-"""Different events that are kept; above it new ones are dropped, and counted."""
+MAX_CLIENTS: Final = 100
+"""Clients of which an event is told one by one; those beyond it are counted together."""
+
+OTHERS: Final[Mapping[str, Detail]] = {"clients": "more than are told one by one"}
+"""The details of what is counted together."""
 
 MAX_TOGETHER: Final = 100
 """Different events in one call."""
@@ -45,13 +53,8 @@ RETRY_DELAYS: Final = (1.0, 5.0, 15.0)
 CLOSING_TIME: Final = 5.0
 """Seconds in which what is left is posted at the end."""
 
-_WHO: Final = ("principal", "remote", "provider")
-"""The details that tell one client, or one provider, from others."""
-
+_OTHERS: Final[Who] = ()
 _RETRIED: Final = frozenset({408, 425, 429})
-
-Detail: TypeAlias = str | int | float | None
-Key: TypeAlias = tuple[str | Detail, ...]
 
 _logger = structlog.get_logger(__name__)
 
@@ -106,7 +109,7 @@ class AlertWebhook:
         self._secret = secret
         self._counter = counter
         self._clock = clock
-        self._alerts: dict[Key, Alert] = {}
+        self._alerts: dict[str, dict[Who, Alert]] = {}
         self._something = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -132,17 +135,16 @@ class AlertWebhook:
         await asyncio.wait([self._task], timeout=CLOSING_TIME)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._drop(sum(alert.count for alert in self._alerts.values()))
+        self._drop(sum(alert.count for _, _, alert in self._each()))
 
     def add(self, event: str, details: Mapping[str, Detail]) -> None:
         """Take an event, to be told soon. This neither waits nor fails."""
-        key = (event, *(details.get(name) for name in _WHO))
-        alert = self._alerts.get(key)
+        clients, who = self._alerts.setdefault(event, {}), _who(details)
+        if who not in clients and len(clients) >= MAX_CLIENTS:
+            who, details = _OTHERS, OTHERS
+        alert = clients.get(who)
         if alert is None:
-            if len(self._alerts) >= MAX_PENDING:
-                self._drop(1)
-                return
-            alert = self._alerts[key] = Alert(details, due=self._clock() + GATHER)
+            alert = clients[who] = Alert(details, due=self._clock() + GATHER)
         moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if not alert.count:
             alert.details, alert.first = details, moment
@@ -157,20 +159,29 @@ class AlertWebhook:
             all_of_them: Whether those that are not due yet are told as well.
         """
         now, taken = self._clock(), list[dict[str, Any]]()
-        for key, alert in list(self._alerts.items()):
+        for event, who, alert in self._each():
             if len(taken) == MAX_TOGETHER:
                 break
             if alert.due > now and not (all_of_them and alert.count):
                 continue
             if not alert.count:
-                del self._alerts[key]  # nothing came in its window
+                self._forget(event, who)  # nothing came in its window
                 continue
             times = {"count": alert.count, "first": alert.first, "last": alert.last}
-            taken.append({"event": key[0], **times, "details": dict(alert.details)})
+            taken.append({"event": event, **times, "details": dict(alert.details)})
             alert.count, alert.due = 0, now + WINDOW
         if not self._alerts:
             self._something.clear()
         return taken
+
+    def _each(self) -> Sequence[tuple[str, Who, Alert]]:
+        return [(event, who, alert) for event, clients in self._alerts.items() for who, alert in clients.items()]
+
+    def _forget(self, event: str, who: Who) -> None:
+        clients = self._alerts[event]
+        del clients[who]
+        if not clients:
+            del self._alerts[event]
 
     async def _run(self) -> None:
         timeout = ClientTimeout(total=TIMEOUT)
@@ -250,3 +261,10 @@ class AlertWebhook:
     def _drop(self, count: int) -> None:
         if count:
             self._counter.observe_alerts("dropped", count)
+
+
+def _who(details: Mapping[str, Detail]) -> Who:
+    """Return what tells one client, or one provider, from others."""
+    remote = details.get("remote")
+    network = client_of(remote) if isinstance(remote, str) else remote
+    return details.get("principal"), network, details.get("provider")

@@ -123,13 +123,26 @@ async def test_a_client_that_left(metered: Metered) -> None:
     assert row["state"] == "client_closed"
 
 
-async def test_a_client_that_left_before_the_usage_came(metered: Metered) -> None:
-    answer = await metered.turn("priced", [Start(model=MODEL), TextDelta(text="half"), 30.0, Finish()])
+async def test_a_client_that_left_before_the_usage_came_used_what_is_estimated(metered: Metered) -> None:
+    answer = await metered.turn("priced", [Start(model=MODEL), TextDelta(text="half " * 100), 30.0, Finish()])
+    async with aclosing(answer.events()) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                break
     await answer.aclose()
 
     row = metered.row()
-    assert row["state"] == "client_closed"
-    assert [row[column] for column in (*COLUMNS, "cost", "price_version")] == [None] * 7
+    assert (row["state"], row["usage_details"]) == ("client_closed", '{"estimated":true}')
+    assert row["input_tokens"] > 0
+    assert 100 <= row["output_tokens"] <= 150
+    assert row["cost"] > 0
+    assert row["price_version"] is not None
+
+
+async def test_an_answer_that_is_whole_without_a_word_of_its_usage_is_not_estimated(metered: Metered) -> None:
+    await (await metered.turn("priced", [Start(model=MODEL), TextDelta(text="all"), Finish()])).result()
+
+    assert [metered.row()[column] for column in (*COLUMNS, "cost", "price_version")] == [None] * 7
 
 
 async def test_the_newest_report_counts_and_not_the_sum(metered: Metered) -> None:

@@ -134,6 +134,7 @@ async def test_what_a_client_that_left_missed_can_be_read(gateway: Served) -> No
         while (read := (await gateway.get(where)).json)["state"] == "pending":
             await asyncio.sleep(0.01)
     assert read["state"] == "client_closed"
+    assert read["usage"]["details"] == {"estimated": True}
     assert [message["content"] for message in read["messages"]] == ["ping", "half"]
 
 

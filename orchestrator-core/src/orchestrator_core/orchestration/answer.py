@@ -33,6 +33,7 @@ class Answer:
         attempts: Every try, the last one being this.
         cost: USD, after the end; None where the price or the usage is unknown.
         failure: What broke the answer off, after the end; None where its consumer gave it up.
+        estimate: What it used, where it broke off before the provider said so.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Answer:
         self.cost: float | None = None
         self.price_version: str | None = None
         self.failure: GatewayError | None = None
+        self.estimate: Usage | None = None
         self._opened = opened
         self._on_end = on_end
         self._kept = kept
@@ -75,8 +77,8 @@ class Answer:
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens that it takes, as far as the provider has said; none where it was given before."""
-        return _NO_USAGE if self._kept else self._fold.usage
+        """The tokens that it takes, as the provider said or core estimated; none where it was given before."""
+        return _NO_USAGE if self._kept else self._fold.usage or self.estimate
 
     @property
     def complete(self) -> bool:

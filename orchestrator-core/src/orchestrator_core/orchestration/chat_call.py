@@ -111,6 +111,9 @@ class ChatCall:
                 permit.end(failed=_failed(answer, call.deadline))
             meter.count_in_flight(answer.target, -1)
             usage = answer.usage
+            if usage is None and not answer.complete:
+                usage, _ = spending.guess(call, answer)
+                answer.estimate = usage
             if usage and (paid := meter.price(answer.target, answer.model, usage)):
                 answer.cost, answer.price_version = paid.usd, paid.version
             if held is not None:

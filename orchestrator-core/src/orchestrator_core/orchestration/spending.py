@@ -16,7 +16,14 @@ from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.estimate import weigh, weigh_request, weigh_text
 from orchestrator_core.orchestration.policy import USUAL_ANSWER
 from orchestrator_core.orchestration.routing import Target
-from orchestrator_core.provider_api import BudgetExceeded, ChatRequest, EmbeddingRequest, PermissionDenied, Usage
+from orchestrator_core.provider_api import (
+    BudgetExceeded,
+    ChatRequest,
+    EmbeddingRequest,
+    PermissionDenied,
+    Usage,
+    UsageDetails,
+)
 from orchestrator_core.resilience.budgets import NANO, AccountKey, Amount, Ceiling, Standing, Wish
 from orchestrator_core.security.events import SecurityEvent, SecurityEvents
 from orchestrator_core.security.principal import Principal
@@ -201,7 +208,11 @@ class Spending:
     def guess(self, call: Call[ChatRequest], answer: Answer) -> tuple[Usage, float | None]:
         """Return what an answer used, and what that cost, of which the provider did not say so."""
         said = weigh(choice.message for choice in answer.folded.choices)
-        usage = Usage(input_tokens=round(weigh_request(call.request).total), output_tokens=math.ceil(said.total))
+        usage = Usage(
+            input_tokens=round(weigh_request(call.request).total),
+            output_tokens=math.ceil(said.total),
+            details=UsageDetails(estimated=True),
+        )
         return usage, self._price(answer.target, usage)
 
     def _settled(self, principal: Principal, budget: Budget) -> Callable[[AccountKey, str, Amount], None]:

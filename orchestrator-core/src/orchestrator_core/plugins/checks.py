@@ -43,7 +43,7 @@ MOST: Final = 2**53
 
 _NO_DETAILS: Final = UsageDetails()
 _counts = attrgetter(*(each.name for each in fields(Usage) if each.name != "details"))
-_detailed = attrgetter(*(each.name for each in fields(UsageDetails) if each.name != "unpriced"))
+_detailed = attrgetter(*(each.name for each in fields(UsageDetails) if each.type == "int"))
 _BLANK = f"{whitespace}\0"
 _REASONS = frozenset(get_args(FinishReason))
 _STATUSES = frozenset(get_args(KeyStatus))

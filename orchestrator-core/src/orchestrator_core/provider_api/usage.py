@@ -21,6 +21,7 @@ class UsageDetails:
         web_searches: Searches that the provider made and bills each.
         unpriced: What else the price depends on and no table knows: a tier of service other than the standard one, a
             tool of the provider's that it bills; None where there is no such thing. The cost is then unknown.
+        estimated: Whether all of it is core's own estimate, because the answer broke off before the provider said it.
     """
 
     input_audio_tokens: int = 0
@@ -30,14 +31,17 @@ class UsageDetails:
     cache_write_1h_tokens: int = 0
     web_searches: int = 0
     unpriced: str | None = None
+    estimated: bool = False
 
     def __add__(self, other: UsageDetails) -> UsageDetails:
         counts = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
-            if each.name != "unpriced"
+            if each.name not in ("unpriced", "estimated")
         }
-        return UsageDetails(**counts, unpriced=self.unpriced or other.unpriced)
+        return UsageDetails(
+            **counts, unpriced=self.unpriced or other.unpriced, estimated=self.estimated or other.estimated
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ class UsageDetailsBody(BaseModel):
     unpriced: str | None = Field(
         None, description="What else the price depends on and no table knows; the cost is then null."
     )
+    estimated: bool = Field(
+        False,
+        description="Whether all of it is the gateway's own estimate: the answer broke off, such as where its client "
+        "left, before the provider said it.",
+    )
 
 
 class UsageBody(TokensBody):

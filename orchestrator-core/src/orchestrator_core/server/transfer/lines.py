@@ -75,6 +75,7 @@ class UsageDetailsLine(_Line):
     cache_write_1h_tokens: _Tokens = 0
     web_searches: _Tokens = 0
     unpriced: _Word | None = None
+    estimated: bool = False
 
 
 class UsageLine(_Line):

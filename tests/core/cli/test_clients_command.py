@@ -24,12 +24,16 @@ def test_keys_work_at_once_in_a_gateway_that_serves_and_end_soon(
 ) -> None:
     gateway = gateway_process()
     assert status(gateway, None) == 200, "nobody has a key yet"
-    made = orchestrator("clients", "create", "app", "--models", "echo/*", "--expires", "90d")
+    limits = ("--models", "echo/*", "--expires", "90d", "--budget-tokens", "500", "--budget-period", "day")
+    made = orchestrator("clients", "create", "app", *limits)
     assert made.returncode == 0, made.stderr
     key = made.stdout.strip()
     assert "app" in made.stderr
     assert status(gateway, key) == 200
     assert status(gateway, None) == 401
+
+    (shown,) = json.loads(orchestrator("clients", "show", "app").stdout)
+    assert shown["budget"]["remaining_tokens"] == 500
 
     rotated = json.loads(orchestrator("clients", "rotate", "app", "--overlap", "1h", "--json").stdout)
     assert rotated["previous_key_until"] is not None

@@ -12,6 +12,7 @@ from orchestrator_core.cli.stored import stored
 from orchestrator_core.config import Config
 from orchestrator_core.config.grants import Budget, Grant
 from orchestrator_core.orchestration.clients import MAX_NAME, Clients, IssuedKey
+from orchestrator_core.orchestration.spending import stored_state
 from orchestrator_core.provider_api import InvalidRequest, NotFound
 from orchestrator_core.server.routes.client_bodies import client_body
 from orchestrator_core.sessions.clients import MAX_CLIENTS, Client, ClientStore
@@ -45,9 +46,13 @@ async def rows(config: Config, *, revoked: bool) -> list[Row]:
 
 
 async def row(config: Config, text: str) -> Row:
-    """Describe a client."""
+    """Describe a client, with what is left of its budget."""
     async with stored(config, "read") as store:
-        return _row(await store.clients.get(await _id_of(store.clients, text)))
+        client = await store.clients.get(await _id_of(store.clients, text))
+        budget = client.grant.budget
+        if budget is None:
+            return _row(client)
+        return {**_row(client), "budget": await stored_state(store, client.tenant, client.id, budget)}
 
 
 async def update(config: Config, text: str, name: str | None, given: Mapping[str, Any]) -> Row:

@@ -85,6 +85,8 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "-"
     return str(value)

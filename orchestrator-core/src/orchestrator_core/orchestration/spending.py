@@ -184,26 +184,13 @@ class Spending:
         return held
 
     async def state(self, tenant: str, client_id: str, budget: Budget) -> dict[str, Any]:
-        """Return a budget and what is left of it, as JSON.
+        """Return a budget and what is left of it, as `budget_state` does.
 
         Raises:
             StorageError: Nobody knows what was spent.
         """
         span = Span.of(budget.period, self._now())
-        standing = await self._book.standing(_key(tenant, client_id, span))
-        gone = standing.spent + standing.held
-        return {
-            "usd": budget.usd,
-            "tokens": budget.tokens,
-            "period": budget.period,
-            "spent_usd": round(standing.spent.nanos / NANO, 9),
-            "spent_tokens": standing.spent.tokens,
-            "held_usd": round(standing.held.nanos / NANO, 9),
-            "held_tokens": standing.held.tokens,
-            "remaining_usd": None if budget.usd is None else max(0.0, round(budget.usd - gone.nanos / NANO, 9)),
-            "remaining_tokens": None if budget.tokens is None else max(0, budget.tokens - gone.tokens),
-            "resets_at": span.ends_at,
-        }
+        return budget_state(budget, span, await self._book.standing(_key(tenant, client_id, span)))
 
     def guess(self, call: Call[ChatRequest], answer: Answer) -> tuple[Usage, float | None]:
         """Return what an answer used, and what that cost, of which the provider did not say so."""
@@ -294,6 +281,33 @@ class Spending:
                 "resets_at": None if ends is None else _time(ends),
             },
         )
+
+
+def budget_state(budget: Budget, span: Span, standing: Standing) -> dict[str, Any]:
+    """Return a budget and what is left of it in a period, as JSON."""
+    gone = standing.spent + standing.held
+    return {
+        "usd": budget.usd,
+        "tokens": budget.tokens,
+        "period": budget.period,
+        "spent_usd": round(standing.spent.nanos / NANO, 9),
+        "spent_tokens": standing.spent.tokens,
+        "held_usd": round(standing.held.nanos / NANO, 9),
+        "held_tokens": standing.held.tokens,
+        "remaining_usd": None if budget.usd is None else max(0.0, round(budget.usd - gone.nanos / NANO, 9)),
+        "remaining_tokens": None if budget.tokens is None else max(0, budget.tokens - gone.tokens),
+        "resets_at": None if span.ends_at is None else _time(span.ends_at),
+    }
+
+
+async def stored_state(store: SessionStore, tenant: str, client_id: str, budget: Budget) -> dict[str, Any]:
+    """Return a budget and what is left of it by the store alone, which knows nothing of calls under way.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    span = Span.of(budget.period, datetime.now(UTC))
+    return budget_state(budget, span, Standing(await read_spent(store, _key(tenant, client_id, span)), Amount()))
 
 
 async def read_spent(store: SessionStore, key: AccountKey) -> Amount:

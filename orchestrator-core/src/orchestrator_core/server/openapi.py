@@ -78,6 +78,10 @@ _STRICT = Parameter(
     description="Refuse the request instead of leaving out what the provider cannot do.",
     schema={"type": "string", "enum": ["true", "false"]},
 )
+_RATE_LIMIT = {
+    "RateLimit": {"description": "How the limits of requests stand, by name.", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "What the limits are.", "schema": {"type": "string"}},
+}
 _RETRY_AFTER = {"description": "Seconds after which to come again.", "schema": {"type": "integer", "minimum": 1}}
 
 
@@ -241,7 +245,7 @@ def _failures(endpoint: Endpoint, reference: dict[str, Any]) -> dict[str, Any]:
             "content": {media_type: {"schema": reference, "example": example}},
         }
         if status in (429, 503):
-            failures[str(status)]["headers"] = {"Retry-After": _RETRY_AFTER}
+            failures[str(status)]["headers"] = {"Retry-After": _RETRY_AFTER, **(_RATE_LIMIT if status == 429 else {})}
     return failures
 
 

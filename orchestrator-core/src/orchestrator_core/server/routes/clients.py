@@ -18,7 +18,7 @@ from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
-from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter, time_text
+from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter
 from orchestrator_core.server.routes.client_bodies import (
     ClientBody,
     ClientChangeBody,
@@ -122,8 +122,7 @@ async def _with_budget(request: web.Request, client: Client) -> dict[str, Any]:
     """Describe a client with what is left of its budget."""
     body, budget = client_body(client, datetime.now(UTC)), client.grant.budget
     if budget is not None:
-        state = await gateway(request).spending.state(client.tenant, client.id, budget)
-        body["budget"] = {**state, "resets_at": state["resets_at"] and time_text(state["resets_at"])}
+        body["budget"] = await gateway(request).spending.state(client.tenant, client.id, budget)
     return body
 
 

@@ -76,13 +76,18 @@ def test_blocked_countries(countries: Countries) -> None:
 
 def test_the_country_that_a_proxy_names(countries: Countries) -> None:
     settings = {"blocked_countries": ("FR",)}
-    assert event(settings, Client(SWISS, country="FR"), countries) == "country_refused"
-    assert event(settings, Client(FRENCH, country="CH"), countries) is None
-    for unknown in ("XX", "ZZ", None):
-        assert event(settings, Client(FRENCH, country=unknown), countries) == "country_refused"
-        assert event(settings, Client(FRENCH, country=unknown)) is None
+    assert event(settings, Client(SWISS, countries=("FR",)), countries) == "country_refused"
+    assert event(settings, Client(FRENCH, countries=("CH",)), countries) is None
+    for unknown in (("XX",), ("ZZ",), (), ("CH", "XX")):
+        assert event(settings, Client(FRENCH, countries=unknown), countries) == "country_refused"
+        assert event(settings, Client(FRENCH, countries=unknown)) is None
         strict = settings | {"block_unknown_countries": True}
-        assert event(strict, Client(FRENCH, country=unknown)) == "country_refused"
+        assert event(strict, Client(FRENCH, countries=unknown)) == "country_refused"
+
+
+@pytest.mark.parametrize("named", [("CH", "FR"), ("FR", "CH"), ("FR", "XX"), ("FR", "CH", "CH")])
+def test_a_blocked_country_counts_wherever_it_is_named(named: tuple[str, ...]) -> None:
+    assert event({"blocked_countries": ("FR",)}, Client(SWISS, countries=named)) == "country_refused"
 
 
 def test_a_file_that_knows_no_ipv6(tmp_path: Path) -> None:

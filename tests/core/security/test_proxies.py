@@ -117,10 +117,25 @@ def test_tls_at_the_proxy(proto: str, tls: bool) -> None:
 
 
 def test_the_country_and_whether_the_proxy_itself_is_meant() -> None:
-    assert client(OUTSIDE, CF_IPCountry=" fr ") == Client(OUTSIDE, country="FR")
+    assert client(OUTSIDE, CF_IPCountry=" fr ") == Client(OUTSIDE, countries=("FR",))
     assert client().proxy
     assert client("unknown").proxy
     assert not client(OUTSIDE).proxy
+
+
+def test_every_header_of_the_proxy_is_read_from_its_end() -> None:
+    headers = CIMultiDict(
+        [
+            ("X-Forwarded-For", OUTSIDE),
+            ("X-Forwarded-Proto", "https"),  # the client's own line; the proxy added the next
+            ("X-Forwarded-Proto", "http"),
+            ("CF-IPCountry", "ch"),
+            ("CF-IPCountry", ""),
+            ("CF-IPCountry", "XX, fr"),
+        ]
+    )
+    found = TrustedProxies([PROXY], country_header="CF-IPCountry").client(PROXY, headers, tls=False)
+    assert found == Client(OUTSIDE, tls=False, countries=("CH", "XX", "FR"))
 
 
 addresses = st.ip_addresses().filter(lambda address: address not in ipaddress.ip_network("10.0.0.0/8"))

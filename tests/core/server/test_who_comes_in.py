@@ -78,6 +78,9 @@ async def test_countries_that_a_proxy_names(tmp_path: Path) -> None:
         seen = [(await ask(here, OURS, CF_IPCountry=country)).status for country in ("FR", "CH", "XX")]
         assert seen == [403, 200, 200]
         assert events(here) == {"country_refused": 1}
+        lines = [("X-Forwarded-For", OURS), ("CF-IPCountry", "CH"), ("CF-IPCountry", "FR")]
+        async with here._client.get(here.url + "/api/providers", headers=lines) as response:
+            assert response.status == 403, "the client wrote the first line itself, and the proxy added its own"
 
 
 @pytest.fixture

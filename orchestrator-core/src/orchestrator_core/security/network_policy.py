@@ -45,7 +45,8 @@ class NetworkPolicy:
     def refusal(self, client: Client) -> Refusal | None:
         """Return why a client may not come in; None where it may.
 
-        The country is the one that a trusted proxy names; where none does, the one of the file.
+        The country is the one that a trusted proxy names; where none does, the one of the file. A blocked one counts
+        wherever it is named: hardly anybody lies to be refused.
         """
         if not (self._allowed or self._blocked):
             return None
@@ -54,12 +55,14 @@ class NetworkPolicy:
             return _ADDRESS
         if not self._blocked:
             return None
-        country = client.country if client.country not in _UNKNOWN else None
+        if not self._blocked.isdisjoint(client.countries):
+            return _COUNTRY
+        country = client.countries[-1] if client.countries and client.countries[-1] not in _UNKNOWN else None
         if country is None and self._countries is not None and address is not None:
             country = self._countries.of(address)
         refused = self._block_unknown if country is None else country in self._blocked
         return _COUNTRY if refused else None
 
 
-_UNKNOWN = frozenset({None, "XX", "ZZ"})
+_UNKNOWN = frozenset({"XX", "ZZ"})
 """What proxies write for a country that they do not know (ISO 3166-1 leaves these codes to its users)."""

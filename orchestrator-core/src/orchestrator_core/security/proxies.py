@@ -31,13 +31,14 @@ class Client:
     Attributes:
         address: The address of the client; None where even the connection has none.
         tls: Whether the client came over TLS, to this process or to a trusted proxy.
-        country: The country that a trusted proxy says it is in.
+        countries: The countries that it is said to be in, as a trusted proxy passed them on. The last is the proxy's
+            own word; what stands before it, the client may have written.
         proxy: Whether the address is that of a trusted proxy, which named no other.
     """
 
     address: str | None
     tls: bool = False
-    country: str | None = None
+    countries: tuple[str, ...] = ()
     proxy: bool = False
 
 
@@ -99,14 +100,13 @@ class TrustedProxies:
                 proxy = False
                 break
         if self._header == "x-forwarded-for":
-            proto = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip()
-        country = headers.get(self._country_header, "").strip().upper() if self._country_header else ""
-        return Client(str(found), proto.lower() == "https" if proto else tls, country or None, proxy)
+            proto = next(_from_the_end(*headers.getall("X-Forwarded-Proto", ("",)))).strip()
+        countries = _countries(headers.getall(self._country_header, ())) if self._country_header else ()
+        return Client(str(found), proto.lower() == "https" if proto else tls, countries, proxy)
 
     def _hops(self, headers: MultiMapping[str]) -> Iterator[Hop]:
         read = read_forwarded_for if self._header == "x-forwarded-for" else read_forwarded
-        for line in reversed(headers.getall(self._header, ())):
-            yield from map(read, _from_the_end(line))
+        yield from map(read, _from_the_end(*headers.getall(self._header, ())))
 
     def _warn(self, peer: str | None) -> None:
         self._warned = True
@@ -153,9 +153,15 @@ def _is_port(text: str) -> bool:
     return not text or (text[0] == ":" and text[1:].isdecimal() and len(text) <= 6)
 
 
-def _from_the_end(line: str) -> Iterator[str]:
+def _countries(lines: Iterable[str]) -> tuple[str, ...]:
+    codes = (code.strip().upper() for line in lines for code in line.split(","))
+    return tuple(code for code in codes if code)
+
+
+def _from_the_end(*lines: str) -> Iterator[str]:
     """Split at commas, from the end: quotes that a client left open there swallow nothing that a proxy appended."""
-    comma: str = ","
-    while comma:
-        line, comma, entry = line.rpartition(",")
-        yield entry
+    for line in reversed(lines):
+        comma: str = ","
+        while comma:
+            line, comma, entry = line.rpartition(",")  # noqa: PLW2901 - what is left of it
+            yield entry

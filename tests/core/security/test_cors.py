@@ -116,6 +116,9 @@ def test_the_policy_is_described_in_a_line() -> None:
         ("https://", "no origin"),
         ("https://app.example.com:port", "no origin"),
         ("https://[::1", "no origin"),
+        ("https://a b.example.com", "no browser"),
+        ("https://app.example.com\n", "no browser"),
+        ("https://\u00e4pp.example.com", "no browser"),
     ],
 )
 def test_what_is_wrong_with_an_origin_is_said_without_it(origin: str, expected: str) -> None:

@@ -37,6 +37,7 @@ EXPOSED_HEADERS: Final = (
     "RateLimit-Policy",
     "Retry-After",
     "X-Orchestrator-Attempts",
+    "X-Orchestrator-Cache",
     "X-Orchestrator-Cost",
     "X-Orchestrator-Dropped",
     "X-Orchestrator-Estimated",
@@ -127,6 +128,9 @@ def origin_problems(origin: str) -> Iterator[str]:
         return
     if origin.lower() == "null":
         yield "is the opaque one, which any sandboxed page may claim"
+        return
+    if not (origin.isascii() and origin.isprintable()) or " " in origin:
+        yield "has a character that no browser sends in one; write an international name as xn--"
         return
     try:
         parts = urlsplit(origin)

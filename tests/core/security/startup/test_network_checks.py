@@ -33,13 +33,22 @@ def test_what_would_block_nobody_stops_every_start(
     assert len(about(environ, tmp_path, setting, environment)) == 1
 
 
-@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "0.0.0.0/1", "2000::/8"])
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "0.0.0.0/1", "2000::/8", "::ffff:0:0/96"])
 def test_everybody_is_no_proxy(tmp_path: Path, network: str) -> None:
     environ = {"ORCHESTRATOR_TRUSTED_PROXIES": f"10.0.0.1,{network}"}
     (problem,) = about(environ, tmp_path, "ORCHESTRATOR_TRUSTED_PROXIES")
     assert "entry 2" in problem
     assert network not in problem
     assert about(environ, tmp_path, "ORCHESTRATOR_TRUSTED_PROXIES", "development") == []
+
+
+def test_networks_of_ipv4_that_are_written_as_ipv6_are_those_of_ipv4(tmp_path: Path) -> None:
+    written = "::ffff:10.0.0.0/104, ::ffff:192.0.2.1, 10.1.0.0/16, 2001:db8::/32, ::/64"
+    settings = load(
+        {"ORCHESTRATOR_TRUSTED_PROXIES": written, "ORCHESTRATOR_ALLOWED_ADDRESSES": written}, tmp_path
+    ).settings
+    read = ("10.0.0.0/8", "192.0.2.1/32", "10.1.0.0/16", "2001:db8::/32", "::/64")
+    assert settings.trusted_proxies == settings.allowed_addresses == read
 
 
 def test_what_is_complete_is_fine(tmp_path: Path) -> None:

@@ -12,15 +12,23 @@ from orchestrator_core.config.settings.base import SettingsGroup, lower
 
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _of_ipv4(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return a network of IPv4 addresses that is written as IPv6 (`::ffff:10.0.0.0/104`) as that of IPv4."""
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     networks = []
     for index, text in enumerate(value, start=1):
         try:
-            networks.append(str(ipaddress.ip_network(text)))
+            networks.append(str(_of_ipv4(ipaddress.ip_network(text))))
         except ValueError:
             raise ValueError(
                 f"entry {index} is neither an address nor a network such as 10.0.0.0/8 or 2001:db8::/32, whose last "

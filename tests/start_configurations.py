@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 CLIENT_KEY = "b7e23ec29af22b0b4e41da31e868d57226121c84a9f3e6d5"
-OPENAI_KEY = "sk-proj-" + "aB3dE6gH" * 8
+OPENAI_KEY = "sk-proj-iK2ZWeqhFWCEPyYngFb51yBMWXaSCrUZoL8g5ubbbPIa84yRnBUbHoWC8FJowoRo"
 ANTHROPIC_KEY = "sk-ant-api03-" + "Qx7_Zr2k" * 12
 MISTRAL_KEY = "Zk4Qp7Lw" * 4
 GROK_KEY = "xai-" + "Hd82Jq6T" * 10
@@ -108,6 +108,13 @@ UNSAFE = (
     Configuration("a short client key", {"ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY[:31]}, (WEAK,)),
     Configuration("a client key of one letter", {"ORCHESTRATOR_CLIENT_KEY": "a" * 64}, (WEAK,)),
     Configuration("a client key of few letters", {"ORCHESTRATOR_CLIENT_KEY": "abcabcab" * 8}, (WEAK,)),
+    Configuration("a client key twice over", {"ORCHESTRATOR_CLIENT_KEY": "k7Qx2mNp9Rw4zTb8" * 2}, (WEAK,)),
+    Configuration("a client key of rows", {"ORCHESTRATOR_CLIENT_KEY": "abcdefghijklmnopqrstuvwxyz0123456789"}, (WEAK,)),
+    Configuration(
+        "a client key of words",
+        {"ORCHESTRATOR_CLIENT_KEY": "Orchestrator-Admin-Password-Production-2026!"},
+        (WEAK,),
+    ),
     Configuration(
         "an example in place of the client key",
         {"ORCHESTRATOR_CLIENT_KEY": "your-client-key-goes-exactly-here-0123"},
@@ -133,6 +140,9 @@ UNSAFE = (
     ),
     Configuration(
         "an origin with a user", {"CORS_ALLOWED_ORIGINS": "https://u:p@app.example.com"}, (f"{CORS}has a user",)
+    ),
+    Configuration(
+        "an origin with a space", {"CORS_ALLOWED_ORIGINS": "https://a b.example.com"}, (f"{CORS}has a character",)
     ),
     Configuration("an origin that is none", {"CORS_ALLOWED_ORIGINS": "app.example.com"}, (f"{CORS}is no origin",)),
     Configuration(

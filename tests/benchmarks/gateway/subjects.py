@@ -18,7 +18,7 @@ import psutil
 from processes import COMMAND, find_free_port, inherited_environment
 
 READY_WITHIN = 120.0
-CLIENT_KEY = "benchmark-0123456789abcdef0123456789"
+CLIENT_KEY = "benchmark-9f2c4b7a1d3e5f60718293a4b5c6d7e8"
 PROVIDER_KEY = "sk-proj-" + "benchmark0" * 6
 MANY = 100_000_000
 """A limit that is kept and counted, and never reached."""

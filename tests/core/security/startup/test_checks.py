@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +22,9 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.security.startup import StartupReport, check
 from orchestrator_core.security.startup.checks import CHECKS
+from orchestrator_core.security.startup.clients import weak_key
 from orchestrator_core.security.startup.runtime import Runtime
-from orchestrator_core.security.startup.subject import SetAside
+from orchestrator_core.security.startup.subject import SetAside, Subject
 
 CLIENT = "b7e23ec29af22b0b4e41da31e868d57226121c84a9f3e6d5"
 GOOD = "sk-" + "aB3dE6gH" * 6
@@ -113,6 +116,10 @@ def test_it_starts_with_the_four_settings_in_dotenv_too(tmp_path: Path) -> None:
         ({"ORCHESTRATOR_CLIENT_KEY": "a" * 64}, "the client key is weak"),
         ({"ORCHESTRATOR_CLIENT_KEY": "your-client-key-goes-exactly-here-0123"}, "the client key is weak"),
         ({"ORCHESTRATOR_CLIENT_KEY": "changeme-changeme-0123456789-abcdef"}, "the client key is weak"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "k7Qx2mNp9Rw4zTb8" * 2}, "the client key is weak"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "abcdefghijklmnopqrstuvwxyz0123456789"}, "the client key is weak"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "98765432100123456789qwertyuiopasdf"}, "the client key is weak"),
+        ({"ORCHESTRATOR_CLIENT_KEY": "Orchestrator-Admin-Password-Production-2026!"}, "the client key is weak"),
         ({"CORS_ALLOWED_ORIGINS": "*"}, "CORS_ALLOWED_ORIGINS: origin 1 has a wildcard"),
         ({"CORS_ALLOWED_ORIGINS": "https://a.example,null"}, "CORS_ALLOWED_ORIGINS: origin 2 is the opaque one"),
         ({"CORS_ALLOWED_ORIGINS": "http://a.example"}, "CORS_ALLOWED_ORIGINS: origin 1 is plain http"),
@@ -220,7 +227,14 @@ def test_origins_that_are_refused_are_counted_and_not_printed(tmp_path: Path) ->
         assert "canary" not in repr(report).lower()
 
 
-@pytest.mark.parametrize("key", ["a" * 4000, "ab" * 2000, "abcdefghi" * 400])
+def test_a_random_key_is_strong_whatever_stands_before_it(tmp_path: Path) -> None:
+    made = random.Random(5)
+    keys = [make for _ in range(200) for make in (made.randbytes(32).hex(), b64encode(made.randbytes(24)).decode())]
+    for key in (CLIENT, f"admin-{CLIENT}", f"orchestrator_production_key_{CLIENT[:32]}", *keys):
+        assert not list(weak_key(Subject(load({"ORCHESTRATOR_CLIENT_KEY": key}, tmp_path)))), key
+
+
+@pytest.mark.parametrize("key", ["a" * 4000, "ab" * 2000, "abcdefghi" * 400, "admin1234" * 400])
 def test_judging_a_client_key_takes_little_time(tmp_path: Path, key: str) -> None:
     begun = time.perf_counter()
     report = start({**SAFE, "ORCHESTRATOR_CLIENT_KEY": key}, tmp_path)

@@ -15,10 +15,26 @@ MIN_CLIENT_KEY = 32
 MIN_VARIETY = 10
 """Different characters; 32 random hexadecimal digits have 14 on average, and fewer than 10 once in some 1,500."""
 
-# Possessive, so that the time is bounded: skip every character that comes again, then take one that does not.
+MIN_UNGUESSABLE = 20
+"""Characters beside words, rows and repeats."""
+
+_WORDS = (
+    "admin|api|change|client|default|demo|dev|gateway|key|letmein|llm|local|login|master|me|orchestrator|passwor[dt]|passw0rd|"
+    "prod|production|qwerty|root|sample|secret|server|staging|test|token|user|welcome|(?:19|20)[0-9]{2}"
+)
+_ROWS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm")
+_NEIGHBOURS = "|".join(
+    row[start : start + 4] for each in _ROWS for row in (each, each[::-1]) for start in range(len(row) - 3)
+)
+_REPEATS = r"(?P<unit>.{5,40}?)(?P=unit)+"
+
+# Possessive, so that the time is bounded: skip all that does not count, then take one character that does.
 _STRONG = KeyFormat(
-    rf"(?=.{{{MIN_CLIENT_KEY},}})(?:(?:(.)(?=.*\1))*+.){{{MIN_VARIETY}}}.*",
-    f"{MIN_CLIENT_KEY} characters or more, {MIN_VARIETY} of them different",
+    rf"(?=.{{{MIN_CLIENT_KEY},}})"
+    rf"(?=(?:(?:(.)(?=.*\1))*+.){{{MIN_VARIETY}}})"
+    rf"(?:(?i:{_WORDS}|{_NEIGHBOURS}|{_REPEATS})*+.){{{MIN_UNGUESSABLE}}}.*",
+    f"{MIN_CLIENT_KEY} characters or more, {MIN_VARIETY} of them different, and {MIN_UNGUESSABLE} beside usual words, "
+    "rows such as 1234 and repeats",
 )
 _EXAMPLE = r"(?i)^(?:your[_-]|change[_-]?me|example|placeholder|dummy|test[_-])|[_-]here$|\.\.\."
 _MAKE_ONE = "Make one with `openssl rand -hex 32`."

@@ -84,6 +84,7 @@ NAMES = [
     "ProviderFailed",
     "ProviderHooks",
     "ProviderInfo",
+    "ProviderKeyMalformed",
     "ProviderMetadata",
     "ProviderNotConfigured",
     "ProviderQuotaExhausted",

@@ -10,6 +10,7 @@ from typing import Literal
 from orchestrator_core.config import Settings
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.config.settings import AliasEntry
+from orchestrator_core.orchestration.callers_keys import CallersKeys
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.strategies import arrange
 from orchestrator_core.plugins import Provider, Registry
@@ -52,6 +53,7 @@ class Router:
         self._settings = settings
         self._registry = registry
         self._prices = prices
+        self._callers_keys = CallersKeys(settings)
         self._draws = draws or Random()  # noqa: S311  # a share of the load is no secret
 
     def targets(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
@@ -66,6 +68,7 @@ class Router:
                 key of the caller's own comes with an alias of several providers.
             NotSupported: The provider has no such operation.
             PermissionDenied: The caller may not use the provider, or the model.
+            ProviderKeyMalformed: The key of the caller's own cannot be the provider's.
             PluginError: The provider's plugin does not load, and there is no fallback.
         """
         selection = self._with_default(selection, operation)
@@ -77,6 +80,8 @@ class Router:
             broken = error
         if selection.credential is not None:
             targets = targets[:1]
+            for target in targets:
+                self._callers_keys.check(target.provider, selection.credential)
         else:
             for text in self._chain(selection, operation):
                 for target in self._parse(text, operation, asked=selection.fallbacks is not None):

@@ -6,6 +6,7 @@
     |   |   |-- UnsupportedParameter 400 unsupported_parameter
     |   |   `-- NotSupported         400 not_supported (the provider has no such operation)
     |   |-- Unauthenticated          401 unauthenticated
+    |   |-- ProviderKeyMalformed     401 provider_key_malformed (the caller's own key, not sent to the provider)
     |   |-- PermissionDenied         403 permission_denied
     |   |-- NotFound                 404 not_found
     |   |-- MethodNotAllowed         405 method_not_allowed
@@ -141,6 +142,12 @@ class Unauthenticated(RequestError):
     """The client's credential is missing or wrong."""
 
     code, status = "unauthenticated", 401
+
+
+class ProviderKeyMalformed(RequestError):
+    """The key that the caller brought for a provider cannot be one of that provider's."""
+
+    code, status = "provider_key_malformed", 401
 
 
 class PermissionDenied(RequestError):

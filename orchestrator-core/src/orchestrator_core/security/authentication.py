@@ -9,7 +9,7 @@ from typing import Protocol
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import Secret, Unauthenticated
-from orchestrator_core.security.client_keys import KnownKey, client_of, digest_of, opens
+from orchestrator_core.security.client_keys import KnownKey, client_of, digest_of, looks_own, opens
 from orchestrator_core.security.principal import ANONYMOUS, DEFAULT_PRINCIPAL, Principal
 
 _HELP = "Send the gateway's client key as `Authorization: Bearer <key>`."
@@ -95,6 +95,10 @@ class Authenticator:
         if not credential:
             raise Unauthenticated(f"This request has no client credential. {_HELP}")
         raise Unauthenticated(f"The client credential is wrong, or not valid any more. {_HELP}")
+
+    def is_own(self, credential: str) -> bool:
+        """Whether a text is a key of the gateway's clients, or looks like one: nobody else may be given it."""
+        return looks_own(credential) or self._is_configured(credential)
 
     def _is_configured(self, credential: str) -> bool:
         # ASCII only: a header's other bytes may be no text at all. The comparison takes constant time.

@@ -24,6 +24,7 @@ SECRET_LENGTH: Final = 43
 _ID = string.ascii_lowercase + string.digits
 _SECRET = string.ascii_letters + string.digits
 _FORM = re.compile(rf"{OWN_KEY_PREFIX}([a-z0-9]{{{ID_LENGTH}}})_[A-Za-z0-9]{{{SECRET_LENGTH}}}")
+_LIKENESS = re.compile(rf"^{OWN_KEY_PREFIX}|{OWN_KEY_PREFIX}[a-z0-9]{{{ID_LENGTH}}}_")
 _NOBODY = hashlib.sha256(secrets.token_bytes(32)).hexdigest()
 
 
@@ -52,6 +53,11 @@ def client_of(credential: str) -> str | None:
     """Return the public id in a credential; None where it is no such key."""
     found = _FORM.fullmatch(credential)
     return found[1] if found else None
+
+
+def looks_own(text: str) -> bool:
+    """Whether a text begins like such a key, or has one in it, be it cut off."""
+    return _LIKENESS.search(text) is not None
 
 
 def digest_of(key: str) -> str:

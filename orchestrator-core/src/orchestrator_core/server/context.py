@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from orchestrator_core.provider_api import GatewayError, InvalidRequest, Secret
+from orchestrator_core.provider_api import GatewayError, InvalidRequest, ProviderKeyMalformed, Secret
 from orchestrator_core.resilience.limits import Quota, RequestLimits
 from orchestrator_core.security.events import SecurityEvent
 from orchestrator_core.security.principal import ANONYMOUS, Principal
@@ -136,11 +136,16 @@ def provider_key(request: web.Request) -> Secret | None:
     return request[CONTEXT].provider_key
 
 
-def read_provider_key(request: web.Request) -> Secret | None:
+def read_provider_key(request: web.Request, is_own: Callable[[str], bool]) -> Secret | None:
     """Read the caller's own key for the provider from the headers.
+
+    Args:
+        request: The request.
+        is_own: Whether a text is a key of the gateway's clients.
 
     Raises:
         InvalidRequest: The header is empty or holds what no key has; no other key is used in its place.
+        ProviderKeyMalformed: It holds a key of the gateway's own, which no provider may learn.
     """
     names = ("X-Provider-Key", "X-API-Key") if request.path.startswith("/api/") else ("X-Provider-Key",)
     found: list[str] = []
@@ -149,6 +154,11 @@ def read_provider_key(request: web.Request) -> Secret | None:
         if value is not None:
             if not _KEY.fullmatch(value):
                 raise InvalidRequest(f"The header {name} must hold a provider's key; leave it out to use the server's.")
+            if is_own(value):
+                raise ProviderKeyMalformed(
+                    f"The header {name} holds a key of this gateway: it takes the provider's. Send the gateway's as "
+                    "`Authorization: Bearer <key>`."
+                )
             found.append(value)
     if len(set(found)) > 1:
         raise InvalidRequest(f"Send one provider key: {' and '.join(names)} differ.")

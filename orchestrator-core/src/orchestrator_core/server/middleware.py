@@ -254,12 +254,13 @@ class Middleware:
             context.note(await self._limits.admit_client(client, who.grant.requests_per_minute))
             if endpoint.role == "admin" and not who.admin:
                 raise PermissionDenied("This needs the key of an admin, and this credential is a client's.")
+            # Only here, so that nobody can try out what the gateway's key is without being counted.
+            context.provider_key = read_provider_key(request, self._authenticator.is_own)
         if "\0" in request.query_string:
             names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
             raise InvalidRequest("The query must not hold the character NUL.", param=next(names, None))
         if endpoint.method == "GET" and endpoint.surface is Surface.API and not endpoint.probe:
             check_names(request, endpoint.parameters)
-        context.provider_key = read_provider_key(request)
         if context.provider_key is not None:
             stack.enter_context(REDACTOR.hold(context.provider_key))
 

@@ -20,6 +20,7 @@ from orchestrator_core.provider_api import (
     PermissionDenied,
     ProviderAuthFailed,
     ProviderFailed,
+    ProviderKeyMalformed,
     ProviderRefused,
     RateLimited,
     RequestInFlight,
@@ -256,7 +257,7 @@ def _errors(endpoint: Endpoint) -> Iterator[GatewayError]:
     if endpoint.authenticated or endpoint.authenticated_in_production:
         kinds += [Unauthenticated, RateLimited]
     if endpoint.takes_provider_key:
-        kinds.append(BudgetExceeded)
+        kinds += [BudgetExceeded, ProviderKeyMalformed]
     if endpoint.role == "admin":
         kinds.append(PermissionDenied)
     if endpoint.request is not None or endpoint.body_schema is not None:

@@ -104,5 +104,6 @@ class RoutingSettings(SettingsGroup):
     )
     key_check: KeyCheck = Field(
         default="strict",
-        description="Whether a key of a wrong form stops production, or is a warning (vendors change theirs).",
+        description="Whether a key of a wrong form stops production, and is refused to callers who bring one, or is a "
+        "warning (vendors change theirs).",
     )

@@ -86,7 +86,26 @@ def test_an_open_circuit_refuses_until_its_cooldown_is_over_and_then_lets_one_pr
     assert bench.begin() is not None
     assert bench.begin() is None
     assert bench.breaker.state == "half_open"
-    assert bench.breaker.wait(bench.now) > 0
+    assert bench.breaker.wait(bench.now) == 15
+
+
+def test_a_probe_that_takes_long_keeps_the_next_away_for_a_cooldown_and_no_longer() -> None:
+    bench = Bench()
+    bench.calls(failures=10)
+    bench.now += 15
+    first = bench.begin()
+    assert first is not None
+    bench.now += 14
+    assert bench.begin() is None
+    assert bench.breaker.wait(bench.now) == 1
+    bench.now += 1
+    second = bench.begin()
+    assert second is not None
+    assert bench.begin() is None
+    bench.breaker.succeeded(first, bench.now)
+    assert bench.breaker.state == "closed"
+    bench.breaker.failed(second, bench.now)
+    assert bench.breaker.state == "closed"
 
 
 def test_a_probe_that_answers_closes_it_and_the_past_is_forgotten() -> None:
@@ -160,19 +179,21 @@ def test_so_many_probes_as_configured() -> None:
 
 
 class AnyLife(RuleBasedStateMachine):
-    """Whatever happens: never more probes than allowed, no call while open, and always a way back."""
+    """Whatever happens: no more probes than allowed and one a cooldown, no call while open, and always a way back."""
 
     under_way: Bundle[int] = Bundle("under_way")
 
     def __init__(self) -> None:
         super().__init__()
         self.bench = Bench(BreakerRules(minimum_calls=3, window=10, cooldown=5, probes=2))
-        self.probing: dict[State, int] = {}
+        self.half_open_at = 0.0
 
     @rule(target=under_way)
     def begin(self) -> int:
-        before = self.bench.breaker.wait(self.bench.now)
+        before, state = self.bench.breaker.wait(self.bench.now), self.bench.breaker.state
         phase = self.bench.begin()
+        if state == "open" and phase is not None:
+            self.half_open_at = self.bench.now
         assert (phase is None) == (before > 0)
         return -1 if phase is None else phase
 
@@ -192,7 +213,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @invariant()
     def probes_are_bounded(self) -> None:
-        assert 0 <= self.bench.breaker._probing <= 2
+        assert 0 <= self.bench.breaker._probing <= 2 + (self.bench.now - self.half_open_at) / 5
         assert self.bench.breaker._probing == 0 or self.bench.breaker.state == "half_open"
 
     @invariant()

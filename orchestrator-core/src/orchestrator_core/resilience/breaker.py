@@ -12,9 +12,6 @@ from orchestrator_core.config import Settings
 State = Literal["closed", "open", "half_open"]
 """`closed`: calls go through. `open`: none does. `half_open`: a few probe whether it is well again."""
 
-PROBE_WAIT: Final = 1.0
-"""Seconds after which to come again while a probe is under way: it has its own time limits, and most end within one."""
-
 SLICES: Final = 10
 """Parts of the window: a call is forgotten after the window and at most a tenth of it."""
 
@@ -28,7 +25,7 @@ class BreakerRules:
         minimum_calls: Calls below which the share says nothing.
         window: Seconds back to which calls are counted.
         cooldown: Seconds for which it stays open.
-        probes: Calls at a time while it is half open.
+        probes: Calls at a time while it is half open. One that has not ended within `cooldown` keeps no other away.
     """
 
     failure_rate: float = 0.5
@@ -57,7 +54,8 @@ class Breaker:
 
     Attributes:
         state: The state, which changes from `open` to `half_open` only with the first call after the cooldown.
-        until: When the cooldown ends, in the time of whoever calls.
+        until: When the next call is admitted, in the time of whoever calls: while `open` as the cooldown ends, while
+            `half_open` as the time of the last probe ends.
     """
 
     __slots__ = ("_on_change", "_phase", "_probing", "_rules", "_window", "state", "until")
@@ -83,7 +81,8 @@ class Breaker:
             return 0.0
         if self.state == "open":
             return max(0.0, self.until - now)
-        return 0.0 if self._probing < self._rules.probes else PROBE_WAIT
+        # An answer that is not streamed says only with its end how it went, and that may be far away.
+        return 0.0 if self._probing < self._rules.probes else max(0.0, self.until - now)
 
     def admit(self, now: float) -> int | None:
         """Admit a call and return its phase, for `opened`, `succeeded`, `failed` or `released`; None refuses it."""
@@ -94,6 +93,7 @@ class Breaker:
         if self.state == "open":
             self._turn("half_open")
         self._probing += 1
+        self.until = now + self._rules.cooldown
         return self._phase
 
     def opened(self, phase: int) -> int:

@@ -72,7 +72,12 @@ class StartChecks(Generated):
     def lines(self) -> Iterator[str]:
         """Make one table, from what the checks say of themselves."""
         yield from ("| What is found | Production | Staging | Development |", "|---|---|---|---|")
-        shown = {"refuse": "**refused**", "warn": "warning", "pass": ""}
+        shown = {
+            "refuse": "**refused**",
+            "wait": "**refused** until the database is back",
+            "warn": "warning",
+            "pass": "",
+        }
         for check in CHECKS:
             meaning = (
                 (check.find.__doc__ or "").splitlines()[0].removeprefix("Yield ").removeprefix("that ").rstrip(".")

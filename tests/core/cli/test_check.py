@@ -57,6 +57,40 @@ def test_production_can_be_asked_for_from_elsewhere(orchestrator: RunCommand) ->
     assert "ORCHESTRATOR_CLIENT_KEY" in checked.stdout
 
 
+AWAY = {
+    **{name: value for name, value in MINIMUM.items() if name != "ORCHESTRATOR_CLIENT_KEY"},
+    "ORCHESTRATOR_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/canary",
+}
+
+
+@pytest.mark.parametrize("options", ["", "?sslmode=verify-full&sslrootcert=/nowhere"])
+def test_a_store_that_cannot_be_asked_for_keys_is_no_key(orchestrator: RunCommand, options: str) -> None:
+    environ = {**AWAY, "ORCHESTRATOR_DATABASE_URL": AWAY["ORCHESTRATOR_DATABASE_URL"] + options}
+    checked = orchestrator("check", **environ)
+    assert checked.returncode == 78
+    assert "The gateway would not start in production." in checked.stdout
+    assert "  - ORCHESTRATOR_DATABASE_URL: the database could not be asked for client keys" in checked.stdout
+    assert "canary" not in checked.stdout
+    found = json.loads(orchestrator("check", "--json", **environ).stdout)
+    assert (found["starts"], len(found["problems"])) == (False, 1)
+    assert orchestrator("check", **environ, ORCHESTRATOR_CLIENT_KEY=MINIMUM["ORCHESTRATOR_CLIENT_KEY"]).returncode == 0
+    staging = orchestrator("check", **{**environ, "ENVIRONMENT": "staging"})
+    assert staging.returncode == 0
+    assert "could not be asked for client keys" in staging.stdout.partition("Warnings:")[2]
+
+
+def test_a_start_says_it_with_its_other_reasons_and_else_why_the_store_is_away(orchestrator: RunCommand) -> None:
+    refused = orchestrator("serve", "--port", "0", **{**AWAY, "LOG_LEVEL": "DEBUG"})
+    assert refused.returncode == 78
+    assert [line[4:].partition(":")[0] for line in refused.stderr.splitlines() if line.startswith("  - ")] == [
+        "LOG_LEVEL",
+        "ORCHESTRATOR_DATABASE_URL",
+    ]
+    away = orchestrator("serve", "--port", "0", **AWAY)
+    assert away.returncode == 1, "it may be back in a moment, so that trying again is right"
+    assert "PostgreSQL cannot be used" in away.stderr
+
+
 def test_json_for_programs(orchestrator: RunCommand) -> None:
     good = orchestrator("check", "--json", **MINIMUM)
     found = json.loads(good.stdout)

@@ -89,7 +89,7 @@ async def test_a_file_of_another_schema_is_not_written_beside_a_gateway(path: Pa
     await serving.close()
 
 
-async def seen(url: str) -> list[bool]:
+async def seen(url: str) -> list[bool | None]:
     """Return what a start sees of keys: without one, with one, after it expired, after another is revoked."""
     settings = Settings(database_url=url)
     found = [await has_client_key(settings)]
@@ -118,7 +118,11 @@ async def test_a_start_sees_keys_that_are_taken_on_postgres(postgres: PostgresSe
 async def test_where_it_cannot_be_known_opening_the_store_says_why(path: Path) -> None:
     assert not await has_client_key(Settings(database_url="memory:"))
     path.write_bytes(b"no database" * 100)
-    assert await has_client_key(Settings(database_url=f"sqlite:///{path}"))
-    assert await has_client_key(Settings(database_url="postgresql://nobody@127.0.0.1:1/none"))
+    assert await has_client_key(Settings(database_url=f"sqlite:///{path}")) is None
+    assert await has_client_key(Settings(database_url="postgresql://nobody@127.0.0.1:1/none")) is None
     copy_to(path)
-    assert not await has_client_key(Settings(database_url=f"sqlite:///{path}"))
+    settings = Settings(database_url=f"sqlite:///{path}")
+    assert await has_client_key(settings) is False, "of a time before there were any"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from-tomorrow'")
+    assert await has_client_key(settings) is None

@@ -51,8 +51,8 @@ def check(environment: str | None, as_json: bool, config_file: Path | None) -> N
     if as_json:
         found = {
             "environment": judged,
-            "starts": not report.problems,
-            "problems": list(report.problems),
+            "starts": not report.reasons,
+            "problems": list(report.reasons),
             "warnings": list(report.warnings),
             "report": list(report.lines),
         }
@@ -60,11 +60,11 @@ def check(environment: str | None, as_json: bool, config_file: Path | None) -> N
     else:
         for line in report.lines:
             click.echo(line)
-        _echo("Reasons not to start:", report.problems)
+        _echo("Reasons not to start:", report.reasons)
         _echo("Warnings:", report.warnings)
-        verb = "would not start" if report.problems else "would start"
+        verb = "would not start" if report.reasons else "would start"
         click.echo(f"The gateway {verb}{f' in {judged}' if judged else ''}.")
-    if report.problems:
+    if report.reasons:
         raise click.exceptions.Exit(EXIT_REFUSED)
 
 

@@ -50,5 +50,5 @@ def serve(
     try:
         config = read()
     except ConfigError as error:
-        raise ConfigError(asyncio.run(examine_rest(error)).problems) from None
+        raise ConfigError(asyncio.run(examine_rest(error)).reasons) from None
     sys.exit(run(config, reload=read))

@@ -57,7 +57,7 @@ async def started(
             for warning in found.warnings:
                 _logger.warning(warning)
         if registry is None or found.problems:
-            raise ConfigError(found.problems)
+            raise ConfigError(found.reasons)
         store = open_store(config.settings, redact=REDACTOR.redact, observe=observe)
         gateway = Gateway(config, registry, store, metrics)
         await gateway.start()

@@ -14,14 +14,14 @@ from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
 from orchestrator_core.sessions.databases.sqlite_connection import connect_reader
 from orchestrator_core.sessions.jobs.client_statements import HAS_CLIENT
-from orchestrator_core.sessions.schema import CONNECT_WITHIN, HEAD, revision_of
+from orchestrator_core.sessions.schema import CLIENTS, CONNECT_WITHIN, REVISIONS, revision_of
 
 
-async def has_client_key(settings: Settings) -> bool:
+async def has_client_key(settings: Settings) -> bool | None:
     """Return whether the store has a client key that is taken.
 
-    Where that cannot be known, because the database is away or has to be upgraded, it is taken to have one: opening
-    it says what is wrong, and production lets nobody in without a key in any case.
+    Returns:
+        None where that cannot be known, because the database is away or cannot be read: opening it says why.
     """
     url = settings.database_url
     if url == MEMORY:
@@ -31,13 +31,15 @@ async def has_client_key(settings: Settings) -> bool:
         revision = await revision_of(url)
         if revision is None:
             return False
-        if revision != HEAD:
-            return True
+        if revision not in REVISIONS:
+            return None
+        if revision < CLIENTS:
+            return False
         if url.startswith(POSTGRES):
             return await _has_on_postgres(url, now)
         return await asyncio.to_thread(_has_in_file, Path(url.removeprefix(SQLITE)), now)
     except (StorageError, ConfigError, OSError, sqlite3.Error):
-        return True
+        return None
 
 
 def _has_in_file(path: Path, now: int) -> bool:
@@ -45,7 +47,7 @@ def _has_in_file(path: Path, now: int) -> bool:
         return connection.execute(HAS_CLIENT, (now,)).fetchone() is not None
 
 
-async def _has_on_postgres(url: str, now: int) -> bool:
+async def _has_on_postgres(url: str, now: int) -> bool | None:
     # Here, because SQLite does without the driver.
     import asyncpg  # noqa: PLC0415
 
@@ -56,4 +58,4 @@ async def _has_on_postgres(url: str, now: int) -> bool:
         finally:
             await connection.close(timeout=CONNECT_WITHIN)
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
-        return True
+        return None

@@ -18,6 +18,9 @@ REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 HEAD = REVISIONS[-1]
 
+CLIENTS = "0005"
+"""The revision that brought the table of client keys."""
+
 MIGRATE_WITHIN = 120.0
 """Seconds."""
 
@@ -107,8 +110,10 @@ async def revision_of(url: str) -> str | None:
 
         try:
             return (await _postgres_revision(url, CONNECT_WITHIN))[0]
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            raise StorageError(f"PostgreSQL cannot be used ({type(error).__name__}). Check that it runs.") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StorageError(
+                f"PostgreSQL cannot be used ({type(error).__name__}). Check ORCHESTRATOR_DATABASE_URL and that it runs."
+            ) from error
     try:
         return await asyncio.to_thread(current_revision, path) if path.exists() else None
     except sqlite3.Error as error:

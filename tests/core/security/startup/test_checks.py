@@ -80,7 +80,7 @@ def start(
 
 
 def test_no_environment_is_stricter_than_production() -> None:
-    grave = ("pass", "warn", "refuse")
+    grave = ("pass", "warn", "wait", "refuse")
     for each in CHECKS:
         strictest = max(grave.index(each.staging), grave.index(each.development))
         # Who listens beyond this machine without a key is refused by another check there.

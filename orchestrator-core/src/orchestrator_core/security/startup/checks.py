@@ -25,8 +25,8 @@ from orchestrator_core.security.startup.report import StartupReport, describe
 from orchestrator_core.security.startup.runtime import Runtime
 from orchestrator_core.security.startup.subject import StartingRegistry, Subject
 
-Outcome = Literal["refuse", "warn", "pass"]
-"""What a finding does: keep the gateway from starting, be logged, or nothing."""
+Outcome = Literal["refuse", "wait", "warn", "pass"]
+"""What a finding does: keep the gateway from starting, keep it as long as the store is away, be logged, or nothing."""
 
 
 class Check(NamedTuple):
@@ -53,6 +53,7 @@ CHECKS = (
     Check(network.everybody_trusted,       "refuse", "warn",   "warn"),
     Check(processes.alone,                 "refuse", "refuse", "refuse"),
     Check(clients.no_key,                  "refuse", "pass",   "pass"),
+    Check(clients.unknown_keys,            "wait",   "warn",   "warn"),
     Check(clients.open_to_the_network,     "pass",   "warn",   "warn"),
     Check(clients.weak_key,                "refuse", "warn",   "warn"),
     Check(clients.shared_key,              "refuse", "warn",   "warn"),
@@ -85,7 +86,11 @@ CHECKS = (
 
 
 def check(
-    config: Config, registry: StartingRegistry | None, runtime: Runtime | None = None, *, stored_keys: bool = False
+    config: Config,
+    registry: StartingRegistry | None,
+    runtime: Runtime | None = None,
+    *,
+    stored_keys: bool | None = False,
 ) -> StartupReport:
     """Look at everything that makes a gateway unsafe.
 
@@ -94,12 +99,15 @@ def check(
         registry: The providers, with their keys judged; None where they could not be made, so that everything else
             is still said.
         runtime: The process that is to serve; this one where None.
-        stored_keys: Whether the store has a client key that is taken.
+        stored_keys: Whether the store has a client key that is taken; None where it could not be asked.
     """
     subject = Subject(config, registry, runtime or Runtime.current(), stored_keys)
-    found: Mapping[Outcome, list[str]] = {"refuse": [], "warn": [], "pass": []}
+    found: Mapping[Outcome, list[str]] = {"refuse": [], "wait": [], "warn": [], "pass": []}
     for each in CHECKS:
         found[getattr(each, config.settings.environment)].extend(map(REDACTOR.redact, each.find(subject)))
     return StartupReport(
-        lines=list(describe(config.settings, subject.providers)), problems=found["refuse"], warnings=found["warn"]
+        lines=list(describe(config.settings, subject.providers)),
+        problems=found["refuse"],
+        warnings=found["warn"],
+        undecided=found["wait"],
     )

@@ -42,17 +42,26 @@ _MAKE_ONE = "Make one with `openssl rand -hex 32`."
 
 def no_key(subject: Subject) -> Iterator[str]:
     """Yield that nothing asks clients for a credential."""
-    if subject.settings.client_key is None and not subject.stored_keys:
+    if subject.settings.client_key is None and subject.stored_keys is False:
         yield (
             f"{CLIENT_KEY}: production needs a client key, or anybody may spend the providers'. Make one with "
             "`orchestrator clients create NAME`, or set this to one of `openssl rand -hex 32`."
         )
 
 
+def unknown_keys(subject: Subject) -> Iterator[str]:
+    """Yield that nobody knows whether there is a client key, since the database could not be asked."""
+    if subject.settings.client_key is None and subject.stored_keys is None:
+        yield (
+            "ORCHESTRATOR_DATABASE_URL: the database could not be asked for client keys, and there is no "
+            f"{CLIENT_KEY}. `orchestrator serve` says why it cannot be used."
+        )
+
+
 def open_to_the_network(subject: Subject) -> Iterator[str]:
     """Yield that nothing asks clients for a credential, and that other machines reach the gateway."""
     settings = subject.settings
-    if settings.client_key is None and not subject.stored_keys and not is_loopback(settings.host):
+    if settings.client_key is None and subject.stored_keys is False and not is_loopback(settings.host):
         yield (
             "ANYBODY who reaches this address may use the gateway and spend the providers' keys: it listens beyond "
             "this machine and there is no client key. Make one with `orchestrator clients create NAME`, or set "

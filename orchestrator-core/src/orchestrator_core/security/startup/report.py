@@ -19,11 +19,19 @@ class StartupReport:
         lines: To be printed at every start: one for each key, then CORS.
         problems: Why the gateway must not start.
         warnings: What an operator should look at.
+        undecided: Why it must not start as long as the store is away. Opening that says more, so that a start without
+            another problem tries to.
     """
 
     lines: Sequence[str]
     problems: Sequence[str]
     warnings: Sequence[str]
+    undecided: Sequence[str] = ()
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Why the gateway would not start now."""
+        return [*self.problems, *self.undecided]
 
 
 def describe(settings: Settings, providers: Iterable[StartingProvider]) -> Iterator[str]:

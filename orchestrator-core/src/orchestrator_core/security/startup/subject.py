@@ -81,13 +81,13 @@ class Subject:
         config: Its configuration.
         registry: The providers, with their keys judged; None where they could not be made.
         runtime: The process.
-        stored_keys: Whether the store has a client key that is taken.
+        stored_keys: Whether the store has a client key that is taken; None where it could not be asked.
     """
 
     config: Config
     registry: StartingRegistry | None = None
     runtime: Runtime = field(default_factory=Runtime)
-    stored_keys: bool = False
+    stored_keys: bool | None = False
 
     @property
     def settings(self) -> Settings:

@@ -145,9 +145,18 @@ def project_names() -> list[str]:
     return [nox.project.load_toml(f"{path}/pyproject.toml")["project"]["name"] for path in DISTRIBUTIONS]
 
 
+def build_backends() -> set[str]:
+    """Return what the distributions of this tree are built with."""
+    return {
+        need
+        for path in DISTRIBUTIONS
+        for need in nox.project.load_toml(f"{path}/pyproject.toml")["build-system"]["requires"]
+    }
+
+
 @nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Write the versions and hashes of everything that the container and the development environment install.
+    """Write the versions and hashes of what the container, its build and the development environment install.
 
     What is locked stays as it is where it can; `nox -s lock -- --upgrade` takes what is newest.
     """
@@ -159,11 +168,12 @@ def lock(session: nox.Session) -> None:
     own.write_text("\n".join([f"./{CORE}[{','.join(extras)}]", *(f"./{path}" for path in DISTRIBUTIONS[1:])]))
     options = ["--universal", "--python-version", PYTHONS[0], "--generate-hashes", "--no-annotate", "--quiet"]
     options += ["--custom-compile-command", "nox -s lock", *(f"--no-emit-package={name}" for name in project_names())]
+    backends = Path(session.create_tmp()) / "backends.in"
+    backends.write_text("\n".join(sorted(build_backends())))
     LOCKS.mkdir(exist_ok=True)
-    for target, more in (("container", []), ("development", ["--group", "dev"])):
-        session.run(
-            "uv", "pip", "compile", *options, str(own), *more, "-o", str(LOCKS / f"{target}.txt"), *session.posargs
-        )
+    sources = {"build": [str(backends)], "container": [str(own)], "development": [str(own), "--group", "dev"]}
+    for target, source in sources.items():
+        session.run("uv", "pip", "compile", *options, *source, "-o", str(LOCKS / f"{target}.txt"), *session.posargs)
 
 
 @nox.session(default=False)

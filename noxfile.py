@@ -187,6 +187,17 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session
+def deploy(session: nox.Session) -> None:
+    """Lint and run what deploy/ has: the image's steps, word for word, Caddy, Helm, the schemas of Kubernetes.
+
+    Arguments after `--` go to pytest.
+    """
+    install(session, "deploy")
+    environ = {"PYTHONDONTWRITEBYTECODE": "1", "ORCHESTRATOR_BUILD_IMAGE": "1"}
+    session.run("pytest", "tests/deploy", *session.posargs, env=environ)
+
+
+@nox.session
 def newcomer(session: nox.Session) -> None:
     """Make a provider with `new-provider`, and take it from its wheel to a conformant answer beside core's."""
     session.install("build>=1.3", "pytest>=9")

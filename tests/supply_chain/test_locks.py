@@ -95,7 +95,13 @@ def test_everything_that_is_declared_is_locked_within_its_range(name: str) -> No
     assert sorted(unlocked(read(name), roots)) == [], AGAIN
 
 
-@pytest.mark.parametrize("name", ["container", "development"])
+def test_what_the_distributions_are_built_with_is_locked() -> None:
+    files = (ROOT / "orchestrator-core/pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml"))
+    needs = {need for path in files for need in tomllib.loads(path.read_text())["build-system"]["requires"]}
+    assert sorted(unlocked(read("build"), list(map(Requirement, needs)))) == [], AGAIN
+
+
+@pytest.mark.parametrize("name", ["build", "container", "development"])
 def test_every_entry_has_hashes_and_names_no_place(name: str) -> None:
     assert all(entry.hashes for entry in read(name).values())
     text = (ROOT / "requirements" / f"{name}.txt").read_text()

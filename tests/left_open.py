@@ -23,13 +23,15 @@ class Held:
     """What a gateway holds at a moment.
 
     Attributes:
-        connections: Connections that are established, of clients and to providers.
+        clients: Connections of clients; those that look should keep none.
+        providers: Connections to providers, such as those that are kept for the next call.
         descriptors: Descriptors that are no connections.
         memory: Bytes of memory that are its own.
         in_flight: What its metrics say is under way, without the request that asks for them.
     """
 
-    connections: int
+    clients: int
+    providers: int
     descriptors: int
     memory: int
     in_flight: Mapping[str, int]
@@ -45,8 +47,10 @@ async def look(gateway: GatewayProcess, http: aiohttp.ClientSession) -> Held:
     in_flight["orchestrator_http_requests_in_flight"] -= 1
     process = psutil.Process(gateway.process.pid)
     sockets = [socket for socket in process.net_connections("tcp") if socket.status != psutil.CONN_LISTEN]
+    clients = sum(socket.laddr.port == gateway.port for socket in sockets)
     return Held(
-        connections=sum(socket.status == psutil.CONN_ESTABLISHED for socket in sockets),
+        clients=clients,
+        providers=len(sockets) - clients,
         descriptors=process.num_fds() - len(sockets),
         memory=process.memory_info().rss,
         in_flight=dict(in_flight),

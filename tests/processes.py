@@ -40,6 +40,11 @@ class GatewayProcess:
     directory: Path
     log: Path
 
+    @property
+    def port(self) -> int:
+        """The port at which it listens."""
+        return int(self.url.rpartition(":")[2])
+
     def output(self) -> str:
         """Return what it printed so far."""
         return self.log.read_text(errors="replace")

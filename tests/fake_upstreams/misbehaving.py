@@ -17,6 +17,7 @@ import json
 import socket
 import ssl
 import struct
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -101,6 +102,7 @@ class MisbehavingUpstream:
     Attributes:
         requests: How many requests each behaviour had.
         cancelled: How many clients left each behaviour before its answer was complete.
+        left_at: When one did last, by the monotonic clock.
         calls: Every request, in order.
         connections: How many connections were made.
         answering: Answers under way.
@@ -111,6 +113,7 @@ class MisbehavingUpstream:
     def __init__(self, *, slow: float = 0.3, tls: ssl.SSLContext | None = None) -> None:
         self.requests: Counter[str] = Counter()
         self.cancelled: Counter[str] = Counter()
+        self.left_at: dict[str, float] = {}
         self.calls: list[Call] = []
         self.connections = 0
         self.answering = 0
@@ -204,13 +207,17 @@ class MisbehavingUpstream:
             if behaving.done():
                 behaving.result()
                 return leaving.result() if leaving.done() and not leaving.exception() else b""
-            self.cancelled[call.name] += 1
+            self._note_leaving(call)
             raise ConnectionCutError
         except ConnectionError:
-            self.cancelled[call.name] += 1
+            self._note_leaving(call)
             raise
         finally:
             self.answering -= 1
             behaving.cancel()
             leaving.cancel()
             await asyncio.gather(behaving, leaving, return_exceptions=True)
+
+    def _note_leaving(self, call: Call) -> None:
+        self.cancelled[call.name] += 1
+        self.left_at[call.name] = time.monotonic()

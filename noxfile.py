@@ -207,6 +207,13 @@ def newcomer(session: nox.Session) -> None:
     session.run("python", "tests/new_provider_evidence.py", *map(str, target.glob("*.whl")))
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Ask running gateways whatever their own OpenAPI document allows, and what it does not; see `-- --help`."""
+    install(session, "fuzz")
+    session.run("python", "tests/schema_fuzz.py", *session.posargs)
+
+
 @nox.session(default=False)
 def benchmark(session: nox.Session) -> None:
     """Measure the gateway beside a bare proxy; arguments after `--` go to the benchmark (`-- --help`)."""

@@ -32,10 +32,10 @@ def completion(call: Call, text: str = TEXT) -> Body:
     if call.path.endswith("/models"):
         return {"object": "list", "data": [{"id": "healthy", "object": "model", "created": 1, "owned_by": "tests"}]}
     if call.path.endswith("/embeddings"):
-        asked = call.body.get("input")
+        asked = call.body["input"]
         rows = [
             {"object": "embedding", "index": index, "embedding": [0.25, -0.5, 1.0]}
-            for index in range(len(asked) if isinstance(asked, list) else 1)
+            for index in range(1 if isinstance(asked, str) or isinstance(asked[0], int) else len(asked))  # or tokens
         ]
         return {"object": "list", "model": model, "data": rows, "usage": {"prompt_tokens": 4, "total_tokens": 4}}
     message = {"role": "assistant", "content": text}

@@ -256,6 +256,19 @@ async def test_what_is_no_file(gateway: Served, lines: bytes) -> None:
     assert (reply.status, reply.json["param"].split(".")[0]) == (400, "line 1")
 
 
+async def test_a_file_may_be_sent_as_nothing_in_particular(gateway: Served) -> None:
+    session = await conversation(gateway)
+    out = (await gateway.get(f"/api/sessions/{session}/export")).body
+    reply = await put(gateway, out, **{"Content-Type": "application/octet-stream"})
+    assert reply.status == 201, reply.body
+
+
+async def test_the_place_of_imports_is_no_session(gateway: Served) -> None:
+    for method in ("GET", "PATCH", "DELETE", "OPTIONS"):
+        async with aiohttp.request(method, gateway.url + "/api/sessions/import", json={}) as response:
+            assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
 async def test_a_file_has_a_type_a_size_and_a_key(gateway: Served) -> None:
     session = await conversation(gateway)
     out = (await gateway.get(f"/api/sessions/{session}/export")).body

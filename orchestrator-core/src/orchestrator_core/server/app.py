@@ -46,7 +46,7 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
         app[COUNTRIES] = countries
     app.on_response_prepare.append(layer.prepare)
     for endpoint in ENDPOINTS:
-        handler = idempotent(endpoint.handler, endpoint.body_media_type) if endpoint.idempotent else endpoint.handler
+        handler = idempotent(endpoint.handler, endpoint.body_media_types) if endpoint.idempotent else endpoint.handler
         # RFC 9110, 9.3.2: HEAD is GET without the body, which aiohttp leaves out.
         for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
             route = app.router.add_route(method, endpoint.path, handler, expect_handler=_expect)

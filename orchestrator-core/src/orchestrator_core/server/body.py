@@ -42,13 +42,15 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-async def read_bytes(request: web.Request, max_bytes: int | None = None, *, media_type: str = JSON) -> bytes:
+async def read_bytes(
+    request: web.Request, max_bytes: int | None = None, *, media_types: Sequence[str] = (JSON,)
+) -> bytes:
     """Read a body as it came.
 
     Args:
         request: The request.
         max_bytes: The largest body; the configured limit where None.
-        media_type: What it is to be.
+        media_types: What it may be, the proper one first.
 
     Raises:
         PayloadTooLarge: It is larger.
@@ -68,9 +70,9 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     _check_framing(request)
     if not request.body_exists:
         return b""
-    _check_type(request.headers.get("Content-Type", ""), media_type)
+    _check_type(request.headers.get("Content-Type", ""), media_types)
     if (request.content_length or 0) > limit:
-        raise _too_large(limit, media_type)
+        raise _too_large(limit, media_types[0])
     content = request.content
     chunks: list[bytes] = []
     size = 0
@@ -89,7 +91,7 @@ async def read_bytes(request: web.Request, max_bytes: int | None = None, *, medi
     except web.RequestPayloadError:
         raise InvalidRequest("The body broke off or was framed wrongly.") from None
     if size > limit:
-        raise _too_large(limit, media_type)
+        raise _too_large(limit, media_types[0])
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -205,12 +207,12 @@ def _check_framing(request: web.Request) -> None:
         raise InvalidRequest("HTTP/1.0 has no Transfer-Encoding.", param="Transfer-Encoding")
 
 
-def _check_type(header: str, media_type: str) -> None:
+def _check_type(header: str, media_types: Sequence[str]) -> None:
     kind, *parameters = (item.strip().lower() for item in header.split(";"))
     charsets = [item.partition("=")[2].strip().strip('"') for item in parameters if item.startswith("charset")]
-    if kind != media_type or any(charset not in ("utf-8", "utf8") for charset in charsets):
-        what = "JSON" if media_type == JSON else "the body, in UTF-8,"
-        raise UnsupportedMediaType(f"Send {what} with the header Content-Type: {media_type}.", param="Content-Type")
+    if kind not in media_types or any(charset not in ("utf-8", "utf8") for charset in charsets):
+        what, proper = "JSON" if JSON in media_types else "the body, in UTF-8,", media_types[0]
+        raise UnsupportedMediaType(f"Send {what} with the header Content-Type: {proper}.", param="Content-Type")
 
 
 def _too_large(limit: int, media_type: str) -> PayloadTooLarge:

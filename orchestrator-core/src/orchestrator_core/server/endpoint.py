@@ -67,9 +67,9 @@ class Endpoint:
         surface: Whose conventions its errors follow.
         description: More for the documentation, in Markdown.
         request: The model of the JSON body; None where there is none.
-        body_media_type: What the body is.
+        body_media_types: What the body may be, the proper one first.
         body_schema: JSON Schema of a body that is no JSON object; None where there is none.
-        body_example: Such a body.
+        body_example: Such a body. It is documented with the last of the types, which more tools know how to send.
         response: The model of the JSON answer; None where the answer is no JSON object.
         media_types: Other kinds of the successful answer with their JSON Schemas, such as `text/plain`.
         status: The status of success.
@@ -95,7 +95,7 @@ class Endpoint:
     surface: Surface
     description: str | None = None
     request: type[BaseModel] | None = None
-    body_media_type: str = "application/json"
+    body_media_types: Sequence[str] = ("application/json",)
     body_schema: Mapping[str, Any] | None = None
     body_example: str | None = None
     response: type[BaseModel] | None = None

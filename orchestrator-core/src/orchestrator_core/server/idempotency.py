@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import Sequence
 
 import structlog
 from aiohttp import web
@@ -48,12 +49,12 @@ def idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def idempotent(handler: Handler, media_type: str) -> Handler:
+def idempotent(handler: Handler, media_types: Sequence[str]) -> Handler:
     """Return a handler that answers a request with a known key from the store.
 
     Args:
         handler: Serves the request.
-        media_type: What its body is.
+        media_types: What its body may be, the proper one first.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -61,7 +62,7 @@ def idempotent(handler: Handler, media_type: str) -> Handler:
         if key is None:
             return await handler(request)
         context = request[CONTEXT]
-        context.body = await read_bytes(request, media_type=media_type)
+        context.body = await read_bytes(request, media_types=media_types)
         context.fingerprint = _fingerprint(request, context.body)
         store, tenant = context.gateway.store, context.principal.tenant
         known = await store.claim(tenant, key, context.fingerprint)

@@ -150,8 +150,9 @@ def _operation(
             "content": {"application/json": media},
         }
     if endpoint.body_schema is not None:
-        plain = {"schema": dict(endpoint.body_schema), "examples": {"shortest": {"value": endpoint.body_example}}}
-        operation["requestBody"] = {"required": True, "content": {endpoint.body_media_type: plain}}
+        content: dict[str, Any] = {name: {"schema": dict(endpoint.body_schema)} for name in endpoint.body_media_types}
+        content[endpoint.body_media_types[-1]]["examples"] = {"shortest": {"value": endpoint.body_example}}
+        operation["requestBody"] = {"required": True, "content": content}
     reference = references[ERROR_MODELS[endpoint.surface], "serialization"]
     operation["responses"] |= _failures(endpoint, reference)
     if not operation["parameters"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -20,6 +21,9 @@ from orchestrator_core.server.sse import send_bounded
 from orchestrator_core.server.transfer.lines import MEDIA_TYPE
 from orchestrator_core.server.transfer.reading import read_conversation
 from orchestrator_core.server.transfer.writing import export as lines_of
+
+FILE_TYPES: Final = (MEDIA_TYPE, "application/octet-stream")
+"""What a file may be sent as: many clients do not know what it is."""
 
 _TEXT = {"type": "string", "description": "One JSON object a line: header, session, turns, summaries, end."}
 _FILE = (
@@ -50,7 +54,7 @@ async def export(request: web.Request) -> web.StreamResponse:
 
 async def import_(request: web.Request) -> web.Response:
     """Make a session of what was exported."""
-    data = await read_bytes(request, media_type=MEDIA_TYPE)
+    data = await read_bytes(request, media_types=FILE_TYPES)
     # In a thread: a file of many megabytes takes a second to be read.
     conversation = await asyncio.to_thread(read_conversation, data)
     session = await gateway(request).store.import_session(principal(request).tenant, conversation)
@@ -86,7 +90,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             "All of it, or nothing and the number of the first line that is wrong. Ids are made anew, `parent_id` is "
             "the id that it had, and the new session is active. What it cost counts in no totals but its own."
         ),
-        body_media_type=MEDIA_TYPE,
+        body_media_types=FILE_TYPES,
         body_schema=_TEXT,
         body_example=_FILE,
         response=SessionBody,

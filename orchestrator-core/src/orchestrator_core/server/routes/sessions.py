@@ -34,6 +34,9 @@ from orchestrator_core.sessions.models import SessionFilter, SessionStatus
 
 MAX_SESSIONS = 100
 MAX_LABELS = 8
+_ID_PATTERN = "{id:(?!import$)[^/]+}"
+"""`import` is a resource of its own."""
+
 _STATUSES: Mapping[str, SessionStatus] = {"active": "active", "expired": "expired", "closed": "closed"}
 
 
@@ -187,7 +190,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     ),
     Endpoint(
         method="GET",
-        path="/api/sessions/{id}",
+        path=f"/api/sessions/{_ID_PATTERN}",
         handler=read,
         summary="Read a session",
         tag="Sessions",
@@ -199,7 +202,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     ),
     Endpoint(
         method="PATCH",
-        path="/api/sessions/{id}",
+        path=f"/api/sessions/{_ID_PATTERN}",
         handler=update,
         summary="Change a session's metadata, or close it",
         tag="Sessions",
@@ -216,7 +219,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     ),
     Endpoint(
         method="DELETE",
-        path="/api/sessions/{id}",
+        path=f"/api/sessions/{_ID_PATTERN}",
         handler=delete,
         summary="Delete a session and all that was said in it",
         tag="Sessions",

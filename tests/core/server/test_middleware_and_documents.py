@@ -153,7 +153,8 @@ async def test_the_methods_of_a_path(gateway: Served) -> None:
 
 async def test_in_development_nobody_is_asked(gateway: Served) -> None:
     for credential in ({}, {"Authorization": "Bearer anything"}, {"Authorization": "Basic eA=="}):
-        assert (await call(gateway, "GET", "/api/sessions", **credential)).status == 200
+        for path in ("/api/sessions", "/metrics", "/api/metrics"):
+            assert (await call(gateway, "GET", path, **credential)).status == 200
 
 
 async def test_production_asks_everywhere_but_at_its_probes(production: Served) -> None:
@@ -164,6 +165,16 @@ async def test_production_asks_everywhere_but_at_its_probes(production: Served) 
         assert response.status == 401, path
         assert response.headers["WWW-Authenticate"].endswith("Bearer")
         assert (await call(production, "GET", path, Authorization=f"Bearer {CLIENT_KEY}")).status == 200, path
+
+
+@pytest.mark.parametrize("environment", ["development", "staging"])
+async def test_metrics_ask_wherever_anything_asks(tmp_path: Path, environment: str) -> None:
+    environ = {"ENVIRONMENT": environment, "ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY}
+    async with served(tmp_path, [ScriptedProvider], environ) as gateway:
+        for path in ("/metrics", "/api/metrics"):
+            assert (await call(gateway, "GET", path)).status == 401, path
+            assert (await call(gateway, "GET", path, Authorization=f"Bearer {CLIENT_KEY}")).status == 200, path
+        assert (await call(gateway, "GET", "/docs")).status == 200
 
 
 BROWSED = ("/docs", "/redoc", "/openapi.json", "/docs/assets/redoc.js", "/docs/assets/redoc_ui/redoc.standalone.js")

@@ -224,7 +224,5 @@ ENDPOINTS: Sequence[Endpoint] = (
         tag="Monitoring",
         surface=Surface.PLAIN,
         media_types=_TEXT_FORMATS,
-        authenticated=False,
-        authenticated_in_production=True,
     ),
 )

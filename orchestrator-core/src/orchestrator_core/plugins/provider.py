@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 import structlog
 
 from orchestrator_core.config.redaction import REDACTOR
+from orchestrator_core.plugins.cancellation import cancellable
 from orchestrator_core.plugins.checks import (
     embedding_flaw,
     event_flaw,
@@ -66,6 +67,7 @@ class Provider:
         verdicts: What the form of each configured key says, usable or not.
         hooks: The hooks that the plugin implements itself.
         quarantined: Why it is not called any more; None while it is.
+        quarantine: Takes it out of use; called with the reason.
         healthy: False after a look that found it failing.
         health_detail: Why it is not healthy.
     """
@@ -85,6 +87,7 @@ class Provider:
         self.settings: ProviderSettings = instance.context.settings
         self.hooks = implemented_hooks(type(instance))
         self.quarantined: str | None = None
+        self.quarantine: Callable[[str], None] = self.set_aside
         self.healthy = True
         self.health_detail: str | None = None
         self._known = {model.id: model for model in self.info.models}
@@ -151,10 +154,16 @@ class Provider:
             raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
         expected: type[ChatEvent] = Start
         ended = False
+
+        def left() -> None:
+            nonlocal ended
+            ended = True  # there is nothing that could be closed
+            self._left("chat")
+
         try:
             while True:
                 try:
-                    event = await anext(events)
+                    event = await cancellable(anext(events), left)
                 except StopAsyncIteration:
                     ended = True
                     return
@@ -263,7 +272,7 @@ class Provider:
         limit = asyncio.timeout(deadline.remaining())
         try:
             async with limit:
-                result = await awaitable
+                result = await cancellable(_plain(awaitable), lambda: self._left(hook))
         except BaseException as error:
             if isinstance(error, TimeoutError) and limit.expired():
                 raise ProviderTimeout("The provider did not answer in time.", provider=self.id) from None
@@ -285,13 +294,21 @@ class Provider:
     async def _close(self, events: AsyncGenerator[ChatEvent, None]) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await events.aclose()
+                await cancellable(events.aclose(), lambda: self._left("chat"))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and _passes(error):
                 raise
             # How a call that is over fails to close changes nothing of it.
             kind = type(error).__name__
             log.warning("plugin does not close its call", provider=self.id, hook="chat", error=kind)
+
+    def _left(self, hook: str) -> None:
+        self.quarantine(f"its hook {hook} went on although it was cancelled; mend it, then restart the gateway")
+
+    def set_aside(self, reason: str) -> None:
+        """Call the plugin no more."""
+        self.quarantined = reason
+        self.healthy, self.health_detail = False, reason
 
     def _raised(self, hook: str, error: BaseException) -> PluginError:
         log.error("plugin failed", provider=self.id, hook=hook, exc_info=error)
@@ -338,6 +355,11 @@ def _passes(error: BaseException) -> bool:
         error.upstream_type, error.upstream_code = plain_name(error.upstream_type), plain_name(error.upstream_code)
         return True
     return False
+
+
+async def _plain(awaitable: Awaitable[object]) -> object:
+    """Await any kind of awaitable in a coroutine."""
+    return await awaitable
 
 
 def _discard(result: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -65,6 +66,8 @@ class Registry:
         self._names = {name: provider for provider in self.providers.values() for name in names_of(provider)}
         self._origins = origins or {}
         self._watchdog = Watchdog(packages or {}, self.quarantine)
+        for provider in self.providers.values():
+            provider.quarantine = partial(self.quarantine, provider.id)
 
     @property
     def usable(self) -> Sequence[Provider]:
@@ -105,8 +108,7 @@ class Registry:
         """Stop calling a provider. The others answer on."""
         provider = self.providers[provider_id]
         if provider.quarantined is None:
-            provider.quarantined = reason
-            provider.healthy, provider.health_detail = False, reason
+            provider.set_aside(reason)
             log.error("plugin quarantined", provider=provider_id, reason=reason)
             distribution, version = self._origins.get(provider_id, (None, None))
             self.quarantined.append(

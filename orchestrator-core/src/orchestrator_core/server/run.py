@@ -15,6 +15,7 @@ from aiohttp import web
 from orchestrator_core.config import Config, load
 from orchestrator_core.server.app import COUNTRIES, make_app
 from orchestrator_core.server.keys import take_keys
+from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.lifecycle import LIFECYCLE
 from orchestrator_core.server.listening import GatewayRunner
 from orchestrator_core.server.load import LOAD
@@ -56,7 +57,7 @@ def serve(config: Config, reload: Callable[[], Config] = load) -> int:
     """
     logging.configure(config.settings)
     if config.settings.workers == 1:
-        return asyncio.run(_serve(config, reload))
+        return asyncio.run(to_the_end(_serve(config, reload)))
     bound = asyncio.run(_prepare(config))
     if isinstance(bound, int):
         return bound

@@ -27,6 +27,7 @@ from gunicorn.workers.base import Worker
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.provider_api import StorageError
+from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stopped
 from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
 from orchestrator_core.telemetry import logging
@@ -186,7 +187,7 @@ class GatewayWorker(Worker):
         """Serve, and end the process."""
         logging.configure(self.app.config.settings, worker=self.place)
         share_values(self.app.folder, self.place)
-        raise SystemExit(asyncio.run(self._serve()))
+        raise SystemExit(asyncio.run(to_the_end(self._serve())))
 
     async def _serve(self) -> int:
         signals = Signals()

@@ -1,0 +1,109 @@
+"""Awaits a plugin's code, and leaves it behind where it does not let itself be cancelled.
+
+`asyncio` cancels a task once and then waits for it, for ever where the code in it goes on as if nothing had been. Here
+it is cancelled again a few times, and then thrown out of the task: whoever waits gets its own cancellation, in bounded
+time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+AGAIN_AFTER: Final = 1.0
+"""Seconds after which code that was cancelled and goes on is cancelled again: what cleans up has as long."""
+
+MOST: Final = 3
+"""Cancellations after which it is left behind."""
+
+T = TypeVar("T")
+
+
+@types.coroutine
+def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator[Any, None, T]:
+    """Await something of a plugin, so that a cancellation ends it for certain.
+
+    No task is made for it, and nothing is done before the first cancellation.
+
+    Args:
+        awaited: What to await: a coroutine, or a step of an async generator.
+        on_left: Told where it is left behind.
+
+    Raises:
+        asyncio.CancelledError: The running task was cancelled, whatever the plugin made of it.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("plugins are awaited in tasks")
+    before = task.cancelling()
+    steps: Any = awaited.__await__()
+    reminder: _Reminder | None = None
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                waited_for = steps.send(None) if error is None else steps.throw(error)
+            except (StopIteration, StopAsyncIteration) as end:
+                if reminder is not None and task.cancelling() > before:
+                    raise reminder.error from None
+                if isinstance(end, StopAsyncIteration):
+                    raise
+                value: T = end.value
+                return value
+            # What the plugin cancels for a time limit of its own, it takes back.
+            if reminder is not None and task.cancelling() > before:
+                reminder.set()
+            try:
+                yield waited_for
+            except asyncio.CancelledError as cancelled:
+                error = cancelled
+                reminder = reminder or _Reminder(task, cancelled)
+                if reminder.heard() >= MOST:
+                    with suppress(BaseException):  # whatever it says to that, nobody listens any more
+                        steps.throw(GeneratorExit())
+                    on_left()
+                    raise
+            else:
+                error = None
+    finally:
+        if reminder is not None:
+            reminder.stop()
+
+
+class _Reminder:
+    """Cancels a task again, as long as it is set.
+
+    Attributes:
+        error: What the first cancellation raised.
+    """
+
+    def __init__(self, task: asyncio.Task[Any], error: asyncio.CancelledError) -> None:
+        self.error = error
+        self._task = task
+        self._timer: asyncio.TimerHandle | None = None
+        self._own = False
+        self._times = 1
+
+    def set(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._cancel)
+
+    def heard(self) -> int:
+        """Note that the task heard a cancellation; return how many it heard, those of others counted once."""
+        if self._own:
+            self._own = False
+            self._times += 1
+            self._task.uncancel()
+        return self._times
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cancel(self) -> None:
+        self._timer = None
+        self._own = True
+        self._task.cancel()

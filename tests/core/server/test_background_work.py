@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.resilience.keys import KeyRing
 from orchestrator_core.server import purge as purging
+from orchestrator_core.server import watch
 from orchestrator_core.server.leader import Leader
 from orchestrator_core.server.purge import purge
 from orchestrator_core.server.watch import watch_health
@@ -120,6 +121,38 @@ async def test_gateways_that_serve_something_else_look_for_themselves(store: Ses
     one, two = Process(store, tmp_path), Process(store, tmp_path, base_url="http://127.0.0.1:9/v1")
     with one.watching(), two.watching():
         await until(lambda: one.plugin.looks > 0 and two.plugin.looks > 0)
+
+
+async def test_a_plugin_that_does_not_end_its_look_stops_nobody_elses(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LATE_AFTER", 0.05)
+    released = asyncio.Event()
+
+    async def ignoring() -> None:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+
+    class Stuck(ScriptedProvider):
+        info = ProviderInfo(name="stuck", title="Stuck", requires_key=False, capabilities=("chat",))
+
+        @hookimpl
+        async def health(self, request: HealthRequest) -> HealthReport:
+            await asyncio.create_task(ignoring())
+            return HealthReport(healthy=True)
+
+    process = Process(store, tmp_path)
+    settings = process.provider.settings
+    stuck = Provider(Stuck(ProviderContext(provider_id="stuck", settings=settings, client=cast("Any", None))))
+    process.gateway.registry = Registry([stuck, process.provider])
+    with process.watching():
+        await until(lambda: process.plugin.looks > 3)
+        assert not stuck.healthy
+        assert 'orchestrator_provider_healthy{provider="stuck"} 0.0' in process.gateway.metrics.render()[0].decode()
+        assert 'orchestrator_provider_healthy{provider="watched"} 1.0' in process.gateway.metrics.render()[0].decode()
+        released.set()
+        await until(lambda: stuck.healthy)
 
 
 async def test_a_store_that_is_away_does_not_end_the_watch(

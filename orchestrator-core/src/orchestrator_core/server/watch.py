@@ -19,6 +19,9 @@ from orchestrator_core.server.leader import Leader
 HEALTH_TIMEOUT = 10.0
 """Seconds that one look may take."""
 
+LATE_AFTER = HEALTH_TIMEOUT + 3.0
+"""Seconds after which a look is not waited for any more; a plugin that ignores its cancellation is then left behind."""
+
 READ_EVERY = 5.0
 """The most seconds after which what another process found is known here."""
 
@@ -32,6 +35,7 @@ async def watch_health(gateway: Gateway) -> None:
     interval = gateway.config.settings.metrics_collection_interval
     # Two looks may be missed, so that a slow one loses nothing.
     leader = Leader(gateway.store, f"health/{_providers_digest(gateway)}", 2 * interval + HEALTH_TIMEOUT)
+    looks = Looks(gateway)
     left: str | None = None  # by this process, as long as it leads
     taken: str | None = None
     try:
@@ -39,7 +43,7 @@ async def watch_health(gateway: Gateway) -> None:
             try:
                 leads = await leader.leads()
                 if leads:
-                    found = _REPORTS.dump_json(await _look_at_all(gateway)).decode()
+                    found = _REPORTS.dump_json(await looks.take()).decode()
                     if found != left:
                         await leader.leave(found)
                     left, taken = found, None
@@ -57,6 +61,7 @@ async def watch_health(gateway: Gateway) -> None:
                 leads = False
             await asyncio.sleep(interval if leads else min(interval, READ_EVERY))
     finally:
+        looks.close()
         await _resign(leader)
 
 
@@ -75,18 +80,49 @@ def _providers_digest(gateway: Gateway) -> str:
     return hashlib.blake2b(repr(served).encode(), digest_size=8).hexdigest()
 
 
-async def _look_at_all(gateway: Gateway) -> dict[str, HealthReport]:
-    providers = gateway.registry.usable
-    reports = await asyncio.gather(*(_look(gateway, provider) for provider in providers))
-    return dict(zip((provider.id for provider in providers), reports, strict=True))
+class Looks:
+    """Looks at all providers at a time, each in a task of its own: none waits for one that is late."""
 
+    def __init__(self, gateway: Gateway) -> None:
+        """Look at the providers of a gateway."""
+        self._gateway = gateway
+        self._under_way: dict[str, asyncio.Task[HealthReport]] = {}
 
-async def _look(gateway: Gateway, provider: Provider) -> HealthReport:
-    credential = gateway.guards.keys.choose(provider.keys)
-    deadline = gateway.deadline(HEALTH_TIMEOUT)
-    report = await provider.health(HealthRequest(deadline=deadline, credential=credential))
-    gateway.metrics.observe_health(provider.id, report.healthy)
-    return report
+    async def take(self) -> dict[str, HealthReport]:
+        """Look at every provider that is in use. One that does not say how it is within `LATE_AFTER` is not healthy.
+
+        A look that is late is cancelled, and no other is begun before it has ended.
+        """
+        providers = self._gateway.registry.usable
+        self._under_way = {name: task for name, task in self._under_way.items() if not task.done()}
+        for provider in providers:
+            if provider.id not in self._under_way:
+                self._under_way[provider.id] = asyncio.create_task(self._look(provider), name=f"look at {provider.id}")
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=LATE_AFTER)
+        reports = {provider.id: self._report(provider) for provider in providers}
+        for name, report in reports.items():
+            self._gateway.metrics.observe_health(name, report.healthy)
+        return reports
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._under_way.values():
+            task.cancel()
+
+    async def _look(self, provider: Provider) -> HealthReport:
+        credential = self._gateway.guards.keys.choose(provider.keys)
+        deadline = self._gateway.deadline(HEALTH_TIMEOUT)
+        return await provider.health(HealthRequest(deadline=deadline, credential=credential))
+
+    def _report(self, provider: Provider) -> HealthReport:
+        task = self._under_way[provider.id]
+        if task.done() and not task.cancelled():
+            return task.result()
+        task.cancel()
+        report = HealthReport(healthy=False, detail="It did not say in time how it is.")
+        provider.note(report)
+        return report
 
 
 def _take(gateway: Gateway, finding: str) -> None:

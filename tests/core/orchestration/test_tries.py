@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,3 +99,17 @@ async def test_the_delay_between_two_tries_is_waited(start_tried: Any, monkeypat
     await tried.ask("one")
 
     assert 0.15 <= time.monotonic() - began < 0.15 + retry.BASE_DELAY
+
+
+async def test_a_fallback_that_cannot_be_called_takes_nobodys_retry_away(
+    start_tried: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "BASE_DELAY", 0.0)
+    tried = await start_tried(())
+    without_key, quarantined = (tried.gateway.registry.get(name) for name in ("two", "three"))
+    without_key.info = replace(without_key.info, requires_key=True)
+    quarantined.quarantine("it blocks")
+    tried.plugins["one"].scripts.append([ProviderFailed("500")])
+
+    assert await tried.ask("one", "two", "three") == "one"
+    assert [len(tried.plugins[name].requests) for name in NAMES] == [2, 0, 0, 0]

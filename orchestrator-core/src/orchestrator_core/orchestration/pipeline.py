@@ -86,7 +86,11 @@ async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
 
 
 def _next(targets: Sequence[Target], guards: Guards) -> Target | None:
-    return next((each for each in targets if guards.breakers.wait(each.provider.id, each.model) <= 0), None)
+    """Return the first target that would be asked: one that can be called, and is not left alone."""
+    for each in targets:
+        if each.provider.usable and guards.breakers.wait(each.provider.id, each.model) <= 0:
+            return each
+    return None
 
 
 def _order(call: Call[R], guards: Guards) -> Sequence[Target]:

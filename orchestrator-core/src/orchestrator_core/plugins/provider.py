@@ -101,6 +101,11 @@ class Provider:
         return bool(self.keys) or not self.info.requires_key
 
     @property
+    def usable(self) -> bool:
+        """Whether it can be called: it has what a call needs, and is not quarantined."""
+        return self.configured and self.quarantined is None
+
+    @property
     def models(self) -> Sequence[ModelInfo]:
         """The models that the plugin knows, and those that the provider listed."""
         return [*self.info.models, *(model for name, model in self._listed.items() if name not in self._known)]

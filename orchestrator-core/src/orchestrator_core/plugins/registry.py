@@ -71,10 +71,8 @@ class Registry:
 
     @property
     def usable(self) -> Sequence[Provider]:
-        """The providers that have what a call needs."""
-        return [
-            provider for provider in self.providers.values() if provider.configured and provider.quarantined is None
-        ]
+        """The providers that can be called."""
+        return [provider for provider in self.providers.values() if provider.usable]
 
     def __contains__(self, name: object) -> bool:
         return name in self._names

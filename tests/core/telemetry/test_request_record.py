@@ -51,6 +51,27 @@ def test_the_overhead_is_what_was_not_waiting(clock: list[float]) -> None:
     assert (record.head_after, record.overhead, record.called) == (13, 3, True)
 
 
+async def test_the_time_of_a_provider_that_lost_and_is_still_waited_for_is_none_of_the_gateways(
+    clock: list[float],
+) -> None:
+    answered = asyncio.Event()
+
+    async def lose() -> None:
+        with waiting_for_provider():
+            await answered.wait()
+
+    record = RequestRecord(clock[0])
+    with record:
+        loser = asyncio.create_task(lose())
+        await asyncio.sleep(0)
+        clock[0] += 5
+        with waiting_for_provider():
+            clock[0] += 10
+        assert record.sends_head() == 0
+    answered.set()
+    await loser
+
+
 async def test_tasks_of_a_request_have_its_record_and_others_none() -> None:
     seen: list[RequestRecord | None] = []
 

@@ -15,16 +15,12 @@ from orchestrator_core.provider_api import Usage
 
 
 class Stopwatch:
-    """Adds up the time of what it stands around. What overlaps counts once: several calls may be waited for at a time.
+    """Adds up the time of what it stands around. What overlaps counts once: several calls may run at a time."""
 
-    Attributes:
-        total: Seconds, without what is still under way.
-    """
-
-    __slots__ = ("_depth", "_since", "total")
+    __slots__ = ("_depth", "_done", "_since")
 
     def __init__(self) -> None:
-        self.total = 0.0
+        self._done = 0.0
         self._depth = 0
         self._since = 0.0
 
@@ -38,7 +34,12 @@ class Stopwatch:
     ) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self.total += time.monotonic() - self._since
+            self._done += time.monotonic() - self._since
+
+    @property
+    def total(self) -> float:
+        """Seconds, with what is still under way: of two calls beside each other one may not have answered yet."""
+        return self._done if self._depth == 0 else self._done + time.monotonic() - self._since
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -91,21 +90,25 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         now: Seconds since the epoch, for dates.
 
     Returns:
-        Seconds, or None where there is no such header or it is nonsense: no number, negative, or more than
-        `MAX_RETRY_AFTER`.
+        Seconds of the first header that is no nonsense: no number, negative, or more than `MAX_RETRY_AFTER`. None where
+        there is none.
     """
-    seconds: float
+    found = (_milliseconds(headers.get("retry-after-ms")), _seconds(headers.get("retry-after"), now))
+    return next((each for each in found if each is not None and 0 <= each <= MAX_RETRY_AFTER), None)
+
+
+def _milliseconds(raw: str | None) -> float | None:
     try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
-        elif "retry-after" in headers:
-            raw = headers["retry-after"].strip()
-            if raw and (raw[0].isdigit() or raw[0] in "+-."):
-                seconds = float(raw)
-            else:
-                seconds = max(0.0, parsedate_to_datetime(raw).timestamp() - now)
-        else:
-            return None
+        return None if raw is None else float(raw) / 1000
+    except ValueError:
+        return None
+
+
+def _seconds(raw: str | None, now: float) -> float | None:
+    raw = (raw or "").strip()
+    try:
+        if not raw or raw[0].isdigit() or raw[0] in "+-.":
+            return float(raw) if raw else None
+        return max(0.0, parsedate_to_datetime(raw).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and 0 <= seconds <= MAX_RETRY_AFTER else None

@@ -170,6 +170,8 @@ NOW = 1_800_000_000.0
         ({"retry-after": "nan"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": ""}, None),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-1", "retry-after": "9"}, 9.0),
         ({"retry-after-ms": "inf"}, None),
         ({"retry-after-ms": ""}, None),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import (
+    AnswerTooLarge,
     CircuitOpen,
     ContentBlocked,
     ContextTooLong,
@@ -46,6 +47,7 @@ def test_what_a_provider_does_wrong_is_its_fault_however_short_the_time(kind: ty
         ProviderRateLimited,
         ProviderNotConfigured,
         CircuitOpen,
+        AnswerTooLarge,
         PluginError,
         Overloaded,
         ShuttingDown,

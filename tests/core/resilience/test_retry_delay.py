@@ -4,7 +4,13 @@ import random
 
 import pytest
 
-from orchestrator_core.provider_api import Deadline, ProviderAuthFailed, ProviderFailed, ProviderRateLimited
+from orchestrator_core.provider_api import (
+    AnswerTooLarge,
+    Deadline,
+    ProviderAuthFailed,
+    ProviderFailed,
+    ProviderRateLimited,
+)
 from orchestrator_core.resilience.retry import BASE_DELAY, retry_delay
 
 
@@ -32,6 +38,7 @@ def test_a_provider_that_names_a_time_is_believed() -> None:
 
 def test_what_would_fail_again_is_not_tried_again() -> None:
     assert retry_delay(ProviderAuthFailed("401"), Deadline.after(10)) is None
+    assert retry_delay(AnswerTooLarge("larger than the limit"), Deadline.after(10)) is None
 
 
 def test_no_time_is_no_delay() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator_core.provider_api import ProviderBadResponse, ServerSentEvent
+from orchestrator_core.provider_api import AnswerTooLarge, ProviderBadResponse, ServerSentEvent
 from orchestrator_core.upstream.sse import EventParser
 
 LIMIT = 10_000
@@ -118,7 +118,7 @@ def test_an_event_up_to_the_limit_is_read_and_a_larger_one_refused() -> None:
     largest = b"data: " + b"x" * (LIMIT - 6) + b"\n\n"
     assert len(parse(largest * 3)) == 3
     assert len(parse(largest[:5000], largest[5000:])) == 1
-    with pytest.raises(ProviderBadResponse, match="10000 bytes"):
+    with pytest.raises(AnswerTooLarge, match="10000 bytes"):
         parse(largest + b"data: x" + largest)
 
 
@@ -127,7 +127,7 @@ def test_an_event_without_an_end_is_refused_before_it_fills_the_memory(endless: 
     parser = EventParser(LIMIT)
     for _ in range(LIMIT // len(endless) - 1):
         parser.feed(endless)
-    with pytest.raises(ProviderBadResponse):
+    with pytest.raises(AnswerTooLarge):
         parser.feed(endless * 3)
 
 

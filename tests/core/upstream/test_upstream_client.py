@@ -18,12 +18,12 @@ from fake_upstreams.behaviours import MIB
 from fake_upstreams.misbehaving import MisbehavingUpstream
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import (
+    AnswerTooLarge,
     Auth,
     Deadline,
     GatewayError,
     HeaderAuth,
     Overloaded,
-    ProviderBadResponse,
     ProviderFailed,
     ProviderTimeout,
     ProviderUnreachable,
@@ -155,14 +155,14 @@ async def test_a_stand_in_for_a_credential_does_not_spoil_answers(
 async def test_bodies_and_streams_are_capped(upstream: MisbehavingUpstream) -> None:
     limits = UpstreamLimits(max_response_bytes=100, max_event_bytes=5000, max_stream_bytes=3 * MIB)
     async with client_with(limits) as client:
-        with pytest.raises(ProviderBadResponse, match="100 bytes"):
+        with pytest.raises(AnswerTooLarge, match="100 bytes"):
             await client.request("GET", upstream.base_url(), deadline=Deadline.after(5))
         allowed = await client.request("GET", upstream.base_url(), deadline=Deadline.after(5), max_bytes=5000)
         assert len(allowed.body) > 100
-        with pytest.raises(ProviderBadResponse, match="5000 bytes"):
+        with pytest.raises(AnswerTooLarge, match="5000 bytes"):
             await read_stream(client, upstream.base_url("sse-flood"))
     async with client_with(UpstreamLimits(max_stream_bytes=3 * MIB)) as client:
-        with pytest.raises(ProviderBadResponse, match=f"{3 * MIB} bytes"):
+        with pytest.raises(AnswerTooLarge, match=f"{3 * MIB} bytes"):
             await read_stream(client, upstream.base_url("sse-flood"))
 
 

@@ -14,6 +14,7 @@ import pytest
 from fake_upstreams.behaviours import BEHAVIOURS, MIB, TEXT
 from fake_upstreams.misbehaving import MisbehavingUpstream
 from orchestrator_core.provider_api import (
+    AnswerTooLarge,
     Deadline,
     GatewayError,
     ProviderBadResponse,
@@ -44,8 +45,8 @@ SENT_WHOLE = {
 """What comes as it is, with its status: a provider's plugin judges its meaning."""
 
 FAILS_WHOLE: dict[str, type[GatewayError]] = {
-    "huge": ProviderBadResponse,
-    "endless-body": ProviderBadResponse,
+    "huge": AnswerTooLarge,
+    "endless-body": AnswerTooLarge,
     "gzip-bomb": ProviderBadResponse,
     "bad-gzip": ProviderBadResponse,
     "no-http": ProviderBadResponse,
@@ -94,7 +95,7 @@ BREAKS_STREAM: dict[str, tuple[str, type[GatewayError]]] = {
     "sse-drip": ("", ProviderTimeout),
     "sse-endless": ("tick tick ", ProviderTimeout),
     "hang": ("", ProviderTimeout),
-    "sse-huge-event": ("", ProviderBadResponse),
+    "sse-huge-event": ("", AnswerTooLarge),
     "not-utf8": ("", ProviderBadResponse),
     "wrong-type": ("", ProviderBadResponse),
     "sse-json": ("", ProviderBadResponse),
@@ -216,7 +217,7 @@ async def test_an_endless_body_takes_no_more_memory_than_its_cap(
 ) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(ProviderBadResponse, match=f"{MIB} bytes"):
+        with pytest.raises(AnswerTooLarge, match=f"{MIB} bytes"):
             await client.request("GET", upstream.base_url("endless-body"), deadline=short(), max_bytes=MIB)
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:

@@ -13,6 +13,7 @@ from orchestrator_core.provider_api.context import (
 )
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.errors import (
+    AnswerTooLarge,
     BudgetExceeded,
     CircuitOpen,
     Conflict,
@@ -168,6 +169,7 @@ __all__ = [
     "Action",
     "Adjustment",
     "AdjustmentReport",
+    "AnswerTooLarge",
     "Auth",
     "BudgetExceeded",
     "Capability",

@@ -32,7 +32,8 @@
     |   |   `-- CircuitOpen          503 circuit_open (it kept failing, and was not asked); not retried
     |   |-- ProviderFailed           502 provider_failed: 500, 502, 504 and error events; retried
     |   |   |-- ProviderUnreachable  502 provider_unreachable: refused, reset, DNS, TLS
-    |   |   `-- ProviderBadResponse  502 provider_bad_response: no JSON, wrong shape, cut, too large
+    |   |   `-- ProviderBadResponse  502 provider_bad_response: no JSON, wrong shape, cut
+    |   |       `-- AnswerTooLarge   502 provider_bad_response: larger than the gateway takes; not retried
     |   |-- ProviderRedirect         502 provider_redirect
     |   |-- ProviderTimeout          504 provider_timeout
     |   `-- PluginError              502 plugin_error
@@ -310,6 +311,12 @@ class ProviderBadResponse(ProviderFailed):
     """The answer is not what the provider's protocol promises."""
 
     code = "provider_bad_response"
+
+
+class AnswerTooLarge(ProviderBadResponse):
+    """The answer is larger than the gateway takes: its own bound, which another try would reach again."""
+
+    retryable = False
 
 
 class ProviderRedirect(ProviderError):

@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import (
+    AnswerTooLarge,
     CircuitOpen,
     GatewayError,
     ProviderFailed,
@@ -15,7 +16,7 @@ from orchestrator_core.provider_api import (
 )
 
 _FAULTS: Final = (ProviderFailed, ProviderUnavailable, ProviderTimeout)
-_NOT_ASKED: Final = (ProviderNotConfigured, CircuitOpen)
+_NO_FAULTS: Final = (ProviderNotConfigured, CircuitOpen, AnswerTooLarge)
 
 
 def patience(settings: Settings) -> float:
@@ -36,4 +37,4 @@ def is_fault(error: GatewayError, *, in_time: bool) -> bool:
     """
     if isinstance(error, ProviderTimeout):
         return in_time
-    return isinstance(error, _FAULTS) and not isinstance(error, _NOT_ASKED)
+    return isinstance(error, _FAULTS) and not isinstance(error, _NO_FAULTS)

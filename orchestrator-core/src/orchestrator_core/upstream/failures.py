@@ -11,7 +11,13 @@ import os
 
 import aiohttp
 
-from orchestrator_core.provider_api import ProviderBadResponse, ProviderError, ProviderFailed, ProviderUnreachable
+from orchestrator_core.provider_api import (
+    AnswerTooLarge,
+    ProviderBadResponse,
+    ProviderError,
+    ProviderFailed,
+    ProviderUnreachable,
+)
 
 _NO_URL = "The provider's base URL is no http:// or https:// URL. Check it."
 
@@ -67,6 +73,6 @@ def _reason(error: aiohttp.ClientError) -> str:
     return f" ({os.strerror(number)})" if number is not None and number in errno.errorcode else ""
 
 
-def too_large(limit: int) -> ProviderBadResponse:
+def too_large(limit: int) -> AnswerTooLarge:
     """Refuse an answer because of its size."""
-    return ProviderBadResponse(f"The provider's answer is larger than {limit} bytes, the configured limit.")
+    return AnswerTooLarge(f"The provider's answer is larger than {limit} bytes, the configured limit.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator_core.provider_api import ProviderBadResponse, ServerSentEvent
+from orchestrator_core.provider_api import AnswerTooLarge, ProviderBadResponse, ServerSentEvent
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_FEED = ord("\n")
@@ -129,8 +129,8 @@ class EventParser:
             self._after_cr = True
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _too_large(self) -> ProviderBadResponse:
-        return ProviderBadResponse(
+    def _too_large(self) -> AnswerTooLarge:
+        return AnswerTooLarge(
             f"An event of the provider's stream is larger than {self._max_event_bytes} bytes, the configured limit."
         )
 

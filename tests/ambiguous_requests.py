@@ -4,9 +4,9 @@ from __future__ import annotations
 
 BODY = b'{"message": "hi"}'
 CHUNKED = b"11\r\n" + BODY + b"\r\n0\r\n\r\n"
-HEAD = b"POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-GET = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
-SMUGGLED = b"GET /api/providers HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD = b"POST /api/orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+SMUGGLED = b"GET /api/providers HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LENGTH = b"Content-Length: 17\r\n"
 CODED = b"Transfer-Encoding: chunked\r\n"
 
@@ -39,16 +39,16 @@ AMBIGUOUS = {
     "a bare carriage return": GET + b"X-A: a\rX-B: b\r\n\r\n",
     "NUL in a value": GET + b"X-A: a\0b\r\n\r\n",
     "NUL in a name": GET + b"X-\0A: b\r\n\r\n",
-    "NUL in the path": b"GET /health\0/live HTTP/1.1\r\nHost: a\r\n\r\n",
+    "NUL in the path": b"GET /health\0/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "a control character": GET + b"X-A: a\x01b\r\n\r\n",
     "a space in a name": GET + b"X A: b\r\n\r\n",
     "no name": GET + b": b\r\n\r\n",
     "no colon": GET + b"nothing\r\n\r\n",
     "no host": b"GET /health/live HTTP/1.1\r\n\r\n",
     "two hosts": GET + b"Host: b\r\n\r\n",
-    "a space in the path": b"GET /health /live HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a space in the path": b"GET /health /live HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "HTTP/0.9": b"GET /health/live\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "a method that is none": b"FOO /health/live HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a method that is none": b"FOO /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }

@@ -145,7 +145,7 @@ class LeavingClients:
         if visit.session is not None:
             body["session_id"] = visit.session
         said = json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         return f"{head}Content-Length: {len(said)}\r\n\r\n".encode() + said
 
     async def _new_session(self) -> str:

@@ -17,8 +17,10 @@ import aiohttp
 PACE: Final = 0.3
 """Seconds between two bytes of a slow client."""
 
-_HEAD = b"POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"
-_PIPELINED = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 30
+_HEAD = (
+    b"POST /api/orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"
+)
+_PIPELINED = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 30
 
 
 @dataclass

@@ -76,7 +76,7 @@ async def test_clients_that_never_read_do_not_slow_others(gateway_process: Any) 
         gateway = gateway_process(environ=environ(upstream, "huge"))
         host, port = gateway.url.removeprefix("http://").split(":")
         payload = json.dumps(CHAT).encode()
-        lines = ("POST /v1/chat/completions HTTP/1.1", "Host: x", "Content-Type: application/json")
+        lines = ("POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json")
         head = "\r\n".join((*lines, f"Content-Length: {len(payload)}", "", ""))
         deaf = []
         for _ in range(20):

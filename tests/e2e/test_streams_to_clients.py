@@ -121,7 +121,7 @@ async def test_a_client_that_never_reads_is_let_go(tmp_path: Path, monkeypatch: 
             deaf.setblocking(False)
             await loop.sock_connect(deaf, ("127.0.0.1", int(gateway.url.rpartition(":")[2])))
             body = json.dumps({"message": "ping", "stream": True}).encode()
-            lines = ("POST /api/orchestrate HTTP/1.1", "Host: a", "Content-Type: application/json")
+            lines = ("POST /api/orchestrate HTTP/1.1", "Host: localhost", "Content-Type: application/json")
             head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", ""))
             await loop.sock_sendall(deaf, head.encode() + body)
 

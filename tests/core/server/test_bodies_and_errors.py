@@ -214,12 +214,15 @@ async def raw(gateway: Served, sent: bytes, wait: float = 5.0) -> bytes:
         (b"nonsense\r\n\r\n", 400),
         (b"GET /api/v1/x HTTP/9.9\r\n\r\n", 400),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a" * 9000 + b": a\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % i for i in range(200)) + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"a" * 8000) for i in range(9)), 431),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"a" * 9000 + b": a\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"".join(b"X-%d: a\r\n" % i for i in range(200)) + b"\r\n", 431),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"a" * 8000) for i in range(9)),
+            431,
+        ),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     ],
 )
 async def test_what_is_no_http_is_answered_in_json(gateway: Served, sent: bytes, status: int) -> None:
@@ -243,7 +246,7 @@ async def test_a_bad_request_line_is_answered_in_its_surface(gateway: Served) ->
 
 async def test_slow_heads_are_cut_off(tmp_path: Path) -> None:
     async with served(tmp_path, [ScriptedProvider], {"ORCHESTRATOR_CLIENT_HEAD_TIMEOUT": "0.3"}) as gateway:
-        got = await raw(gateway, b"GET /api/health HTTP/1.1\r\nHost: a\r\n", wait=3)
+        got = await raw(gateway, b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n", wait=3)
         assert got.startswith(b"HTTP/1.1 408 ")
         assert b'"request_timeout"' in got
         assert await raw(gateway, b"", wait=3) == b""
@@ -251,9 +254,8 @@ async def test_slow_heads_are_cut_off(tmp_path: Path) -> None:
 
 
 async def test_slow_bodies_are_cut_off(tmp_path: Path) -> None:
-    head = (
-        b"POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-    )
+    head = b"POST /api/orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: 100\r\n\r\n{"
     async with served(tmp_path, [ScriptedProvider], {"ORCHESTRATOR_CLIENT_BODY_TIMEOUT": "0.3"}) as gateway:
         got = await raw(gateway, head)
     assert got.startswith(b"HTTP/1.1 408 ")
@@ -264,7 +266,7 @@ async def test_a_client_that_hangs_up_in_its_body_harms_nobody(gateway: Served) 
     host, port = gateway.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connected:
         connected.sendall(
-            b"POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"POST /api/orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"
         )
     assert (await gateway.get("/api/health")).status == 200

@@ -27,7 +27,7 @@ async def connect(gateway: Served) -> tuple[asyncio.StreamReader, asyncio.Stream
 
 
 def head(path: str, length: int) -> bytes:
-    lines = (f"POST {path} HTTP/1.1", "Host: a", "Content-Type: application/json", f"Content-Length: {length}")
+    lines = (f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {length}")
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -17,7 +17,7 @@ from orchestrator_core.config import Settings
 from orchestrator_core.server.listening import ClientServer
 from scripted_gateway import Served, served
 
-PING = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+PING = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @asynccontextmanager
@@ -125,7 +125,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(tmp_path: Path) -> None:
         deaf.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(deaf, ("127.0.0.1", int(gateway.url.rpartition(":")[2])))
-        request = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
+        request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
         try:
             async with asyncio.timeout(20):
                 while True:  # until what is sent meets a connection that is gone

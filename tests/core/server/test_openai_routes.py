@@ -334,7 +334,9 @@ async def test_a_client_that_leaves_ends_the_call(gateway: Served) -> None:
     plugin.scripts.append([Start(), TextDelta(text="a"), 30.0])
     reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
     body = json.dumps(ask(stream=True)).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     writer.write(head.encode() + body)
     await reader.readuntil(b"data: ")
     assert plugin.open == 1

@@ -115,7 +115,9 @@ def test_requests_under_way_are_finished(gateway_process: Callable[..., Any]) ->
     gateway = gateway_process(environ={"ORCHESTRATOR_SHUTDOWN_GRACE": "5", "MONITORING_ENABLED": "false"})
     host, port = gateway.url.removeprefix("http://").split(":")
     body = b'{"message": "hello"}'
-    head = "POST /api/orchestrate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = (
+        "POST /api/orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    )
     with socket.create_connection((host, int(port)), timeout=10) as slow:
         slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
         time.sleep(0.3)

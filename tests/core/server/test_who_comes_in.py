@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -81,6 +82,44 @@ async def test_countries_that_a_proxy_names(tmp_path: Path) -> None:
         lines = [("X-Forwarded-For", OURS), ("CF-IPCountry", "CH"), ("CF-IPCountry", "FR")]
         async with here._client.get(here.url + "/api/providers", headers=lines) as response:
             assert response.status == 403, "the client wrote the first line itself, and the proxy added its own"
+
+
+def calling(here: Served, host: str, path: str = "/api/providers", **headers: str) -> Any:
+    return here._client.get(here.url + path, headers={"Host": host, **headers})
+
+
+async def test_a_page_that_leads_its_name_here_is_not_taken_for_the_gateways_own(tmp_path: Path) -> None:
+    async with gateway(tmp_path, {}) as here:
+        for path in ("/api/sessions", "/docs", "/metrics", "/api/health", "/health/ready", "/no/such/path"):
+            async with calling(here, "attacker.example:8000", path) as response:
+                assert response.status == 403, path
+                assert "attacker" not in await response.text()
+        async with calling(here, "attacker.example") as response:
+            told = await response.json()
+        assert told["code"] == "permission_denied"
+        assert "ORCHESTRATOR_ALLOWED_HOSTS" in told["detail"]
+        for host in ("localhost", "127.0.0.1:8000", "[::1]:8000"):
+            async with calling(here, host) as response:
+                assert response.status == 200
+        assert events(here) == {"host_refused": 7}
+
+
+async def test_where_a_key_is_asked_for_a_name_tells_nothing_unless_names_are_listed(tmp_path: Path) -> None:
+    environ = {"ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY}
+    authorized = {"Authorization": f"Bearer {CLIENT_KEY}"}
+
+    async def statuses(here: Served, path: str = "/api/providers") -> list[int]:
+        found = []
+        for host in ("gateway.example.com", "other.example.com"):
+            async with calling(here, host, path, **authorized) as response:
+                found.append(response.status)
+        return found
+
+    async with gateway(tmp_path, environ) as here:
+        assert await statuses(here) == [200, 200]
+    async with gateway(tmp_path, {**environ, "ORCHESTRATOR_ALLOWED_HOSTS": "gateway.example.com"}) as here:
+        assert await statuses(here) == [200, 403]
+        assert await statuses(here, "/health/live") == [200, 200], "a platform asks by an address of its own"
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from orchestrator_core.security.cors import CorsPolicy
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.events import SecurityEvent
 from orchestrator_core.security.headers import security_headers
+from orchestrator_core.security.hosts import HostPolicy
 from orchestrator_core.security.network_policy import NetworkPolicy
 from orchestrator_core.security.networks import client_of
 from orchestrator_core.security.patterns import SuspiciousPatterns
@@ -109,6 +110,7 @@ class Middleware:
         self._cors = CorsPolicy.from_settings(settings)
         self._failures = FailedAuthentications(settings, gateway.shared)
         self._inspector = Inspector(SuspiciousPatterns(settings.suspicious_patterns))
+        self._hosts = HostPolicy(settings)
         self._network = NetworkPolicy(settings, countries)
         self._proxies = TrustedProxies.from_settings(settings)
         self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
@@ -181,7 +183,7 @@ class Middleware:
         headers: dict[str, str] = {}
         endpoint = self._endpoints.get(request.match_info.route)
         try:
-            self._let_in(context, stack, endpoint)
+            self._let_in(request, context, stack, endpoint)
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._preflight(request)
             self._inspect(request, context, endpoint)
@@ -220,12 +222,22 @@ class Middleware:
             response.force_close()
         return response
 
-    def _let_in(self, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None) -> None:
-        """Refuse what is too much, and clients by address and country.
+    def _let_in(
+        self, request: web.Request, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None
+    ) -> None:
+        """Refuse what is too much, and clients by address, country and how they call the gateway.
 
-        Probes come from wherever the platform has them, tell little, and are needed most where there is too much.
+        Probes come from wherever the platform has them, tell little, and are needed most where there is too much. Where
+        nobody is asked for a credential they may come from a web page too.
         """
-        if endpoint is not None and endpoint.probe:
+        probe = endpoint is not None and endpoint.probe
+        if not (probe and context.asks) and not self._hosts.allows(request.headers.get(hdrs.HOST), asks=context.asks):
+            context.event = "host_refused"
+            raise PermissionDenied(
+                "The gateway is not called by this host name. Use localhost or 127.0.0.1, or have its operator list "
+                "the name in ORCHESTRATOR_ALLOWED_HOSTS."
+            )
+        if probe:
             return
         context.burden = stack.enter_context(self._load.take())
         refusal = self._network.refusal(context.client)

@@ -14,6 +14,7 @@ ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -35,6 +36,24 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
                 "bits must be zero"
             ) from None
     return tuple(networks)
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    for index, text in enumerate(value, start=1):
+        if not (_NAME.fullmatch(text) or _is_address(text)):
+            raise ValueError(
+                f"entry {index} is no host; expected a name such as gateway.example.com, or an address, without "
+                "scheme, port or wildcard"
+            )
+    return value
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _countries(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -65,6 +84,11 @@ class NetworkSettings(SettingsGroup):
         default="x-forwarded-for",
         description="Where those proxies write the client's address: `x-forwarded-for` (with `X-Forwarded-Proto`) or "
         "`forwarded` (RFC 7239). The other one is passed over, since a client may have sent it.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], AfterValidator(_hosts)] = Field(
+        default=(),
+        description="Names and addresses by which clients call the gateway (`Host`), beside those of the loopback. "
+        "Without it any, but where nobody is asked for a credential and it listens on the loopback: there no other.",
     )
     allowed_addresses: Networks = Field(
         default=(), description="Addresses and networks that may use the gateway; without it all. Probes always may."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator_core.provider_api import KeyFormat, check_key
-from orchestrator_core.security.startup.addresses import is_loopback
+from orchestrator_core.security.loopback import is_loopback
 from orchestrator_core.security.startup.subject import Subject
 
 CLIENT_KEY = "ORCHESTRATOR_CLIENT_KEY"

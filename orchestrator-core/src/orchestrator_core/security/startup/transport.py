@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from orchestrator_core.config.settings import POSTGRES
-from orchestrator_core.security.startup.addresses import is_loopback, is_safe
+from orchestrator_core.security.loopback import is_loopback, is_safe
 from orchestrator_core.security.startup.subject import Subject
 
 _OTLP = "OTEL_EXPORTER_OTLP_"

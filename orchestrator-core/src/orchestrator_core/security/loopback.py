@@ -1,4 +1,4 @@
-"""Which addresses are on this machine."""
+"""Which hosts are this machine."""
 
 from __future__ import annotations
 

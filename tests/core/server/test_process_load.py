@@ -127,7 +127,7 @@ def test_a_loop_that_stays_late_refuses_more_and_more_and_one_that_keeps_up_take
     busy = load(draws=0.5)
     looks = 0
     while not refuses(busy):
-        busy.look(1.0)
+        busy.look(0.3)
         looks += 1
     assert LATE_LOOKS < looks < 20
     for _ in range(100):

@@ -20,7 +20,11 @@ LATE_LOOKS: Final = 3
 """Looks in a row that find the loop late before anything is refused: one alone may be a single slow step."""
 
 STEP: Final = 0.1
-"""What a look that finds the loop late adds to the share of requests to refuse; one that does not takes off half."""
+"""What a look that finds the loop late by the bound adds to the share of requests to refuse; by twice the bound, twice
+as much. One that finds it well below takes off half a step."""
+
+MOST_STEPS: Final = 4
+"""The most that one look adds: where the loop is that late, there are few looks."""
 
 MOST_REFUSED: Final = 0.95
 """The largest share, so that some requests still show whether it is over."""
@@ -91,7 +95,7 @@ class Load:
         """
         self._late = self._late + 1 if late > self._latest else 0
         if self._late >= LATE_LOOKS:
-            self._refused = min(self._refused + STEP, MOST_REFUSED)
+            self._refused = min(self._refused + STEP * min(late / self._latest, MOST_STEPS), MOST_REFUSED)
         elif late < self._latest / 2:
             self._refused = max(self._refused - STEP / 2, 0.0)
 

@@ -185,6 +185,7 @@ class Bench:
             _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port)
             self.open += 1
             self.idle.append(connection)
+        await asyncio.sleep(SETTLED)  # a thousand handshakes are not what is measured
 
     async def offer(self, rate: float, seconds: float) -> Load:
         """Offer a rate for so many seconds, and wait for what is left."""
@@ -264,6 +265,8 @@ async def bench(base_url: str, **environ: str) -> AsyncIterator[Bench]:
     settings = {
         "ORCHESTRATOR_SERVERS": json.dumps({"vendor": {"base_url": base_url}}),
         "ORCHESTRATOR_MAX_CLIENT_CONNECTIONS_PER_ADDRESS": "10000",
+        "ORCHESTRATOR_CLIENT_HEAD_TIMEOUT": "900",  # the client's connections are there all the time
+        "ORCHESTRATOR_CLIENT_IDLE_TIMEOUT": "900",
         "MONITORING_ENABLED": "false",
         "LOG_LEVEL": "ERROR",
         **environ,

@@ -105,9 +105,11 @@ def test_nothing_but_text_is_skimmed(made: dict[str, Any], separators: Any, asci
     skimming, reading = (AnswerParser(Dialect(), "tested", native=True, skim=skim) for skim in (True, False))
     for parser in (skimming, reading):
         parser.chunk(json.dumps(chunk(content="begun")).encode())
-    if not skimming.skims(ServerSentEvent(data, name)):
+    size = skimming.skims(ServerSentEvent(data, name))
+    if size is None:
         return
     said = made["choices"][0]["delta"]["content"]
+    assert size == len(json.dumps(said, ensure_ascii=ascii_only).encode()) - 2
     carried = NativeEvent(OPENAI_CHAT, data)
     expected = [TextDelta(text=said, native=carried)] if said else [NativeOnly(native=carried)]
     assert reading.chunk(data, name) == expected
@@ -117,9 +119,9 @@ def test_nothing_but_text_is_skimmed(made: dict[str, Any], separators: Any, asci
 def test_text_after_the_first_is_skimmed(text: str) -> None:
     event = ServerSentEvent(json.dumps(spoken_chunk(text), separators=(",", ":")).encode())
     parser = AnswerParser(Dialect(), "tested", native=True, skim=True)
-    assert not parser.skims(event)
+    assert parser.skims(event) is None
     parser.chunk(json.dumps(chunk(content="begun")).encode())
-    assert parser.skims(event)
+    assert parser.skims(event) == len(json.dumps(text)) - 2
 
 
 @pytest.mark.parametrize("data", [rb'"a\x"', rb'"a\u12"', b'"a\nb"', b'"a'])
@@ -127,7 +129,7 @@ def test_text_that_is_no_json_is_not_skimmed(data: bytes) -> None:
     parser = AnswerParser(Dialect(), "tested", native=True, skim=True)
     parser.chunk(json.dumps(chunk(content="begun")).encode())
     whole = b'{"choices":[{"index":0,"delta":{"content":' + data + b'},"finish_reason":null}]}'
-    assert not parser.skims(ServerSentEvent(whole))
+    assert parser.skims(ServerSentEvent(whole)) is None
 
 
 def test_a_first_chunk_without_choices_starts() -> None:

@@ -3,10 +3,12 @@ from hypothesis import strategies as st
 
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import (
+    OPENAI_CHAT,
     Adjustment,
     ChatEvent,
     Finish,
     ImagePart,
+    NativeEvent,
     NativeOnly,
     OpaquePart,
     ReasoningDelta,
@@ -129,6 +131,16 @@ def test_whole_parts_refusals_usage_and_adjustments_arrive() -> None:
     assert response.usage == Usage(input_tokens=1, output_tokens=5)
     assert response.adjustments == adjustments
     assert response.choices[0].native_finish_reason == "SAFETY"
+
+
+def test_what_is_not_taken_apart_is_counted() -> None:
+    def skimmed(events: int, text_bytes: int) -> NativeOnly:
+        first, *more = [b"{}"] * events
+        return NativeOnly(native=NativeEvent(OPENAI_CHAT, first, more=more), text_bytes=text_bytes)
+
+    assert fold(Start(), TextDelta(text="read"), NativeOnly()).unread == 0
+    assert fold(Start(), skimmed(3, 10), skimmed(1, 0)).unread == 4
+    assert fold(Start(), skimmed(3, 3000), skimmed(1, 1000)).unread == 1000
 
 
 def test_an_unknown_kind_of_event_is_passed_over() -> None:

@@ -61,7 +61,7 @@ _LATEST = 253402300799
 _FACT = rb'"(?:usage": ?null|(?!usage")\w+": ?(?:"[^"\\]*"|\d+|null))'
 _TEXT = rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _PLAIN = re.compile(
-    rb'\{(?:%(fact)s, ?)*"choices": ?\[\{"index": ?0, ?"delta": ?\{"content": ?%(text)s\}'
+    rb'\{(?:%(fact)s, ?)*"choices": ?\[\{"index": ?0, ?"delta": ?\{"content": ?(%(text)s)\}'
     rb'(?:, ?"logprobs": ?null)?, ?"finish_reason": ?null\}\](?:, ?%(fact)s)*\}' % {b"fact": _FACT, b"text": _TEXT}
 )
 """A chunk with more of the text of the first choice and nothing else but plain facts, as most are."""
@@ -126,18 +126,15 @@ class AnswerParser:
         wanted = 1 if closed else self._expected
         return len(self._finished) >= wanted and self._finished == self._seen
 
-    def skims(self, event: ServerSentEvent) -> bool:
-        """Say whether an event is nothing but text that nobody takes apart.
+    def skims(self, event: ServerSentEvent) -> int | None:
+        """Return the bytes of text in an event that is nothing but text that nobody takes apart, or None.
 
         The first text is not among it: with that the answer has begun.
         """
-        return (
-            self._skim
-            and self._spoken
-            and event.event is None
-            and _PLAIN.fullmatch(event.data) is not None
-            and b'"error"' not in event.data
-        )
+        if not (self._skim and self._spoken) or event.event is not None or b'"error"' in event.data:
+            return None
+        found = _PLAIN.fullmatch(event.data)
+        return None if found is None else found.end(1) - found.start(1) - 2  # without its quotes
 
     def chunk(self, data: bytes, event: str | None = None) -> list[ChatEvent]:
         """Return the events of one server-sent event.

@@ -35,8 +35,8 @@ class Parser(Protocol):
         """Return the events of one server-sent event."""
         ...
 
-    def skims(self, event: ServerSentEvent) -> bool:
-        """Say whether an event is for a client of the same dialect alone."""
+    def skims(self, event: ServerSentEvent) -> int | None:
+        """Return the bytes of text in an event that is for a client of the same dialect alone, or None."""
         ...
 
     def complete(self, *, closed: bool) -> bool:
@@ -130,13 +130,15 @@ def _read(batch: Sequence[ServerSentEvent | None], parser: Parser) -> Iterator[C
         ProviderError: One of them is an error, or they end before the answer is complete.
     """
     skimmed: list[bytes] = []
+    size = 0
     for event in batch:
-        if event is not None and parser.skims(event):
+        if event is not None and (text := parser.skims(event)) is not None:
             skimmed.append(event.data)
+            size += text
             continue
         if skimmed:
-            yield _together(skimmed)
-            skimmed = []
+            yield _together(skimmed, size)
+            skimmed, size = [], 0
         closed = event is not None and event.data.strip() == b"[DONE]"
         if event is None or closed:
             if not parser.complete(closed=closed):
@@ -146,11 +148,11 @@ def _read(batch: Sequence[ServerSentEvent | None], parser: Parser) -> Iterator[C
         if event.data:
             yield from parser.chunk(event.data, event.event)
     if skimmed:
-        yield _together(skimmed)
+        yield _together(skimmed, size)
 
 
-def _together(skimmed: Sequence[bytes]) -> ChatEvent:
-    return NativeOnly(native=NativeEvent(OPENAI_CHAT, skimmed[0], more=skimmed[1:]))
+def _together(skimmed: Sequence[bytes], size: int) -> ChatEvent:
+    return NativeOnly(native=NativeEvent(OPENAI_CHAT, skimmed[0], more=skimmed[1:]), text_bytes=size)
 
 
 def _no_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:

@@ -33,7 +33,7 @@ class Answer:
         attempts: Every try, the last one being this.
         cost: USD, after the end; None where the price or the usage is unknown.
         failure: What broke the answer off, after the end; None where its consumer gave it up.
-        estimate: What it used, where it broke off before the provider said so.
+        estimate: What it used, where the provider did not say all of that and it has to be known.
     """
 
     def __init__(
@@ -78,7 +78,12 @@ class Answer:
     @property
     def usage(self) -> Usage | None:
         """The tokens that it takes, as the provider said or core estimated; none where it was given before."""
-        return _NO_USAGE if self._kept else self._fold.usage or self.estimate
+        return _NO_USAGE if self._kept else self.estimate or self._fold.usage
+
+    @property
+    def unread(self) -> int:
+        """The tokens, about, that passed without being taken apart."""
+        return self._fold.unread
 
     @property
     def complete(self) -> bool:

@@ -105,14 +105,15 @@ class Calls:
         if call.permit is not None:
             call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
-        paid = self._meter.price(call.target, model, response.usage) if response.usage else None
+        usage = response.usage or (held.unsaid if held is not None else None)
+        paid = self._meter.price(call.target, model, usage) if usage else None
         cost = paid.usd if paid else None
         seconds = call.attempts[-1].duration
-        if held is not None:
-            held.charge_try(response.usage, cost)
+        if held is not None and usage is not None:
+            held.charge(usage, cost)
             held.end()
-        self._meter.ledger.add(payer, provider.id, model, response.usage, cost, seconds)
-        self._meter.observe(call.attempts[-1], payer, seconds, None, response.usage, cost)
+        self._meter.ledger.add(payer, provider.id, model, usage, cost, seconds)
+        self._meter.observe(call.attempts[-1], payer, seconds, None, usage, cost)
         end_embeddings(spans[-1], model, response.usage, cost)
         if self._cache is not None:
             self._cache.keep(call, response, size_of_vectors(response))
@@ -149,7 +150,7 @@ class Calls:
                 opened = await run(call, chat.send, self._guards, chat.discard)
             finally:
                 chat.count_failures()
-        return chat.answer(opened, self._spending, stored=stored)
+        return chat.answer(opened, stored=stored)
 
 
 async def _end_kept(answer: Answer) -> None:

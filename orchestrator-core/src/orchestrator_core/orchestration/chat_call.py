@@ -9,11 +9,11 @@ from dataclasses import replace
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.cache import AnswerCache
 from orchestrator_core.orchestration.call import Call
+from orchestrator_core.orchestration.estimate import unsaid_usage
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
-from orchestrator_core.orchestration.routing import Target
-from orchestrator_core.orchestration.spending import Held, Spending
+from orchestrator_core.orchestration.spending import Held
 from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, Usage, UsageReport
 from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.telemetry.gen_ai_spans import end_chat
@@ -41,7 +41,7 @@ class ChatCall:
         self._meter = meter
         self._cache = cache
         self._before = len(call.attempts)
-        self._spent: dict[int, tuple[Target, Usage]] = {}
+        self._spent: dict[int, Usage] = {}
 
     async def send(self, call: Call[ChatRequest], request: ChatRequest) -> OpenStream:
         """Make a try, and return it opened.
@@ -69,7 +69,7 @@ class ChatCall:
             self._meter.count_in_flight(target, -1)
             reports = [event.usage for event in early if isinstance(event, UsageReport) and event.usage]
             if reports:
-                self._spent[len(self._call.attempts)] = target, reports[-1]
+                self._spent[len(self._call.attempts)] = reports[-1]
             raise
         opened.span, opened.recording = span, recording
         return opened
@@ -91,12 +91,11 @@ class ChatCall:
         """Tell what became of the tries that failed."""
         self._meter.count_failures(self._call, self._payer, self._held, self._before, self._spent)
 
-    def answer(self, opened: OpenStream, spending: Spending, *, stored: bool) -> Answer:
+    def answer(self, opened: OpenStream, *, stored: bool) -> Answer:
         """Return the answer, which is counted where it ends.
 
         Args:
             opened: The try that was opened.
-            spending: Guesses what was used where the provider does not say so.
             stored: Whether the answer is counted as it is stored.
         """
         call, payer, held, meter, cache = self._call, self._payer, self._held, self._meter, self._cache
@@ -110,14 +109,13 @@ class ChatCall:
             if permit is not None:
                 permit.end(failed=_failed(answer, call.deadline))
             meter.count_in_flight(answer.target, -1)
+            if not answer.complete or (answer.usage is None and held is not None):
+                answer.estimate = unsaid_usage(call.request, answer.folded, answer.unread, answer.usage)
             usage = answer.usage
-            if usage is None and not answer.complete:
-                usage, _ = spending.guess(call, answer)
-                answer.estimate = usage
             if usage and (paid := meter.price(answer.target, answer.model, usage)):
                 answer.cost, answer.price_version = paid.usd, paid.version
-            if held is not None:
-                held.charge(*((usage, answer.cost) if usage else spending.guess(call, answer)))
+            if held is not None and usage is not None:
+                held.charge(usage, answer.cost)
                 held.end()
             code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
             if not stored:

@@ -7,27 +7,32 @@ of them. What a provider really counted for what it was sent corrects the weight
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic_core import to_json
 
 from orchestrator_core.provider_api import (
     ChatRequest,
+    ChatResponse,
+    EmbeddingRequest,
     FilePart,
     ImagePart,
     Message,
     OpaquePart,
     Part,
+    ReasoningPart,
     RefusalPart,
     TextPart,
     Tool,
     ToolCallPart,
     ToolResultPart,
     Usage,
+    UsageDetails,
 )
 
 ASCII_BYTES: Final = 4.0
@@ -127,6 +132,34 @@ def weigh_request(request: ChatRequest) -> Weight:
     return weigh(request.messages) + Weight(more)
 
 
+def asked_tokens(request: ChatRequest | EmbeddingRequest) -> int:
+    """Return about how many tokens a call sends."""
+    if isinstance(request, EmbeddingRequest):
+        return round(sum(weigh_text(text) if isinstance(text, str) else len(text) for text in request.input))
+    return round(weigh_request(request).total)
+
+
+def unsaid_usage(request: ChatRequest, said: ChatResponse, unread: int, told: Usage | None = None) -> Usage:
+    """Return about what an answer used of which its provider did not say all.
+
+    Args:
+        request: What was sent.
+        said: As much of the answer as came.
+        unread: The tokens of it that nobody took apart.
+        told: What the provider said before the end; some say at the beginning that they have written nothing yet.
+    """
+    parts = [part for choice in said.choices for part in choice.message.parts]
+    output = math.ceil(sum(_weigh_part(part).total for part in parts)) + unread
+    reasoning = math.ceil(sum(weigh_text(part.text) for part in parts if isinstance(part, ReasoningPart)))
+    if told is None:
+        return Usage(asked_tokens(request), 0, 0, output, reasoning, UsageDetails(estimated=True))
+    missing = output + reasoning - told.total_output
+    if missing <= 0:
+        return told
+    details = replace(told.details, estimated=True)
+    return replace(told, output_tokens=told.output_tokens + missing, details=details)
+
+
 def _weigh_tool(tool: Tool) -> float:
     schema = len(to_json(tool.parameters)) if tool.parameters else 0
     return CALL + schema / ASCII_BYTES + weigh_text(tool.name) + weigh_text(tool.description or "")
@@ -197,8 +230,10 @@ class TokenEstimates:
     def learn(self, provider: str, model: str, weight: Weight, usage: Usage) -> None:
         """Note what a provider counted for what it was sent, cached input included.
 
-        Calls that are small, or not mostly text, say little about text and are passed over.
+        Calls that are small, or not mostly text, say little about text and are passed over, and so are estimates.
         """
+        if usage.details.estimated:
+            return
         counted = usage.total_input
         if weight.text < max(_WORTH, _TEXT_SHARE * weight.total) or counted <= weight.other:
             return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from orchestrator_core.orchestration.estimate import ASCII_BYTES
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatResponse,
@@ -11,6 +14,7 @@ from orchestrator_core.provider_api import (
     Json,
     Logprobs,
     Message,
+    NativeOnly,
     Part,
     ProviderMetadata,
     ReasoningDelta,
@@ -40,6 +44,12 @@ class Fold:
         self._usage: Usage | None = None
         self._notes: dict[str, dict[str, Json]] = {}
         self._choices: dict[int, _ChoiceFold] = {}
+        self._unread_events = self._unread_bytes = 0
+
+    @property
+    def unread(self) -> int:
+        """An estimate of the tokens of text that passed without being taken apart: at least one for each event."""
+        return max(self._unread_events, math.ceil(self._unread_bytes / ASCII_BYTES))
 
     @property
     def usage(self) -> Usage | None:
@@ -57,6 +67,8 @@ class Fold:
         kind = type(event)
         if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
             self._choice(event.choice).add_text(event)  # type: ignore[arg-type]  # narrowed by the exact class above
+        elif kind is NativeOnly:
+            self._pass(event)  # type: ignore[arg-type]  # as above
         elif isinstance(event, Start):
             self._start = event
             _note(self._notes, event.provider_metadata)
@@ -87,6 +99,11 @@ class Fold:
             complete=self.complete,
             provider_metadata=self._notes or None,
         )
+
+    def _pass(self, event: NativeOnly) -> None:
+        if event.native is not None:
+            self._unread_events += 1 + len(event.native.more)
+            self._unread_bytes += event.text_bytes
 
     def _choice(self, index: int) -> _ChoiceFold:
         fold = self._choices.get(index)

@@ -33,7 +33,7 @@ from orchestrator_core.telemetry.traces import Span
 BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
 """The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
 
-_NOTHING: Mapping[int, tuple[Target, Usage]] = MappingProxyType({})
+_NOTHING: Mapping[int, Usage] = MappingProxyType({})
 
 
 class Meter:
@@ -80,7 +80,7 @@ class Meter:
         payer: Payer,
         held: Held | None,
         before: int = 0,
-        spent: Mapping[int, tuple[Target, Usage]] = _NOTHING,
+        spent: Mapping[int, Usage] = _NOTHING,
     ) -> None:
         """Tell what became of the tries that failed.
 
@@ -101,15 +101,22 @@ class Meter:
                 self._metrics.observe_next_try(failed.provider, attempt.provider, other=other)
             if attempt.error is None:
                 continue
-            cost, (target, usage) = None, spent.get(place, (None, None))
-            if target is not None and usage is not None:
-                paid = self.price(target, target.model, usage)
-                cost = paid.usd if paid else None
-            if usage is not None or attempt.error in BILLED_PERHAPS:
+            usage, perhaps = spent.get(place), attempt.error in BILLED_PERHAPS
+            if usage is None and perhaps and held is not None:
+                usage = held.unsaid
+            cost = self._cost(call, attempt, usage) if usage is not None else None
+            if usage is not None or perhaps:
                 self.ledger.add(payer, attempt.provider, attempt.model, usage, cost, attempt.duration)
-                if held is not None:
-                    held.charge_try(usage, cost)
+            if held is not None and usage is not None:
+                held.charge(usage, cost)
             self.observe(attempt, payer, attempt.duration, attempt.error, usage, cost)
+
+    def _cost(self, call: Call[Any], attempt: Attempt, usage: Usage) -> float | None:
+        for target in call.targets:
+            if (target.provider.id, target.model) == (attempt.provider, attempt.model):
+                paid = self.price(target, target.model, usage)
+                return paid.usd if paid else None
+        return None
 
     def observe(
         self,

@@ -6,14 +6,13 @@ import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from orchestrator_core.config.grants import Budget, Period
-from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.call import Call
-from orchestrator_core.orchestration.estimate import weigh, weigh_request, weigh_text
+from orchestrator_core.orchestration.estimate import asked_tokens
 from orchestrator_core.orchestration.policy import USUAL_ANSWER
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
@@ -83,10 +82,25 @@ class Span:
 
 
 class Held:
-    """What is held for a call, until it ends."""
+    """What is held for a call, until it ends.
 
-    def __init__(self, key: AccountKey, settle: Callable[[AccountKey, str, Amount], None], wish: Wish) -> None:
-        """Hold under a name of its own."""
+    Attributes:
+        unsaid: What a try used of which nobody said anything, as far as is known: what was sent, and the answer that
+            was asked for, where its length is limited. What is charged is stored too, so that it is not forgotten.
+    """
+
+    def __init__(
+        self, key: AccountKey, settle: Callable[[AccountKey, str, Amount], None], wish: Wish, asked: Usage
+    ) -> None:
+        """Hold under a name of its own.
+
+        Args:
+            key: The account.
+            settle: Counts what was spent.
+            wish: What is held.
+            asked: The least that the call is expected to use.
+        """
+        self.unsaid = replace(asked, details=UsageDetails(estimated=True))
         self.name = secrets.token_hex(8)
         self._key = key
         self._settle = settle
@@ -98,13 +112,6 @@ class Held:
         """Count what a try used; where its price is not known, it cost what was held."""
         nanos = self._wish.most.nanos if cost is None else math.ceil(cost * NANO)
         self._spent += Amount(usage.total, nanos)
-
-    def charge_try(self, usage: Usage | None, cost: float | None) -> None:
-        """Count a try of which perhaps nobody said what it used: that is the input, at least."""
-        if usage is None:
-            self._spent += self._wish.least
-        else:
-            self.charge(usage, cost)
 
     def end(self) -> None:
         """Give free what was not used. Does nothing the second time."""
@@ -176,7 +183,7 @@ class Spending:
         )
         span = Span.of(budget.period, self._now())
         key = _key(principal.tenant, principal.id, span)
-        held = Held(key, self._settled(principal, budget), wish)
+        held = Held(key, self._settled(principal, budget), wish, asked)
         fits, before = await self._book.reserve(key, held.name, _ceiling(budget), wish)
         self._tell(key, budget, before, fits=fits)
         if not fits:
@@ -191,16 +198,6 @@ class Spending:
         """
         span = Span.of(budget.period, self._now())
         return budget_state(budget, span, await self._book.standing(_key(tenant, client_id, span)))
-
-    def guess(self, call: Call[ChatRequest], answer: Answer) -> tuple[Usage, float | None]:
-        """Return what an answer used, and what that cost, of which the provider did not say so."""
-        said = weigh(choice.message for choice in answer.folded.choices)
-        usage = Usage(
-            input_tokens=round(weigh_request(call.request).total),
-            output_tokens=math.ceil(said.total),
-            details=UsageDetails(estimated=True),
-        )
-        return usage, self._price(answer.target, usage)
 
     def _settled(self, principal: Principal, budget: Budget) -> Callable[[AccountKey, str, Amount], None]:
         def settle(key: AccountKey, name: str, amount: Amount) -> None:
@@ -336,10 +333,9 @@ def _estimate(request: ChatRequest | EmbeddingRequest) -> tuple[Usage, Usage]:
     An answer whose length is limited is taken to have that length. One that is not takes what is left of the budget, up
     to the usual answer: so the last of a budget can be used too, and by one call at a time.
     """
+    asked = asked_tokens(request)
     if isinstance(request, EmbeddingRequest):
-        tokens = sum(weigh_text(text) if isinstance(text, str) else len(text) for text in request.input)
-        return Usage(input_tokens=round(tokens)), Usage(input_tokens=round(tokens))
-    asked = round(weigh_request(request).total)
+        return Usage(input_tokens=asked), Usage(input_tokens=asked)
     choices = request.n or 1
     if request.max_tokens is not None:
         usage = Usage(input_tokens=asked, output_tokens=request.max_tokens * choices)

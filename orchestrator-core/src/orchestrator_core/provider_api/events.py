@@ -138,4 +138,10 @@ class Finish(ChatEvent):
 
 @dataclass(slots=True)
 class NativeOnly(ChatEvent):
-    """An upstream event with nothing canonical in it; it exists to carry `native`."""
+    """An upstream event with nothing canonical in it, or with text that nobody takes apart; it carries `native`.
+
+    Attributes:
+        text_bytes: The bytes of such text, for an estimate of the tokens where the provider never says what it used.
+    """
+
+    text_bytes: int = 0

@@ -21,7 +21,8 @@ class UsageDetails:
         web_searches: Searches that the provider made and bills each.
         unpriced: What else the price depends on and no table knows: a tier of service other than the standard one, a
             tool of the provider's that it bills; None where there is no such thing. The cost is then unknown.
-        estimated: Whether all of it is core's own estimate, because the answer broke off before the provider said it.
+        estimated: Whether it is core's own estimate, all or in part, because the provider did not say it, such as where
+            the answer broke off before.
     """
 
     input_audio_tokens: int = 0

@@ -92,10 +92,10 @@ class ResponseStreamReader(ResponseReader):
         except (AttributeError, TypeError, KeyError) as error:  # as for a whole answer
             raise ProviderBadResponse(WRONG_SHAPE) from error
 
-    def skims(self, event: ServerSentEvent) -> bool:
-        """Return False: no client speaks this dialect."""
+    def skims(self, event: ServerSentEvent) -> int | None:
+        """Return None: no client speaks this dialect."""
         del event
-        return False
+        return None
 
     def complete(self, *, closed: bool) -> bool:
         """Say whether the answer has its end.

@@ -34,8 +34,8 @@ class UsageDetailsBody(BaseModel):
     )
     estimated: bool = Field(
         False,
-        description="Whether all of it is the gateway's own estimate: the answer broke off, such as where its client "
-        "left, before the provider said it.",
+        description="Whether it is the gateway's own estimate, all or in part: the provider did not say it, such as "
+        "where the answer broke off because its client left.",
     )
 
 

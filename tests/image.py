@@ -84,6 +84,10 @@ class Image:
         self._namespace.run("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", f"{self._root}{SCRATCH}")
         self._namespace.run("mount", "-o", "remount,ro", str(self._root))
 
+    def bind(self, folder: Path, place: str) -> None:
+        """Show a folder of this machine in the container."""
+        self._namespace.run("mount", "--bind", str(folder), f"{self._root}{place}")
+
     def command(self, *command: str, **environ: str) -> list[str]:
         """Return a command that runs another one in a container: as process 1 and its user, without capabilities."""
         variables = [f"{name}={value}" for name, value in {**self.environ, **environ}.items()]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -18,8 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from image import Image, built_image, why_not
+from databases import PostgresServer
+from image import ROOT, Image, built_image, why_not
 from processes import GatewayProcess, find_free_port, wait_until_ready
+from redis_server import RedisServer
+from start_configurations import CLIENT_KEY, OPENAI_KEY
 
 WANTED = "ORCHESTRATOR_BUILD_IMAGE" in os.environ
 REASON = why_not() if WANTED else "it takes a minute: nox -s deploy"
@@ -62,8 +66,8 @@ def first(gateway: GatewayProcess) -> psutil.Process:
     return process
 
 
-def ask(url: str, body: bytes | None = None) -> str:
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+def ask(url: str, body: bytes | None = None, **headers: str) -> str:
+    request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(answer.read().decode())
 
@@ -125,7 +129,7 @@ def test_the_health_check_tells_a_gateway_that_serves_from_one_that_does_not(ima
 
 def test_every_provider_and_extra_is_in_it(image: Image) -> None:
     listed = image.run("orchestrator", "plugins", "--json").stdout
-    folders = {path.parent.name for path in (Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml")}
+    folders = {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")}
     assert {f"orchestrator-{name}" for name in folders} == set(re.findall(r"orchestrator-[a-z-]+", listed))
     modules = "asyncpg, redis, gunicorn, maxminddb, opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http"
     done = image.run("python", "-c", f"import {modules}")
@@ -142,6 +146,43 @@ def test_every_module_is_compiled(image: Image) -> None:
     )
     done = image.run("python", "-c", program)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_it_serves_production_over_postgresql_and_redis_as_kubernetes_starts_it(
+    image: Image, tmp_path: Path, postgres: PostgresServer, redis_server: RedisServer
+) -> None:
+    database, _, host = asyncio.run(postgres.empty()).partition("?host=")
+    Path(host).chmod(0o755)
+    image.bind(Path(host), "/mnt")
+    lines = (ROOT / "deploy/kubernetes/base/settings.env").read_text().splitlines()
+    environ = dict(line.split("=", 1) for line in lines if not line.startswith("#")) | {
+        "ORCHESTRATOR_DATABASE_URL": f"{database}?host=/mnt",
+        "ORCHESTRATOR_REDIS_URL": redis_server.url,
+        "ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY,
+        "OPENAI_API_KEY": OPENAI_KEY,
+    }
+    assert image.run("orchestrator", "db", "current", **environ).returncode == 1
+    done = image.run("orchestrator", "db", "upgrade", **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert image.run("orchestrator", "db", "current", **environ).returncode == 0
+    with container(image, tmp_path, **environ) as gateway:
+        assert '"redis":"connected"' in ask(f"{gateway.url}/health/ready").replace(" ", "")
+        body = b'{"message": "Hello!", "agent_config": {"provider": "echo"}}'
+        assert "sess_" in ask(f"{gateway.url}/api/orchestrate", body, authorization=f"Bearer {CLIENT_KEY}")
+        first(gateway).send_signal(signal.SIGTERM)
+        assert gateway.process.wait(timeout=20) == 0
+
+
+def test_workers_serve_and_are_stopped_by_process_1(image: Image, tmp_path: Path, postgres: PostgresServer) -> None:
+    database, _, host = asyncio.run(postgres.empty()).partition("?host=")
+    Path(host).chmod(0o755)
+    image.bind(Path(host), "/mnt")
+    arguments = ("serve", "--workers", "2")
+    with container(image, tmp_path, *arguments, ORCHESTRATOR_DATABASE_URL=f"{database}?host=/mnt") as gateway:
+        assert len(first(gateway).children()) >= 2
+        assert "orchestrator_http_requests" in ask(f"{gateway.url}/metrics")
+        first(gateway).send_signal(signal.SIGTERM)
+        assert gateway.process.wait(timeout=30) == 0
 
 
 def test_a_configuration_that_is_refused_ends_the_container_with_78(image: Image) -> None:

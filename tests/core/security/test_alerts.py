@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from orchestrator_core.config import ConfigError, Settings, load
 from orchestrator_core.provider_api import Secret
 from orchestrator_core.security import alerts as alerts_module
 from orchestrator_core.security.alerts import MAX_CLIENTS, MAX_TOGETHER, OTHERS, WINDOW, AlertWebhook
+from orchestrator_core.telemetry.metrics import Metrics
 
 KEY = b64encode(b"k" * 32).decode()
 WHO = {"principal": "default", "remote": "203.0.113.7", "path": "/x"}
@@ -247,3 +249,12 @@ def test_the_secret_may_be_a_file(tmp_path: Any) -> None:
     (tmp_path / "secret").write_text(f"whsec_{KEY}\n")
     config = load({"ORCHESTRATOR_ALERT_WEBHOOK_SECRET_FILE": "secret"}, tmp_path)
     assert config.settings.alert_webhook_secret == Secret(f"whsec_{KEY}")
+
+
+def test_both_outcomes_are_shown_from_the_start(tmp_path: Path) -> None:
+    metrics = Metrics()
+    config = load(environ={"ALERT_WEBHOOK_URL": "http://127.0.0.1:9/"}, directory=tmp_path)
+    AlertWebhook.from_settings(config.settings, metrics)
+    shown = metrics.render()[0].decode()
+    assert 'orchestrator_security_alerts_total{outcome="sent"} 0.0' in shown
+    assert 'orchestrator_security_alerts_total{outcome="dropped"} 0.0' in shown

@@ -120,6 +120,8 @@ class AlertWebhook:
         """Make the webhook that the settings name; None where they name none."""
         if settings.alert_webhook_url is None:
             return None
+        for outcome in ("sent", "dropped"):
+            counter.observe_alerts(outcome, 0)  # Prometheus sees no increase where a count begins with its first
         return cls(settings.alert_webhook_url, settings.alert_webhook_secret, counter)
 
     def start(self) -> None:

@@ -68,6 +68,33 @@ def test_a_circuit_that_is_forgotten_while_it_is_open_is_told_as_closed() -> Non
     assert bench.breakers.circuits == []
 
 
+def test_a_circuit_that_nobody_asks_any_more_is_listed_until_its_cooldown_and_closed_a_window_later() -> None:
+    bench = Bench()
+    bench.fail("one", "asked no more")
+    bench.clock.now += 15
+    assert bench.breakers.circuits == []
+    bench.breakers.forget()
+    assert bench.told == [("one", "asked no more", "open")]
+    bench.clock.now += 30
+    bench.breakers.forget()
+    assert bench.told[1:] == [("one", "asked no more", "closed")]
+
+
+def test_a_circuit_whose_probe_left_is_forgotten_too_and_one_that_is_probed_is_not() -> None:
+    bench = Bench()
+    bench.fail("one", "left")
+    bench.fail("one", "probed")
+    bench.clock.now += 15
+    left, probed = (bench.breakers.admit("one", model) for model in ("left", "probed"))
+    assert left
+    assert probed
+    left.end(failed=None)
+    bench.clock.now += 60
+    bench.breakers.forget()
+    assert [(each.model, each.state) for each in bench.breakers.circuits] == [("probed", "half_open")]
+    assert bench.told[-1] == ("one", "left", "closed")
+
+
 def test_an_end_that_says_nothing_is_not_counted() -> None:
     bench = Bench()
     for _ in range(50):

@@ -128,6 +128,10 @@ class Breaker:
         if phase == self._phase and self.state == "half_open":
             self._probing -= 1
 
+    def is_over(self, now: float) -> bool:
+        """Whether nobody asked for a window since a call would be admitted: nothing is known of it any more."""
+        return self.state != "closed" and not self._probing and now >= self.until + self._rules.window
+
     def open(self, until: float) -> None:
         """Open, or stay open, until then."""
         self.until = until

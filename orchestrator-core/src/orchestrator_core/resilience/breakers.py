@@ -127,15 +127,19 @@ class Breakers:
         if breaker is not None:
             breaker.close()
 
+    def forget(self) -> None:
+        """Close the circuits that nobody asked for a window since their cooldown: no call would ever do so."""
+        now = self._clock()
+        for breaker in self._breakers.values():
+            if breaker.is_over(now):
+                breaker.close()
+
     @property
     def circuits(self) -> Sequence[Circuit]:
-        """The circuits that are not closed."""
+        """The circuits that keep calls away, or are being probed."""
         now = self._clock()
-        return [
-            Circuit(*name, breaker.state, breaker.wait(now))
-            for name, breaker in self._breakers.items()
-            if breaker.state != "closed"
-        ]
+        found = (Circuit(*name, breaker.state, breaker.wait(now)) for name, breaker in self._breakers.items())
+        return [each for each in found if each.wait > 0 or each.state == "half_open"]
 
     def __len__(self) -> int:
         """Return how many circuits are remembered."""

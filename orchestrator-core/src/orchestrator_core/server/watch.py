@@ -65,6 +65,13 @@ async def watch_health(gateway: Gateway) -> None:
         await _resign(leader)
 
 
+async def watch_circuits(gateway: Gateway) -> None:
+    """Forget circuits that nobody asks any more, again and again, until cancelled."""
+    while True:
+        await asyncio.sleep(READ_EVERY)
+        gateway.guards.breakers.forget()
+
+
 async def _resign(leader: Leader) -> None:
     try:
         await leader.resign()

@@ -153,6 +153,16 @@ async def test_health_lists_the_models(server: OpenAIServer, make_provider: Any)
     assert len((await make_provider().health(request=asked)).models) == 2
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_without_a_list_of_models_is_healthy(
+    server: OpenAIServer, make_provider: Any, status: int
+) -> None:
+    server.answers({"error": {"message": "no such path"}}, status)
+    report = await make_provider().health(request=HealthRequest(deadline=Deadline.after(5)))
+    assert report.healthy
+    assert not report.models
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [

@@ -85,3 +85,11 @@ async def test_what_was_passed_over_is_counted_and_is_no_call(start: Any, monito
     passed_over = 'orchestrator_targets_passed_over_total{code="provider_unhealthy",provider="one"} 1.0'
     assert (passed_over in shown) == (monitoring == "true")
     assert set(bench.gateway.metrics.figures().providers) == ({"two"} if monitoring == "true" else {"one"})
+
+
+async def test_a_provider_that_refuses_to_be_looked_at_keeps_its_place(start: Any) -> None:
+    bench = await start()
+    look(bench, "one", HealthReport(healthy=False, detail="the key may not list models", reached=True))
+
+    assert not bench.gateway.registry.providers["one"].healthy
+    assert await ask(bench, "one", "two") == [("one", None)]

@@ -18,6 +18,7 @@ from orchestrator_core.provider_api import (
     EmbeddingRequest,
     EmbeddingResponse,
     Finish,
+    GatewayError,
     HealthReport,
     HealthRequest,
     InvalidRequest,
@@ -26,10 +27,13 @@ from orchestrator_core.provider_api import (
     ModelInfo,
     NotSupported,
     PluginError,
+    ProviderAuthFailed,
     ProviderContext,
     ProviderHooks,
     ProviderInfo,
+    ProviderRateLimited,
     ProviderTimeout,
+    ProviderUnreachable,
     Secret,
     Start,
     TextDelta,
@@ -255,3 +259,17 @@ def test_the_operators_default_model_comes_first() -> None:
     assert provider().default_model("chat") == "acme-1"
     assert Provider(instance(Settled, default_model="mine")).default_model("chat") == "mine"
     assert provider().default_model("embeddings") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reached"),
+    [(ProviderAuthFailed("401"), True), (ProviderRateLimited("429"), True), (ProviderUnreachable("reset"), False)],
+)
+async def test_a_look_that_is_refused_reached_the_provider(error: GatewayError, reached: bool) -> None:
+    async def health(self: Any, request: HealthRequest) -> HealthReport:
+        raise error
+
+    found = provider(health=health)
+    report = await found.health(HealthRequest(deadline=Deadline.after(5), credential=None))
+
+    assert (report.healthy, report.reached, found.healthy, found.down) == (False, reached, False, not reached)

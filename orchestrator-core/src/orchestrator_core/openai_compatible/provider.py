@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Final
 
 import pydantic_core
 
@@ -36,6 +37,9 @@ from orchestrator_core.provider_api import (
     ProviderRefused,
     hookimpl,
 )
+
+_NO_LIST: Final = frozenset({404, 405, 501})
+"""Statuses of a server that has no list of models: it is there, and that is all there is to find out."""
 
 
 class OpenAICompatibleProvider(ProviderHooks):
@@ -151,6 +155,8 @@ class OpenAICompatibleProvider(ProviderHooks):
             credential=request.credential,
             headers=self.dialect.headers,
         )
+        if response.status in _NO_LIST:
+            return HealthReport(healthy=True)
         check_answer(response.status, response.headers, response.body, self.context.clock())
         return HealthReport(healthy=True, models=parse_models(response.body))
 

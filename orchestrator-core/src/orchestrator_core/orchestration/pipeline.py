@@ -95,14 +95,14 @@ def _next(targets: Sequence[Target], guards: Guards) -> Target | None:
 
 def _order(call: Call[R], guards: Guards) -> Sequence[Target]:
     """Put the targets whose provider the last look found failing behind all others."""
-    if not guards.watched or all(target.provider.healthy for target in call.targets):
+    if not guards.watched or not any(target.provider.down for target in call.targets):
         return call.targets
-    well: list[Target] = [target for target in call.targets if target.provider.healthy]
+    well: list[Target] = [target for target in call.targets if not target.provider.down]
     if not well:
         return call.targets
     for target in call.targets[: call.targets.index(well[0])]:
         call.note(target, UNHEALTHY)
-    return [*well, *(target for target in call.targets if not target.provider.healthy)]
+    return [*well, *(target for target in call.targets if target.provider.down)]
 
 
 def _told(failures: Sequence[GatewayError], attempts: int) -> GatewayError:

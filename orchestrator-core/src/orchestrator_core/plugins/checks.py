@@ -106,7 +106,7 @@ def verdict_flaw(verdict: KeyVerdict) -> str | None:
 
 def report_flaw(report: HealthReport) -> str | None:
     """Return what is wrong with a report on health."""
-    sound = _are(bool, report.healthy) and _texts(report.detail)
+    sound = _are(bool, report.healthy, report.reached) and _texts(report.detail)
     return None if sound and _are(ModelInfo, *report.models) else _mistyped(report)
 
 

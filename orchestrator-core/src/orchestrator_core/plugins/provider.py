@@ -38,8 +38,11 @@ from orchestrator_core.provider_api import (
     ModelInfo,
     NotSupported,
     PluginError,
+    ProviderAuthFailed,
     ProviderHooks,
     ProviderInfo,
+    ProviderQuotaExhausted,
+    ProviderRateLimited,
     ProviderSettings,
     ProviderTimeout,
     Secret,
@@ -50,6 +53,9 @@ from orchestrator_core.provider_api import (
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that a plugin's generator has for closing its upstream call."""
+
+_ANSWERS: Final = (ProviderAuthFailed, ProviderQuotaExhausted, ProviderRateLimited)
+"""Errors of a look that say that the provider is there."""
 
 T = TypeVar("T")
 
@@ -69,6 +75,7 @@ class Provider:
         quarantined: Why it is not called any more; None while it is.
         quarantine: Takes it out of use; called with the reason.
         healthy: False after a look that found it failing.
+        down: Whether the last look found nothing that answers, so that others are asked before it.
         health_detail: Why it is not healthy.
     """
 
@@ -89,6 +96,7 @@ class Provider:
         self.quarantined: str | None = None
         self.quarantine: Callable[[str], None] = self.set_aside
         self.healthy = True
+        self.down = False
         self.health_detail: str | None = None
         self._known = {model.id: model for model in self.info.models}
         self._listed: Mapping[str, ModelInfo] = {}
@@ -211,7 +219,7 @@ class Provider:
         try:
             return await self.look(request)
         except GatewayError:
-            return HealthReport(healthy=False, detail=self.health_detail)
+            return HealthReport(healthy=False, detail=self.health_detail, reached=not self.down)
 
     async def look(self, request: HealthRequest) -> HealthReport:
         """Look as `health` does, and raise what kept the provider from answering.
@@ -223,7 +231,8 @@ class Provider:
         try:
             report = await self._await("health", request, request.deadline, HealthReport, report_flaw)
         except GatewayError as error:
-            self.healthy, self.health_detail = False, REDACTOR.redact(error.message)
+            reached = isinstance(error, _ANSWERS)
+            self.note(HealthReport(healthy=False, detail=REDACTOR.redact(error.message), reached=reached))
             raise
         if report.detail is not None:
             report = replace(report, detail=REDACTOR.redact(report.detail))
@@ -233,6 +242,7 @@ class Provider:
     def note(self, report: HealthReport) -> None:
         """Remember what a look found, be it another process's."""
         self.healthy, self.health_detail = report.healthy, report.detail
+        self.down = not (report.healthy or report.reached)
         if report.models:
             self._listed = {model.id: model for model in report.models}
 
@@ -313,7 +323,7 @@ class Provider:
     def set_aside(self, reason: str) -> None:
         """Call the plugin no more."""
         self.quarantined = reason
-        self.healthy, self.health_detail = False, reason
+        self.healthy, self.down, self.health_detail = False, True, reason
 
     def _raised(self, hook: str, error: BaseException) -> PluginError:
         log.error("plugin failed", provider=self.id, hook=hook, exc_info=error)

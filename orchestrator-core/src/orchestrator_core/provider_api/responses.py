@@ -93,11 +93,14 @@ class HealthReport:
         healthy: Whether a call would have a chance.
         detail: Why not, without a credential.
         models: The models that the provider lists now; empty where it has no list.
+        reached: Whether it answered where it is not healthy: a key that it does not take for its list, or a limit of
+            looks, says nothing of calls, and the provider keeps its place.
     """
 
     healthy: bool
     detail: str | None = None
     models: Sequence[ModelInfo] = field(default_factory=tuple)
+    reached: bool = False
 
 
 @dataclass(slots=True)

@@ -125,7 +125,7 @@ def test_the_board_has_no_source_of_its_own_and_no_panel_twice() -> None:
         assert place["x"] + place["w"] <= 24
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="Prometheus is not installed")
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on the PATH: CONTRIBUTING says how to get it")
 def test_the_rules_fire_when_they_should() -> None:
     for arguments in (
         ("check", "rules", "alerts.yml"),

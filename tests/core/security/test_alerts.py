@@ -253,7 +253,7 @@ def test_the_secret_may_be_a_file(tmp_path: Any) -> None:
 
 def test_both_outcomes_are_shown_from_the_start(tmp_path: Path) -> None:
     metrics = Metrics()
-    config = load(environ={"ALERT_WEBHOOK_URL": "http://127.0.0.1:9/"}, directory=tmp_path)
+    config = load(environ={"ORCHESTRATOR_ALERT_WEBHOOK_URL": "http://127.0.0.1:9/"}, directory=tmp_path)
     AlertWebhook.from_settings(config.settings, metrics)
     shown = metrics.render()[0].decode()
     assert 'orchestrator_security_alerts_total{outcome="sent"} 0.0' in shown

@@ -29,9 +29,15 @@ def install(session: nox.Session, group: str | None, *, editable: bool = True) -
     session.install(*arguments)
 
 
+def install_locked(session: nox.Session) -> None:
+    """Install every distribution of this tree over the locked development environment, whose hashes are checked."""
+    session.install("--require-hashes", "--requirement", str(LOCKS / "development.txt"))
+    editable = [argument for path in DISTRIBUTIONS for argument in ("--editable", f"./{path}")]
+    session.install("--no-deps", *editable)
+
+
 def run_tests(session: nox.Session) -> None:
     """Run pytest; a whole run must cover 90 % of core, a chosen part of the tests need not."""
-    install(session, "tests")
     chosen = list(session.posargs)
     measured = [] if chosen else ["--cov", "--cov-fail-under=90"]
     session.run("pytest", *measured, *chosen, env={"PYTHONDONTWRITEBYTECODE": "1"})
@@ -39,13 +45,15 @@ def run_tests(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests on this Python, with coverage; arguments after `--` go to pytest."""
+    """Run all tests on this Python over what is locked, with coverage; arguments after `--` go to pytest."""
+    install_locked(session)
     run_tests(session)
 
 
 @nox.session(python=PYTHONS, default=False)
 def matrix(session: nox.Session) -> None:
-    """Run all tests on every supported Python that is installed here."""
+    """Run all tests on every supported Python that is installed here, over the newest that the ranges allow."""
+    install(session, "tests")
     run_tests(session)
 
 
@@ -180,7 +188,8 @@ def lock(session: nox.Session) -> None:
 def audit(session: nox.Session) -> None:
     """Ask whether what is locked has a known vulnerability. This needs the internet, and fails where nobody answers.
 
-    Arguments after `--` go to pip-audit, such as `--ignore-vuln ID`.
+    `.ci/run` lets that pass, and says it again at its end. Arguments after `--` go to pip-audit, such as
+    `--ignore-vuln ID`.
     """
     session.install("--group", "audit")
     session.run("python", "scripts/audit.py", *session.posargs)

@@ -12,7 +12,9 @@ from orchestrator_core.orchestration import Selection
 from orchestrator_core.orchestration.routing import pinned
 from orchestrator_core.provider_api import (
     ChatRequest,
+    HealthReport,
     InvalidRequest,
+    ModelInfo,
     NotFound,
     PermissionDenied,
     ProviderFailed,
@@ -119,3 +121,13 @@ async def test_the_next_target_answers_where_the_first_fails(bench: Any) -> None
         ("one", "m", "provider_failed"),
         ("two", "n", None),
     ]
+
+
+async def test_a_model_is_what_is_configured_or_known_to_its_provider(bench: Any) -> None:
+    router = bench.gateway.router
+    bench.gateway.registry.providers["one"].note(HealthReport(healthy=True, models=[ModelInfo(id="listed")]))
+
+    assert all(router.is_model("one", name) for name in ("dear", "listed", "scripted-1", "scripted-embed"))
+    assert not router.is_model("one", "made-up")
+    assert not router.is_model("two", "listed")
+    assert not router.is_model("nobody", "made-up")

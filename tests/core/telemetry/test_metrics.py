@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
-from orchestrator_core.telemetry.metrics import MAX_CODES, MAX_MODELS, OTHER, Metrics
+from orchestrator_core.telemetry.metrics import MAX_CODES, Metrics
+from orchestrator_core.telemetry.model_names import MAX_MODELS, OTHER
 from orchestrator_core.telemetry.process_figures import BUILD, PROCESSES, UPTIME
 from orchestrator_core.telemetry.request_record import RequestRecord
 
@@ -70,7 +71,7 @@ def durations(metrics: Metrics) -> dict[str, float]:
 def test_models_that_callers_invent_do_not_fill_the_memory() -> None:
     metrics = Metrics()
     for number in range(MAX_MODELS + 50):
-        metrics.observe_call("openai", f"model-{number}", "chat", 1.0, "provider_timeout")
+        metrics.observe_call("openai", f"model-{number}", "chat", 1.0)
     counted = durations(metrics)
     assert len(counted) == MAX_MODELS + 1
     assert counted[OTHER] == 50
@@ -78,13 +79,32 @@ def test_models_that_callers_invent_do_not_fill_the_memory() -> None:
     assert metrics.figures().providers["openai"]["requests"] == MAX_MODELS + 51
 
 
-def test_names_that_a_provider_refuses_do_not_take_the_places_of_models() -> None:
+@pytest.mark.parametrize("code", ["provider_refused", "provider_timeout", "provider_failed", "cancelled"])
+def test_names_that_never_answered_do_not_take_the_places_of_models(code: str) -> None:
     metrics = Metrics()
     for number in range(MAX_MODELS):
-        metrics.observe_call("openai", f"typo-{number}", "chat", 1.0, "provider_refused")
+        metrics.observe_call("openai", f"typo-{number}", "chat", 1.0, code)
+        metrics.observe_circuit("openai", f"typo-{number}", "open")
     metrics.observe_call("openai", "gpt", "chat", 1.0)
-    metrics.observe_call("openai", "gpt", "chat", 1.0, "provider_refused")
+    metrics.observe_call("openai", "gpt", "chat", 1.0, code)
     assert durations(metrics) == {OTHER: MAX_MODELS, "gpt": 2}
+
+
+def test_a_circuit_keeps_its_name_until_it_is_closed() -> None:
+    metrics = Metrics()
+    metrics.observe_circuit("one", "late", "open")
+    metrics.observe_call("two", "late", "chat", 1.0)
+    metrics.observe_circuit("one", "late", "half_open")
+    metrics.observe_circuit("one", "late", "closed")
+    assert samples(metrics, "orchestrator_circuit_state") == {(OTHER, "one"): 0}
+
+
+def test_a_model_that_is_known_has_its_name_before_it_answered() -> None:
+    metrics = Metrics()
+    metrics.models.know(lambda provider, model: (provider, model) == ("openai", "gpt"))
+    metrics.observe_call("openai", "gpt", "chat", 1.0, "provider_timeout")
+    metrics.observe_call("other", "typo", "chat", 1.0, "provider_timeout")
+    assert durations(metrics) == {OTHER: 1, "gpt": 1}
 
 
 def test_codes_that_a_plugin_invents_do_not_fill_the_memory() -> None:

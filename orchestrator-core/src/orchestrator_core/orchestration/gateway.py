@@ -77,6 +77,7 @@ class Gateway:
         self._sharing: asyncio.Task[None] | None = None
         prices = Prices(config.settings.prices)
         self.router = Router(config.settings, registry, prices)
+        metrics.models.know(self.router.is_model)
         self._ledger = Ledger(store)
         metrics.begin_security_events(MEANINGS)
         metrics.name_providers(

@@ -54,6 +54,7 @@ class Router:
         self._registry = registry
         self._prices = prices
         self._callers_keys = CallersKeys(settings)
+        self._configured = {name.partition("/")[2] for name in _configured_names(settings)}
         self._draws = draws or Random()  # noqa: S311  # a share of the load is no secret
 
     def targets(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
@@ -116,6 +117,15 @@ class Router:
             f"The model {text[:100]!r} names no provider: write provider/model. Providers here: {known}.",
             code="model_not_found",
             param="model",
+        )
+
+    def is_model(self, provider: str, model: str) -> bool:
+        """Return whether a name is a model's: one that is configured, or that a provider knows or lists."""
+        if model in self._configured:
+            return True
+        found = self._registry.providers.get(provider)
+        return found is not None and (
+            bool(found.known(model)) or model in (found.default_model("chat"), found.default_model("embeddings"))
         )
 
     def _with_default(self, selection: Selection, operation: Operation) -> Selection:
@@ -228,6 +238,11 @@ def pinned(selection: Selection, targets: Sequence[Target]) -> Selection:
         credential=selection.credential,
         cache=selection.cache,
     )
+
+
+def _configured_names(settings: Settings) -> Sequence[str]:
+    targets = [text for entry in settings.aliases.values() for text in entry.targets]
+    return [*targets, *settings.fallbacks, settings.default_model or ""]
 
 
 def _check(principal: Principal, target: Target) -> None:

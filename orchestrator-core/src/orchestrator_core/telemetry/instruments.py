@@ -2,7 +2,7 @@
 
 Names of OpenTelemetry's conventions for generative AI are kept where they exist, in the spelling of Prometheus; all
 others begin with `orchestrator_`. Labels are bounded: providers are configured, codes of errors are a closed list, and
-names of models, which callers choose, are cut off at `metrics.MAX_MODELS`.
+names of models, which callers choose, are cut off at `model_names.MAX_MODELS`.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from orchestrator_core.config.redaction import REDACTOR
-from orchestrator_core.provider_api import ProviderRefused, Usage
+from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry import instruments as names
 from orchestrator_core.telemetry.instruments import Instruments
+from orchestrator_core.telemetry.model_names import OTHER, ModelNames
 from orchestrator_core.telemetry.process_figures import ProcessFigures
 from orchestrator_core.telemetry.request_record import RequestRecord
 from orchestrator_core.telemetry.traces import exemplar
@@ -23,13 +23,8 @@ from orchestrator_core.telemetry.traces import exemplar
 if TYPE_CHECKING:
     from orchestrator_core.telemetry.otel_meters import Meters
 
-MAX_MODELS: Final = 200
-"""Model names that become labels. Callers choose them, so that without a bound they could fill the memory."""
-
 MAX_CODES: Final = 100
 """Codes of errors that become labels. Core's are a closed list; a plugin may have more of its own."""
-
-OTHER: Final = "other"
 
 OPERATIONS: Final = {"summarize": "chat"}
 """OpenTelemetry's names of operations, where they are others than ours."""
@@ -60,7 +55,11 @@ class Figures:
 
 
 class Metrics:
-    """The metrics of one gateway, in a registry of its own. Counted on the event loop, shown in any thread."""
+    """The metrics of one gateway, in a registry of its own. Counted on the event loop, shown in any thread.
+
+    Attributes:
+        models: What models are called.
+    """
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, *, began: float | None = None, shared: Path | None = None
@@ -76,7 +75,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._began = clock() if began is None else began
-        self._models: set[str] = set()
+        self.models = ModelNames()
         self._codes: set[str] = set()
         self._gen_ai_providers: Mapping[str, str] = {}
         self._meters: Meters | None = None
@@ -158,7 +157,7 @@ class Metrics:
             cost: US dollars, where they are known.
             first_chunk: The seconds until its first content, where it was asked for a stream.
         """
-        model, error_code = self.model_label(model, error_code), self._code_label(error_code)
+        model, error_code = self.models.of_call(provider, model, error_code), self._code_label(error_code)
         self._attempts[provider, operation, error_code or _ANSWERED].inc()
         call = (OPERATIONS.get(operation, operation), self.gen_ai_provider(provider), model, provider)
         self._call_seconds[*call, error_code or ""].observe(seconds, exemplar())
@@ -244,7 +243,8 @@ class Metrics:
         if record.overhead is not None and record.called:
             self._overhead[surface,].observe(record.overhead)
         if record.operation is not None:
-            served = (record.operation, record.gen_ai_provider, self.model_label(record.model, error_code))
+            model = self.models.of_call(record.provider or "", record.model, error_code)
+            served = (record.operation, record.gen_ai_provider, model)
             self._served[*served, error_code or ""].observe(seconds)
             if streamed and record.head_after is not None:
                 self._first_token[served].observe(record.head_after)
@@ -273,7 +273,7 @@ class Metrics:
 
     def observe_circuit(self, provider: str, model: str, state: str) -> None:
         """Note that a circuit changed: to `closed`, `half_open` or `open`."""
-        self._circuits[provider, self.model_label(model, None)].set(_CIRCUITS[state])
+        self._circuits[provider, self.models.of_circuit(provider, model, state)].set(_CIRCUITS[state])
 
     def observe_passed_over(self, provider: str, code: str) -> None:
         """Count a target that was not asked, by the code of the reason."""
@@ -331,20 +331,6 @@ class Metrics:
                 if count
             },
         )
-
-    def model_label(self, model: str, error_code: str | None) -> str:
-        """Return what a model is called in labels.
-
-        A name that was refused and never answered is none: typing errors, and worse, do not take the places of models.
-        """
-        if model not in self._models:
-            if error_code == ProviderRefused.code:
-                return OTHER
-            model = REDACTOR.redact(model)  # a caller may put a key where a model's name belongs
-            if len(self._models) >= MAX_MODELS:
-                return OTHER
-            self._models.add(model)
-        return model
 
     def _code_label(self, code: str | None) -> str | None:
         """Return what the code of an error is called in labels."""

@@ -1,0 +1,174 @@
+"""A thousand streams at once, of two events a second, for ten minutes: no error, and the gateway holds no more for it.
+
+    python tests/evidence/long_streams.py --streams 1000 --minutes 10
+
+Gateway, upstream and clients are processes of their own. A stream says `--words` words, give or take a half; when it
+ends its client begins another one, so that there are always as many. After the warm-up the gateway's memory is read
+every five seconds; its slope is that of the line with the least squares. It ends with 1 where a stream is not whole, the
+slope is a MiB in ten minutes or more, or descriptors, connections or calls are left over when all streams have ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import linear_regression
+
+import aiohttp
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fake_upstreams.ticking import running_upstream
+from left_open import Held, look, look_when_quiet
+from processes import GatewayProcess, running_gateways
+from provider_faults import KEY
+from surfaces import SURFACES, Surface
+
+MIB = 1 << 20
+EVERY = 0.5
+SAMPLE_EVERY = 5.0
+TEN_MINUTES = 600.0
+
+
+@dataclass
+class Tally:
+    """What came of it.
+
+    Attributes:
+        streams: Streams that were whole.
+        events: Words that they said.
+        samples: The gateway's memory, by the seconds since the warm-up.
+        wrong: What must not be.
+    """
+
+    streams: int = 0
+    events: int = 0
+    samples: list[tuple[float, int]] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def slope(self) -> float:
+        """MiB in ten minutes."""
+        return linear_regression(*zip(*self.samples, strict=True)).slope * TEN_MINUTES / MIB
+
+
+async def stream_on(
+    http: aiohttp.ClientSession, gateway: GatewayProcess, surface: Surface, words: int, end: float, tally: Tally
+) -> None:
+    """Read one stream after the other until it is time to end."""
+    while time.monotonic() < end:
+        asked = random.randrange(words // 2, words + words // 2)
+        path, body = surface.request("openai", f"ticks-{asked}", stream=True)
+        try:
+            async with http.post(gateway.url + path, json=body) as reply:
+                read = surface.read(reply.content_type, await reply.read())
+        except (aiohttp.ClientError, ValueError) as error:
+            tally.wrong.append(f"{surface.name}: {error!r}")
+            return
+        if read.failed or read.endings != 1 or read.text != "tick " * asked:
+            tally.wrong.append(f"{surface.name}: {reply.status} {read.code} {read.text[-100:]!r}, {asked} words")
+            return
+        tally.streams += 1
+        tally.events += asked
+
+
+async def watch(gateway: GatewayProcess, http: aiohttp.ClientSession, warm: float, end: float, tally: Tally) -> None:
+    """Take down what the gateway holds."""
+    shown = 0.0
+    while (now := time.monotonic()) < end:
+        held = await look(gateway, http)
+        if now >= warm:
+            tally.samples.append((now - warm, held.memory))
+        if now - shown >= 30:
+            shown = now
+            print(
+                f"{end - now:.0f} s left: {held.memory / MIB:.1f} MiB, {held.clients} clients, {held.providers} calls, "
+                f"{tally.streams} streams done, {len(tally.wrong)} wrong",
+                file=sys.stderr,
+                flush=True,
+            )
+        await asyncio.sleep(SAMPLE_EVERY)
+
+
+async def run(options: argparse.Namespace, upstream: str) -> tuple[Tally, Held, Held]:
+    """Stream; return what came of it, and what the gateway held before and after."""
+    most = str(options.streams + 100)
+    environ = {
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": f"{upstream}/v1",
+        "ORCHESTRATOR_PROVIDERS": "openai,echo",
+        "ORCHESTRATOR_MAX_CALLS_IN_FLIGHT": most,
+        "ORCHESTRATOR_MAX_CALLS_IN_TOTAL": most,
+        "ORCHESTRATOR_MAX_CONNECTIONS": most,
+        "MONITORING_ENABLED": "false",
+        "LOG_LEVEL": "ERROR",
+    }
+    surfaces = [surface for surface in SURFACES if surface.name in options.surfaces]
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        running = running_gateways(Path(folder), environ)
+        (gateway,) = await asyncio.to_thread(running.__enter__)
+        looking = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        crowd = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=aiohttp.ClientTimeout(total=None)
+        )
+        try:
+            async with looking, crowd:
+                for surface in surfaces:  # one call each opens what stays open
+                    await stream_on(crowd, gateway, surface, 2, time.monotonic() + 0.1, Tally())
+                before = await look_when_quiet(gateway, looking)
+                warm = time.monotonic() + options.warm_up
+                end = warm + options.minutes * 60
+                watching = asyncio.create_task(watch(gateway, looking, warm, end, tally))
+                streaming = []
+                for number in range(options.streams):
+                    surface = surfaces[number % len(surfaces)]
+                    streaming.append(asyncio.create_task(stream_on(crowd, gateway, surface, options.words, end, tally)))
+                    await asyncio.sleep(0.01)
+                await asyncio.gather(watching, *streaming)
+                after = await look_when_quiet(gateway, looking)
+        finally:
+            await asyncio.to_thread(running.__exit__, None, None, None)
+        if "ERROR" in gateway.output():
+            tally.wrong.append(f"errors in the log: {gateway.output()[-1000:]}")
+    return tally, before, after
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--warm-up", type=float, default=180.0, help="seconds")
+    parser.add_argument("--words", type=int, default=120)
+    names = [surface.name for surface in SURFACES]
+    parser.add_argument("--surfaces", nargs="+", choices=names, default=names)
+    options = parser.parse_args()
+    with running_upstream(EVERY) as upstream:
+        tally, before, after = asyncio.run(run(options, upstream))
+    left = {name: count for name, count in after.in_flight.items() if count}
+    if left or after.clients > before.clients or after.descriptors > before.descriptors:
+        tally.wrong.append(f"left over: {left}, {after.clients} connections, {after.descriptors} descriptors")
+    if tally.slope >= 1:
+        tally.wrong.append(f"memory grows by {tally.slope:.2f} MiB in ten minutes")
+    for wrong in tally.wrong[:50]:
+        print(wrong)
+    memory = [held / MIB for _, held in tally.samples]
+    print(
+        f"{options.streams} streams at once on {', '.join(options.surfaces)} for {options.minutes:g} minutes after "
+        f"{options.warm_up:g} s of warm-up: {tally.streams} streams with {tally.events} words, {len(tally.wrong)} not "
+        f"as it must be; memory {memory[0]:.1f} MiB at first, {memory[-1]:.1f} at last, {max(memory):.1f} at most, slope "
+        f"{tally.slope:+.2f} MiB in ten minutes; before and after: {before.memory / MIB:.1f} and "
+        f"{after.memory / MIB:.1f} MiB, connections of clients {before.clients} and {after.clients}, other descriptors "
+        f"{before.descriptors} and {after.descriptors}"
+    )
+    return 1 if tally.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,8 +4,8 @@
 
 Gateway, upstream and clients are processes of their own. A stream says `--words` words, give or take a half; when it
 ends its client begins another one, so that there are always as many. After the warm-up the gateway's memory is read
-every five seconds; its slope is that of the line with the least squares. It ends with 1 where a stream is not whole, the
-slope is a MiB in ten minutes or more, or descriptors, connections or calls are left over when all streams have ended.
+every five seconds; its slope is that of the line with the least squares. It ends with 1 where a stream is not whole,
+the slope is a MiB in ten minutes or more, or descriptors, connections or calls are left when all streams have ended.
 """
 
 from __future__ import annotations
@@ -162,10 +162,10 @@ def main() -> int:
     print(
         f"{options.streams} streams at once on {', '.join(options.surfaces)} for {options.minutes:g} minutes after "
         f"{options.warm_up:g} s of warm-up: {tally.streams} streams with {tally.events} words, {len(tally.wrong)} not "
-        f"as it must be; memory {memory[0]:.1f} MiB at first, {memory[-1]:.1f} at last, {max(memory):.1f} at most, slope "
-        f"{tally.slope:+.2f} MiB in ten minutes; before and after: {before.memory / MIB:.1f} and "
-        f"{after.memory / MIB:.1f} MiB, connections of clients {before.clients} and {after.clients}, other descriptors "
-        f"{before.descriptors} and {after.descriptors}"
+        f"as it must be\nmemory {memory[0]:.1f} MiB at first, {memory[-1]:.1f} at last, {max(memory):.1f} at most, "
+        f"slope {tally.slope:+.2f} MiB in ten minutes\nbefore and after: {before.memory / MIB:.1f} and "
+        f"{after.memory / MIB:.1f} MiB, {before.clients} and {after.clients} connections of clients, "
+        f"{before.descriptors} and {after.descriptors} other descriptors"
     )
     return 1 if tally.wrong else 0
 

@@ -65,5 +65,6 @@ class AccessSettings(SettingsGroup):
     )
     suspicious_patterns: Annotated[tuple[str, ...], AfterValidator(_patterns)] = Field(
         default=SUSPICIOUS_PATTERNS,
-        description="Regular expressions that mark an attack in the path of an unknown route, or in an id.",
+        description="Regular expressions that mark an attack in a path, an id, a query or a header that holds an id, "
+        "where it is not well-formed for its place. Bodies are never searched.",
     )

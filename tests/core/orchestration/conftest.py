@@ -93,9 +93,11 @@ class Tried:
         self.plugins = plugins
         self.clock = clock
 
-    async def ask(self, *names: str) -> str:
+    async def ask(self, *names: str, model: str = "scripted-1") -> str:
         request = ChatRequest(model="", messages=[text_message("user", "ping")], deadline=self.gateway.deadline(10))
-        opened = await self.gateway.chat(ANONYMOUS, Selection(provider=names[0], fallbacks=names[1:]), request)
+        fallbacks = tuple(f"{name}/{model}" for name in names[1:])
+        selection = Selection(provider=names[0], model=model, fallbacks=fallbacks)
+        opened = await self.gateway.chat(ANONYMOUS, selection, request)
         await opened.response()
         return opened.provider
 

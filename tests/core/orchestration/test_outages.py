@@ -14,14 +14,14 @@ from orchestrator_core.resilience import retry
 REQUESTS, AT_ONCE = 640, 32
 
 
-async def flood(tried: Any, *names: str) -> Counter[str]:
-    """Ask again and again, 32 at a time; return how it ended."""
+async def flood(tried: Any, *names: str, models: int = 1) -> Counter[str]:
+    """Ask again and again, 32 at a time and of so many models; return how it ended."""
     codes, left = Counter[str](), iter(range(REQUESTS))
 
     async def ask_on() -> None:
-        for _ in left:
+        for number in left:
             try:
-                codes[await tried.ask(*names)] += 1
+                codes[await tried.ask(*names, model=f"model-{number % models}")] += 1
             except GatewayError as error:
                 codes[error.code] += 1
 
@@ -56,6 +56,21 @@ async def test_in_a_total_outage_calls_stay_within_a_tenth_above_the_requests(
     assert sum(codes.values()) == REQUESTS
     assert calls(tried) <= 1.1 * REQUESTS
     # Far below, in fact: what is under way when a circuit opens, at each provider.
+    assert calls(tried) <= 2 * AT_ONCE * len(names)
+    assert codes["circuit_open"] > REQUESTS / 2
+
+
+@pytest.mark.parametrize("models", [20, REQUESTS])
+async def test_it_is_so_too_where_no_model_is_asked_often_enough_to_be_left_alone(
+    start_tried: Any, models: int
+) -> None:
+    names = ("one", "two", "three")
+    tried = await start_tried()
+    take_down(tried, *names)
+
+    codes = await flood(tried, *names, models=models)
+
+    assert sum(codes.values()) == REQUESTS
     assert calls(tried) <= 2 * AT_ONCE * len(names)
     assert codes["circuit_open"] > REQUESTS / 2
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator_core.provider_api import CircuitOpen
 from orchestrator_core.resilience.breaker import BreakerRules
-from orchestrator_core.resilience.breakers import MAX_CIRCUITS, Breakers
+from orchestrator_core.resilience.breakers import ALL_MODELS, MAX_CIRCUITS, Breakers
 
 
 class Clock:
@@ -44,6 +44,40 @@ def test_one_model_fails_and_the_others_are_asked() -> None:
     assert [(each.provider, each.model, each.state, each.wait) for each in bench.breakers.circuits] == [
         ("one", "a", "open", 15.0)
     ]
+
+
+def test_failures_that_are_spread_over_many_models_open_the_provider() -> None:
+    bench = Bench()
+    for model in "abcd":
+        bench.fail("one", model, times=1)
+
+    with pytest.raises(CircuitOpen, match="all models of 'one'") as caught:
+        bench.breakers.admit("one", "e")
+
+    assert caught.value.retry_after == 15
+    assert bench.breakers.wait("one", "e") == 15
+    assert bench.breakers.admit("two", "a")
+    assert bench.told == [("one", ALL_MODELS, "open")]
+
+    bench.clock.now += 15
+    probe = bench.breakers.admit("one", "e")
+    assert probe is not None
+    with pytest.raises(CircuitOpen):
+        bench.breakers.admit("one", "f")
+    probe.opened()
+    assert bench.breakers.admit("one", "f")
+    assert bench.told[1:] == [("one", ALL_MODELS, "half_open"), ("one", ALL_MODELS, "closed")]
+
+
+def test_where_one_model_answers_the_others_do_not_open_the_provider() -> None:
+    bench = Bench()
+    answered = bench.breakers.admit("one", "well")
+    assert answered is not None
+    answered.end(failed=False)
+    for number in range(50):
+        bench.fail("one", f"sick-{number}", times=1)
+
+    assert bench.breakers.admit("one", "well")
 
 
 def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:

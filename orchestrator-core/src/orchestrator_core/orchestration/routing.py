@@ -15,6 +15,7 @@ from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.strategies import arrange
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import InvalidRequest, NotFound, NotSupported, PermissionDenied, PluginError
+from orchestrator_core.resilience.breakers import ALL_MODELS
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.telemetry.cost import Prices
 
@@ -242,7 +243,7 @@ def pinned(selection: Selection, targets: Sequence[Target]) -> Selection:
 
 def _configured_names(settings: Settings) -> Sequence[str]:
     targets = [text for entry in settings.aliases.values() for text in entry.targets]
-    return [*targets, *settings.fallbacks, settings.default_model or ""]
+    return [f"/{ALL_MODELS}", *targets, *settings.fallbacks, settings.default_model or ""]
 
 
 def _check(principal: Principal, target: Target) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -18,6 +18,9 @@ MAX_CIRCUITS: Final = 1_000
 """Providers and models that are remembered. Callers name models, so that without a bound they could fill the memory;
 above it the one that was not asked for the longest time is forgotten."""
 
+ALL_MODELS: Final = "*"
+"""What stands for the model where the circuit is that of a provider as a whole."""
+
 _logger = structlog.get_logger(__name__)
 
 
@@ -27,7 +30,7 @@ class Circuit:
 
     Attributes:
         provider: The provider instance.
-        model: The model.
+        model: The model, or `ALL_MODELS`.
         state: `open` or `half_open`.
         wait: Seconds after which a call would be admitted.
     """
@@ -41,17 +44,22 @@ class Circuit:
 class Permit:
     """One call that was admitted; tell it how the call went."""
 
-    __slots__ = ("_breaker", "_clock", "_phase")
+    __slots__ = ("_breaker", "_clock", "_phase", "_whole", "_whole_phase")
 
-    def __init__(self, breaker: Breaker, phase: int, clock: Callable[[], float]) -> None:
-        """Stand for a call that a breaker admitted."""
+    def __init__(
+        self, breaker: Breaker, phase: int, whole: Breaker, whole_phase: int, clock: Callable[[], float]
+    ) -> None:
+        """Stand for a call that the breakers of its model and of its provider admitted."""
         self._breaker = breaker
         self._phase = phase
+        self._whole = whole
+        self._whole_phase = whole_phase
         self._clock = clock
 
     def opened(self) -> None:
         """Note that the call began to answer."""
         self._phase = self._breaker.opened(self._phase)
+        self._whole_phase = self._whole.opened(self._whole_phase)
 
     def end(self, *, failed: bool | None) -> None:
         """Note how the call ended; to be told once.
@@ -59,16 +67,26 @@ class Permit:
         Args:
             failed: Whether the provider failed; None where the end says nothing of it.
         """
+        now = self._clock()
         if failed is None:
             self._breaker.released(self._phase)
+            self._whole.released(self._whole_phase)
         elif failed:
-            self._breaker.failed(self._phase, self._clock())
+            self._breaker.failed(self._phase, now)
+            # What a model's own circuit stops is no reason to leave the other models alone.
+            if self._breaker.state == "closed" or self._whole.state == "half_open":
+                self._whole.failed(self._whole_phase, now)
         else:
-            self._breaker.succeeded(self._phase, self._clock())
+            self._breaker.succeeded(self._phase, now)
+            self._whole.succeeded(self._whole_phase, now)
 
 
 class Breakers:
-    """A breaker for each provider and model. Used on the event loop only."""
+    """A breaker for each provider and model, and one for each provider. Used on the event loop only.
+
+    That of a provider opens where its failures are spread over so many models that none of their own opens, and no
+    model answers: with many models an outage would else be many calls.
+    """
 
     def __init__(
         self,
@@ -88,6 +106,8 @@ class Breakers:
         """
         self.enabled = enabled
         self._rules = rules
+        # Twice as many, so that one model's failures before its own circuit opens are not most of them.
+        self._whole_rules = replace(rules, failure_rate=1.0, minimum_calls=2 * rules.minimum_calls)
         self._tell = on_change
         self._clock = clock
         self._breakers: OrderedDict[tuple[str, str], Breaker] = OrderedDict()
@@ -100,22 +120,22 @@ class Breakers:
         """
         if not self.enabled:
             return None
-        breaker, now = self._get(provider, model), self._clock()
+        whole, breaker, now = self._get(provider, ALL_MODELS), self._get(provider, model), self._clock()
+        if whole.wait(now) > 0:
+            raise _left_alone(f"all models of {provider!r}", provider, whole.wait(now))
         phase = breaker.admit(now)
         if phase is None:
-            wait = max(1, math.ceil(breaker.wait(now)))
-            raise CircuitOpen(
-                f"The model {model!r} of {provider!r} failed too often of late, and is left alone for {wait} seconds. "
-                "Come again then, or choose another.",
-                provider=provider,
-                retry_after=wait,
-            )
-        return Permit(breaker, phase, self._clock)
+            raise _left_alone(f"the model {model!r} of {provider!r}", provider, breaker.wait(now))
+        whole_phase = whole.admit(now)
+        if whole_phase is None:
+            raise AssertionError("a circuit admits whom it keeps waiting for nothing")
+        return Permit(breaker, phase, whole, whole_phase, self._clock)
 
     def wait(self, provider: str, model: str) -> float:
         """Return the seconds after which a call would be admitted; 0 is now."""
-        breaker = self._breakers.get((provider, model))
-        return 0.0 if breaker is None else breaker.wait(self._clock())
+        found = (self._breakers.get((provider, name)) for name in (ALL_MODELS, model))
+        now = self._clock()
+        return max((breaker.wait(now) for breaker in found if breaker is not None), default=0.0)
 
     def open(self, provider: str, model: str, seconds: float) -> None:
         """Open a circuit for so long: another process found that its calls fail."""
@@ -151,7 +171,8 @@ class Breakers:
         if breaker is not None:
             self._breakers.move_to_end(name)
             return breaker
-        breaker = self._breakers[name] = Breaker(self._rules, lambda changed: self._changed(name, changed))
+        rules = self._whole_rules if model == ALL_MODELS else self._rules
+        breaker = self._breakers[name] = Breaker(rules, lambda changed: self._changed(name, changed))
         if len(self._breakers) > MAX_CIRCUITS:
             forgotten, last = self._breakers.popitem(last=False)
             if last.state != "closed":
@@ -163,3 +184,13 @@ class Breakers:
         log = _logger.warning if breaker.state == "open" else _logger.info
         log("Circuit " + breaker.state.replace("_", " "), provider=provider, model=model)
         self._tell(provider, model, breaker.state)
+
+
+def _left_alone(who: str, provider: str, seconds: float) -> CircuitOpen:
+    wait = max(1, math.ceil(seconds))
+    return CircuitOpen(
+        f"Too many calls to {who} failed of late, and none is made for {wait} seconds. "
+        "Come again then, or choose another.",
+        provider=provider,
+        retry_after=wait,
+    )

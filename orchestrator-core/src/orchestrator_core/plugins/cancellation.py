@@ -35,27 +35,21 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
     Raises:
         asyncio.CancelledError: The running task was cancelled, whatever the plugin made of it.
     """
+    steps: Any = awaited.__await__()
+    value: T
+    try:
+        waited_for = steps.send(None)
+    except StopIteration as end:
+        value = end.value
+        return value
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("plugins are awaited in tasks")
     before = task.cancelling()
-    steps: Any = awaited.__await__()
     reminder: _Reminder | None = None
-    error: BaseException | None = None
+    error: asyncio.CancelledError | None
     try:
         while True:
-            try:
-                waited_for = steps.send(None) if error is None else steps.throw(error)
-            except (StopIteration, StopAsyncIteration) as end:
-                if reminder is not None and task.cancelling() > before:
-                    raise reminder.error from None
-                if isinstance(end, StopAsyncIteration):
-                    raise
-                value: T = end.value
-                return value
-            # What the plugin cancels for a time limit of its own, it takes back.
-            if reminder is not None and task.cancelling() > before:
-                reminder.set()
             try:
                 yield waited_for
             except asyncio.CancelledError as cancelled:
@@ -68,6 +62,18 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
                     raise
             else:
                 error = None
+            try:
+                waited_for = steps.send(None) if error is None else steps.throw(error)
+            except (StopIteration, StopAsyncIteration) as end:
+                if reminder is not None and task.cancelling() > before:
+                    raise reminder.error from None
+                if isinstance(end, StopAsyncIteration):
+                    raise
+                value = end.value
+                return value
+            # What the plugin cancels for a time limit of its own, it takes back.
+            if reminder is not None and task.cancelling() > before:
+                reminder.set()
     finally:
         if reminder is not None:
             reminder.stop()

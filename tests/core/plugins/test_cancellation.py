@@ -178,3 +178,36 @@ async def test_time_limits_of_a_plugins_own_and_time_for_cleaning_up_are_nobodys
             pass
     assert cleaned.is_set()
     assert found.quarantined is None
+
+
+async def test_what_a_plugin_waits_for_may_fail_and_is_the_plugins_to_handle() -> None:
+    async def chat(self: Any, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        failing = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(failing.set_exception, ConnectionResetError())
+        yield Start()
+        try:
+            await failing
+        except ConnectionResetError:
+            yield TextDelta(text="well")
+        yield Finish()
+
+    stream = await opened(provider(chat=chat), seconds=5)
+    assert [type(event) async for event in stream.events()] == [Start, TextDelta, Finish]
+
+
+async def test_what_is_closed_while_it_waits_is_closed_within() -> None:
+    closed = asyncio.Event()
+
+    async def waiting() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            closed.set()
+
+    async def outer() -> None:
+        await cancellation.cancellable(waiting(), lambda: None)
+
+    steps = outer()
+    steps.send(None)
+    steps.close()
+    assert closed.is_set()

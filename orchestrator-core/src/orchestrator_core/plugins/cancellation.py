@@ -42,12 +42,10 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
     except StopIteration as end:
         value = end.value
         return value
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("plugins are awaited in tasks")
+    task = _running()
     before = task.cancelling()
     reminder: _Reminder | None = None
-    error: asyncio.CancelledError | None
+    error: BaseException | None
     try:
         while True:
             try:
@@ -60,6 +58,8 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
                         steps.throw(GeneratorExit())
                     on_left()
                     raise
+            except BaseException as raised:  # noqa: BLE001 - the plugin's own: what it waits for failed, or it is closed
+                error = raised
             else:
                 error = None
             try:
@@ -77,6 +77,13 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
     finally:
         if reminder is not None:
             reminder.stop()
+
+
+def _running() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("plugins are awaited in tasks")
+    return task
 
 
 class _Reminder:

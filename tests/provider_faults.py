@@ -89,6 +89,7 @@ class Expected:
 
 HEALTHY = Expected()
 BAD = Expected(502, "provider_bad_response", 2, retry_after="1", fallback=True)
+TOO_LARGE = Expected(502, "provider_bad_response", fallback=True)
 FAILED = Expected(502, "provider_failed", 2, retry_after="1", fallback=True)
 UNREACHABLE = Expected(502, "provider_unreachable", 2, retry_after="1", fallback=True)
 UNAVAILABLE = Expected(503, "provider_unavailable", 2, retry_after="1", fallback=True)
@@ -127,7 +128,7 @@ WHOLE: Mapping[str, Expected] = {
     **ALWAYS,
     **dict.fromkeys(("hang", "slow-stall"), replace(SILENT, until="total")),
     **dict.fromkeys(("reset-body", "short-body"), FAILED),
-    **dict.fromkeys(("huge", "endless-body"), BAD),
+    **dict.fromkeys(("huge", "endless-body"), TOO_LARGE),
 }
 """Of answers that are not streamed."""
 
@@ -142,7 +143,7 @@ STREAMED: Mapping[str, Expected] = {
     "sse-json": BAD,
     "sse-cut": breaks_off("provider_bad_response"),
     **dict.fromkeys(("sse-cut-reset", "sse-cut-close"), breaks_off("provider_failed")),
-    "sse-huge-event": BAD,
+    "sse-huge-event": TOO_LARGE,
     "sse-no-finish": breaks_off("provider_bad_response"),
     "sse-error": breaks_off("provider_failed"),
     "sse-error-event": breaks_off("provider_failed"),

@@ -199,18 +199,47 @@ async def test_a_model_without_a_price_is_for_budgets_of_tokens_alone(api: Api) 
 async def test_a_budget_that_is_nearly_spent_is_told_once(api: Api) -> None:
     await api.has(tokens=40)
     api.one.scripts.append(answer("pong", Usage(input_tokens=20, output_tokens=13)))
-    for _ in range(4):
+    for _ in range(2):
         await api.chat(max_tokens=1)
+    assert await told(api) == {"budget_nearly_spent": 1.0}
     for _ in range(2):
         await api.chat(max_tokens=30)
+    await api.chat(max_tokens=1)
+    assert await told(api) == {"budget_nearly_spent": 1.0, "budget_exceeded": 1.0}
+
+
+async def test_a_budget_that_is_only_promised_is_not_told_to_be_spent(api: Api) -> None:
+    await api.has(tokens=100)
+    assert (await api.chat(max_tokens=1000)).status == 429
+    for _ in range(9):
+        api.one.scripts.append([0.1, *answer("pong")])
+    replies = await asyncio.gather(*(api.chat() for _ in range(9)))
+    assert {reply.status for reply in replies} == {200, 429}
+    assert await told(api) == {}
+    while (await api.chat()).status == 200:
+        pass
+    assert (await told(api))["budget_exceeded"] == 1.0
+
+
+async def test_a_budget_that_was_raised_is_told_of_anew(api: Api) -> None:
+    await api.has(tokens=10)
+    for tokens in (10, 20):
+        await api.ask("PATCH", f"/api/clients/{api.id}", {"budget": {"tokens": tokens}}, ADMIN)
+        while (await api.chat(max_tokens=1)).status == 200:
+            pass
+    assert (await told(api))["budget_exceeded"] == 2.0
+
+
+async def told(api: Api) -> dict[str, float]:
+    """The events of budgets, and how often they were told."""
     text = (await api.ask("GET", "/metrics", key=ADMIN)).body.decode()
-    counts = {
+    return {
         name: float(line.rpartition(" ")[2])
         for line in text.splitlines()
         for name in ("budget_nearly_spent", "budget_exceeded")
-        if f'"{name}"' in line and not line.startswith("#") and "_created" not in line
+        if line.startswith(f'orchestrator_security_events_total{{event="{name}"')
+        if float(line.rpartition(" ")[2])
     }
-    assert counts == {"budget_nearly_spent": 1.0, "budget_exceeded": 1.0}
 
 
 async def test_who_has_no_budget_is_not_watched(api: Api) -> None:

@@ -153,7 +153,7 @@ class Spending:
         self._prices = prices
         self._events = events
         self._now = now
-        self._told: dict[tuple[AccountKey, float], None] = {}
+        self._told: dict[tuple[AccountKey, Budget], float] = {}
 
     async def reserve(self, principal: Principal, call: Call[ChatRequest] | Call[EmbeddingRequest]) -> Held | None:
         """Hold what a call may cost. Targets whose price is unknown are left out where money is limited.
@@ -185,7 +185,7 @@ class Spending:
         key = _key(principal.tenant, principal.id, span)
         held = Held(key, self._settled(principal, budget), wish, asked)
         fits, before = await self._book.reserve(key, held.name, _ceiling(budget), wish)
-        self._tell(key, budget, before, fits=fits)
+        self._tell(key, budget, before.spent, wish)
         if not fits:
             raise self._exceeded(budget, span, before, wish)
         return held
@@ -231,21 +231,25 @@ class Spending:
         found = self._prices.price(target.provider.id, target.provider.info, target.model, usage)
         return None if found is None else found.usd
 
-    def _tell(self, key: AccountKey, budget: Budget, before: Standing, *, fits: bool) -> None:
-        """Tell once for each period and process that a budget is nearly, and that it is wholly spent."""
+    def _tell(self, key: AccountKey, budget: Budget, spent: Amount, wish: Wish) -> None:
+        """Tell once for each period and process that a budget is nearly spent, and that what is left is too little.
+
+        What calls under way hold is no part of it: they may give it back. Nor is a call that is too large for what is
+        left of a budget of which much is left.
+        """
         used = max(
-            before.spent.nanos / NANO / budget.usd if budget.usd else 0.0,
-            before.spent.tokens / budget.tokens if budget.tokens else 0.0,
+            spent.nanos / NANO / budget.usd if budget.usd else 0.0,
+            spent.tokens / budget.tokens if budget.tokens else 0.0,
         )
-        if used < NEARLY and fits:
+        if used < NEARLY:
             return
-        level = NEARLY if fits else 1.0
-        if (key, level) in self._told:
+        level = NEARLY if _ceiling(budget).left(spent).covers(wish.least) else 1.0
+        if self._told.get((key, budget), 0.0) >= level:
             return
         if len(self._told) >= _KNOWN:
             self._told.pop(next(iter(self._told)))
-        self._told[key, level] = None
-        event: SecurityEvent = "budget_nearly_spent" if fits else "budget_exceeded"
+        self._told[key, budget] = level
+        event: SecurityEvent = "budget_nearly_spent" if level == NEARLY else "budget_exceeded"
         self._events.report(event, principal=key.client, period=key.period, used=round(used, 3))
 
     def _exceeded(self, budget: Budget, span: Span, before: Standing, wish: Wish) -> BudgetExceeded:

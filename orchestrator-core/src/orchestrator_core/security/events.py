@@ -36,7 +36,8 @@ MEANINGS: Final[Mapping[SecurityEvent, str]] = {
     "host_refused": "The gateway is called by a name that it does not have, as by a page that leads its name here.",
     "rate_limited": "A limit of requests fired.",
     "budget_nearly_spent": "A client has spent four fifths of its budget; told once for each period and process.",
-    "budget_exceeded": "A client's budget does not cover a call; told once for each period and process.",
+    "budget_exceeded": "What is left of a client's budget, of which four fifths are spent, does not cover a call; told "
+    "once for each period and process.",
     "suspicious_request": "A path, a query, an id or a header looks like an attack.",
     "malformed_request": "What came is not valid HTTP, or its head is too large.",
     "connection_refused": "There are too many connections, in all or from one address.",

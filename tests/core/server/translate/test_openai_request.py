@@ -176,7 +176,7 @@ def test_parameters() -> None:
         "stream_options": {"include_usage": True},
         "temperature": 0,
         "top_p": 0.5,
-        "max_tokens": 5,
+        "max_tokens": 7,
         "max_completion_tokens": 7,
         "stop": "END",
         "seed": 1,

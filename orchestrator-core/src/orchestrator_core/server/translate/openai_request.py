@@ -75,8 +75,6 @@ def read_chat(
     """
     fields = Fields(body)
     extra = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
-    if (limit := fields.integer("max_completion_tokens", least=1)) is None:
-        limit = fields.integer("max_tokens", least=1)
     native = NativeRequest(OPENAI_CHAT, body)
     return ChatRequest(
         model=fields.string("model") or "",
@@ -91,7 +89,7 @@ def read_chat(
         reasoning_effort=fields.string("reasoning_effort"),
         temperature=fields.number("temperature"),
         top_p=fields.number("top_p"),
-        max_tokens=limit,
+        max_tokens=_limit(fields),
         stop=_stop(fields),
         seed=fields.integer("seed"),
         n=fields.integer("n", least=1),
@@ -112,6 +110,14 @@ def wants_usage(body: Mapping[str, Json]) -> bool:
     """
     options = Fields(body).object("stream_options")
     return options is not None and bool(options.boolean("include_usage"))
+
+
+def _limit(fields: Fields) -> int | None:
+    """Read the limit on the answer's length. Two that differ are refused, as OpenAI refuses any two."""
+    old, new = fields.integer("max_tokens", least=1), fields.integer("max_completion_tokens", least=1)
+    if old is not None and new is not None and old != new:
+        raise invalid(fields.at("max_tokens"), "max_completion_tokens says something else: send one of them")
+    return old if new is None else new
 
 
 def _tools(fields: Fields, extra: dict[str, Json]) -> Sequence[Tool]:

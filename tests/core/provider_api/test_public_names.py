@@ -13,6 +13,7 @@ from orchestrator_core.provider_api import CONTRACT_VERSION, HOOKS, PROJECT, Pro
 
 NAMES = [
     "ANTHROPIC_MESSAGES",
+    "CHOOSING_FIELDS",
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
     "FIELDS",
@@ -23,12 +24,14 @@ NAMES = [
     "OPENAI_CHAT",
     "OPENAI_EMBEDDINGS",
     "PARTS",
+    "PRICING_FIELDS",
     "THOUGHT",
     "PROJECT",
     "REFUSALS",
     "Action",
     "Adjustment",
     "AdjustmentReport",
+    "AnswerTooLarge",
     "Auth",
     "Capability",
     "ChatEvent",

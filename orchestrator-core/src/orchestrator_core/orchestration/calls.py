@@ -6,6 +6,7 @@ from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.cache import AnswerCache, size_of_vectors
 from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.chat_call import ChatCall
+from orchestrator_core.orchestration.granted_fields import check_fields
 from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
@@ -76,6 +77,7 @@ class Calls:
             GatewayError: No provider answered, or the request cannot be routed.
         """
         targets = self._router.targets(principal, selection, "embeddings")
+        check_fields(principal, targets, request)
         call = Call(request, targets, selection.credential, principal.tenant, selection.cache)
         payer = Payer(principal, "embeddings", user_id or "")
         if self._cache is not None and (kept := self._cache.find_vectors(call, payer.operation)) is not None:
@@ -106,7 +108,7 @@ class Calls:
             call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
         usage = response.usage or (held.unsaid if held is not None else None)
-        paid = self._meter.price(call.target, model, usage) if usage else None
+        paid = self._meter.bill(call.target, model, usage, held) if usage else None
         cost = paid.usd if paid else None
         seconds = call.attempts[-1].duration
         if held is not None and usage is not None:
@@ -140,6 +142,7 @@ class Calls:
         Raises:
             GatewayError: No provider answered.
         """
+        check_fields(payer.principal, call.targets, call.request)
         cache = self._cache
         if cache is not None and (kept := cache.find_events(call, payer.operation)) is not None:
             return Answer(call, replayed(kept, call.deadline), _end_kept, kept=True)

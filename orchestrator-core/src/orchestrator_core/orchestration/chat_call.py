@@ -112,7 +112,7 @@ class ChatCall:
             if not answer.complete or (answer.usage is None and held is not None):
                 answer.estimate = unsaid_usage(call.request, answer.folded, answer.unread, answer.usage)
             usage = answer.usage
-            if usage and (paid := meter.price(answer.target, answer.model, usage)):
+            if usage and (paid := meter.bill(answer.target, answer.model, usage, held)):
                 answer.cost, answer.price_version = paid.usd, paid.version
             if held is not None and usage is not None:
                 held.charge(usage, answer.cost)

@@ -33,6 +33,9 @@ from orchestrator_core.telemetry.traces import Span
 BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
 """The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
 
+HELD = "held"
+"""The price version of a call that costs a budget what was held for it, because no table knows its price."""
+
 _NOTHING: Mapping[int, Usage] = MappingProxyType({})
 
 
@@ -51,10 +54,16 @@ class Meter:
         self._prices = prices
         self._metrics = metrics
 
-    def price(self, target: Target, model: str, usage: Usage) -> Price | None:
-        """Return what a call cost; None where the price is unknown."""
+    def bill(self, target: Target, model: str, usage: Usage, held: Held | None) -> Price | None:
+        """Return what a call is said to have cost; None where its price is unknown.
+
+        A budget in money is charged for every call: for one without a price what was held. What is charged is stored.
+        """
         provider = target.provider
-        return self._prices.price(provider.id, provider.info, model, usage, asked=target.model)
+        found = self._prices.price(provider.id, provider.info, model, usage, asked=target.model)
+        if found is None and held is not None and held.usd is not None:
+            return Price(held.usd, HELD)
+        return found
 
     def count_in_flight(self, target: Target, change: int) -> None:
         """Count a try that begins (1) or ends (-1)."""
@@ -104,17 +113,17 @@ class Meter:
             usage, perhaps = spent.get(place), attempt.error in BILLED_PERHAPS
             if usage is None and perhaps and held is not None:
                 usage = held.unsaid
-            cost = self._cost(call, attempt, usage) if usage is not None else None
+            cost = self._cost(call, attempt, usage, held) if usage is not None else None
             if usage is not None or perhaps:
                 self.ledger.add(payer, attempt.provider, attempt.model, usage, cost, attempt.duration)
             if held is not None and usage is not None:
                 held.charge(usage, cost)
             self.observe(attempt, payer, attempt.duration, attempt.error, usage, cost)
 
-    def _cost(self, call: Call[Any], attempt: Attempt, usage: Usage) -> float | None:
+    def _cost(self, call: Call[Any], attempt: Attempt, usage: Usage, held: Held | None) -> float | None:
         for target in call.targets:
             if (target.provider.id, target.model) == (attempt.provider, attempt.model):
-                paid = self.price(target, target.model, usage)
+                paid = self.bill(target, target.model, usage, held)
                 return paid.usd if paid else None
         return None
 

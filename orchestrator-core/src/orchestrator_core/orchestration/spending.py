@@ -12,8 +12,7 @@ from typing import Any, Final, Protocol
 
 from orchestrator_core.config.grants import Budget, Period
 from orchestrator_core.orchestration.call import Call
-from orchestrator_core.orchestration.estimate import asked_tokens
-from orchestrator_core.orchestration.policy import USUAL_ANSWER
+from orchestrator_core.orchestration.expected_usage import expected_usage
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
     BudgetExceeded,
@@ -87,10 +86,18 @@ class Held:
     Attributes:
         unsaid: What a try used of which nobody said anything, as far as is known: what was sent, and the answer that
             was asked for, where its length is limited. What is charged is stored too, so that it is not forgotten.
+        usd: What is charged for a try whose price nobody knows: the most that was expected; None where money is not
+            limited.
     """
 
     def __init__(
-        self, key: AccountKey, settle: Callable[[AccountKey, str, Amount], None], wish: Wish, asked: Usage
+        self,
+        key: AccountKey,
+        settle: Callable[[AccountKey, str, Amount], None],
+        wish: Wish,
+        asked: Usage,
+        *,
+        money: bool,
     ) -> None:
         """Hold under a name of its own.
 
@@ -99,19 +106,19 @@ class Held:
             settle: Counts what was spent.
             wish: What is held.
             asked: The least that the call is expected to use.
+            money: Whether money is limited.
         """
+        self.usd = wish.most.nanos / NANO if money else None
         self.unsaid = replace(asked, details=UsageDetails(estimated=True))
         self.name = secrets.token_hex(8)
         self._key = key
         self._settle = settle
-        self._wish = wish
         self._spent = Amount()
         self._ended = False
 
     def charge(self, usage: Usage, cost: float | None) -> None:
-        """Count what a try used; where its price is not known, it cost what was held."""
-        nanos = self._wish.most.nanos if cost is None else math.ceil(cost * NANO)
-        self._spent += Amount(usage.total, nanos)
+        """Count what a try used and cost."""
+        self._spent += Amount(usage.total, math.ceil((cost or 0.0) * NANO))
 
     def end(self) -> None:
         """Give free what was not used. Does nothing the second time."""
@@ -175,7 +182,7 @@ class Spending:
             return None
         if budget.usd is not None:
             call.targets = self._priced(call.targets)
-        asked, usual = _estimate(call.request)
+        asked, usual = expected_usage(call.request)
         wish = Wish(
             least=self._amount(call.targets, asked, budget),
             most=self._amount(call.targets, usual, budget),
@@ -183,7 +190,7 @@ class Spending:
         )
         span = Span.of(budget.period, self._now())
         key = _key(principal.tenant, principal.id, span)
-        held = Held(key, self._settled(principal, budget), wish, asked)
+        held = Held(key, self._settled(principal, budget), wish, asked, money=budget.usd is not None)
         fits, before = await self._book.reserve(key, held.name, _ceiling(budget), wish)
         self._tell(key, budget, before.spent, wish)
         if not fits:
@@ -329,22 +336,6 @@ def _key(tenant: str, client: str, span: Span) -> AccountKey:
 
 def _ceiling(budget: Budget) -> Ceiling:
     return Ceiling(budget.tokens, None if budget.usd is None else round(budget.usd * NANO))
-
-
-def _estimate(request: ChatRequest | EmbeddingRequest) -> tuple[Usage, Usage]:
-    """Return the least and the most that a call is expected to use.
-
-    An answer whose length is limited is taken to have that length. One that is not takes what is left of the budget, up
-    to the usual answer: so the last of a budget can be used too, and by one call at a time.
-    """
-    asked = asked_tokens(request)
-    if isinstance(request, EmbeddingRequest):
-        return Usage(input_tokens=asked), Usage(input_tokens=asked)
-    choices = request.n or 1
-    if request.max_tokens is not None:
-        usage = Usage(input_tokens=asked, output_tokens=request.max_tokens * choices)
-        return usage, usage
-    return Usage(input_tokens=asked), Usage(input_tokens=asked, output_tokens=USUAL_ANSWER * choices)
 
 
 def _time(moment: datetime) -> str:

@@ -14,6 +14,7 @@ from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.calls import Calls
 from orchestrator_core.orchestration.context import View, results_check
+from orchestrator_core.orchestration.granted_fields import check_fields
 from orchestrator_core.orchestration.ledger import Ledger, Payer
 from orchestrator_core.orchestration.locks import SessionLocks, when_free
 from orchestrator_core.orchestration.memory import Memory
@@ -151,7 +152,9 @@ class Turns:
     async def _targets(self, principal: Principal, request: TurnRequest) -> Sequence[Target]:
         """Route a turn; where that fails, a session that is not there or has ended is the better reason."""
         try:
-            return self._router.targets(principal, request.selection, "chat")
+            targets = self._router.targets(principal, request.selection, "chat")
+            check_fields(principal, targets, request.template)
+            return targets
         except GatewayError:
             if request.session_id is not None:
                 session = await self._store.get_session(principal.tenant, request.session_id)

@@ -80,7 +80,9 @@ from orchestrator_core.provider_api.hooks import (
     hookimpl,
 )
 from orchestrator_core.provider_api.info import (
+    CHOOSING_FIELDS,
     CONTRACT_VERSION,
+    PRICING_FIELDS,
     Auth,
     Capability,
     HeaderAuth,
@@ -153,6 +155,7 @@ from orchestrator_core.provider_api.usage import Usage, UsageDetails
 
 __all__ = [
     "ANTHROPIC_MESSAGES",
+    "CHOOSING_FIELDS",
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
     "FIELDS",
@@ -163,6 +166,7 @@ __all__ = [
     "OPENAI_CHAT",
     "OPENAI_EMBEDDINGS",
     "PARTS",
+    "PRICING_FIELDS",
     "PROJECT",
     "REFUSALS",
     "THOUGHT",

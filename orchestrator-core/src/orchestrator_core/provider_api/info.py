@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +14,36 @@ from orchestrator_core.provider_api.keys import KeyFormat
 
 CONTRACT_VERSION = "1.0"
 """Major and minor of the contract. A plugin loads when its major is this one and its minor not above."""
+
+CHOOSING_FIELDS: Final = (
+    "models",
+    "model_list",
+    "route",
+    "router",
+    "fallbacks",
+    "fallback_models",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "provider",
+    "provider_options",
+    "providerOptions",
+    "custom_llm_provider",
+    "preset",
+    "plugins",
+    "api_base",
+    "base_url",
+)
+"""Fields by which servers that stand before others let a caller choose what answers, beside `model`."""
+
+PRICING_FIELDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "service_tier": ("auto", "default", "standard", "standard_only", "on_demand"),
+        "serviceTier": ("standard",),
+        "speed": ("standard",),
+        "inference_geo": ("global",),
+    }
+)
+"""Fields that change a price in a way that no table knows, and the values that do not."""
 
 Capability = Literal[
     "chat",
@@ -128,6 +159,10 @@ class ProviderInfo:
         otel_name: `gen_ai.provider.name` of OpenTelemetry's conventions.
         price_id: The provider's id in price tables; None where there is no price.
         prices: Prices of its own, for what the tables do not know or have wrong; the first that fits counts.
+        choosing_fields: Fields of a request, beside `model`, by which its caller could choose another model. A client
+            that may use some models only, or has a budget in money, may not send them.
+        pricing_fields: Fields that change the price in a way that no table knows, and the values of each that do not. A
+            client with a budget in money may send no others.
         dialects: Protocols whose `ChatRequest.native_options` it reads, such as `ANTHROPIC_MESSAGES`. For any other,
             core reports what only the client's protocol can say as dropped.
     """
@@ -151,4 +186,6 @@ class ProviderInfo:
     otel_name: str | None = None
     price_id: str | None = None
     prices: Sequence[ModelPrice] = ()
+    choosing_fields: Sequence[str] = CHOOSING_FIELDS
+    pricing_fields: Mapping[str, Sequence[str]] = field(default_factory=lambda: PRICING_FIELDS)
     dialects: Sequence[str] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,8 +70,14 @@ class Client:
         return {row["name"]: row for row in self.ask("/api/providers").json["providers"]}
 
     def logged(self, **fields: str) -> Sequence[Mapping[str, Any]]:
-        lines = [json.loads(line) for line in self.gateway.output().splitlines() if line.startswith("{")]
-        return [line for line in lines if fields.items() <= line.items()]
+        """Return the lines with these fields; the log is written aside, and may come after the answer."""
+        end = time.monotonic() + 5
+        while True:
+            lines = [json.loads(line) for line in self.gateway.output().splitlines() if line.startswith("{")]
+            found = [line for line in lines if fields.items() <= line.items()]
+            if found or time.monotonic() > end:
+                return found
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -173,7 +173,7 @@ class Bench:
         self._port = int(gateway.url.rpartition(":")[2])
         self._pid = gateway.process.pid
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "ping"}]}).encode()
-        head = f"Host: gateway\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = f"Host: 127.0.0.1:{self._port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         self._request = f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n".encode() + body
         self.idle: deque[Connection] = deque()
         self.open = 0
@@ -214,7 +214,7 @@ class Bench:
         while time.perf_counter() < ends:
             while len(self.idle) > rest:
                 self.idle.popleft().ask(self._request, load)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
         while len(self.idle) < self.open:
             await asyncio.sleep(0.05)
         return load.goodput

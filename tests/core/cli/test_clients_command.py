@@ -88,8 +88,22 @@ def test_what_cannot_be_asked(orchestrator: RunCommand) -> None:
         ("update", "a"),
     ):
         assert orchestrator("clients", *wrong).returncode == 2, wrong
-    assert orchestrator("clients", "create", "a\nb").returncode == 1
+    for never in (
+        ("a\nb",),
+        ("",),
+        ("a", "--tenant", ""),
+        ("a", "--tenant", "../x"),
+        ("a", "--tenant", "x" * 5000),
+        ("a", "--budget-period", "day"),
+        ("a", "--models", ",".join(f"a/{number}" for number in range(101))),
+    ):
+        refused = orchestrator("clients", "create", *never)
+        assert (refused.returncode, refused.stdout) == (1, ""), never
+        assert "Traceback" not in refused.stderr
+    assert orchestrator("clients", "list").stdout == "[]\n"
     orchestrator("clients", "create", "a")
+    assert orchestrator("clients", "update", "a", "--budget-period", "day").returncode == 1
+    assert orchestrator("clients", "update", "a", "--name", "").returncode == 1
     taken = orchestrator("clients", "create", "a")
     assert (taken.returncode, "exists" in taken.stderr, taken.stdout) == (1, True, "")
     for command in (("show",), ("revoke",), ("rotate",), ("update", "--name", "b")):

@@ -11,9 +11,9 @@ from orchestrator_core.cli.clients import NONE
 from orchestrator_core.cli.stored import stored
 from orchestrator_core.config import Config
 from orchestrator_core.config.grants import Budget, Grant
-from orchestrator_core.orchestration.clients import MAX_NAME, Clients, IssuedKey
+from orchestrator_core.orchestration.clients import Clients, IssuedKey
 from orchestrator_core.orchestration.spending import stored_state
-from orchestrator_core.provider_api import InvalidRequest, NotFound
+from orchestrator_core.provider_api import NotFound
 from orchestrator_core.server.routes.client_bodies import client_body
 from orchestrator_core.sessions.clients import MAX_CLIENTS, Client, ClientStore
 
@@ -24,7 +24,6 @@ Row = Mapping[str, Any]
 
 async def create(config: Config, name: str, tenant: str | None, given: Mapping[str, Any]) -> Row:
     """Make a client, and describe it with its key."""
-    _check(name)
     grant, expires_at = _granted(Grant(), given), given["expires"]
     async with stored(config, "beside") as store:
         issued = await Clients(store.clients).create(
@@ -57,14 +56,12 @@ async def row(config: Config, text: str) -> Row:
 
 async def update(config: Config, text: str, name: str | None, given: Mapping[str, Any]) -> Row:
     """Change a client, and describe it."""
-    if name is not None:
-        _check(name)
 
     def change(client: Client) -> Client:
         expires_at = client.expires_at if given["expires"] is None else given["expires"]
         return replace(
             client,
-            name=name or client.name,
+            name=client.name if name is None else name,
             grant=_granted(client.grant, given),
             expires_at=None if expires_at == NONE else expires_at,
         )
@@ -119,17 +116,12 @@ def _budget(budget: Budget | None, given: Mapping[str, Any]) -> Budget | None:
         if given[f"budget_{name}"] is not None:
             budget = replace(budget, **{name: _or_none(given[f"budget_{name}"])})
     if given["budget_period"] is not None:
-        budget = replace(budget, period=given["budget_period"])
+        return replace(budget, period=given["budget_period"])  # of nothing, it is refused
     return None if budget.usd is None and budget.tokens is None else budget
 
 
 def _or_none(value: Any) -> Any:
     return None if value == NONE else value
-
-
-def _check(name: str) -> None:
-    if not name.isprintable() or not 0 < len(name) <= MAX_NAME:
-        raise InvalidRequest(f"A client's name has 1 to {MAX_NAME} printable characters.", param="name")
 
 
 def _row(client: Client) -> Row:

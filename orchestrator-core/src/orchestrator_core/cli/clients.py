@@ -31,8 +31,6 @@ COLUMNS = {
 NONE = "none"
 """What takes a limit away."""
 
-_MAX_OVERLAP = timedelta(days=30)
-
 
 def _names(_context: click.Context, param: click.Parameter, value: str | None) -> Any:
     """Read names separated by commas."""
@@ -85,9 +83,11 @@ def _expiry(_context: click.Context, _param: click.Parameter, value: str | None)
 
 
 def _overlap(_context: click.Context, _param: click.Parameter, value: str | None) -> timedelta:
+    from orchestrator_core.orchestration.clients import MAX_OVERLAP
+
     found = timedelta(0) if value is None else span(value)
-    if found is None or found > _MAX_OVERLAP:
-        raise click.BadParameter("expected a span up to 30d, such as 1h.")
+    if found is None or found > MAX_OVERLAP:
+        raise click.BadParameter(f"expected a span up to {MAX_OVERLAP.days}d, such as 1h.")
     return found
 
 
@@ -137,7 +137,8 @@ def create(name: str, tenant: str | None, as_json: bool, config_file: Path | Non
       orchestrator clients create operator --role admin
       orchestrator clients create app --models 'openai/*,mistral/mistral-small*' --budget-usd 50 --expires 90d
 
-    Exit codes: 0 done, 1 the name is taken or the database cannot be used, 2 wrong usage, 78 wrong configuration.
+    Exit codes: 0 done, 1 the name is taken, no client can be so, or the database cannot be used, 2 wrong usage, 78
+    wrong configuration.
     """
     from orchestrator_core.cli.client_work import create as make
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from orchestrator_core.config.grants import Grant
-from orchestrator_core.provider_api import NotFound
+from orchestrator_core.config.grants import MAX_NAMES, Grant
+from orchestrator_core.provider_api import InvalidRequest, NotFound
 from orchestrator_core.security.client_keys import make_key
 from orchestrator_core.sessions.clients import Client, ClientStore
 
@@ -17,6 +18,10 @@ MAX_OVERLAP: Final = timedelta(days=30)
 
 MAX_NAME: Final = 100
 """Characters of a client's name, and of a tenant's."""
+
+NAME: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
+TENANT: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What the whole of a client's name and of a tenant's has to match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Clients:
             expires_at: When the key is not taken any more, UTC.
 
         Raises:
+            InvalidRequest: No client can be so.
             Conflict: Another client has the name.
         """
         key = make_key()
@@ -64,7 +70,7 @@ class Clients:
             created_at=self._now(),
             expires_at=expires_at,
         )
-        return IssuedKey(await self._store.create(client), key.text)
+        return IssuedKey(await self._store.create(_checked(client)), key.text)
 
     async def rotate(self, client_id: str, overlap: timedelta = timedelta(0)) -> IssuedKey:
         """Give a client a new key.
@@ -108,15 +114,16 @@ class Clients:
         """Change the name, the grant or the expiry of a client.
 
         Raises:
+            InvalidRequest: No client can be so.
             NotFound: There is no such client, or it is revoked.
             Conflict: Another one has the name.
         """
 
-        def checked(client: Client) -> Client:
+        def changed(client: Client) -> Client:
             check_not_revoked(client)
-            return change(client)
+            return _checked(change(client))
 
-        return await self._store.update(client_id, checked)
+        return await self._store.update(client_id, changed)
 
 
 def check_not_revoked(client: Client) -> None:
@@ -127,3 +134,32 @@ def check_not_revoked(client: Client) -> None:
     """
     if client.revoked_at is not None:
         raise NotFound("This client is revoked, for good. Make a new one.", param="id")
+
+
+def _checked(client: Client) -> Client:
+    """Return a client that can be one, whoever asks for it.
+
+    Raises:
+        InvalidRequest: It cannot.
+    """
+    grant, budget = client.grant, client.grant.budget
+    if not _matches(NAME, client.name):
+        raise InvalidRequest(f"A client's name has 1 to {MAX_NAME} printable characters.", param="name")
+    if not _matches(TENANT, client.tenant):
+        raise InvalidRequest(
+            f"A tenant's name has 1 to {MAX_NAME} letters, digits, dots, dashes and underscores, and begins with a "
+            "letter or a digit.",
+            param="tenant",
+        )
+    for param, names in (("providers", grant.providers), ("models", grant.models)):
+        if names is not None and not 0 < len(names) <= MAX_NAMES:
+            raise InvalidRequest(f"A client may be limited to 1 to {MAX_NAMES} {param}.", param=param)
+    if budget is not None and budget.usd is None and budget.tokens is None:
+        raise InvalidRequest("A budget limits money, tokens, or both: say how much.", param="budget")
+    return client
+
+
+def _matches(pattern: str, text: str) -> bool:
+    # What an argument of a command has that is no text comes as a lone surrogate.
+    plain = text.encode(errors="ignore").decode()
+    return plain == text and len(text) <= MAX_NAME and re.fullmatch(pattern, text) is not None

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator_core.config.grants import MAX_NAMES, Budget, Grant, Period, Role, check_model, check_provider
-from orchestrator_core.orchestration.clients import MAX_NAME, MAX_OVERLAP
+from orchestrator_core.orchestration.clients import MAX_NAME, MAX_OVERLAP, NAME, TENANT
 from orchestrator_core.server.body import RequestModel
 from orchestrator_core.server.query import time_text
 from orchestrator_core.sessions.clients import Client
@@ -32,8 +32,8 @@ def _each(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda names: [check(name) for name in names])
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
-_Tenant = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=NAME)]
+_Tenant = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=TENANT)]
 _Providers = Annotated[list[str], Field(min_length=1, max_length=MAX_NAMES), _each(check_provider)]
 _Models = Annotated[list[str], Field(min_length=1, max_length=MAX_NAMES), _each(check_model)]
 _Limit = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -42,6 +42,15 @@ _Time = Annotated[str, AfterValidator(_time), Field(json_schema_extra={"format":
 
 class BudgetBody(RequestModel):
     """What a client may spend in a period: money, tokens, or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["usd"], "properties": {"usd": {"type": "number"}}},
+                {"required": ["tokens"], "properties": {"tokens": {"type": "integer"}}},
+            ]
+        }
+    )
 
     usd: float | None = Field(default=None, gt=0, le=MAX_USD, description="US dollars.")
     tokens: int | None = Field(default=None, gt=0, le=MAX_TOKENS, description="Input and output together.")
@@ -146,8 +155,8 @@ def grant_of(body: NewClientBody) -> Grant:
 
 
 def budget_of(body: BudgetBody | None) -> Budget | None:
-    """Return a budget; one that limits nothing is none."""
-    if body is None or (body.usd is None and body.tokens is None):
+    """Return a budget."""
+    if body is None:
         return None
     return Budget(usd=body.usd, tokens=body.tokens, period=body.period)
 

@@ -46,6 +46,7 @@ class CountingProvider(ProviderHooks):
         made: The instances of this kind.
         window: The tokens that it takes; None is any number.
         refuses_above: The tokens above which it refuses, where that is not the window that it declares.
+        counts_answer: Whether the answer that is asked for has to fit too.
         turns: The turns that it was asked for, without summaries.
         summaries: The summaries that it was asked for.
         refused: How many calls were too long.
@@ -66,6 +67,7 @@ class CountingProvider(ProviderHooks):
         self.turns: list[ChatRequest] = []
         self.summaries: list[ChatRequest] = []
         self.refused = 0
+        self.counts_answer = False
         self.summary_tokens: int | None = None
         self.next_summaries: list[str | Exception] = []
 
@@ -73,7 +75,8 @@ class CountingProvider(ProviderHooks):
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         tokens = size(request)
         limit = self.refuses_above or self.window
-        if limit is not None and tokens > limit:
+        answer = (request.max_tokens or 0) if self.counts_answer else 0
+        if limit is not None and tokens + answer > limit:
             self.refused += 1
             raise ContextTooLong("The conversation is longer than the model's context window. Shorten it.")
         summary = request.messages[0].text.startswith("Condense")

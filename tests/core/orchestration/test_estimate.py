@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from orchestrator_core.orchestration.estimate import (
     FILE,
     IMAGE,
+    LEAST_WINDOW,
     REFUSAL_HOLDS,
     SMALL_IMAGE,
     TokenEstimates,
@@ -84,7 +85,7 @@ def test_calls_results_tools_and_schemas_count() -> None:
 def test_the_factor_comes_to_what_the_provider_counts(truth: float, noise: list[float]) -> None:
     estimates = TokenEstimates()
     for wobble in noise:
-        estimates.learn(*MODEL, TEXT, Usage(input_tokens=round(1000 * truth * wobble)))
+        estimates.learn(*MODEL, TEXT, Usage(input_tokens=round(1000 * truth * wobble)), tenant="a")
 
     assert 0.75 * truth <= estimates.tokens(*MODEL, TEXT) / 1000 <= 1.3 * truth
 
@@ -93,7 +94,7 @@ def test_the_factor_comes_to_what_the_provider_counts(truth: float, noise: list[
 def test_no_report_makes_an_estimate_implausible(counts: list[int], text: float, other: float) -> None:
     estimates = TokenEstimates()
     for count in counts:
-        estimates.learn(*MODEL, Weight(text, other), Usage(input_tokens=count))
+        estimates.learn(*MODEL, Weight(text, other), Usage(input_tokens=count), tenant="a")
 
     assert 250 <= estimates.tokens(*MODEL, TEXT) <= 4000
 
@@ -101,8 +102,8 @@ def test_no_report_makes_an_estimate_implausible(counts: list[int], text: float,
 def test_one_odd_report_hardly_matters() -> None:
     estimates = TokenEstimates()
     for _ in range(20):
-        estimates.learn(*MODEL, TEXT, Usage(input_tokens=1000))
-    estimates.learn(*MODEL, TEXT, Usage(input_tokens=10**6))
+        estimates.learn(*MODEL, TEXT, Usage(input_tokens=1000), tenant="a")
+    estimates.learn(*MODEL, TEXT, Usage(input_tokens=10**6), tenant="a")
 
     assert estimates.tokens(*MODEL, TEXT) <= 1200
 
@@ -110,7 +111,9 @@ def test_one_odd_report_hardly_matters() -> None:
 def test_cached_input_is_input() -> None:
     estimates = TokenEstimates()
     for _ in range(10):
-        estimates.learn(*MODEL, TEXT, Usage(input_tokens=100, cached_input_tokens=1000, cache_write_tokens=400))
+        estimates.learn(
+            *MODEL, TEXT, Usage(input_tokens=100, cached_input_tokens=1000, cache_write_tokens=400), tenant="a"
+        )
 
     assert estimates.tokens(*MODEL, TEXT) == pytest.approx(1500, rel=0.05)
 
@@ -119,7 +122,7 @@ def test_models_are_known_apart_and_only_so_many() -> None:
     estimates = TokenEstimates()
     for number in range(2000):
         for _ in range(5):
-            estimates.learn("acme", f"m{number}", TEXT, Usage(input_tokens=2000))
+            estimates.learn("acme", f"m{number}", TEXT, Usage(input_tokens=2000), tenant="a")
 
     assert estimates.tokens("acme", "m1999", TEXT) > 1500
     assert estimates.tokens("acme", "m0", TEXT) == 1000
@@ -128,64 +131,89 @@ def test_models_are_known_apart_and_only_so_many() -> None:
 
 def test_small_calls_and_calls_of_images_say_nothing_about_text() -> None:
     estimates = TokenEstimates()
-    estimates.learn(*MODEL, Weight(text=10), Usage(input_tokens=40))
-    estimates.learn(*MODEL, Weight(text=500, other=4000), Usage(input_tokens=9000))
+    estimates.learn(*MODEL, Weight(text=10), Usage(input_tokens=40), tenant="a")
+    estimates.learn(*MODEL, Weight(text=500, other=4000), Usage(input_tokens=9000), tenant="a")
 
     assert estimates.tokens(*MODEL, TEXT) == 1000
 
 
 def test_a_refusal_raises_the_estimate_to_what_had_no_room() -> None:
     estimates = TokenEstimates()
-    estimates.learn_refusal(*MODEL, TEXT, room=1500)
+    estimates.learn_refusal(*MODEL, TEXT, room=1500, window=4000, tenant="a")
 
     assert estimates.tokens(*MODEL, TEXT) == pytest.approx(1500)
-    assert estimates.refused(*MODEL) is None
+    assert estimates.refused(*MODEL, tenant="a") is None
 
 
 def test_a_refusal_far_below_the_window_says_that_the_window_is_smaller() -> None:
     estimates = TokenEstimates()
-    estimates.learn_refusal(*MODEL, TEXT, room=100_000)
-    assert estimates.refused(*MODEL) == 2000
+    estimates.learn_refusal(*MODEL, TEXT, room=7000, window=8000, tenant="a")
+    assert estimates.refused(*MODEL, tenant="a") == 2000
 
-    estimates.learn(*MODEL, Weight(text=5000), Usage(input_tokens=5000))
-    assert estimates.refused(*MODEL) is None
+    estimates.learn(*MODEL, Weight(text=5000), Usage(input_tokens=5000), tenant="a")
+    assert estimates.refused(*MODEL, tenant="a") is None
 
 
 def test_a_refusal_is_forgotten_after_a_while() -> None:
     now = 0.0
     estimates = TokenEstimates(lambda: now)
-    estimates.learn_refusal(*MODEL, TEXT, room=6000, window=8000)
-    assert estimates.refused(*MODEL) == 2000
+    estimates.learn_refusal(*MODEL, TEXT, room=6000, window=8000, tenant="a")
+    assert estimates.refused(*MODEL, tenant="a") == 2000
 
     now = REFUSAL_HOLDS + 1
-    assert estimates.refused(*MODEL) is None
+    assert estimates.refused(*MODEL, tenant="a") is None
 
-    estimates.learn_refusal(*MODEL, Weight(text=3000), room=20_000, window=20_000)
-    assert estimates.refused(*MODEL) == 12_000
+    estimates.learn_refusal(*MODEL, Weight(text=3000), room=20_000, window=20_000, tenant="a")
+    assert estimates.refused(*MODEL, tenant="a") == 12_000
 
 
 def test_a_refusal_far_below_a_known_window_says_nothing_of_it() -> None:
     estimates = TokenEstimates()
     for _ in range(10):
-        estimates.learn_refusal(*MODEL, TEXT, room=200_000, window=272_000)
+        estimates.learn_refusal(*MODEL, TEXT, room=200_000, window=272_000, tenant="a")
 
-    assert estimates.refused(*MODEL) is None
+    assert estimates.refused(*MODEL, tenant="a") is None
     assert estimates.tokens(*MODEL, TEXT) == 1000
 
 
 def test_refusals_do_not_lower_a_window_step_by_step() -> None:
     estimates = TokenEstimates()
     for text in (60_000, 10_000, 2_000, 400):
-        room = estimates.refused(*MODEL) or 200_000
-        estimates.learn_refusal(*MODEL, Weight(text=text), room=room, window=272_000)
+        room = estimates.refused(*MODEL, tenant="a") or 200_000
+        estimates.learn_refusal(*MODEL, Weight(text=text), room=room, window=272_000, tenant="a")
 
-    assert estimates.refused(*MODEL) == 120_000
+    assert estimates.refused(*MODEL, tenant="a") == 120_000
 
 
 def test_a_refusal_of_an_unknown_window_is_remembered() -> None:
     estimates = TokenEstimates()
-    estimates.learn_refusal(*MODEL, TEXT, room=None)
-    estimates.learn_refusal(*MODEL, Weight(text=3000), room=None)
+    estimates.learn_refusal(*MODEL, Weight(text=5000), room=None, tenant="a")
+    estimates.learn_refusal(*MODEL, Weight(text=9000), room=None, tenant="a")
 
-    assert estimates.refused(*MODEL) == 1000
+    assert estimates.refused(*MODEL, tenant="a") == 5000
     assert estimates.tokens(*MODEL, TEXT) == 1000
+
+
+def test_a_refusal_below_any_window_says_nothing_of_one_that_is_not_known() -> None:
+    estimates = TokenEstimates()
+    estimates.learn_refusal(*MODEL, Weight(text=LEAST_WINDOW - 1), room=None, tenant="a")
+
+    assert estimates.refused(*MODEL, tenant="a") is None
+
+
+def test_what_one_tenant_was_refused_is_nothing_to_another() -> None:
+    estimates = TokenEstimates()
+    estimates.learn_refusal(*MODEL, Weight(text=5000), room=None, tenant="a")
+    assert estimates.refused(*MODEL, tenant="b") is None
+
+    estimates.learn(*MODEL, Weight(text=6000), Usage(input_tokens=6000), tenant="b")
+    assert estimates.refused(*MODEL, tenant="a") == 5000
+
+
+def test_refusals_of_only_so_many_tenants_are_remembered() -> None:
+    estimates = TokenEstimates()
+    for number in range(2000):
+        estimates.learn_refusal(*MODEL, Weight(text=5000), room=None, tenant=f"t{number}")
+
+    assert estimates.refused(*MODEL, tenant="t1999") == 5000
+    assert estimates.refused(*MODEL, tenant="t0") is None

@@ -48,7 +48,9 @@ class Talk:
     async def say(self, text: str = LONG, to: str = "one", **kwargs: Any) -> TurnResult:
         principal = kwargs.pop("principal", ANONYMOUS)
         system = [text_message("system", prompt)] if (prompt := kwargs.pop("prompt", None)) else ()
-        template = ChatRequest(model="", messages=system, deadline=self.gateway.deadline(10))
+        template = ChatRequest(
+            model="", messages=system, deadline=self.gateway.deadline(10), max_tokens=kwargs.pop("max_tokens", None)
+        )
         request = TurnRequest(
             selection=Selection(provider=to, fallbacks=kwargs.pop("fallbacks", ())),
             messages=[text_message("user", text)],
@@ -188,9 +190,9 @@ async def test_what_a_provider_finds_too_long_is_condensed_and_tried_once_more(t
 
 
 async def test_the_next_turn_knows_what_was_too_long(talk: Any) -> None:
-    bench: Talk = await talk(counting("one", window=None, refuses_above=1000))
+    bench: Talk = await talk(counting("one", window=None, refuses_above=8000))
     for _ in range(20):
-        await bench.say()
+        await bench.say(LONG * 8)
         await bench.settle()
 
     one = bench.fakes["one"]
@@ -424,3 +426,65 @@ async def test_a_summary_that_is_cut_off_is_asked_for_with_more_room_or_not_used
         assert not made
     assert [request.max_tokens for request in one.summaries] == [1024, 4096]
     assert len(await bench.ledger()) == made
+
+
+@pytest.mark.parametrize(("first", "max_tokens"), [("", None), (LONG * 12, None), (LONG * 12, 100_000)])
+async def test_what_one_tenant_is_refused_costs_another_nothing(talk: Any, first: str, max_tokens: int | None) -> None:
+    bench: Talk = await talk(counting("one"), SESSION_SUMMARIZATION_THRESHOLD=500)
+    one = bench.fakes["one"]
+    for _ in range(8):
+        await bench.say(LONG * 4)
+    session, bench.session = bench.session, None
+    attacker = Principal(id="key_1", tenant="attacker")
+    if first:
+        for _ in range(3):
+            await bench.say(first, principal=attacker)
+    one.refuses_above = 1
+    with pytest.raises(ContextTooLong):
+        await bench.say("hi", principal=attacker, max_tokens=max_tokens)
+
+    one.refuses_above, bench.session = None, session
+    await bench.say()
+    await bench.settle()
+    assert one.summaries == []
+
+
+async def test_an_answer_that_leaves_no_room_says_nothing_of_the_window(talk: Any) -> None:
+    bench: Talk = await talk(counting("one"), SESSION_SUMMARIZATION_THRESHOLD=500)
+    one = bench.fakes["one"]
+    for _ in range(4):
+        await bench.say(LONG * 8)
+    one.refuses_above, one.counts_answer = 50_000, True
+    with pytest.raises(ContextTooLong):
+        await bench.say(LONG * 8, max_tokens=100_000)
+
+    asked, bench.session = len(one.summaries), None
+    for _ in range(8):
+        await bench.say(LONG * 8)
+        await bench.settle()
+    assert len(one.summaries) == asked
+
+
+async def test_a_summary_of_more_than_its_steps_is_made_of_the_oldest(talk: Any) -> None:
+    bench: Talk = await talk(
+        counting("one", window=1_000_000), counting("two", window=2000), SESSION_SUMMARIZATION_THRESHOLD=500
+    )
+    for number in range(40):
+        await bench.say(f"FACT{number}=x{number} {LONG * 6}")
+
+    kept = await bench.gateway.summarize(ANONYMOUS, bench.session or "", Selection(provider="two"))
+
+    assert kept is not None
+    assert 20 <= kept.upto_sequence < 78
+    assert len(bench.fakes["two"].summaries) <= 64
+    assert "FACT0=x0" in kept.text
+
+
+async def test_one_message_that_takes_more_than_all_steps_is_not_begun(talk: Any) -> None:
+    bench: Talk = await talk(counting("one", window=1_000_000), counting("two", window=2000))
+    await bench.say(LONG * 400)
+    await bench.say()
+
+    with pytest.raises(ContextTooLong, match="ORCHESTRATOR_SUMMARY_MODEL"):
+        await bench.gateway.summarize(ANONYMOUS, bench.session or "", Selection(provider="two"))
+    assert bench.fakes["two"].summaries == []

@@ -65,6 +65,9 @@ REFUSAL_HOLDS: Final = 600.0
 PLAUSIBLE: Final = 0.25
 """The share of a known window below which a refusal says something of one conversation, and nothing of the window."""
 
+LEAST_WINDOW: Final = 2048
+"""Tokens below which a refusal says nothing of a window that nobody knows: no model in use has a smaller one."""
+
 _KEPT: Final = 512
 _LEAST, _MOST = 0.25, 4.0
 _STEP: Final = 2.0
@@ -187,12 +190,10 @@ def _weigh_part(part: Part) -> Weight:
 
 @dataclass(slots=True)
 class _Learned:
-    """What is known of one model: its factor, from how many calls, the fewest tokens refused, and until when."""
+    """What is known of one model: its factor, and from how many calls."""
 
     factor: float = 1.0
     calls: int = 0
-    refused: int | None = None
-    until: float = 0.0
 
 
 class TokenEstimates:
@@ -201,6 +202,8 @@ class TokenEstimates:
     The factor is a moving average of what was seen. A report counts as no more than twice and no less than half of
     what was expected, for a fifth after the first few, and the factor stays between a quarter and four: a vendor that
     counts wrongly now and then, or adds what nobody sent, does little harm. The models used last are remembered.
+
+    What a model refused as too long is kept for each tenant: what one sends makes no other pay for summaries.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -211,6 +214,7 @@ class TokenEstimates:
         """
         self._clock = clock
         self._models: OrderedDict[tuple[str, str], _Learned] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, str, str], tuple[int, float]] = OrderedDict()
 
     def tokens(self, provider: str, model: str, weight: Weight) -> int:
         """Return an estimate of what a provider will count."""
@@ -222,12 +226,12 @@ class TokenEstimates:
         known = self._models.get((provider, model))
         return tokens / known.factor if known else tokens
 
-    def refused(self, provider: str, model: str) -> int | None:
-        """Return an estimate of the fewest tokens that a model lately refused as too many; None where it did not."""
-        known = self._models.get((provider, model))
-        return known.refused if known and known.until > self._clock() else None
+    def refused(self, provider: str, model: str, *, tenant: str) -> int | None:
+        """Return an estimate of the fewest tokens that a model lately refused a tenant; None where it did not."""
+        tokens, until = self._refused.get((tenant, provider, model), (None, 0.0))
+        return tokens if until > self._clock() else None
 
-    def learn(self, provider: str, model: str, weight: Weight, usage: Usage) -> None:
+    def learn(self, provider: str, model: str, weight: Weight, usage: Usage, *, tenant: str) -> None:
         """Note what a provider counted for what it was sent, cached input included.
 
         Calls that are small, or not mostly text, say little about text and are passed over, and so are estimates.
@@ -238,21 +242,22 @@ class TokenEstimates:
         if weight.text < max(_WORTH, _TEXT_SHARE * weight.total) or counted <= weight.other:
             return
         known = self._known(provider, model)
-        if known.refused is not None and counted > known.refused:
-            known.refused = None  # it takes more than was thought
+        refused = self.refused(provider, model, tenant=tenant)
+        if refused is not None and counted > refused:
+            del self._refused[tenant, provider, model]  # it takes more than was thought
         known.calls += 1
         seen = _within((counted - weight.other) / weight.text, known.factor / _STEP, known.factor * _STEP)
         pace = max(_PACE, 1 / known.calls)
         known.factor = _within(known.factor + pace * (seen - known.factor), _LEAST, _MOST)
 
     def learn_refusal(
-        self, provider: str, model: str, weight: Weight, room: int | None, window: int | None = None
+        self, provider: str, model: str, weight: Weight, room: int | None, window: int | None = None, *, tenant: str
     ) -> None:
         """Note that a provider found something too long.
 
         The factor rises as far as it may in one step to say so too. What is then still missing is not in the counting:
-        the window is smaller than known, and that is remembered for `REFUSAL_HOLDS`. What is far below the window is
-        passed over: every other conversation with the model would pay for it.
+        the window is smaller than known, and that is remembered for `REFUSAL_HOLDS`. What is far below the window, or
+        below any window, is passed over: every other conversation with the model would pay for it.
 
         Args:
             provider: Who refused.
@@ -260,6 +265,7 @@ class TokenEstimates:
             weight: What was sent.
             room: The input tokens that should have had room; None where the window is not known.
             window: The model's window as it is known, whatever was refused; None where it is not.
+            tenant: Whose conversation it was.
         """
         known = self._known(provider, model)
         factor = known.factor
@@ -267,13 +273,16 @@ class TokenEstimates:
             needed = (room - weight.other) / weight.text
             factor = _within(max(factor, min(needed, factor * _STEP)), _LEAST, _MOST)
         tokens = round(weight.text * factor + weight.other)
-        if window is not None and tokens < window * PLAUSIBLE:
+        if tokens < (LEAST_WINDOW if window is None else window * PLAUSIBLE):
             return
         known.factor = factor
         if room is None or tokens < room * 0.99:
-            before = self.refused(provider, model)
-            known.refused = tokens if before is None else min(tokens, before)
-            known.until = self._clock() + REFUSAL_HOLDS
+            before = self.refused(provider, model, tenant=tenant)
+            fewest = tokens if before is None else min(tokens, before)
+            self._refused[tenant, provider, model] = fewest, self._clock() + REFUSAL_HOLDS
+            self._refused.move_to_end((tenant, provider, model))
+            if len(self._refused) > _KEPT:
+                self._refused.popitem(last=False)
 
     def _known(self, provider: str, model: str) -> _Learned:
         known = self._models.setdefault((provider, model), _Learned())

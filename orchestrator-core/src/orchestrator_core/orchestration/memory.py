@@ -135,7 +135,7 @@ class Memory:
             StorageError: The context cannot be read.
         """
         view = View.of(request.template, started)
-        if self._backoff.holds(started.session.id) or not self._policy.overdue(target, view):
+        if self._backoff.holds(started.session.id) or not self._policy.overdue(target, view, principal.tenant):
             return view
         job = _Job(
             principal=principal,
@@ -160,8 +160,7 @@ class Memory:
         Returns:
             What to show instead; None where it did not become any shorter in time.
         """
-        room, window = self._policy.room(target, request.template), self._policy.known_window(target)
-        self._estimates.learn_refusal(target.provider.id, target.model, view.weight, room, window)
+        self._learn_refusal(principal.tenant, request.template, view, target)
         session_id = view.started.session.id
         answered = Selection(
             provider=target.provider.id, model=target.model, fallbacks=(), credential=request.selection.credential
@@ -176,6 +175,16 @@ class Memory:
             log.warning("summary is not there in time", session_id=session_id)
         shorter = await self._again(principal, request.template, view)
         return shorter if shorter.weight.total < view.weight.total else None
+
+    def _learn_refusal(self, tenant: str, template: ChatRequest, view: View, target: Target) -> None:
+        """Learn from a refusal, unless the answer that was asked for may be the reason, or no summary could help."""
+        tokens = self._estimates.tokens(target.provider.id, target.model, view.weight)
+        if (self._policy.asked(target, template) or 0) >= tokens:
+            return
+        if not self._policy.cut(target, view.started.messages, keep=0, tenant=tenant):
+            return
+        room, window = self._policy.room(target, template, tenant), self._policy.known_window(target)
+        self._estimates.learn_refusal(target.provider.id, target.model, view.weight, room, window, tenant=tenant)
 
     def ended(
         self, principal: Principal, view: View | None, target: Target, outcome: TurnOutcome, finished: FinishedTurn
@@ -193,9 +202,10 @@ class Memory:
             return
         weight = view.weight
         if outcome.state == "complete" and outcome.usage is not None and outcome.message is not None:
-            self._estimates.learn(target.provider.id, target.model, weight, outcome.usage)
+            self._estimates.learn(target.provider.id, target.model, weight, outcome.usage, tenant=principal.tenant)
             weight += weigh_message(outcome.message)
-        session_id, due = finished.session.id, self._policy.due(target, view.template, finished.unsummarized, weight)
+        session_id = finished.session.id
+        due = self._policy.due(target, view.template, finished.unsummarized, weight, principal.tenant)
         if (view.started.whole and not due) or self._backoff.holds(session_id):
             return
         # Without the caller's own key: that serves the caller's request only, and the request is over.
@@ -348,14 +358,14 @@ class Memory:
     async def _summarize(self, job: _Job) -> _Outcome:
         tenant = job.principal.tenant
         context = await self._store.context(tenant, job.session_id, oldest=True)
-        cut = self._policy.cut(job.reader, context.messages, job.keep, whole=context.whole)
+        cut = self._policy.cut(job.reader, context.messages, job.keep, tenant=tenant, whole=context.whole)
         if cut == 0:
             return _Outcome()
         if job.template is not None:
             view = View.of(job.template, context)
-            due = self._policy.due(job.reader, job.template, len(context.messages), view.weight)
+            due = self._policy.due(job.reader, job.template, len(context.messages), view.weight, tenant)
             # Another process may have done it meanwhile.
-            if (context.whole and not due) or not self._policy.worth(job.reader, view, cut):
+            if (context.whole and not due) or not self._policy.worth(job.reader, view, cut, tenant):
                 return _Outcome()
         begun = time.monotonic()
         chosen = self._summarizer.choose(job.principal, job.wanted, job.answered)

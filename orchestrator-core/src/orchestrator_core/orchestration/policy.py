@@ -36,12 +36,12 @@ class SummaryPolicy:
         self._estimates = estimates
         self._prices = prices
 
-    def window(self, target: Target) -> int | None:
+    def window(self, target: Target, tenant: str) -> int | None:
         """Return the tokens that a model takes, input and output together; None where that is not known.
 
-        What was refused lately counts above all.
+        What the tenant was lately refused counts above all.
         """
-        refused = self._estimates.refused(target.provider.id, target.model)
+        refused = self._estimates.refused(target.provider.id, target.model, tenant=tenant)
         return min((tokens for tokens in (self.known_window(target), refused) if tokens is not None), default=None)
 
     def known_window(self, target: Target) -> int | None:
@@ -49,18 +49,22 @@ class SummaryPolicy:
         known = _first(model.context_window for model in target.provider.known(target.model))
         return known or self._prices.window(target.provider.info, target.model)
 
-    def room(self, target: Target, request: ChatRequest) -> int | None:
+    def asked(self, target: Target, request: ChatRequest) -> int | None:
+        """Return the tokens that an answer may have, as they are sent; None where none are."""
+        return request.max_tokens or target.provider.settings.default_max_tokens
+
+    def room(self, target: Target, request: ChatRequest, tenant: str) -> int | None:
         """Return the tokens that a call's input has room for, beside its answer; None where that is not known."""
-        window = self.window(target)
+        window = self.window(target, tenant)
         if window is None:
             return None
-        asked = request.max_tokens or target.provider.settings.default_max_tokens
+        asked = self.asked(target, request)
         if asked is not None:
             return window - min(asked, window // 2)
         usual = _first(model.max_output_tokens for model in target.provider.known(target.model)) or USUAL_ANSWER
         return window - min(usual, window // 4)
 
-    def due(self, target: Target, request: ChatRequest, messages: int, weight: Weight) -> bool:
+    def due(self, target: Target, request: ChatRequest, messages: int, weight: Weight, tenant: str) -> bool:
         """Whether a conversation calls for a summary.
 
         Args:
@@ -68,22 +72,23 @@ class SummaryPolicy:
             request: The call.
             messages: How many no summary covers.
             weight: What the call weighs.
+            tenant: Whose conversation it is.
         """
         if messages > self._threshold:
             return True
-        room = self.room(target, request)
+        room = self.room(target, request, tenant)
         if room is None:
             return False
-        return self._tokens(target, weight) > min(room, self._budget(target) or room)
+        return self._tokens(target, weight) > min(room, self._budget(target, tenant) or room)
 
-    def overdue(self, target: Target, view: View) -> bool:
+    def overdue(self, target: Target, view: View, tenant: str) -> bool:
         """Whether a turn should wait for the summary."""
         if not view.started.whole or len(view.started.messages) > 2 * self._threshold:
             return True
-        room = self.room(target, view.request)
+        room = self.room(target, view.request, tenant)
         return room is not None and self._tokens(target, view.weight) > room
 
-    def worth(self, target: Target, view: View, cut: int) -> bool:
+    def worth(self, target: Target, view: View, cut: int, tenant: str) -> bool:
         """Whether a summary that is due is worth its price.
 
         Where prompts and tools alone take most of the tokens, a summary would be due after every turn: then it waits
@@ -93,27 +98,35 @@ class SummaryPolicy:
             target: Who is to go on with the conversation.
             view: What it would be shown now.
             cut: How many messages would be condensed.
+            tenant: Whose conversation it is.
         """
         messages = view.started.messages
-        budget = self._budget(target)
-        if budget is None or len(messages) > self._threshold or self.overdue(target, view):
+        budget = self._budget(target, tenant)
+        if budget is None or len(messages) > self._threshold or self.overdue(target, view, tenant):
             return True
         saved = weigh(stored.message for stored in messages[:cut])
         return self._tokens(target, saved) >= budget * WORTH
 
     def cut(
-        self, target: Target, messages: Sequence[StoredMessage], keep: int | None = None, *, whole: bool = True
+        self,
+        target: Target,
+        messages: Sequence[StoredMessage],
+        keep: int | None = None,
+        *,
+        tenant: str,
+        whole: bool = True,
     ) -> int:
         """Return how many of the oldest messages to summarise.
 
         Args:
             target: Who is to go on with the conversation.
             messages: What no summary covers, oldest first.
-            whole: Whether that is all; where more follows, half of these at most stay.
             keep: How many of the newest should stay; None is half of the threshold, and what fits into half of the
                 tokens above which a summary is due.
+            tenant: Whose conversation it is.
+            whole: Whether that is all; where more follows, half of these at most stay.
         """
-        room, budget = None, self._budget(target)
+        room, budget = None, self._budget(target, tenant)
         if keep is None:
             keep = self._threshold // 2
             if budget is not None:
@@ -123,8 +136,8 @@ class SummaryPolicy:
     def _tokens(self, target: Target, weight: Weight) -> int:
         return self._estimates.tokens(target.provider.id, target.model, weight)
 
-    def _budget(self, target: Target) -> float | None:
-        window = self.window(target)
+    def _budget(self, target: Target, tenant: str) -> float | None:
+        window = self.window(target, tenant)
         return None if window is None else self._share * window
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import structlog
 
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.context import cut_for_summary
 from orchestrator_core.orchestration.estimate import (
     MESSAGE,
     TokenEstimates,
@@ -40,13 +42,14 @@ from orchestrator_core.provider_api import (
     Usage,
 )
 from orchestrator_core.security.principal import Principal
-from orchestrator_core.sessions.models import NewSummary, StartedTurn
+from orchestrator_core.sessions.models import NewSummary, StartedTurn, StoredMessage
 
 OpenCall = Callable[[Payer, Target, Secret | None, ChatRequest], Awaitable[Answer]]
 
 _INSTRUCTION = 300.0
 _SMALLEST = 64.0
 _REFUSALS = 4
+_STEPS = 64
 _LONGER = 4
 
 log = structlog.get_logger(__name__)
@@ -109,7 +112,7 @@ class Summarizer:
     async def condense(
         self, principal: Principal, chosen: tuple[Target, Secret | None], reader: Target, context: StartedTurn, cut: int
     ) -> NewSummary:
-        """Have the first `cut` messages of a context condensed.
+        """Have the first `cut` messages of a context condensed, or as many of the oldest as 64 steps take.
 
         Args:
             principal: Whose conversation it is.
@@ -120,6 +123,7 @@ class Summarizer:
 
         Raises:
             ProviderBadResponse: The summary is empty, or no shorter than what it stands for.
+            ContextTooLong: It would take too many steps.
             GatewayError: It could not be made.
         """
         begun = time.monotonic()
@@ -127,8 +131,12 @@ class Summarizer:
         payer = _payer(principal, context)
         deadline = self._settings.deadline(self._settings.summary_timeout)
         meter = _Meter(self._open, self._estimates, payer, target, credential, deadline)
+        limit = self._limit(target, reader, principal.tenant)
+        size = self._size(target, limit or SUMMARY_TOKENS, principal.tenant)
+        if size is not None:
+            cut = affordable(context.messages[:cut], size * _STEPS / 2)
         try:
-            text, before, after = await self._text(meter, reader, context, cut)
+            text, before, after = await self._text(meter, context, cut, limit)
         except BaseException:
             if meter.used:
                 self._ledger.add(
@@ -160,11 +168,17 @@ class Summarizer:
             summary.duration,
         )
 
-    async def _text(self, meter: _Meter, reader: Target, context: StartedTurn, cut: int) -> tuple[str, Weight, Weight]:
+    def _limit(self, target: Target, reader: Target, tenant: str) -> int | None:
+        """Return the tokens that a summary may have; None leaves it to the plugin."""
+        windows = [self._policy.window(target, tenant), self._policy.window(reader, tenant)]
+        known = [window for window in windows if window is not None]
+        return max(128, min(SUMMARY_TOKENS, min(known) // 8)) if known else None
+
+    async def _text(
+        self, meter: _Meter, context: StartedTurn, cut: int, limit: int | None
+    ) -> tuple[str, Weight, Weight]:
         """Return a summary, what the messages that it stands for weigh, and what it weighs itself."""
         messages = [stored.message for stored in context.messages[:cut]]
-        windows = [window for window in map(self._policy.window, (meter.target, reader)) if window is not None]
-        limit = max(128, min(SUMMARY_TOKENS, min(windows) // 8)) if windows else None
         previous = context.summary.text if context.summary else None
         text = await self._fold(meter, messages, previous, limit)
         before = weigh(messages) + Weight(weigh_text(previous or ""))
@@ -181,11 +195,18 @@ class Summarizer:
 
     async def _fold(self, meter: _Meter, messages: Sequence[Message], previous: str | None, limit: int | None) -> str:
         """Condense step by step; each is told the summary of those before it."""
-        rest = list(messages)
-        size = self._size(meter.target, limit or SUMMARY_TOKENS)
-        refusals = 0
+        rest, tenant = list(messages), meter.tenant
+        steps = refusals = 0
+        most = math.inf
         while rest:
+            # Anew each time: a step that was answered may have shown that the window is larger than was thought.
+            size = self._size(meter.target, limit or SUMMARY_TOKENS, tenant)
+            if most < (size or math.inf):
+                size = most
             step, left = next_step(rest, size)
+            steps += 1
+            if steps > _STEPS:
+                raise _too_many(meter.target.provider.id)
             try:
                 previous = await self._ask(meter, step, previous, limit)
             except ContextTooLong:
@@ -193,11 +214,13 @@ class Summarizer:
                 weight = weigh(step)
                 if refusals > _REFUSALS or weight.total <= _SMALLEST:
                     raise
-                window = self._policy.window(meter.target)
+                window = self._policy.window(meter.target, tenant)
                 room = None if window is None else window - (limit or SUMMARY_TOKENS)
                 known = self._policy.known_window(meter.target)
-                self._estimates.learn_refusal(meter.target.provider.id, meter.target.model, weight, room, known)
-                size = weight.total / 2
+                self._estimates.learn_refusal(
+                    meter.target.provider.id, meter.target.model, weight, room, known, tenant=tenant
+                )
+                most = weight.total / 2
                 continue
             rest = left
         return previous or ""
@@ -211,9 +234,9 @@ class Summarizer:
         meter.note(summary.model, summary.usage)
         return summary.text.strip()
 
-    def _size(self, target: Target, answer: int) -> float | None:
+    def _size(self, target: Target, answer: int, tenant: str) -> float | None:
         """Return what a step may weigh; None where the window is not known."""
-        window = self._policy.window(target)
+        window = self._policy.window(target, tenant)
         if window is None:
             return None
         tokens = self._settings.summary_window_share * window - 2 * answer - _INSTRUCTION
@@ -233,6 +256,7 @@ class _Meter:
         deadline: Deadline,
     ) -> None:
         self.target = target
+        self.tenant = payer.principal.tenant
         self.deadline = deadline
         self.model: str | None = None
         self.usage: Usage | None = None
@@ -288,7 +312,8 @@ class _Meter:
         finally:
             if answer.usage is not None:
                 self.usage = answer.usage if self.usage is None else self.usage + answer.usage
-                self._estimates.learn(target.provider.id, target.model, weigh_request(request), answer.usage)
+                weight = weigh_request(request)
+                self._estimates.learn(target.provider.id, target.model, weight, answer.usage, tenant=self.tenant)
             if answer.cost is not None:
                 self.cost = (self.cost or 0.0) + answer.cost
         return response
@@ -296,6 +321,31 @@ class _Meter:
 
 def _payer(principal: Principal, context: StartedTurn) -> Payer:
     return Payer(principal, "summarize", context.session.user_id or "", context.session.id)
+
+
+def _too_many(provider: str | None = None) -> ContextTooLong:
+    return ContextTooLong(
+        f"The conversation takes more than {_STEPS} steps to condense. Set ORCHESTRATOR_SUMMARY_MODEL to a model with "
+        "a larger context window.",
+        provider=provider,
+    )
+
+
+def affordable(messages: Sequence[StoredMessage], room: float) -> int:
+    """Return how many of the oldest messages to condense, so that they weigh no more than there is room for.
+
+    Raises:
+        ContextTooLong: Those that belong together at the beginning weigh more.
+    """
+    total = 0.0
+    for place, stored in enumerate(messages):
+        total += weigh_message(stored.message).total
+        if total > room:
+            cut = cut_for_summary(messages[: place + 1], keep=0, room=None)
+            if not cut:
+                raise _too_many()
+            return cut
+    return len(messages)
 
 
 def next_step(messages: Sequence[Message], size: float | None) -> tuple[list[Message], list[Message]]:

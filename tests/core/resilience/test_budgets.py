@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_core.provider_api import StorageError
+from orchestrator_core.resilience import shared_budgets
 from orchestrator_core.resilience.budgets import (
     LAG,
     REREAD_AFTER,
@@ -156,6 +157,69 @@ async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(
                 await asyncio.sleep(0.05)
         assert await book.standing(KEY) == Standing(Amount(40), Amount()), "as the store has it"
         await book.close()
+
+
+async def test_a_new_process_counts_nothing_twice(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
+        books = [SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)]
+        assert (await books[0].reserve(KEY, "a", TOKENS, wish(60)))[0]
+        await settled(books[0], "a", Amount(60))
+        store.amount = Amount(60)
+        assert await books[1].reserve(KEY, "b", TOKENS, wish(40)) == (True, Standing(Amount(60), Amount()))
+        await settled(books[1], "b", Amount(40))
+        three = SharedBudgets(one, LocalBudgets(store.read, alone=False), store.read, 2)
+        assert (await three.standing(KEY)).spent == Amount(100), "the last is not stored yet and is not forgotten"
+
+
+async def test_a_new_process_learns_what_is_in_the_store_alone(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (state, _):
+        old, new = (SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for _ in range(2))
+        await old.standing(KEY)
+        store.amount = Amount(70)  # of one that spent while Redis was away, and ended
+        assert (await new.standing(KEY)).spent == Amount(70)
+
+
+async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_budgets, "LAG", 0)
+    monkeypatch.setattr(shared_budgets, "BUCKET", 1)
+    monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
+    store = Store()
+    async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
+        books = [SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)]
+        redis_server.kill()
+        for book in books:
+            assert (await book.reserve(KEY, "a", TOKENS, wish(1)))[0]
+        redis_server.start()
+        async with asyncio.timeout(10):
+            while not (one.available and two.available):
+                await asyncio.sleep(0.05)
+        assert (await books[0].reserve(KEY, "b", TOKENS, wish(60)))[0]
+        await settled(books[0], "b", Amount(60))
+        store.amount = Amount(60)
+        await books[1].standing(KEY)
+        async with asyncio.timeout(10):
+            while not (await books[1].reserve(KEY, "c", TOKENS, wish(40)))[0]:
+                await asyncio.sleep(0.2)
+        assert (await books[0].standing(KEY)).spent == Amount(60)
+        await asyncio.gather(*(book.close() for book in books))
+
+
+async def test_parts_that_were_divided_once_are_no_more_than_the_whole() -> None:
+    clock, store = Clock(), Store(Amount(20))
+    books = [local(store, clock, alone=False) for _ in range(2)]
+    for number in range(40):
+        for book in books:
+            if (await book.reserve(KEY, str(number), TOKENS, wish(5), share=2))[0]:
+                book.settle(KEY, str(number), Amount(5))
+    assert [(await book.standing(KEY)).spent for book in books] == [Amount(60), Amount(60)]
+    store.amount = Amount(100)
+    clock.now += REREAD_OTHERS_AFTER + 1
+    for book in books:
+        assert not (await book.reserve(KEY, "x", TOKENS, wish(1), share=2))[0]
 
 
 def local(store: Store, clock: Clock, *, alone: bool = True) -> LocalBudgets:

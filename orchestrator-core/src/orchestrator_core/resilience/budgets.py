@@ -45,6 +45,9 @@ class Amount:
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.tokens + other.tokens, self.nanos + other.nanos)
 
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.tokens - other.tokens, self.nanos - other.nanos)
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
@@ -125,6 +128,8 @@ class _Account:
 
     base: Amount
     read_at: float
+    at_reading: Amount = field(default_factory=Amount)
+    """What was spent when the store was read last, as far as it is known here."""
     settled: dict[int, Amount] = field(default_factory=dict)
     holds: dict[str, tuple[float, Amount]] = field(default_factory=dict)
 
@@ -142,6 +147,7 @@ class _Account:
         first = int((began - LAG) // BUCKET)
         self.settled = {bucket: amount for bucket, amount in self.settled.items() if bucket >= first}
         self.base, self.read_at = base, began
+        self.at_reading = sum(self.settled.values(), base)
 
 
 Read = Callable[[AccountKey], Awaitable[Amount]]
@@ -174,7 +180,7 @@ class LocalBudgets:
             name: What the call is called.
             ceiling: The most that may be spent.
             wish: What the call may cost.
-            share: By how many processes what is left is divided.
+            share: By how many processes that is divided which was left when the store was read.
 
         Returns:
             Whether it is held, and how the account stood before.
@@ -185,7 +191,8 @@ class LocalBudgets:
         account = await self._known(key)
         now = self._clock()
         before = account.standing(now)
-        left = ceiling.left(before.spent, share).left(before.held)
+        since = before.spent - account.at_reading
+        left = ceiling.left(account.at_reading, share).left(since + before.held)
         if not left.covers(wish.least):
             return False, before
         account.holds[name] = (now + wish.seconds, left.cut(wish.most))

@@ -23,17 +23,23 @@ from orchestrator_core.resilience.shared_state import SharedState, SharedStateLo
 KEPT: Final = 7 * 86_400
 """Seconds for which Redis keeps an account that nobody uses; then it is read anew."""
 
-# An account is a hash: `read`, when the store was read last; `base`, what it said; `s...`, what was settled in some
-# seconds; `h...`, until when what is held. Amounts are `tokens:nanos`. All times are Redis' own.
+READ_AGAIN_AFTER: Final = int(LAG) + BUCKET
+"""Seconds after a reading that may have counted something twice from which no call is refused by it."""
+
+# An account is a hash: `read`, when the store was read last; `base`, what was spent before the seconds that are kept;
+# `s...`, what was settled in some seconds; `h...`, until when what is held; `twice`, 1 where something may be in `base`
+# and in the seconds both. Amounts are `tokens:nanos`. All times are Redis' own.
 _STANDING: Final = """
 local now = tonumber(redis.call('TIME')[1])
-local read, spent_t, spent_n, held_t, held_n = nil, 0, 0, 0, 0
+local read, twice, spent_t, spent_n, held_t, held_n = nil, false, 0, 0, 0, 0
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do
   local name, value = flat[i], flat[i + 1]
   local kind = string.sub(name, 1, 1)
   if name == 'read' then
     read = tonumber(value)
+  elseif name == 'twice' then
+    twice = value == '1'
   elseif kind == 'h' then
     local till, t, n = string.match(value, '(%-?%d+):(%-?%d+):(%-?%d+)')
     if tonumber(till) <= now then
@@ -49,7 +55,8 @@ end
 """
 
 # ARGV: name, seconds, least and most tokens, least and most nanos, the ceilings (-1 is none), the oldest reading that
-# will do in seconds. Returns 1 where it is held, 0 where not, -1 where the store has to be read; then how it stood.
+# will do in seconds, and the oldest to refuse by where it may have counted twice. Returns 1 where it is held, 0 where
+# not, -1 where the store has to be read; then how it stood.
 _RESERVE: Final = (
     _STANDING
     + """
@@ -74,38 +81,62 @@ if tokens and nanos then
   held = 1
   redis.call('HSET', KEYS[1], 'h' .. ARGV[1], string.format('%d:%.0f:%.0f', now + ARGV[2], tokens, nanos))
 end
-redis.call('EXPIRE', KEYS[1], ARGV[10])
+if held == 0 and twice and now - read > tonumber(ARGV[10]) then
+  return {-1, now}
+end
+redis.call('EXPIRE', KEYS[1], ARGV[11])
 return {held, spent_t, spent_n, held_t, held_n}
 """
 )
 
-# ARGV: the oldest reading that will do.
+# ARGV: the oldest reading that will do, and that which will do where it may have counted twice.
 _LOOK: Final = (
     _STANDING
     + """
-if not read or now - read > tonumber(ARGV[1]) then
+if not read or now - read > tonumber(ARGV[1]) or (twice and now - read > tonumber(ARGV[2])) then
   return {-1, now}
 end
 return {0, spent_t, spent_n, held_t, held_n}
 """
 )
 
-# ARGV: when the reading began, tokens, nanos, the lag, the length of a bucket, seconds to keep.
-_REREAD: Final = """
-local known = tonumber(redis.call('HGET', KEYS[1], 'read') or 0)
-if known > tonumber(ARGV[1]) then
+# ARGV: when the reading began, tokens, nanos, the lag, the length of a bucket, seconds to keep, 1 where Redis may lack
+# something. What was settled last is in the store or not. Where Redis lacks nothing, the account was right before and
+# stays as it is, between what the store has and that with all that was settled last.
+_REREAD: Final = (
+    _STANDING
+    + """
+if (read or 0) > tonumber(ARGV[1]) then
   return 0
 end
 local first = math.floor((ARGV[1] - ARGV[4]) / ARGV[5])
-for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(name, 1, 1) == 's' and tonumber(string.sub(name, 2)) < first then
-    redis.call('HDEL', KEYS[1], name)
+local kept_t, kept_n = 0, 0
+for i = 1, #flat, 2 do
+  local name, value = flat[i], flat[i + 1]
+  if string.sub(name, 1, 1) == 's' then
+    if tonumber(string.sub(name, 2)) < first then
+      redis.call('HDEL', KEYS[1], name)
+    else
+      local t, n = string.match(value, '(%-?%d+):(%-?%d+)')
+      kept_t, kept_n = kept_t + t, kept_n + n
+    end
   end
 end
-redis.call('HSET', KEYS[1], 'read', ARGV[1], 'base', ARGV[2] .. ':' .. ARGV[3])
+local function total(stored, kept, before)
+  if ARGV[7] == '1' then
+    return stored + kept
+  end
+  return math.max(stored, math.min(before, stored + kept))
+end
+local stored_t, stored_n = tonumber(ARGV[2]), tonumber(ARGV[3])
+local total_t, total_n = total(stored_t, kept_t, spent_t), total(stored_n, kept_n, spent_n)
+local base = string.format('%.0f:%.0f', total_t - kept_t, total_n - kept_n)
+local may = (total_t > stored_t or total_n > stored_n) and '1' or '0'
+redis.call('HSET', KEYS[1], 'read', ARGV[1], 'base', base, 'twice', may)
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return 1
 """
+)
 
 # ARGV: name, tokens, nanos, the length of a bucket.
 _SETTLE: Final = """
@@ -123,7 +154,8 @@ class SharedBudgets:
     """Accounts that all processes share.
 
     While Redis is away, each process goes by what the store says and by what it holds itself, and takes no more than
-    its part of what is left. What is settled then is in the store, which is read anew when Redis is back.
+    its part of what was left when it read the store. What is settled then is in the store, which is read anew when
+    Redis is back.
     """
 
     def __init__(self, shared: SharedState, local: LocalBudgets, read: Read, processes: int) -> None:
@@ -140,6 +172,7 @@ class SharedBudgets:
         self._read = read
         self._processes = processes
         self._trusted: set[AccountKey] = set()
+        self._lost = False
         self._settling: set[asyncio.Task[None]] = set()
 
     async def reserve(self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish) -> tuple[bool, Standing]:
@@ -150,7 +183,7 @@ class SharedBudgets:
         try:
             held, standing = await self._ask(key, _RESERVE, wanted, [KEPT])
         except SharedStateLost:
-            self._trusted.clear()
+            self._lose()
             return await self._local.reserve(key, name, ceiling, wish, share=self._processes)
         return held == 1, standing
 
@@ -177,15 +210,16 @@ class SharedBudgets:
         self, key: AccountKey, script: str, before: list[str | int], after: list[str | int]
     ) -> tuple[int, Standing]:
         """Run a script on an account, after the store was read where that is due."""
-        oldest = int(REREAD_AFTER) if key in self._trusted else 0
-        answer = await self._shared.evaluate(script, [_name(key)], [*before, oldest, *after])
+        oldest = int(REREAD_AFTER) if key in self._trusted else -1
+        answer = await self._shared.evaluate(script, [_name(key)], [*before, oldest, READ_AGAIN_AFTER, *after])
         if answer[0] == -1:
             began = int(answer[1])
             base = await self._read(key)
             reading: list[str | int] = [began, base.tokens, base.nanos, int(LAG), BUCKET, KEPT]
+            reading.append(int(self._lost and key not in self._trusted))
             await self._shared.evaluate(_REREAD, [_name(key)], reading)
             self._trusted.add(key)
-            answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, *after])
+            answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, KEPT, *after])
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
         return answer[0], _standing(answer)
@@ -194,7 +228,11 @@ class SharedBudgets:
         try:
             await self._shared.evaluate(_SETTLE, [_name(key)], [name, amount.tokens, amount.nanos, BUCKET])
         except SharedStateLost:
-            self._trusted.clear()
+            self._lose()
+
+    def _lose(self) -> None:
+        self._trusted.clear()
+        self._lost = True
 
 
 def _standing(answer: Any) -> Standing:

@@ -281,3 +281,28 @@ async def test_searches_wait_for_one_another_and_keep_nobody_else(
     came = await asyncio.gather(*searches, return_exceptions=True)
     assert [type(error) for error in came] == [StorageBusy] * 5
     assert "search took too long" in str(came[0])
+
+
+async def test_the_searches_of_one_tenant_do_not_take_all_the_turns(
+    store: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "SEARCH_WITHIN", 0.2)
+    read, begun = store.database.read, list[str]()
+
+    async def slowly(transaction: Transaction[Any]) -> Any:
+        if isinstance(transaction, Find):
+            begun.append(transaction.tenant)
+            if transaction.tenant == "greedy":
+                return await read(endless)
+        return await read(transaction)
+
+    monkeypatch.setattr(store.database, "read", slowly)
+    search = SessionFilter(status="active")
+    greedy = [asyncio.create_task(store.list_sessions("greedy", limit=1, matching=search)) for _ in range(8)]
+    await asyncio.sleep(0.05)
+
+    await store.list_sessions(TENANT, limit=1, matching=search)
+
+    assert begun.index(TENANT) == 1
+    came = await asyncio.gather(*greedy, return_exceptions=True)
+    assert [type(error) for error in came] == [StorageBusy] * 8

@@ -49,7 +49,7 @@ class PostgresServer:
         """Make a database of the newest schema, and return its address."""
         if self._template is None:
             url = await self.empty()
-            await migrate(url)
+            await migrate(url, within=None)
             self._template = url.partition("?")[0].rpartition("/")[2]
         name = f"t{secrets.token_hex(6)}"
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")

@@ -241,8 +241,15 @@ async def test_a_failed_migration_is_told(path: Path, monkeypatch: pytest.Monkey
 
 async def test_a_migration_has_a_deadline(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "MIGRATE_WITHIN", 0.01)
-    with pytest.raises(StorageError, match="within"):
+    with pytest.raises(StorageError, match=r"is as it was\. Run `orchestrator db upgrade`"):
         await schema.prepare(path)
+
+
+async def test_an_upgrade_that_was_asked_for_has_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "MIGRATE_WITHIN", 0.01)
+    await schema.upgrade_to_head(f"sqlite:///{path}")
+
+    assert schema.current_revision(path) == schema.HEAD
 
 
 def test_the_settings_name_each_database(path: Path) -> None:

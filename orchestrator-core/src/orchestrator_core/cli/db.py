@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import click
 
 from orchestrator_core.cli.options import config_option, read_config
 from orchestrator_core.cli.usage import Group
+
+REPORT_EVERY = 5.0
+"""Seconds."""
 
 
 @click.group(cls=Group)
@@ -41,8 +47,8 @@ def current(config_file: Path | None) -> None:
 def upgrade(config_file: Path | None) -> None:
     """Bring the database to the schema that this version needs.
 
-    One transaction: it is done whole or not at all. With SQLite no gateway may be serving; with PostgreSQL stop the
-    gateways of the older version first.
+    One transaction: it is done whole or not at all, and takes as long as it needs. With SQLite no gateway may be
+    serving; with PostgreSQL stop the gateways of the older version first.
 
     \b
     Examples:
@@ -59,8 +65,21 @@ def upgrade(config_file: Path | None) -> None:
         return
     steps = REVISIONS[REVISIONS.index(before) + 1 :] if before in REVISIONS else REVISIONS
     click.echo(f"The database has {_named(before)}. Applying {', '.join(steps)} ...")
-    asyncio.run(upgrade_to_head(url))
+    asyncio.run(_reported(upgrade_to_head(url)))
     click.echo(f"Done: the database has {HEAD}.")
+
+
+async def _reported(work: Coroutine[Any, Any, None]) -> None:
+    """Do what takes long, and say every few seconds that it goes on."""
+    begun = time.monotonic()
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait([task], timeout=REPORT_EVERY))[0]:
+            click.echo(f"Still at work after {time.monotonic() - begun:.0f} seconds ...", err=True)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    await task
 
 
 def _named(revision: str | None) -> str:

@@ -22,7 +22,7 @@ CLIENTS = "0005"
 """The revision that brought the table of client keys."""
 
 MIGRATE_WITHIN = 120.0
-"""Seconds."""
+"""Seconds that a migration may take at a start; `orchestrator db upgrade` takes as long as it needs."""
 
 CONNECT_WITHIN = 5.0
 """Seconds."""
@@ -36,8 +36,12 @@ _SHOWN = 500
 _MODE = 0o600
 
 
-async def prepare(path: Path) -> None:
+async def prepare(path: Path, *, patient: bool = False) -> None:
     """Make the file where there is none, and bring its schema up to date.
+
+    Args:
+        path: The file.
+        patient: Whether to wait however long it takes.
 
     Raises:
         StorageError: The file cannot be used, is no database of this gateway, or is one of a newer version.
@@ -50,7 +54,7 @@ async def prepare(path: Path) -> None:
     if revision == HEAD:
         return
     _check_known(revision)
-    await migrate(f"sqlite:///{path}")
+    await migrate(f"sqlite:///{path}", within=None if patient else MIGRATE_WITHIN)
 
 
 async def prepare_postgres(url: str, *, within: float) -> None:
@@ -76,7 +80,7 @@ async def prepare_postgres(url: str, *, within: float) -> None:
         )
     if tables & _OURS:
         raise _foreign()
-    await migrate(url)
+    await migrate(url, within=MIGRATE_WITHIN)
 
 
 async def _postgres_revision(url: str, within: float) -> tuple[str | None, set[str]]:
@@ -121,7 +125,7 @@ async def revision_of(url: str) -> str | None:
 
 
 async def upgrade_to_head(url: str) -> None:
-    """Bring the database at a URL of the configuration to the newest schema, whatever it has.
+    """Bring the database at a URL of the configuration to the newest schema, whatever it has and however long it takes.
 
     Raises:
         ConfigError: See `revision_of`.
@@ -130,12 +134,12 @@ async def upgrade_to_head(url: str) -> None:
     path = _file(url)
     if path is None:
         _check_known(await revision_of(url))
-        await migrate(url)
+        await migrate(url, within=None)
         return
     lock = ProcessLock(path)
     await lock.acquire(0.0)
     try:
-        await prepare(path)
+        await prepare(path, patient=True)
     finally:
         lock.release()
 
@@ -190,14 +194,15 @@ def current_revision(path: Path) -> str | None:
     return None
 
 
-async def migrate(url: str) -> None:
+async def migrate(url: str, *, within: float | None) -> None:
     """Bring a database to the newest schema, in a process of its own: serving needs neither SQLAlchemy nor Alembic.
 
     Args:
         url: `sqlite:///...` or `postgresql://...`.
+        within: Seconds that it may take; None is any number.
 
     Raises:
-        StorageError: It could not be done.
+        StorageError: It could not be done, and nothing was changed.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -210,10 +215,13 @@ async def migrate(url: str) -> None:
         start_new_session=True,  # what is sent to the gateway's process group is for the gateway to act upon
     )
     try:
-        async with asyncio.timeout(MIGRATE_WITHIN):
+        async with asyncio.timeout(within):
             _, stderr = await process.communicate()
     except TimeoutError as error:
-        raise StorageError(f"The database was not migrated within {MIGRATE_WITHIN:.0f} seconds.") from error
+        raise StorageError(
+            f"The database was not upgraded within {within:.0f} seconds, and is as it was. Run `orchestrator db "
+            "upgrade`, which takes as long as it needs, and then start the gateway."
+        ) from error
     finally:
         if process.returncode is None:
             process.kill()

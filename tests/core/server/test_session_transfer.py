@@ -196,6 +196,8 @@ FORGERIES: list[tuple[int, dict[str, Any], str]] = [
     (14, {"tokens_before": 2**53}, "tokens_before"),
     (3, {"duration": "1"}, "duration"),
     (3, {"started_at": "yesterday"}, "started_at"),
+    (3, {"started_at": "9999-12-31T23:59:59-14:00"}, "started_at"),  # beyond what UTC can say here
+    (3, {"started_at": "1970-01-01T00:00:00+14:00"}, "started_at"),
     (3, {"messages": 0}, "messages"),
     (3, {"finished_at": None}, "finished_at"),
     (4, {"sequence": 2}, "sequence"),

@@ -35,7 +35,14 @@ _Place = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 _Cost = Annotated[float, Field(ge=0, le=MAX_COST, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
-_Time = Annotated[AwareDatetime, Field(ge=datetime.fromisoformat("1970-01-01T00:00:00Z"), strict=False)]
+_Time = Annotated[
+    AwareDatetime,
+    Field(
+        ge=datetime.fromisoformat("1970-01-01T00:00:00Z"),
+        lt=datetime.fromisoformat("9999-01-01T00:00:00Z"),  # in any zone it is a time that Python can hold
+        strict=False,
+    ),
+]
 
 
 class _Line(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.cli import usage_report
+from orchestrator_core.cli import db, usage_report
 from orchestrator_core.cli.stored import stored
 from orchestrator_core.config import load
+from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.bills import CallKind, CallTotal
 from orchestrator_core.sessions.schema import HEAD
 from processes import GatewayProcess, RunCommand, StartGateway
@@ -23,6 +25,24 @@ def post(gateway: GatewayProcess, path: str, body: Any) -> Any:
     )
     with urllib.request.urlopen(request, timeout=10) as response:
         return json.load(response)
+
+
+async def test_what_takes_long_says_that_it_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "REPORT_EVERY", 0.01)
+    done = asyncio.Event()
+
+    async def work() -> None:
+        await done.wait()
+        raise StorageError("no space")
+
+    reported = asyncio.create_task(db._reported(work()))
+    while "Still at work" not in capsys.readouterr().err:
+        await asyncio.sleep(0.01)
+    done.set()
+    with pytest.raises(StorageError, match="no space"):
+        await reported
 
 
 def test_the_life_of_sessions_in_the_terminal(
@@ -37,8 +57,10 @@ def test_the_life_of_sessions_in_the_terminal(
     assert [row["session_id"] for row in listed] == [session]
     (turn,) = json.loads(orchestrator("sessions", "show", session).stdout)
     assert (turn["state"], turn["provider"], turn["messages"][0]["text"]) == ("complete", "echo", "hello")
+    (tmp_path / "out.jsonl.part").touch(0o644)  # of an export that was killed
     exported = orchestrator("sessions", "export", session, "-o", "out.jsonl")
     assert exported.returncode == 0
+    assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
     (used,) = json.loads(orchestrator("usage", "--by", "provider", "--user", "ada").stdout)
     assert (used["provider"], used["calls"]) == ("echo", 1)
     current = orchestrator("db", "current")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -72,14 +73,15 @@ async def turn_rows(config: Config, tenant: str, session_id: str) -> tuple[str, 
 
 
 async def export(config: Config, tenant: str, session_id: str, output: Path | None) -> None:
-    """Write a session to a file, which is there only when it is whole, or to standard output."""
+    """Write a session to a file that its owner alone may read, once it is whole, or to standard output."""
     async with stored(config, "read") as store:
         session = await store.get_session(tenant, session_id)
         if output is None:
             await _write(store, tenant, session, sys.stdout.buffer)
             return
         part = output.with_name(f"{output.name}.part")
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             await _write(store, tenant, session, file)
         part.replace(output)
     click.echo(f"Wrote {output}.", err=True)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from orchestrator_core.config import Config
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.security.startup import (
+    capacity,
     clients,
     files,
     interpreter,
@@ -79,6 +80,7 @@ CHECKS = (
     Check(keys.no_provider,                "refuse", "pass",   "pass"),
     Check(keys.malformed,                  "refuse", "warn",   "warn"),
     Check(keys.malformed_but_tolerated,    "warn",   "warn",   "warn"),
+    Check(capacity.few_connections,        "warn",   "warn",   "warn"),
     Check(names.unserved,                  "warn",   "warn",   "warn"),
     Check(names.mistyped,                  "warn",   "warn",   "warn"),
     Check(monitoring.off,                  "warn",   "pass",   "pass"),

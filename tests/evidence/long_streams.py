@@ -3,7 +3,8 @@
     python tests/evidence/long_streams.py --streams 1000 --minutes 10
 
 Gateway, upstream and clients are processes of their own. A stream says `--words` words, give or take a half; when it
-ends its client begins another one, so that there are always as many. After the warm-up the gateway's memory is read
+ends its client begins another one, so that there are always as many. Before all that, `--short` streams of one word
+fill what has a bound of its own, such as the database's cache of pages. After the warm-up the gateway's memory is read
 every five seconds; its slope is that of the line with the least squares. It ends with 1 where a stream is not whole,
 the slope is a MiB in ten minutes or more, or descriptors, connections or calls are left when all streams have ended.
 """
@@ -16,6 +17,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import linear_regression
@@ -34,6 +36,7 @@ MIB = 1 << 20
 EVERY = 0.5
 SAMPLE_EVERY = 5.0
 TEN_MINUTES = 600.0
+BRIEF_AT_ONCE = 50
 
 
 @dataclass
@@ -78,6 +81,21 @@ async def stream_on(
         tally.events += asked
 
 
+async def stream_briefly(
+    http: aiohttp.ClientSession, gateway: GatewayProcess, surfaces: Sequence[Surface], streams: int
+) -> None:
+    """Read so many streams of one word."""
+    left = iter(range(streams))
+
+    async def read_on() -> None:
+        for number in left:
+            path, body = surfaces[number % len(surfaces)].request("openai", "ticks-1", stream=True)
+            async with http.post(gateway.url + path, json=body) as reply:
+                await reply.read()
+
+    await asyncio.gather(*(read_on() for _ in range(BRIEF_AT_ONCE)))
+
+
 async def watch(gateway: GatewayProcess, http: aiohttp.ClientSession, warm: float, end: float, tally: Tally) -> None:
     """Take down what the gateway holds."""
     shown = 0.0
@@ -120,8 +138,7 @@ async def run(options: argparse.Namespace, upstream: str) -> tuple[Tally, Held, 
         )
         try:
             async with looking, crowd:
-                for surface in surfaces:  # one call each opens what stays open
-                    await stream_on(crowd, gateway, surface, 2, time.monotonic() + 0.1, Tally())
+                await stream_briefly(crowd, gateway, surfaces, options.short)
                 before = await look_when_quiet(gateway, looking)
                 warm = time.monotonic() + options.warm_up
                 end = warm + options.minutes * 60
@@ -144,7 +161,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--warm-up", type=float, default=180.0, help="seconds")
+    parser.add_argument("--warm-up", type=float, default=300.0, help="seconds")
+    parser.add_argument("--short", type=int, default=16_000)
     parser.add_argument("--words", type=int, default=120)
     names = [surface.name for surface in SURFACES]
     parser.add_argument("--surfaces", nargs="+", choices=names, default=names)

@@ -8,7 +8,6 @@ from typing import Final, Literal, Protocol, TypeAlias
 import structlog
 
 from orchestrator_core.security.alerts import AlertWebhook, Detail
-from orchestrator_core.security.recent_events import RecentEvents
 
 SecurityEvent: TypeAlias = Literal[
     "authentication_failed",
@@ -60,11 +59,7 @@ class EventCounter(Protocol):
 
 
 class SecurityEvents:
-    """Where security events are reported.
-
-    Attributes:
-        recent: The newest of them.
-    """
+    """Where security events are reported."""
 
     def __init__(self, counter: EventCounter, alerts: AlertWebhook | None = None) -> None:
         """Take where events go.
@@ -73,12 +68,11 @@ class SecurityEvents:
             counter: Counts them.
             alerts: Posts them; None where nobody is to be told.
         """
-        self.recent = RecentEvents()
         self._counter = counter
         self._alerts = alerts
 
     def report(self, event: SecurityEvent, **details: Detail) -> None:
-        """Log a security event as a warning, count it, keep it for a while, and have whoever is to know told.
+        """Log a security event as a warning, count it, and have whoever is to know told.
 
         Args:
             event: Its name.
@@ -86,6 +80,5 @@ class SecurityEvents:
         """
         _logger.warning("Security event", security_event=event, **details)
         self._counter.observe_security_event(event)
-        self.recent.add(event, details)
         if self._alerts is not None:
             self._alerts.add(event, details)

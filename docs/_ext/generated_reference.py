@@ -10,7 +10,8 @@ from typing import Any
 import click
 from docutils import nodes
 from docutils.statemachine import StringList
-from provider_table import provider_lines
+from provider_comparison import capability_lines, context_lines, cost_lines
+from provider_table import call_lines, card_lines, model_lines, provider_lines
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -119,8 +120,29 @@ class Providers(Generated):
     """Every provider whose plugin is installed, from its card."""
 
     def lines(self) -> Iterator[str]:
-        """Make one table, and the models of each provider."""
+        """Make one table."""
         return provider_lines()
+
+
+class AboutProvider(Generated):
+    """A part of the page about the provider that is named: its `card`, its `models` or first `calls`."""
+
+    required_arguments = 2
+
+    def lines(self) -> Iterator[str]:
+        """Make the part."""
+        name, part = self.arguments
+        return {"card": card_lines, "models": model_lines, "calls": call_lines}[part](name)
+
+
+class ProviderComparison(Generated):
+    """A table that compares all providers: by `capabilities`, `cost` or `context`."""
+
+    required_arguments = 1
+
+    def lines(self) -> Iterator[str]:
+        """Make the table."""
+        return {"capabilities": capability_lines, "cost": cost_lines, "context": context_lines}[self.arguments[0]]()
 
 
 class ConformanceChecks(Generated):
@@ -176,6 +198,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("conformance-checks", ConformanceChecks)
     app.add_directive("metrics", MetricsTable)
     app.add_directive("providers", Providers)
+    app.add_directive("about-provider", AboutProvider)
+    app.add_directive("provider-comparison", ProviderComparison)
     app.add_directive("start-checks", StartChecks)
     app.add_directive("security-events", SecurityEventTable)
     app.connect("build-finished", _write_document)

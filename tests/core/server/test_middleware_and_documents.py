@@ -316,6 +316,17 @@ async def test_a_quarantined_provider_is_shown_once_with_its_reason(gateway: Ser
     gateway.gateway.registry.quarantine("scripted", "it blocked")
     rows = (await gateway.get("/api/providers")).json["providers"]
     assert [(row["name"], row["is_healthy"], row["error"]) for row in rows] == [("scripted", False, "it blocked")]
+    assert rows[0]["state"] == "quarantined"
+
+
+async def test_a_provider_says_in_one_word_how_it_is(gateway: Served) -> None:
+    async def state() -> str:
+        return str((await gateway.get("/api/providers")).json["providers"][0]["state"])
+
+    provider = gateway.gateway.registry.get("scripted")
+    assert await state() == "healthy"
+    provider.healthy = False
+    assert await state() == "unhealthy"
 
 
 async def test_readiness_ends_with_the_store_and_with_the_stop(

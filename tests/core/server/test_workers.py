@@ -329,3 +329,15 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_each_worker_shows_the_security_events_of_all(start: Callable[..., GatewayProcess]) -> None:
+    gateway = start()
+    first, second = workers(gateway)
+    with only(gateway, first):
+        await get(gateway, "/api/sessions/..%2f..%2fetc%2fpasswd")
+    with only(gateway, second):
+        async with asyncio.timeout(WITHIN):
+            while not (events := (await get(gateway, "/api/events"))["events"]):
+                await asyncio.sleep(0.1)
+    assert [event["event"] for event in events] == ["suspicious_request"]

@@ -66,6 +66,13 @@ WHOLE_TENANT = {"GET_TENANT"}
 """What adds up the few rows that a tenant has in its table; anything else would read all that a tenant has."""
 
 
+@pytest.fixture
+def behind(path: Path) -> Path:
+    """A file of the first schema."""
+    command.upgrade(configuration(f"sqlite:///{path}"), schema.REVISIONS[0])
+    return path
+
+
 def layout(path: Path) -> set[str]:
     with closing(sqlite3.connect(path)) as connection:
         return {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
@@ -75,6 +82,15 @@ def test_the_known_revisions_are_those_of_alembic() -> None:
     scripts = ScriptDirectory.from_config(configuration("sqlite://"))
     assert scripts.get_heads() == [schema.HEAD]
     assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == schema.REVISIONS
+
+
+async def test_a_new_file_is_given_what_the_migrations_would_make(path: Path) -> None:
+    migrated = path.with_name("migrated.db")
+    command.upgrade(configuration(f"sqlite:///{migrated}"), "head")
+    await schema.prepare(path)
+    written, made = ({" ".join(sql.split()) for sql in layout(each)} for each in (path, migrated))
+    assert written == made, "after a new migration run `python scripts/newest_schema.py`"
+    assert schema.current_revision(path) == schema.HEAD
 
 
 def test_migrations_go_up_down_and_up_again(path: Path) -> None:
@@ -188,7 +204,10 @@ def test_totals_of_usage_are_read_by_an_index(path: Path, given: tuple[str, ...]
     assert plan[0].startswith("SEARCH usage USING")
 
 
-async def test_a_fresh_file_is_made_and_migrated(path: Path) -> None:
+@pytest.mark.parametrize("revision", [None, *schema.REVISIONS])
+async def test_a_file_is_made_or_brought_up_to_date(path: Path, revision: str | None) -> None:
+    if revision is not None:
+        command.upgrade(configuration(f"sqlite:///{path}"), revision)
     store = plain_store(path, max_idle=MAX_IDLE)
     await store.open()
     await store.create_session("t")
@@ -233,23 +252,23 @@ async def test_a_path_that_cannot_be_used_is_told(tmp_path: Path) -> None:
             await plain_store(path, max_idle=MAX_IDLE, busy_timeout=0.1).open()
 
 
-async def test_a_failed_migration_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_migration_is_told(behind: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StorageError, match="could not be migrated"):
-        await schema.prepare(path)
+        await schema.prepare(behind)
 
 
-async def test_a_migration_has_a_deadline(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_has_a_deadline(behind: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "MIGRATE_WITHIN", 0.01)
     with pytest.raises(StorageError, match=r"is as it was\. Run `orchestrator db upgrade`"):
-        await schema.prepare(path)
+        await schema.prepare(behind)
 
 
-async def test_an_upgrade_that_was_asked_for_has_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_upgrade_that_was_asked_for_has_none(behind: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "MIGRATE_WITHIN", 0.01)
-    await schema.upgrade_to_head(f"sqlite:///{path}")
+    await schema.upgrade_to_head(f"sqlite:///{behind}")
 
-    assert schema.current_revision(path) == schema.HEAD
+    assert schema.current_revision(behind) == schema.HEAD
 
 
 def test_the_settings_name_each_database(path: Path) -> None:
@@ -276,24 +295,24 @@ def test_serving_imports_neither_sqlalchemy_nor_alembic() -> None:
     assert done.stdout.strip() == "set()"
 
 
-async def test_a_migration_that_a_signal_ended_names_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dying = path.with_name("dying")
+async def test_a_migration_that_a_signal_ended_names_it(behind: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = behind.with_name("dying")
     dying.write_text("#!/bin/sh\nkill -TERM $$\n")
     dying.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(dying))
     with pytest.raises(StorageError, match="ended by SIGTERM"):
-        await schema.prepare(path)
+        await schema.prepare(behind)
 
 
 async def test_a_migration_is_out_of_reach_of_the_groups_signals_and_ends_with_its_parent(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    behind: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = path.with_name("seen")
-    slow = path.with_name("slow")
+    seen = behind.with_name("seen")
+    slow = behind.with_name("slow")
     slow.write_text(f"#!/bin/sh\necho $$ > {seen}.new && mv {seen}.new {seen}\nexec sleep 60\n")
     slow.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(slow))
-    preparing = asyncio.create_task(schema.prepare(path))
+    preparing = asyncio.create_task(schema.prepare(behind))
     async with asyncio.timeout(5):
         while not seen.exists():
             await asyncio.sleep(0.01)

@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 import structlog
 
 from orchestrator_core.security.alerts import AlertWebhook, Detail
+from orchestrator_core.security.recent_events import RecentEvents
 
 SecurityEvent: TypeAlias = Literal[
     "authentication_failed",
@@ -59,7 +60,11 @@ class EventCounter(Protocol):
 
 
 class SecurityEvents:
-    """Where security events are reported."""
+    """Where security events are reported.
+
+    Attributes:
+        recent: The newest of them.
+    """
 
     def __init__(self, counter: EventCounter, alerts: AlertWebhook | None = None) -> None:
         """Take where events go.
@@ -68,11 +73,12 @@ class SecurityEvents:
             counter: Counts them.
             alerts: Posts them; None where nobody is to be told.
         """
+        self.recent = RecentEvents()
         self._counter = counter
         self._alerts = alerts
 
     def report(self, event: SecurityEvent, **details: Detail) -> None:
-        """Log a security event as a warning, count it, and have whoever is to know told.
+        """Log a security event as a warning, count it, keep it for a while, and have whoever is to know told.
 
         Args:
             event: Its name.
@@ -80,5 +86,6 @@ class SecurityEvents:
         """
         _logger.warning("Security event", security_event=event, **details)
         self._counter.observe_security_event(event)
+        self.recent.add(event, details)
         if self._alerts is not None:
             self._alerts.add(event, details)

@@ -15,6 +15,7 @@ from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.server.listening import EVENTS, SETTINGS
 from orchestrator_core.server.load import LOAD, Load
 from orchestrator_core.server.middleware import Middleware
+from orchestrator_core.server.recent import RECENT, Recent
 
 COUNTRIES = web.AppKey("orchestrator.countries", Countries)
 """What knows the countries of addresses, where a file does."""
@@ -42,6 +43,7 @@ def make_app(gateway: Gateway, config: Config) -> web.Application:
 
     app = web.Application(middlewares=[middleware])
     app[LIFECYCLE], app[LOAD], app[SETTINGS], app[EVENTS] = lifecycle, load, config.settings, gateway.events
+    app[RECENT] = Recent(gateway.events.recent)
     if countries is not None:
         app[COUNTRIES] = countries
     app.on_response_prepare.append(layer.prepare)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from orchestrator_core.server import documentation
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.routes import (
+    activity,
     clients,
     connectors,
     health,
@@ -32,6 +33,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *session_copies.ENDPOINTS,
     *session_transfer.ENDPOINTS,
     *status.ENDPOINTS,
+    *activity.ENDPOINTS,
     *usage.ENDPOINTS,
     *clients.ENDPOINTS,
     *openai.ENDPOINTS,

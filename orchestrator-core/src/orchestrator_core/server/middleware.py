@@ -29,26 +29,20 @@ from orchestrator_core.provider_api import (
     ShuttingDown,
     Unauthenticated,
 )
-from orchestrator_core.resilience.failed_authentications import FailedAuthentications
 from orchestrator_core.resilience.limits import RequestLimits, quota_of
-from orchestrator_core.security.authentication import Authenticator, basic_password
 from orchestrator_core.security.cors import CorsPolicy
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.events import SecurityEvent
 from orchestrator_core.security.headers import security_headers
-from orchestrator_core.security.hosts import HostPolicy
-from orchestrator_core.security.network_policy import NetworkPolicy
-from orchestrator_core.security.networks import client_of
 from orchestrator_core.security.patterns import SuspiciousPatterns
-from orchestrator_core.security.principal import ANONYMOUS, Principal
 from orchestrator_core.security.proxies import TrustedProxies
-from orchestrator_core.server.context import CONTEXT, RequestContext, read_provider_key
+from orchestrator_core.server.context import CONTEXT, RequestContext
 from orchestrator_core.server.endpoint import Endpoint, Handler
+from orchestrator_core.server.entrance import Entrance
 from orchestrator_core.server.errors import Surface, render, surface_of
 from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.load import Load
-from orchestrator_core.server.query import check_names
 from orchestrator_core.server.rate_limit import rate_limit_headers
 from orchestrator_core.server.request_spans import begin_request, end_request, method_name
 from orchestrator_core.telemetry.logging import request_context
@@ -103,15 +97,11 @@ class Middleware:
         self._gateway = gateway
         self._settings = settings
         self._lifecycle = lifecycle
-        self._load = load
         self._endpoints = endpoints
-        self._authenticator = Authenticator(settings, gateway.keys)
         self._limits = RequestLimits(settings, gateway.shared)
         self._cors = CorsPolicy.from_settings(settings)
-        self._failures = FailedAuthentications(settings, gateway.shared)
         self._inspector = Inspector(SuspiciousPatterns(settings.suspicious_patterns))
-        self._hosts = HostPolicy(settings)
-        self._network = NetworkPolicy(settings, countries)
+        self._entrance = Entrance(gateway, settings, countries, load, self._cors, self._inspector)
         self._proxies = TrustedProxies.from_settings(settings)
         self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
 
@@ -126,7 +116,7 @@ class Middleware:
             _request_id(request),
             record,
             self._proxies.client(request.remote, request.headers, tls=request.secure),
-            asks=self._authenticator.asks,
+            asks=self._entrance.asks,
         )
         request[CONTEXT] = context
         task = self._lifecycle.enter()
@@ -184,11 +174,11 @@ class Middleware:
         headers: dict[str, str] = {}
         endpoint = self._endpoints.get(request.match_info.route)
         try:
-            self._let_in(request, context, stack, endpoint)
+            self._entrance.let_in(request, context, stack, endpoint)
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
-                return self._preflight(request)
-            self._inspect(request, context, endpoint)
-            await self._admit(request, context, stack, endpoint)
+                return self._entrance.preflight(request)
+            self._entrance.inspect(request, context, endpoint)
+            await self._entrance.admit(request, context, stack, endpoint)
             return await handler(request)
         except GatewayError as problem:
             error = problem
@@ -222,87 +212,6 @@ class Middleware:
             # The rest of the body is not worth reading, or the next request has to go elsewhere.
             response.force_close()
         return response
-
-    def _let_in(
-        self, request: web.Request, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None
-    ) -> None:
-        """Refuse what is too much, and clients by address, country and how they call the gateway.
-
-        Probes come from wherever the platform has them, tell little, and are needed most where there is too much. Where
-        nobody is asked for a credential they may come from a web page too.
-        """
-        probe = endpoint is not None and endpoint.probe
-        if not (probe and context.asks) and not self._hosts.allows(request.headers.get(hdrs.HOST), asks=context.asks):
-            context.event = "host_refused"
-            raise PermissionDenied(
-                "The gateway is not called by this host name. Use localhost or 127.0.0.1, or have its operator list "
-                "the name in ORCHESTRATOR_ALLOWED_HOSTS."
-            )
-        if probe:
-            return
-        context.burden = stack.enter_context(self._load.take())
-        refusal = self._network.refusal(context.client)
-        if refusal is not None:
-            context.event = refusal.event
-            raise PermissionDenied(refusal.message)
-
-    def _inspect(self, request: web.Request, context: RequestContext, endpoint: Endpoint | None) -> None:
-        error = self._inspector.find(request, endpoint)
-        if error is not None:
-            context.event = "suspicious_request"
-            raise error
-
-    async def _admit(
-        self, request: web.Request, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None
-    ) -> None:
-        if self._gateway.stopping and not (endpoint and endpoint.probe):
-            raise ShuttingDown("The gateway is stopping. Send the request to another instance.")
-        if endpoint is None:
-            return  # nothing is there: the router says so
-        if endpoint.authenticated or (endpoint.authenticated_in_production and self._settings.production):
-            who = await self._authenticate(context, _credential(request, context.surface, endpoint))
-            context.principal = who
-            # Nobody in particular is told apart by the address.
-            client = who.id if who is not ANONYMOUS else f"{who.id} {client_of(context.client.address or '')}"
-            context.note(await self._limits.admit_client(client, who.grant.requests_per_minute))
-            if endpoint.role == "admin" and not who.admin:
-                raise PermissionDenied("This needs the key of an admin, and this credential is a client's.")
-            # Only here, so that nobody can try out what the gateway's key is without being counted.
-            context.provider_key = read_provider_key(request, self._authenticator.is_own)
-        if "\0" in request.query_string:
-            names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
-            raise InvalidRequest("The query must not hold the character NUL.", param=next(names, None))
-        if endpoint.method == "GET" and endpoint.surface is Surface.API and not endpoint.probe:
-            check_names(request, endpoint.parameters)
-        if context.provider_key is not None:
-            stack.enter_context(REDACTOR.hold(context.provider_key))
-
-    async def _authenticate(self, context: RequestContext, credential: str | None) -> Principal:
-        """Return whoever sent a credential, unless the address has sent too many wrong ones."""
-        client = context.client
-        if not (self._authenticator.asks and credential and client.address) or client.proxy:
-            return await self._authenticator.authenticate(credential)
-        address = client_of(client.address)
-        try:
-            self._failures.check(address, credential)
-            try:
-                who = await self._authenticator.authenticate(credential)
-            except Unauthenticated:
-                await self._failures.failed(address)
-                raise
-        except RateLimited:
-            context.event = "authentication_blocked"
-            raise
-        self._failures.succeeded(address, credential)
-        return who
-
-    def _preflight(self, request: web.Request) -> web.Response:
-        headers = self._cors.preflight(
-            request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
-        )
-        if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in headers:
-            raise PermissionDenied("Pages of this origin may not call the gateway; see CORS_ALLOWED_ORIGINS.")
-        return web.Response(status=204, headers=headers)
 
     async def _break_off(
         self, request: web.Request, context: RequestContext, error: GatewayError
@@ -378,16 +287,6 @@ def _request_id(request: web.Request) -> str:
 
 def _path(request: web.Request) -> str:
     return _LONG_TOKEN.sub(MASK, request.rel_url.raw_path[:_SHOWN_PATH])
-
-
-def _credential(request: web.Request, surface: Surface, endpoint: Endpoint) -> str | None:
-    scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic" and endpoint.browsed:
-        return basic_password(value)
-    # Anthropic's SDK sends its key so.
-    return request.headers.get("X-API-Key") if surface in (Surface.OPENAI, Surface.ANTHROPIC) else None
 
 
 def _uncancel() -> None:

@@ -7,6 +7,7 @@ import gc
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -21,6 +22,7 @@ from orchestrator_core.server.listening import GatewayRunner
 from orchestrator_core.server.load import LOAD
 from orchestrator_core.server.loop_watch import watch_loop
 from orchestrator_core.server.purge import purge_again_and_again
+from orchestrator_core.server.recent import RECENT
 from orchestrator_core.server.signals import Signals, say
 from orchestrator_core.server.starting import started
 from orchestrator_core.server.watch import watch_circuits, watch_health
@@ -87,6 +89,7 @@ async def serve_until_stopped(
     metrics: Metrics | None = None,
     *,
     alone: bool = True,
+    place: tuple[Path, int] | None = None,
 ) -> int:
     """Start a gateway, serve until told to stop, and drain.
 
@@ -99,6 +102,7 @@ async def serve_until_stopped(
         alone: Whether no other process accepts connections at the same address. One that is alone prints what it finds
             at the start, and says to those who come while it drains that it is stopping; one of several leaves them to
             the others, or the address to whoever starts the gateway again.
+        place: Of one of several: the folder in which all of them keep what they show together, and its place in it.
 
     Returns:
         The exit code of the process.
@@ -134,6 +138,9 @@ async def serve_until_stopped(
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))
                 background.append(asyncio.create_task(watch_loop(gateway.metrics, lines)))
+                if place is not None:
+                    app[RECENT].share(*place)
+                background.append(asyncio.create_task(app[RECENT].watch(gateway.metrics)))
             try:
                 await signals.stop.wait()
                 _logger.info("Stopping", grace_seconds=settings.shutdown_grace)

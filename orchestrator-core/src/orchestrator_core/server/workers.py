@@ -220,7 +220,13 @@ class GatewayWorker(Worker):
         while not signals.stop.is_set():
             try:
                 return await serve_until_stopped(
-                    self.app.config, signals, listen, self.app.read_again, metrics, alone=False
+                    self.app.config,
+                    signals,
+                    listen,
+                    self.app.read_again,
+                    metrics,
+                    alone=False,
+                    place=(self.app.folder, self.place),
                 )
             except (ConfigError, StorageError) as error:
                 if listening.is_set():

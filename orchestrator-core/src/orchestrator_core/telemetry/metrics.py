@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.samples import Sample
 
 from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry import instruments as names
@@ -302,11 +303,16 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self._shown), content_type
 
+    def samples(self) -> Iterator[Sample]:
+        """Yield all that is shown, of all processes together."""
+        for family in self._shown.collect():
+            yield from family.samples
+
     def figures(self) -> Figures:
         """Return the summary."""
         requests = errors = 0.0
         calls: dict[str, list[float]] = {}  # by provider: all, those that answered, seconds
-        for sample in (sample for family in self._shown.collect() for sample in family.samples):
+        for sample in self.samples():
             labels, value = sample.labels, sample.value
             if sample.name == f"{names.REQUESTS.name}_total":
                 requests += value

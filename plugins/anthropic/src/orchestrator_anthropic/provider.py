@@ -30,6 +30,7 @@ from orchestrator_core.provider_api import (
     hookimpl,
 )
 
+BASE_URL = "https://api.anthropic.com"
 VERSION = "2023-06-01"
 MAX_ROUNDS = 8
 """How often a paused turn is sent again: each round ran ten calls of Anthropic's own tools or more."""
@@ -90,7 +91,7 @@ class AnthropicProvider(ProviderHooks):
 
     def __init__(self, context: ProviderContext) -> None:
         super().__init__(context)
-        base_url = context.settings.base_url or "https://api.anthropic.com"
+        base_url = context.settings.base_url or BASE_URL
         self.base_url = base_url.rstrip("/").removesuffix("/v1")
 
     @hookimpl

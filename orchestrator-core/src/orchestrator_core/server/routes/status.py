@@ -31,10 +31,14 @@ class CircuitBody(BaseModel):
     retry_after: float = Field(description="Seconds after which it is asked again.")
 
 
+ProviderState = Literal["healthy", "unhealthy", "not_configured", "quarantined"]
+
+
 class ProviderRow(BaseModel):
     """A provider; one whose plugin failed has no models and says why in `error`."""
 
     name: str
+    state: ProviderState = Field(description="`quarantined`: its plugin failed; `not_configured`: it has no key.")
     models: list[str]
     is_healthy: bool
     capabilities: list[Capability]
@@ -91,9 +95,11 @@ async def providers(request: web.Request) -> web.Response:
     for each in served.guards.breakers.circuits:
         row = {"model": each.model, "state": each.state, "retry_after": round(each.wait, 1)}
         circuits.setdefault(each.provider, []).append(row)
+    set_aside = {failed.name for failed in registry.quarantined}
     rows: list[dict[str, Any]] = [
         {
             "name": name,
+            "state": "quarantined" if name in set_aside else _state(found),
             "models": [model.id for model in found.models if caller.may_use(name, model.id)],
             "is_healthy": found.configured and found.healthy,
             "capabilities": list(found.info.capabilities),
@@ -109,6 +115,7 @@ async def providers(request: web.Request) -> web.Response:
     rows += [
         {
             "name": failed.name,
+            "state": "quarantined",
             "models": [],
             "is_healthy": False,
             "capabilities": [],
@@ -122,6 +129,12 @@ async def providers(request: web.Request) -> web.Response:
         if failed.name not in registry.providers and caller.may_use(failed.name)
     ]
     return json_response({"providers": sorted(rows, key=lambda row: str(row["name"]))})
+
+
+def _state(provider: Provider) -> ProviderState:
+    if not provider.configured:
+        return "not_configured"
+    return "healthy" if provider.healthy else "unhealthy"
 
 
 def _problem(provider: Provider, caller: Principal) -> str | None:
@@ -186,6 +199,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             "providers": [
                 {
                     "name": "mistral",
+                    "state": "healthy",
                     "models": ["mistral-small-latest", "mistral-embed"],
                     "is_healthy": True,
                     "capabilities": ["chat", "function_calling"],

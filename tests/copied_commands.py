@@ -1,0 +1,89 @@
+"""Runs what readers copy from the documentation, against a real gateway over servers that play the vendors."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fake_upstreams.strict import StrictVendor
+from fake_upstreams.strict_openai import StrictOpenAI
+from pairs.clients import KEYS
+from pairs.dialogue import STRICT
+from processes import inherited_environment, running_gateways
+
+WRITTEN = ("http://127.0.0.1:8000", "http://localhost:8000", "localhost:8000")
+"""How the documentation writes the gateway's address."""
+
+PRELUDE = """\
+set -eo pipefail
+curl() { command curl --fail-with-body --silent --show-error "$@"; echo; }
+"""
+"""Makes a refusal of the gateway an error of the shell."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who follows the documentation, beside a gateway.
+
+    Attributes:
+        url: Where the gateway listens.
+        folder: Where its configuration and its database are, and where the commands run.
+        environ: What is set where they run: keys and addresses of the vendors.
+        vendors: The servers that play the vendors, by the provider's name.
+    """
+
+    url: str
+    folder: Path
+    environ: Mapping[str, str]
+    vendors: Mapping[str, StrictVendor]
+
+    async def shell(self, text: str, **placeholders: str) -> str:
+        """Run commands in a shell that stops at the first that fails, and return what they print."""
+        return await self._run(["bash", "-c", PRELUDE + self._filled(text, placeholders)])
+
+    async def python(self, text: str, **placeholders: str) -> str:
+        """Run Python, and return what it prints."""
+        return await self._run([sys.executable, "-c", self._filled(text, placeholders)])
+
+    def _filled(self, text: str, placeholders: Mapping[str, str]) -> str:
+        for written in WRITTEN:
+            text = text.replace(written, self.url)
+        for name, value in placeholders.items():
+            text = text.replace(f"{name}_...", value)
+        return text
+
+    async def _run(self, command: list[str]) -> str:
+        inherited = inherited_environment()
+        path = f"{Path(sys.executable).parent}:{inherited['PATH']}"
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=self.folder,
+            env={**inherited, **self.environ, "PATH": path},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(60):
+            printed, _ = await process.communicate()
+        assert process.returncode == 0, f"{command[-1]}\n{printed.decode()}"
+        return printed.decode()
+
+
+@asynccontextmanager
+async def reader(folder: Path) -> AsyncIterator[Reader]:
+    """Serve every vendor, a server that an operator named `ollama`, and a gateway over all of them."""
+    async with AsyncExitStack() as stack:
+        vendors = {name: await stack.enter_async_context(kind()) for name, kind in STRICT.items()}
+        environ = {"MONITORING_ENABLED": "false"}
+        for name, vendor in vendors.items():
+            environ |= {f"{name.upper()}_BASE_URL": vendor.url, f"{name.upper()}_API_KEY": KEYS[name]}
+        vendors["ollama"] = await stack.enter_async_context(StrictOpenAI())
+        environ["ORCHESTRATOR_SERVERS"] = f'{{"ollama": {{"base_url": "{vendors["ollama"].url}"}}}}'
+        gateways = running_gateways(folder, environ)
+        (gateway,) = await asyncio.to_thread(gateways.__enter__)
+        stack.push_async_callback(asyncio.to_thread, gateways.__exit__, None, None, None)
+        yield Reader(gateway.url, gateway.directory, environ, vendors)

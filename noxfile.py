@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +20,14 @@ DISTRIBUTIONS = (CORE, *(path.parent.as_posix() for path in sorted(Path("plugins
 PYTHONS = nox.project.python_versions(nox.project.load_toml(f"{CORE}/pyproject.toml"))
 LOCKS = Path("requirements")
 DEMO = "docs/tutorial/first_conversation.py"
+GITHUB_FILES = {
+    "vendor.github-workflows": "workflows/*.yml",
+    "custom.github-workflows-require-timeout": "workflows/*.yml",
+    "vendor.dependabot": "dependabot.yml",
+    "vendor.github-issue-config": "ISSUE_TEMPLATE/config.yml",
+    "vendor.github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+}
+"""What of `.github` is held to which schema that check-jsonschema brings."""
 
 
 def install(session: nox.Session, group: str | None, *, editable: bool = True) -> None:
@@ -69,10 +78,14 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style and the format of every file."""
+    """Check the style and the format of every file, and what GitHub is asked to do."""
     session.install("--group", "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", "--strict-collection", ".github")
+    for schema, pattern in GITHUB_FILES.items():
+        files = map(str, sorted(Path(".github").glob(pattern)))
+        session.run("check-jsonschema", "--quiet", "--builtin-schema", schema, *files)
 
 
 @nox.session
@@ -111,41 +124,98 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def packaging(session: nox.Session) -> None:
-    """Build every distribution, check its metadata, and hold the demo's conversation with the wheels.
+    """Build every distribution, check what is in it, and hold the demo's conversation with the wheels.
 
     Then install all of them over what is locked, as the container does, and write what that is: an SBOM.
     """
-    session.install("--group", "packaging")
+    install_builders(session)
     target = Path(session.create_tmp()) / "dist"
+    build(session, ROOT, target)
+    check_built(session, target)
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Make in dist/ all that a release publishes; `-- v1.2.3` says which release it has to be.
+
+    It is built and checked as by `packaging`, then built again from the commit alone, which has to give the same bytes.
+    Beside the packages are the SBOM, the notes and the checksums.
+    """
+    install_builders(session)
+    target, scratch = ROOT / "dist", Path(session.create_tmp())
+    notes = session.run("python", "scripts/release_notes.py", *session.posargs, silent=True)
+    build(session, ROOT, target)
+    archive, commit, again = scratch / "commit.tar", scratch / "commit", scratch / "again"
+    shutil.rmtree(commit, ignore_errors=True)
+    session.run("git", "archive", f"--output={archive}", "HEAD", external=True)
+    shutil.unpack_archive(archive, commit, filter="data")
+    build(session, commit, again)
+    if differing := {name for name, _ in checksums(target).items() ^ checksums(again).items()}:
+        session.error(f"The tree gives other bytes than its commit: {', '.join(sorted(differing))}")
+    check_built(session, target)
+    sums = "".join(f"{value}  {name}\n" for name, value in checksums(target).items())
+    (target / "SHA256SUMS").write_text(sums)
+    (target / "NOTES.md").write_text(str(notes))
+
+
+def install_builders(session: nox.Session) -> None:
+    """Install what builds, by its hashes, and what checks."""
+    session.install("--require-hashes", "--requirement", str(LOCKS / "build.txt"))
+    session.install("--group", "packaging")
+
+
+def build(session: nox.Session, tree: Path, target: Path) -> None:
+    """Build every distribution of a tree into an empty folder, with the time of the commit in it."""
     shutil.rmtree(target, ignore_errors=True)
+    committed = session.run("git", "log", "-1", "--format=%ct", silent=True, external=True)
+    environ = {"SOURCE_DATE_EPOCH": str(committed).strip()}
     for path in DISTRIBUTIONS:
         # Without --sdist and --wheel, build makes the wheel from the source distribution.
-        session.run("python", "-m", "build", "--outdir", str(target), path, silent=True)
+        command = ("python", "-m", "build", "--no-isolation", "--outdir", str(target), str(tree / path))
+        session.run(*command, silent=True, env=environ)
+
+
+def check_built(session: nox.Session, target: Path) -> None:
+    """Check the distributions in a folder, hold conversations with them, and write an SBOM beside them."""
     session.run("twine", "check", "--strict", *map(str, sorted(target.iterdir())))
-    clean = Path(session.create_tmp()) / "clean"
-    shutil.rmtree(clean, ignore_errors=True)
-    session.run("python", "-m", "venv", str(clean))
-    python = str(clean / "bin" / "python")
+    session.run("check-wheel-contents", *map(str, sorted(target.glob("*.whl"))))
+    session.run("python", "scripts/distributions.py", str(target), *project_names())
+
+    clean = make_environment(session, "clean")
     wheels = [str(wheel) for name in ("core", "echo") for wheel in target.glob(f"orchestrator_{name}-*.whl")]
-    session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
-    session.run(python, DEMO, external=True)
-    write_sbom(session, target)
+    session.run(*pip(clean), "install", "--quiet", *wheels)
+    session.run(clean, DEMO, external=True)
 
-
-def write_sbom(session: nox.Session, wheels: Path) -> None:
-    """Install every wheel over the locked packages, and write an SBOM of that beside the wheels."""
-    whole = Path(session.create_tmp()) / "whole"
-    shutil.rmtree(whole, ignore_errors=True)
-    session.run("python", "-m", "venv", "--without-pip", str(whole))
-    python = str(whole / "bin" / "python")
-    pip = ("python", "-m", "pip", "--python", python)
-    session.run(*pip, "install", "--quiet", "--require-hashes", "--requirement", str(LOCKS / "container.txt"))
-    session.run(*pip, "install", "--quiet", "--no-deps", "--no-index", f"--find-links={wheels}", *project_names())
-    session.run(*pip, "check")  # the lock has everything that the wheels need
-    sbom = str(wheels / "sbom.cdx.json")
+    whole = make_environment(session, "whole")
+    session.run(*pip(whole), "install", "--quiet", "--require-hashes", "--requirement", str(LOCKS / "container.txt"))
+    session.run(
+        *pip(whole), "install", "--quiet", "--no-deps", "--no-index", f"--find-links={target}", *project_names()
+    )
+    session.run(*pip(whole), "check")  # the lock has everything that the wheels need
+    session.run(whole, DEMO, external=True, silent=True)
+    sbom = str(target / "sbom.cdx.json")
     described = ("--pyproject", f"{CORE}/pyproject.toml", "--output-reproducible", "--validate")
-    session.run("cyclonedx-py", "environment", *described, "--output-format", "JSON", "--output-file", sbom, python)
+    session.run("cyclonedx-py", "environment", *described, "--output-format", "JSON", "--output-file", sbom, whole)
     session.run("python", "scripts/licences.py", sbom)
+
+
+def make_environment(session: nox.Session, name: str) -> str:
+    """Make an empty virtual environment, and return its Python."""
+    place = Path(session.create_tmp()) / name
+    shutil.rmtree(place, ignore_errors=True)
+    session.run("python", "-m", "venv", "--without-pip", str(place))
+    return str(place / "bin" / "python")
+
+
+def pip(python: str) -> tuple[str, ...]:
+    """Return the command of this session's pip for another environment."""
+    return ("python", "-m", "pip", "--python", python)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def project_names() -> list[str]:

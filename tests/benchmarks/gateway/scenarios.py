@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from benchmarks.gateway import load
-from benchmarks.gateway.subjects import Subject
+from benchmarks.gateway.subjects import Kind, Subject
+from benchmarks.gateway.upstream import TEXT as REPLY
 
 PROMPT = "Tell me about the fox and the dog, and be brief about it. " * 14
 SECONDS = 2.0
@@ -29,7 +32,7 @@ class Scenario:
         seconds: How long clients ask.
         most: Requests of each client, at most.
         spread: Seconds over which clients begin.
-        gateways_only: Whether a proxy that knows nothing cannot do it; it is compared with the plain chat.
+        kinds: The kinds of subjects that can do it, or that answer something that it can be compared with.
         rounds: The most rounds in which it is measured; None is all.
     """
 
@@ -40,8 +43,13 @@ class Scenario:
     seconds: float = SECONDS
     most: int | None = None
     spread: float = 0.0
-    gateways_only: bool = False
+    kinds: Sequence[Kind] = ("direct", "floor", "gateway", "peer")
     rounds: int | None = None
+
+    def takes(self, subject: Subject) -> bool:
+        """Return whether a subject is put under this load."""
+        bearable = not self.base or self.connections <= subject.streams
+        return subject.kind in self.kinds and self.base in subject.bases and bearable
 
 
 @dataclass
@@ -53,8 +61,9 @@ class Cell:
         events: Server-sent events a second.
         p50: Milliseconds of an answer, as the median.
         p99: Milliseconds that 99 of 100 answers stayed within.
-        first: Milliseconds until the first byte of a body, as the median.
+        first: Milliseconds until the first word of an answer, as the median.
         processor: Microseconds of processor time for each answer; for each event where there are any.
+        database: The same of the database, where it is a server.
         memory: Resident MiB at its highest, less what it was before.
         errors: Answers that were none.
         answers: How many there were.
@@ -66,6 +75,7 @@ class Cell:
     p99: float
     first: float
     processor: float
+    database: float
     memory: float
     errors: int
     answers: int
@@ -86,29 +96,53 @@ class Sessions:
 
     def make(self, wanted: int) -> None:
         """Make sessions until there are enough."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.subject.port, timeout=30)
-        headers = {"Content-Type": "application/json", **self.subject.headers}
         while len(self.ids) < wanted:
-            connection.request("POST", "/api/sessions", b"{}", headers)
-            self.ids.append(json.loads(connection.getresponse().read())["session_id"])
-        connection.close()
+            self.ids.append(self._ask("/api/sessions", {})["session_id"])
+
+    def copy(self, messages: int, wanted: int) -> None:
+        """Make a session with so many messages, and copies of it until there are enough."""
+        self.make(1)
+        for _ in range(messages // 2):
+            self._ask("/api/orchestrate", _say(self.ids[0]))
+        while len(self.ids) < wanted:
+            self.ids.append(self._ask(f"/api/sessions/{self.ids[0]}/fork", {})["session_id"])
+
+    def _ask(self, path: str, body: Mapping[str, object]) -> Mapping[str, str]:
+        connection = self._connection
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **self.subject.headers})
+        with connection.getresponse() as response:
+            content: Mapping[str, str] = json.loads(response.read())
+        if response.status >= 300:
+            raise RuntimeError(f"{path}: {response.status} {content}")
+        return content
+
+    @cached_property
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.subject.port, timeout=60)
 
 
 TURNS = 8
 """Of each session, before the next one is taken."""
+SESSIONS = 640
+NEW = {1: 16, 10: 16, 100: 16, 1000: 4}
+"""Lengths of a history, the message of the user among it, and how many turns of that length each client takes."""
+FRONT = "front"
+"""A name for a model by the operator."""
 
 
 def chat(subject: Subject, base: str, *, stream: bool = False) -> load.MakeRequest:
     """Ask for one answer, of a request of 1 KB."""
-    body: dict[str, object] = {"model": subject.model(base), "messages": [{"role": "user", "content": PROMPT}]}
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return _always(subject, base, "/v1/chat/completions", body)
+    return _chat(subject, base, subject.model(base), [PROMPT], stream=stream)
 
 
 def streamed(subject: Subject, base: str) -> load.MakeRequest:
     """Ask for a stream."""
     return chat(subject, base, stream=True)
+
+
+def by_alias(subject: Subject, base: str) -> load.MakeRequest:
+    """Ask for one answer, by a name of the operator."""
+    return _chat(subject, base, FRONT, [PROMPT])
 
 
 def embedding(subject: Subject, base: str) -> load.MakeRequest:
@@ -119,30 +153,53 @@ def embedding(subject: Subject, base: str) -> load.MakeRequest:
 
 def turn(subject: Subject, _base: str) -> load.MakeRequest:
     """Take the next turn of a durable session; a proxy that keeps none is asked for the same answer."""
-    if subject.through:
+    if subject.kind != "gateway":
         return chat(subject, "")
     sessions = Sessions(subject)
-    sessions.make(640)
+    sessions.make(SESSIONS)
 
     def make(connection: int, number: int) -> bytes:
         place = number // TURNS * 64 + connection
-        body = {
-            "message": PROMPT,
-            "agent_config": {"provider": "openai", "model": "gpt-6-luna"},
-            "session_id": sessions.ids[place % len(sessions.ids)],
-        }
-        return subject.request("/api/orchestrate", body)
+        return subject.request("/api/orchestrate", _say(sessions.ids[place % len(sessions.ids)]))
 
     return make
 
 
-def fallback(subject: Subject, _base: str) -> load.MakeRequest:
-    """Ask somebody who fails; the next one answers."""
-    body = {
-        "message": PROMPT,
-        "agent_config": {"provider": "broken", "model": "gpt-6-luna", "fallbacks": ["openai/gpt-6-luna"]},
-    }
-    return _always(subject, "", "/api/orchestrate", body)
+def first_turn(subject: Subject, _base: str) -> load.MakeRequest:
+    """Take the first turn of a session that it makes."""
+    return _always(subject, "", "/api/orchestrate", _say(None))
+
+
+def any_turn(subject: Subject, _base: str) -> load.MakeRequest:
+    """Take a turn of any of the sessions that the database was filled with."""
+    assert subject.known is not None
+    known, chance = subject.known, random.Random(subject.port)
+    return lambda _connection, _number: subject.request("/api/orchestrate", _say(known(chance.randrange(10**9))))
+
+
+def after(messages: int, subject: Subject, _base: str) -> load.MakeRequest:
+    """Take the turn that makes a history so long; a proxy that keeps none is sent all of it."""
+    if subject.kind != "gateway":
+        return _chat(
+            subject, "", subject.model(""), [PROMPT if number % 2 == 0 else REPLY for number in range(messages)]
+        )
+    sessions = Sessions(subject)
+    sessions.copy(messages - 1, NEW[messages] * CLIENTS_OF_HISTORIES + 1)
+    fresh = iter(sessions.ids[1:])
+    return lambda _connection, _number: subject.request("/api/orchestrate", _say(next(fresh)))
+
+
+def _say(session: str | None) -> Mapping[str, object]:
+    known = {} if session is None else {"session_id": session}
+    return {"message": PROMPT, "agent_config": {"provider": "openai", "model": "gpt-6-luna"}, **known}
+
+
+def _chat(subject: Subject, base: str, model: str, said: Sequence[str], *, stream: bool = False) -> load.MakeRequest:
+    messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(said)]
+    body: dict[str, object] = {"model": model, "messages": messages}
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return _always(subject, base, "/v1/chat/completions", body)
 
 
 def _always(subject: Subject, base: str, path: str, body: Mapping[str, object]) -> load.MakeRequest:
@@ -151,22 +208,37 @@ def _always(subject: Subject, base: str, path: str, body: Mapping[str, object]) 
     return lambda _connection, _number: data
 
 
+WITHOUT_PEERS: Sequence[Kind] = ("floor", "gateway")
+CLIENTS_OF_HISTORIES = 16
+
 CHATS = tuple(Scenario(f"chat, c={clients}", clients, chat) for clients in (1, 16, 64, 256))
-TURNS_OF_SESSIONS = tuple(
-    Scenario(f"turn of a session, c={clients}", clients, turn, gateways_only=True) for clients in (1, 16, 64)
-)
-STREAMS = (Scenario("stream, c=1", 1, streamed), Scenario("stream, c=16", 16, streamed))
-PACED = tuple(
-    Scenario(f"paced streams, {clients}", clients, streamed, "paced", 1.0, 1, min(1.0, clients / 100), rounds=2)
-    for clients in (1, 100, 1000)
-)
-SCENARIOS = (
+PROXIES = (
     *CHATS,
-    *TURNS_OF_SESSIONS,
-    *STREAMS,
+    *(Scenario(f"turn of a session, c={clients}", clients, turn, kinds=WITHOUT_PEERS) for clients in (1, 16, 64, 256)),
+    *(Scenario(f"stream, c={clients}", clients, streamed) for clients in (1, 16, 64)),
     Scenario("embeddings, c=16", 16, embedding),
-    Scenario("fallback, c=16", 16, fallback, gateways_only=True),
-    *PACED,
+    *(
+        Scenario(f"paced streams, {clients}", clients, streamed, "paced", 1.0, 1, min(1.0, clients / 100), rounds=2)
+        for clients in (1, 100, 1000)
+    ),
+)
+FALLBACKS = tuple(Scenario(f"fallback, c={clients}", clients, chat) for clients in (1, 16))
+HISTORIES = tuple(
+    Scenario(
+        f"history of {messages}",
+        CLIENTS_OF_HISTORIES,
+        partial(after, messages),
+        seconds=60.0,
+        most=most,
+        kinds=WITHOUT_PEERS,
+    )
+    for messages, most in NEW.items()
+)
+WORKERS = (Scenario("workers: chat, c=64", 64, chat), Scenario("workers: turn of a session, c=64", 64, turn))
+CROWD = (
+    Scenario("crowd: chat by alias, c=16", 16, by_alias),
+    Scenario("crowd: first turn, c=16", 16, first_turn),
+    Scenario("crowd: turn of any session, c=16", 16, any_turn),
 )
 
 
@@ -180,12 +252,12 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
     """Put one load on one subject."""
     make = scenario.make(subject, scenario.base)
     await asyncio.sleep(SETTLE)
-    memory, computed = subject.memory(), subject.processor_seconds()
+    memory, computed, stored = subject.memory(), subject.processor_seconds(), subject.database_seconds()
     watched = [memory]
     watch = asyncio.create_task(_watch_memory(subject, watched))
     outcome = await load.run(subject.port, make, scenario.connections, scenario.seconds, scenario.most, scenario.spread)
     watch.cancel()
-    computed = subject.processor_seconds() - computed
+    computed, stored = subject.processor_seconds() - computed, subject.database_seconds() - stored
     answers = len(outcome.latencies)
     per = max(1, outcome.events or answers)
     return Cell(
@@ -195,6 +267,7 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
         p99=outcome.percentile(0.99) * 1e3,
         first=load.percentile(outcome.first, 0.5) * 1e3,
         processor=computed / per * 1e6,
+        database=stored / per * 1e6,
         memory=max(watched) - memory,
         errors=outcome.errors,
         answers=answers,

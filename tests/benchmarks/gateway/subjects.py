@@ -1,4 +1,4 @@
-"""What is compared: each a server in a process of its own, on a processor of its own."""
+"""What is compared: each a server in a process of its own, on processors of its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
+from typing import Literal
 
 import psutil
+from packaging.requirements import Requirement
 
 from processes import COMMAND, find_free_port, inherited_environment
 
+Kind = Literal["direct", "floor", "gateway", "peer"]
+
 READY_WITHIN = 120.0
+IDLE_AFTER = 2.0
+"""Seconds after the start at which the memory of a server that did nothing is read."""
+
 CLIENT_KEY = "benchmark-9f2c4b7a1d3e5f60718293a4b5c6d7e8"
 PROVIDER_KEY = "sk-proj-" + "benchmark0" * 6
 MANY = 100_000_000
@@ -43,21 +51,37 @@ class Subject:
 
     Attributes:
         name: Its name in the table.
+        kind: What it is: the vendor itself, the bare proxy, this gateway, or another product.
         port: Where it listens.
         model: Writes the name of a model, by the base path below which the upstream serves it.
         headers: Headers of every request.
         through: Whether the path of a request names the base path: nothing else does, where nobody reads the body.
+        bases: The base paths that it can be asked for.
+        streams: The most paced streams that it is asked for: more would take longer than anybody waits.
         process: Its process; None where it is measured as somebody else's.
+        database: The process of its database, where it has one.
         start_seconds: From its start until it served.
+        version: Its version.
+        packages: How many packages its installation consists of; None where that says nothing.
+        idle: MiB that it holds before it was asked anything.
+        known: Gives the id of a session that its database was filled with, by a number.
     """
 
     name: str
+    kind: Kind
     port: int
     model: Callable[[str], str]
     headers: Mapping[str, str] = field(default_factory=dict)
     through: bool = False
+    bases: Sequence[str] = ("", "paced")
+    streams: int = 1000
     process: psutil.Process | None = None
+    database: psutil.Process | None = None
     start_seconds: float = 0.0
+    version: str = ""
+    packages: int | None = None
+    idle: float = 0.0
+    known: Callable[[int], str] | None = None
 
     def request(self, path: str, body: Mapping[str, object]) -> bytes:
         """Return the bytes of a request."""
@@ -67,18 +91,27 @@ class Subject:
         lines += [f"Content-Length: {len(data)}", "", ""]
         return "\r\n".join(lines).encode() + data
 
-    def family(self) -> Sequence[psutil.Process]:
-        """Return its process and all below it."""
-        return [self.process, *self.process.children(recursive=True)] if self.process else []
-
     def processor_seconds(self) -> float:
         """Return what it has computed so far, in all its processes."""
-        times = [process.cpu_times() for process in self.family()]
-        return sum(each.user + each.system for each in times)
+        return _computed(self.process)
+
+    def database_seconds(self) -> float:
+        """Return what its database has computed so far."""
+        return _computed(self.database)
 
     def memory(self) -> float:
         """Return its resident memory in MiB."""
-        return sum(process.memory_info().rss for process in self.family()) / 2**20
+        return sum(process.memory_info().rss for process in _family(self.process)) / 2**20
+
+
+def _family(process: psutil.Process | None) -> Sequence[psutil.Process]:
+    return [process, *process.children(recursive=True)] if process else []
+
+
+def _computed(process: psutil.Process | None) -> float:
+    times = [each.cpu_times() for each in _family(process)]
+    # What ended children computed is their parent's: a database has a process for each connection.
+    return sum(each.user + each.system + each.children_user + each.children_system for each in times)
 
 
 def _pin(processors: Sequence[int]) -> Callable[[], None]:
@@ -144,7 +177,9 @@ def pass_through(folder: Path, upstream_port: int, processors: Sequence[int]) ->
     port, url = find_free_port(), f"http://127.0.0.1:{upstream_port}"
     command = [sys.executable, "-m", "benchmarks.gateway.passthrough", str(port), url]
     with running(command, port, folder, _source_path(), processors, "/") as (process, seconds):
-        yield Subject("pass-through", port, _plain_name, {}, True, process, seconds)
+        made = Subject("pass-through", "floor", port, plain_name, through=True, process=process, start_seconds=seconds)
+        made.version = f"aiohttp {version('aiohttp')}"
+        yield settled(made)
 
 
 @contextmanager
@@ -154,6 +189,7 @@ def gateway(
     upstream_port: int,
     processors: Sequence[int],
     environ: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Subject]:
     """Run the gateway as in production.
 
@@ -163,6 +199,7 @@ def gateway(
         upstream_port: Where the vendor is.
         processors: Where it may run.
         environ: Further settings.
+        arguments: More of its command line.
     """
     folder.mkdir(exist_ok=True)
     port, base = find_free_port(), f"http://127.0.0.1:{upstream_port}"
@@ -174,27 +211,60 @@ def gateway(
         **{f"{each.upper()}_API_KEY": PROVIDER_KEY for each in servers},
         **(environ or {}),
     }
-    command = [COMMAND, "serve", "--port", str(port)]
+    command: list[str | Path] = [COMMAND, "serve", "--port", str(port), *arguments]
     headers = {"Authorization": f"Bearer {CLIENT_KEY}"}
     with running(command, port, folder, settings, processors, "/health/ready") as (process, seconds):
-        yield Subject(name, port, _provider_name, headers, False, process, seconds)
+        made = Subject(name, "gateway", port, _provider_name, headers, process=process, start_seconds=seconds)
+        made.version, made.packages = version("orchestrator-core"), len(_needed())
+        yield settled(made)
 
 
 def direct(upstream_port: int) -> Subject:
     """Return the vendor itself, as a client without a proxy sees it."""
-    return Subject("direct", upstream_port, _plain_name, {}, True)
+    return Subject("direct", "direct", upstream_port, plain_name, through=True)
 
 
-def _source_path() -> Mapping[str, str]:
-    return {"PYTHONPATH": str(Path(__file__).parents[2])}
+def settled(subject: Subject) -> Subject:
+    """Read the memory of a server that has done nothing yet."""
+    time.sleep(IDLE_AFTER)
+    subject.idle = subject.memory()
+    return subject
 
 
-def _plain_name(_base: str) -> str:
+def plain_name(_base: str) -> str:
+    """Write the name of a model for who asks the vendor itself."""
     return "gpt-6-luna"
 
 
 def _provider_name(base: str) -> str:
     return f"{base or 'openai'}/gpt-6-luna"
+
+
+def _needed() -> set[str]:
+    """Return the distributions that core and the installed plugins consist of."""
+    found: set[str] = set()
+    wanted = [
+        "orchestrator-core",
+        *(point.dist.name for point in entry_points(group="orchestrator.providers") if point.dist),
+    ]
+    while wanted:
+        name = wanted.pop()
+        try:
+            needs = [Requirement(need) for need in requires(name) or ()]
+        except PackageNotFoundError:
+            continue
+        found.add(_plain(name))
+        always = [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+        wanted.extend(each for each in always if _plain(each) not in found)
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _source_path() -> Mapping[str, str]:
+    return {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def _serves(port: int, path: str) -> bool:

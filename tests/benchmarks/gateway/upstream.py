@@ -4,7 +4,8 @@
 
 A raw protocol of asyncio. Its paths, each below its own base URL:
 
-    /v1/chat/completions            1 KB of JSON, or 200 events as fast as they are taken
+    /v1/chat/completions            1 KB of JSON, or 200 events as fast as they are taken, of many words: a
+                                    peer takes a model that repeats one for broken
     /paced/v1/chat/completions      a stream of 10 events a second for 10 seconds
     /broken/v1/chat/completions     500
     /v1/embeddings                  one vector of 256 numbers
@@ -18,7 +19,7 @@ import json
 import sys
 from typing import Final
 
-from benchmarks.gateway.wire import MessageReader
+from benchmarks.gateway.wire import FIRST_WORD, MessageReader
 
 TEXT: Final = "The quick brown fox jumps over the lazy dog. " * 14
 EVENTS: Final = 200
@@ -100,7 +101,9 @@ _STREAM_HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 _FIRST: Final = _event({"role": "assistant", "content": ""})
-_MIDDLE: Final = _event({"content": " token"})
+_SPOKEN: Final = [
+    _event({"content": word}) for word in (FIRST_WORD.decode(), *(f" {word}" for word in TEXT.split()), " and so on")
+]
 _LAST: Final = _event({}, "stop") + _event({}, usage=_USAGE) + _framed("[DONE]") + b"0\r\n\r\n"
 
 
@@ -153,11 +156,11 @@ class Upstream(asyncio.Protocol):
         write(_STREAM_HEAD + _FIRST)
         if pace is not None:
             await asyncio.sleep(pace)
-        for _ in range(events):
+        for number in range(events):
             await self._writable.wait()
             if self._transport.is_closing():
                 return
-            write(_MIDDLE)
+            write(_SPOKEN[number % len(_SPOKEN)])
             if pace is not None:
                 await asyncio.sleep(pace)
         write(_LAST)

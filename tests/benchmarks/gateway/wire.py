@@ -12,7 +12,11 @@ from dataclasses import dataclass
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
-_TAIL = len(_LAST_CHUNK) + 2
+_END = b"[DONE]"
+_TAIL = 7
+
+FIRST_WORD = b"Zebras"
+"""With it the text of every stream begins; no other text has it."""
 
 
 @dataclass(slots=True)
@@ -35,9 +39,11 @@ class MessageReader:
         head: The head, once it has come.
         body: The body of a message with a length, once it is whole.
         events: How many server-sent events with data have come.
+        spoken: Whether the first word of a stream has come.
+        finished: Whether a chunked body has said that it is whole.
     """
 
-    __slots__ = ("_buffer", "_tail", "body", "events", "head")
+    __slots__ = ("_buffer", "_tail", "body", "events", "finished", "head", "spoken")
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -48,6 +54,7 @@ class MessageReader:
         self.head: Head | None = None
         self.body = b""
         self.events = 0
+        self.spoken = self.finished = False
         self._tail = b""
 
     def feed(self, data: bytes) -> bool:
@@ -66,6 +73,8 @@ class MessageReader:
             # A mark that is cut by the end of the bytes is seen with the next ones; it is counted once.
             seen = self._tail + data
             self.events += seen.count(b"data: ") - self._tail.count(b"data: ")
+            self.spoken = self.spoken or FIRST_WORD in seen
+            self.finished = self.finished or _END in seen
             self._tail = seen[-_TAIL:]
             return self._tail.endswith(_LAST_CHUNK)
         self._buffer += data

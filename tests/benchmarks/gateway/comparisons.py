@@ -1,0 +1,139 @@
+"""Which servers are measured side by side, and under what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from benchmarks.gateway import subjects
+from benchmarks.gateway.crowd import crowded, uncrowded
+from benchmarks.gateway.peers import PEERS, NotInstallable
+from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PROXIES, WORKERS, Scenario
+from benchmarks.gateway.subjects import Subject
+from databases import postgres_server
+
+SERVER, CLIENTS = (0,), (1,)
+"""The processors of the two sides."""
+
+NO_SUMMARIES = {"SESSION_SUMMARIZATION_THRESHOLD": "1000000"}
+"""A history is sent whole: with summaries a turn would cost the same at any length."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where servers run.
+
+    Attributes:
+        folder: For their files.
+        environments: For the environments of other products; None where there are to be none.
+        vendor: The vendor's port.
+        sessions: How many a crowded database holds.
+    """
+
+    folder: Path
+    environments: Path | None
+    vendor: int
+    sessions: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Servers that are measured in the same rounds.
+
+    Attributes:
+        title: What they show.
+        floor: The one that the others are compared with.
+        scenarios: What they are put under.
+        servers: Runs them.
+    """
+
+    title: str
+    floor: str
+    scenarios: Sequence[Scenario]
+    servers: Callable[[Place], AbstractContextManager[Sequence[Subject]]]
+
+
+@contextmanager
+def _proxies(place: Place) -> Iterator[Sequence[Subject]]:
+    with ExitStack() as stack:
+        found = [
+            subjects.direct(place.vendor),
+            stack.enter_context(subjects.pass_through(place.folder, place.vendor, SERVER)),
+            stack.enter_context(subjects.gateway("gateway", place.folder / "gateway", place.vendor, SERVER)),
+        ]
+        for peer in PEERS if place.environments else ():
+            folder = place.folder / peer.__name__
+            folder.mkdir(exist_ok=True)
+            assert place.environments is not None
+            try:
+                found.append(stack.enter_context(peer(place.environments, folder, place.vendor, SERVER)))
+            except (NotInstallable, RuntimeError) as error:
+                sys.stderr.write(f"{peer.__name__} is left out: {error}\n")
+        yield found
+
+
+@contextmanager
+def _fallbacks(place: Place) -> Iterator[Sequence[Subject]]:
+    """Run two gateways that have an alias whose first model fails; without a breaker it is asked every time."""
+    aliases = {FRONT: "openai/gpt-6-luna", "broken-first": {"targets": ["broken/gpt-6-luna", "openai/gpt-6-luna"]}}
+    environ = {"ORCHESTRATOR_ALIASES": json.dumps(aliases)}
+    without = {**environ, "ORCHESTRATOR_BREAKER_ENABLED": "false"}
+    with (
+        subjects.gateway("first answers", place.folder / "fallbacks", place.vendor, SERVER, environ) as made,
+        subjects.gateway("first fails", place.folder / "no-breaker", place.vendor, SERVER, without) as unbroken,
+    ):
+        yield [
+            replace(made, model=lambda _base: FRONT),
+            replace(made, name="first fails, its breaker is open", model=lambda _base: "broken-first"),
+            replace(unbroken, name="first fails, no breaker", model=lambda _base: "broken-first"),
+        ]
+
+
+@contextmanager
+def _histories(place: Place) -> Iterator[Sequence[Subject]]:
+    with (
+        subjects.pass_through(place.folder, place.vendor, SERVER) as floor,
+        subjects.gateway("gateway", place.folder / "histories", place.vendor, SERVER, NO_SUMMARIES) as gateway,
+    ):
+        yield [floor, gateway]
+
+
+@contextmanager
+def _workers(place: Place) -> Iterator[Sequence[Subject]]:
+    with ExitStack() as stack:
+        server = stack.enter_context(postgres_server())
+        found = []
+        for count, processors in ((1, SERVER), (2, (*SERVER, *CLIENTS))):
+            environ = {"ORCHESTRATOR_DATABASE_URL": asyncio.run(server.migrated())}
+            name = f"{count} worker" if count == 1 else f"{count} workers"
+            arguments = ["--workers", str(count)]
+            folder = place.folder / f"workers-{count}"
+            made = stack.enter_context(subjects.gateway(name, folder, place.vendor, processors, environ, arguments))
+            made.database = psutil.Process(server.pid)
+            found.append(made)
+        yield found
+
+
+@contextmanager
+def _crowd(place: Place) -> Iterator[Sequence[Subject]]:
+    with (
+        uncrowded(place.folder / "uncrowded", place.vendor, SERVER) as few,
+        crowded(place.folder / "crowded", place.vendor, SERVER, place.sessions) as many,
+    ):
+        yield [few, many]
+
+
+COMPARISONS = (
+    Comparison("Beside a bare proxy", "pass-through", PROXIES, _proxies),
+    Comparison("When the first of two models fails", "first answers", FALLBACKS, _fallbacks),
+    Comparison("Cost of a turn against the length of its history", "pass-through", HISTORIES, _histories),
+    Comparison("Two workers beside one, on PostgreSQL", "1 worker", WORKERS, _workers),
+    Comparison("A crowded gateway beside an empty one", "few", CROWD, _crowd),
+)

@@ -1,0 +1,87 @@
+"""What is wanted of the gateway, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.gateway.report import FLOOR, GATEWAY, Results, added, ratios, spread
+
+STREAMS = 1000
+_PACED = f"paced streams, {STREAMS}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something that is wanted.
+
+    Attributes:
+        name: What.
+        wanted: How much.
+        scenario: The load that tells.
+        found: Gives the values of the rounds.
+    """
+
+    name: str
+    wanted: str
+    scenario: str
+    found: Callable[[Results], Sequence[float]]
+
+
+def _ratio(scenario: str, measure: str, to: str, subject: str = GATEWAY) -> Callable[[Results], Sequence[float]]:
+    return lambda results: ratios(results, scenario, subject, measure, to)
+
+
+def _times_the_floors(scenario: str, measure: str) -> Callable[[Results], Sequence[float]]:
+    """Return how many times as much as the bare proxy the gateway adds to what the vendor itself takes."""
+
+    def found(results: Results) -> Sequence[float]:
+        mine, floor = added(results, scenario, measure), added(results, scenario, measure, FLOOR)
+        return [one / other for one, other in zip(mine, floor, strict=False) if other > 0]
+
+    return found
+
+
+def _milliseconds(scenario: str, measure: str) -> Callable[[Results], Sequence[float]]:
+    return lambda results: added(results, scenario, measure)
+
+
+def _paced(measure: str, scale: float) -> Callable[[Results], Sequence[float]]:
+    return lambda results: [getattr(cell, measure) * scale for cell in results.cells[_PACED].get(GATEWAY, ())]
+
+
+def _goals() -> Iterator[Goal]:
+    for clients in (16, 64):
+        load = f"chat, c={clients}"
+        yield Goal(f"{load}: rate to the pass-through's", ">= 0.75", load, _ratio(load, "rate", FLOOR))
+    yield Goal("chat, c=16: rate to LiteLLM's", ">= 30", "chat, c=16", _ratio("chat, c=16", "rate", "LiteLLM"))
+    load = "turn of a session, c=64"
+    yield Goal(f"{load}: rate to a pass-through's answer", ">= 0.5", load, _ratio(load, "rate", FLOOR))
+    load = "stream, c=16"
+    yield Goal(f"{load}: events a second to the pass-through's", ">= 0.6", load, _ratio(load, "events", FLOOR))
+    yield Goal(f"{load}: events a second to LiteLLM's", ">= 50", load, _ratio(load, "events", "LiteLLM"))
+    for load, measure, name in (("chat, c=1", "p50", "p50"), ("stream, c=1", "first", "time to the first word")):
+        yield Goal(f"{load}: added {name} to the pass-through's", "<= 1.4", load, _times_the_floors(load, measure))
+        yield Goal(f"{load}: added {name}, milliseconds", "", load, _milliseconds(load, measure))
+    yield Goal(f"{_PACED}: processor time to the pass-through's", "<= 1.6", _PACED, _ratio(_PACED, "processor", FLOOR))
+    yield Goal(f"{_PACED}: KB each", "< 50", _PACED, _paced("memory", 1024 / STREAMS))
+    yield Goal(f"{_PACED}: errors", "0", _PACED, _paced("errors", 1))
+    for load in ("workers: chat, c=64", "workers: turn of a session, c=64"):
+        two, one = "2 workers", "1 worker"
+        yield Goal(f"{load}: processor time to one worker's", "<= 1.1", load, _ratio(load, "processor", one, two))
+        yield Goal(f"{load}: rate to one worker's", ">= 1.5", load, _ratio(load, "rate", one, two))
+    for load in ("crowd: chat by alias, c=16", "crowd: first turn, c=16", "crowd: turn of any session, c=16"):
+        yield Goal(f"{load}: processor time to the empty one's", "1", load, _ratio(load, "processor", "few", "many"))
+
+
+def goals(found: Sequence[Results]) -> Iterator[str]:
+    """Yield the lines of a table of the goals, as far as they were measured."""
+    yield "### Goals"
+    yield ""
+    yield "| Goal | Wanted | Found: median (least to most) |"
+    yield "|---|---|---|"
+    by_scenario = {name: results for results in found for name in results.cells}
+    for goal in _goals():
+        if goal.scenario in by_scenario:
+            values = spread(goal.found(by_scenario[goal.scenario]))
+            yield f"| {goal.name} | {goal.wanted} | {values or 'not measured'} |"

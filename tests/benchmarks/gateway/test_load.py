@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from benchmarks.gateway import load
+from benchmarks.gateway.scenarios import chat, embedding, streamed
+from benchmarks.gateway.subjects import direct
+from benchmarks.gateway.upstream import EVENTS, Upstream
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """The port of a vendor."""
+    loop, made = asyncio.get_running_loop(), list[Upstream]()
+
+    def make() -> Upstream:
+        made.append(Upstream())
+        return made[-1]
+
+    async with await loop.create_server(make, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        while not all(each._transport.is_closing() for each in made):
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("make", "events"), [(chat, 0), (embedding, 0), (streamed, EVENTS + 4)])
+async def test_every_answer_is_counted(port: int, make: object, events: int) -> None:
+    assert callable(make)
+    outcome = await load.run(port, make(direct(port), ""), connections=3, seconds=60, most=2)
+    assert (len(outcome.latencies), len(outcome.first), outcome.errors) == (6, 6, 0)
+    assert outcome.events == 6 * events
+    assert all(first <= whole for first, whole in zip(outcome.first, outcome.latencies, strict=True))
+
+
+async def test_a_failure_is_an_error_and_no_answer(port: int) -> None:
+    request = direct(port).request("/broken/v1/chat/completions", {})
+    outcome = await load.run(port, lambda _connection, _number: request, connections=2, seconds=60, most=1)
+    assert (outcome.latencies, outcome.errors) == ([], 2)
+
+
+async def test_a_stream_that_breaks_off_is_an_error() -> None:
+    async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: x\n\r\n0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await load.run(port, streamed(direct(port), ""), connections=1, seconds=60, most=1)
+    assert (outcome.latencies, outcome.errors) == ([], 1)
+
+
+async def test_what_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "PATIENCE", 0.05)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await load.run(port, chat(direct(port), ""), connections=2, seconds=0.05)
+    assert (outcome.latencies, outcome.errors) == ([], 2)

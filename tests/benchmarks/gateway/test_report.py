@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gateway.goals import goals
+from benchmarks.gateway.report import Results, Server, added, ratios, series, settings, table, write_json
+from benchmarks.gateway.scenarios import Cell
+from benchmarks.gateway.subjects import GATEWAY_SETTINGS
+
+
+def cell(rate: float = 100.0, p50: float = 1.0, processor: float = 50.0, database: float = 0.0) -> Cell:
+    return Cell(rate, 0.0, p50, p50, p50, processor, database, memory=1.0, errors=0, answers=10)
+
+
+@pytest.fixture
+def results() -> Results:
+    """Three rounds, of which the second was slow for everybody."""
+    cells = {
+        "chat, c=1": {
+            "direct": [cell(1000, 0.1), cell(500, 0.2), cell(1000, 0.1)],
+            "pass-through": [cell(100, 1.1), cell(50, 2.2), cell(100, 1.1)],
+            "gateway": [cell(80, 1.3, 70), cell(40, 2.6, 70), cell(60, 1.5, 60)],
+        },
+        "chat, c=16": {"pass-through": [cell(100)], "gateway": [cell(75)]},
+    }
+    return Results("Beside a bare proxy", "pass-through", cells, [Server("gateway", "1", 2, 0.5, 70.0)])
+
+
+def test_ratios_are_of_one_round(results: Results) -> None:
+    assert ratios(results, "chat, c=1", "gateway") == pytest.approx([0.8, 0.8, 0.6])
+    assert ratios(results, "chat, c=1", "gateway", "processor") == pytest.approx([1.4, 1.4, 1.2])
+    assert ratios(results, "chat, c=1", "nobody") == ratios(results, "nothing", "gateway") == []
+
+
+def test_what_is_added_is_more_than_the_vendor_takes(results: Results) -> None:
+    assert added(results, "chat, c=1", "p50") == pytest.approx([1.2, 2.4, 1.4])
+    assert added(results, "chat, c=1", "p50", "pass-through") == pytest.approx([1.0, 2.0, 1.0])
+
+
+def test_tables_have_a_cell_for_every_heading(results: Results) -> None:
+    lines = [line for line in table(results) if line.startswith("|")]
+    widths = {line.count("|") for line in lines}
+    assert widths == {6, 13}
+    assert "| chat, c=1 | gateway | 60 | 0 | 1.50 |" in "\n".join(lines)
+    assert lines[-1].endswith("| 0.75 (0.75 to 0.75) | 1.00 (1.00 to 1.00) |")
+
+
+def test_a_database_has_a_column_where_there_is_one() -> None:
+    stored = Results("Stored", "one", {"chat": {"one": [cell(database=7.0)]}})
+    assert "| Database CPU µs |" in "\n".join(table(stored))
+
+
+def test_goals_are_shown_as_far_as_they_were_measured(results: Results) -> None:
+    lines = list(goals([results]))
+    assert "| chat, c=16: rate to the pass-through's | >= 0.75 | 0.75 (0.75 to 0.75) |" in lines
+    assert "| chat, c=16: rate to LiteLLM's | >= 30 | not measured |" in lines
+    assert "| chat, c=1: added p50 to the pass-through's | <= 1.4 | 1.20 (1.20 to 1.40) |" in lines
+    assert not [line for line in lines if "streams" in line]
+
+
+def test_settings_are_shown_without_keys() -> None:
+    shown = "\n".join(settings())
+    assert "total_timeout=600" in shown
+    assert "ENVIRONMENT=production" in shown
+    assert not [name for name, value in GATEWAY_SETTINGS.items() if "KEY" in name and value in shown]
+
+
+def test_every_figure_is_written(results: Results, tmp_path: Path) -> None:
+    write_json(tmp_path / "found.json", [results], 3)
+    written = json.loads((tmp_path / "found.json").read_text())
+    assert written["comparisons"][0]["cells"]["chat, c=1"]["gateway"][2]["rate"] == 60
+    assert written["comparisons"][0]["servers"][0]["idle_mib"] == 70
+
+
+def test_lines_of_a_picture_go_by_the_number_in_the_name(results: Results) -> None:
+    found = series(results.cells, re.compile(r"chat, c=(\d+)"), lambda each: each.rate)
+    assert found["gateway"] == [(1, 60), (16, 75)]
+    assert "direct" in found
+
+
+def test_pictures_are_drawn_of_what_there_is(results: Results, tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.gateway.plots", exc_type=ImportError, reason="the group benchmark has it")
+    (latency,) = plots.draw(tmp_path, [results])
+    assert latency.name == "latency.svg"
+    assert "pass-through" in latency.read_text()

@@ -64,6 +64,11 @@ class RedisServer:
                 raise AssertionError(f"Redis did not start:\n{self._log.read_text()}")
             time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def client(self) -> Redis:
         """Return a client of the test's own."""
         return Redis(port=self.port, decode_responses=True)

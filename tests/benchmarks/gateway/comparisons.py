@@ -18,6 +18,7 @@ from benchmarks.gateway.peers import PEERS, NotInstallable
 from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PROXIES, WORKERS, Scenario
 from benchmarks.gateway.subjects import Subject
 from databases import postgres_server
+from redis_server import RedisServer
 
 SERVER, CLIENTS = (0,), (1,)
 """The processors of the two sides."""
@@ -109,14 +110,20 @@ def _histories(place: Place) -> Iterator[Sequence[Subject]]:
 def _workers(place: Place) -> Iterator[Sequence[Subject]]:
     with ExitStack() as stack:
         server = stack.enter_context(postgres_server())
+        redis = RedisServer(place.folder / "redis.log")
+        stack.callback(redis.kill)
+        stores = [psutil.Process(server.pid), psutil.Process(redis.pid)]
+        shared = {"ORCHESTRATOR_REDIS_URL": redis.url}
         found = []
-        for count, processors in ((1, SERVER), (2, (*SERVER, *CLIENTS))):
-            environ = {"ORCHESTRATOR_DATABASE_URL": asyncio.run(server.migrated())}
-            name = f"{count} worker" if count == 1 else f"{count} workers"
-            arguments = ["--workers", str(count)]
-            folder = place.folder / f"workers-{count}"
-            made = stack.enter_context(subjects.gateway(name, folder, place.vendor, processors, environ, arguments))
-            made.database = psutil.Process(server.pid)
+        for name, count, processors, environ in (
+            ("1 worker, no Redis", 1, SERVER, {}),
+            ("1 worker", 1, SERVER, shared),
+            ("2 workers", 2, (*SERVER, *CLIENTS), shared),
+        ):
+            settings = {"ORCHESTRATOR_DATABASE_URL": asyncio.run(server.migrated()), **environ}
+            folder, arguments = place.folder / name.replace(" ", "-"), ["--workers", str(count)]
+            made = stack.enter_context(subjects.gateway(name, folder, place.vendor, processors, settings, arguments))
+            made.stores = stores
             found.append(made)
         yield found
 
@@ -134,6 +141,6 @@ COMPARISONS = (
     Comparison("Beside a bare proxy", "pass-through", PROXIES, _proxies),
     Comparison("When the first of two models fails", "first answers", FALLBACKS, _fallbacks),
     Comparison("Cost of a turn against the length of its history", "pass-through", HISTORIES, _histories),
-    Comparison("Two workers beside one, on PostgreSQL", "1 worker", WORKERS, _workers),
+    Comparison("Two workers beside one, on PostgreSQL and Redis", "1 worker", WORKERS, _workers),
     Comparison("A crowded gateway beside an empty one", "few", CROWD, _crowd),
 )

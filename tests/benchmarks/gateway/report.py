@@ -79,9 +79,9 @@ def table(results: Results) -> Iterator[str]:
         times = f"{server.start_seconds:.2f} | {server.idle_mib:.0f}" if server.idle_mib else " | "
         yield f"| {server.name} | {server.version} | {packages} | {times} |"
     yield ""
-    stored = any(cell.database for each in results.cells.values() for cells in each.values() for cell in cells)
+    stored = any(cell.stores for each in results.cells.values() for cells in each.values() for cell in cells)
     names = ["Load", "Server", "Answers/s", "Events/s", "p50 ms", "p99 ms", "First word ms", "CPU µs"]
-    names += [*(["Database CPU µs"] if stored else []), "Memory MiB", "Errors"]
+    names += [*(["Stores CPU µs"] if stored else []), "Memory MiB", "Errors"]
     names += [f"Rate to {results.floor}", f"CPU to {results.floor}"]
     yield f"| {' | '.join(names)} |"
     yield "|---" * len(names) + "|"
@@ -103,7 +103,7 @@ def _figures(cells: Sequence[Cell], *, stored: bool) -> Iterator[str]:
         yield middle(each, ".2f")
     yield middle("processor", ",.0f")
     if stored:
-        yield middle("database", ",.0f")
+        yield middle("stores", ",.0f")
     yield f"{max(cell.memory for cell in cells):.1f}"
     yield str(sum(cell.errors for cell in cells))
 

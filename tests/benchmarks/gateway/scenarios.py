@@ -63,7 +63,7 @@ class Cell:
         p99: Milliseconds that 99 of 100 answers stayed within.
         first: Milliseconds until the first word of an answer, as the median.
         processor: Microseconds of processor time for each answer; for each event where there are any.
-        database: The same of the database, where it is a server.
+        stores: The same of the database and of Redis, where they are servers.
         memory: Resident MiB at its highest, less what it was before.
         errors: Answers that were none.
         answers: How many there were.
@@ -75,7 +75,7 @@ class Cell:
     p99: float
     first: float
     processor: float
-    database: float
+    stores: float
     memory: float
     errors: int
     answers: int
@@ -252,12 +252,12 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
     """Put one load on one subject."""
     make = scenario.make(subject, scenario.base)
     await asyncio.sleep(SETTLE)
-    memory, computed, stored = subject.memory(), subject.processor_seconds(), subject.database_seconds()
+    memory, computed, stored = subject.memory(), subject.processor_seconds(), subject.stores_seconds()
     watched = [memory]
     watch = asyncio.create_task(_watch_memory(subject, watched))
     outcome = await load.run(subject.port, make, scenario.connections, scenario.seconds, scenario.most, scenario.spread)
     watch.cancel()
-    computed, stored = subject.processor_seconds() - computed, subject.database_seconds() - stored
+    computed, stored = subject.processor_seconds() - computed, subject.stores_seconds() - stored
     answers = len(outcome.latencies)
     per = max(1, outcome.events or answers)
     return Cell(
@@ -267,7 +267,7 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
         p99=outcome.percentile(0.99) * 1e3,
         first=load.percentile(outcome.first, 0.5) * 1e3,
         processor=computed / per * 1e6,
-        database=stored / per * 1e6,
+        stores=stored / per * 1e6,
         memory=max(watched) - memory,
         errors=outcome.errors,
         answers=answers,

@@ -59,7 +59,7 @@ class Subject:
         bases: The base paths that it can be asked for.
         streams: The most paced streams that it is asked for: more would take longer than anybody waits.
         process: Its process; None where it is measured as somebody else's.
-        database: The process of its database, where it has one.
+        stores: The processes of the database and of Redis, where it has some.
         start_seconds: From its start until it served.
         version: Its version.
         packages: How many packages its installation consists of; None where that says nothing.
@@ -76,7 +76,7 @@ class Subject:
     bases: Sequence[str] = ("", "paced")
     streams: int = 1000
     process: psutil.Process | None = None
-    database: psutil.Process | None = None
+    stores: Sequence[psutil.Process] = ()
     start_seconds: float = 0.0
     version: str = ""
     packages: int | None = None
@@ -93,11 +93,11 @@ class Subject:
 
     def processor_seconds(self) -> float:
         """Return what it has computed so far, in all its processes."""
-        return _computed(self.process)
+        return sum(_computed(each) for each in _family(self.process))
 
-    def database_seconds(self) -> float:
-        """Return what its database has computed so far."""
-        return _computed(self.database)
+    def stores_seconds(self) -> float:
+        """Return what its database and Redis have computed so far."""
+        return sum(_computed(each) for first in self.stores for each in _family(first))
 
     def memory(self) -> float:
         """Return its resident memory in MiB."""
@@ -108,10 +108,10 @@ def _family(process: psutil.Process | None) -> Sequence[psutil.Process]:
     return [process, *process.children(recursive=True)] if process else []
 
 
-def _computed(process: psutil.Process | None) -> float:
-    times = [each.cpu_times() for each in _family(process)]
+def _computed(process: psutil.Process) -> float:
+    times = process.cpu_times()
     # What ended children computed is their parent's: a database has a process for each connection.
-    return sum(each.user + each.system + each.children_user + each.children_system for each in times)
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def _pin(processors: Sequence[int]) -> Callable[[], None]:

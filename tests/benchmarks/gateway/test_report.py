@@ -12,8 +12,8 @@ from benchmarks.gateway.scenarios import Cell
 from benchmarks.gateway.subjects import GATEWAY_SETTINGS
 
 
-def cell(rate: float = 100.0, p50: float = 1.0, processor: float = 50.0, database: float = 0.0) -> Cell:
-    return Cell(rate, 0.0, p50, p50, p50, processor, database, memory=1.0, errors=0, answers=10)
+def cell(rate: float = 100.0, p50: float = 1.0, processor: float = 50.0, stores: float = 0.0) -> Cell:
+    return Cell(rate, 0.0, p50, p50, p50, processor, stores, memory=1.0, errors=0, answers=10)
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_tables_have_a_cell_for_every_heading(results: Results) -> None:
     assert lines[-1].endswith("| 0.75 (0.75 to 0.75) | 1.00 (1.00 to 1.00) |")
 
 
-def test_a_database_has_a_column_where_there_is_one() -> None:
-    stored = Results("Stored", "one", {"chat": {"one": [cell(database=7.0)]}})
-    assert "| Database CPU µs |" in "\n".join(table(stored))
+def test_stores_have_a_column_where_there_are_some() -> None:
+    stored = Results("Stored", "one", {"chat": {"one": [cell(stores=7.0)]}})
+    assert "| Stores CPU µs |" in "\n".join(table(stored))
 
 
 def test_goals_are_shown_as_far_as_they_were_measured(results: Results) -> None:

@@ -7,7 +7,7 @@ A raw protocol of asyncio. Its paths, each below its own base URL:
     /v1/chat/completions            1 KB of JSON, or 200 events as fast as they are taken, of many words: a
                                     peer takes a model that repeats one for broken
     /paced/v1/chat/completions      a stream of 10 events a second for 10 seconds
-    /broken/v1/chat/completions     500
+    /broken/v1/chat/completions     500, while its list of models makes it look healthy
     /v1/embeddings                  one vector of 256 numbers
     /v1/models                      one model
 """
@@ -138,12 +138,12 @@ class Upstream(asyncio.Protocol):
         assert head is not None
         path = head.start.split(b" ", 2)[1]
         self._reader.reset()
-        if b"/broken/" in path:
+        if path.endswith(b"/models"):
+            self._transport.write(_MODELS)
+        elif b"/broken/" in path:
             self._transport.write(_BROKEN)
         elif path.endswith(b"/embeddings"):
             self._transport.write(_EMBEDDING)
-        elif path.endswith(b"/models"):
-            self._transport.write(_MODELS)
         elif b'"stream":true' in body or b'"stream": true' in body:
             paced = path.startswith(b"/paced/")
             self._task = asyncio.create_task(self._stream(PACED_EVENTS if paced else EVENTS, PACE if paced else None))

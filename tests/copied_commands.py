@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
 
 from fake_upstreams.strict import StrictVendor
 from fake_upstreams.strict_openai import StrictOpenAI
@@ -20,7 +24,7 @@ WRITTEN = ("http://127.0.0.1:8000", "http://localhost:8000", "localhost:8000")
 
 PRELUDE = """\
 set -eo pipefail
-curl() { command curl --fail-with-body --silent --show-error "$@"; echo; }
+curl() { command curl --fail-with-body --silent --show-error "$@"; }
 """
 """Makes a refusal of the gateway an error of the shell."""
 
@@ -49,6 +53,17 @@ class Reader:
         """Run Python, and return what it prints."""
         return await self._run([sys.executable, "-c", self._filled(text, placeholders)])
 
+    async def conversation(self) -> dict[str, str]:
+        """Hold a conversation of two turns, and return the ids of the session and of the first turn."""
+        async with ClientSession(self.url) as http:
+            said: dict[str, Any] = {"message": "My name is Ada.", "agent_config": {"provider": "echo"}}
+            answers = []
+            for _ in range(2):
+                async with http.post("/api/orchestrate", json=said) as response:
+                    answers.append(await response.json())
+                said["session_id"] = answers[0]["session_id"]
+        return {"sess": answers[0]["session_id"], "turn": answers[0]["metadata"]["turn_id"]}
+
     def _filled(self, text: str, placeholders: Mapping[str, str]) -> str:
         for written in WRITTEN:
             text = text.replace(written, self.url)
@@ -74,15 +89,22 @@ class Reader:
 
 
 @asynccontextmanager
-async def reader(folder: Path) -> AsyncIterator[Reader]:
-    """Serve every vendor, a server that an operator named `ollama`, and a gateway over all of them."""
+async def reader(folder: Path, **further: str) -> AsyncIterator[Reader]:
+    """Serve every vendor, a server that an operator named `ollama`, and a gateway over all of them.
+
+    Args:
+        folder: Where the gateway gets a folder of its own.
+        further: More settings of the gateway.
+    """
     async with AsyncExitStack() as stack:
         vendors = {name: await stack.enter_async_context(kind()) for name, kind in STRICT.items()}
-        environ = {"MONITORING_ENABLED": "false"}
+        environ = {"MONITORING_ENABLED": "false", **further}
         for name, vendor in vendors.items():
             environ |= {f"{name.upper()}_BASE_URL": vendor.url, f"{name.upper()}_API_KEY": KEYS[name]}
         vendors["ollama"] = await stack.enter_async_context(StrictOpenAI())
-        environ["ORCHESTRATOR_SERVERS"] = f'{{"ollama": {{"base_url": "{vendors["ollama"].url}"}}}}'
+        environ["ORCHESTRATOR_SERVERS"] = json.dumps(
+            {"ollama": {"base_url": vendors["ollama"].url, "default_model": "llama3.2"}}
+        )
         gateways = running_gateways(folder, environ)
         (gateway,) = await asyncio.to_thread(gateways.__enter__)
         stack.push_async_callback(asyncio.to_thread, gateways.__exit__, None, None, None)

@@ -23,6 +23,9 @@ PAGES: Sequence[Path] = sorted(
 SHELLS = ("shell", "bash", "console")
 """What blocks of commands say they are; in a `console` the commands begin with `$`."""
 
+COMMANDS = ("orchestrator ", "nox -s ", "pytest ", "python tests/", "python scripts/", "pip install ")
+"""How commands in a text begin."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -89,3 +92,11 @@ def parse(page: Path, text: str) -> Sequence[Block]:
         if not language.startswith("{"):
             found.append(block)
     return found
+
+
+def inline_commands(page: Path) -> Iterator[str]:
+    """Yield the commands of this project that a page names in its text."""
+    for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
+        for child in token.children or ():
+            if child.type == "code_inline" and child.content.startswith(COMMANDS):
+                yield child.content

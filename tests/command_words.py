@@ -35,7 +35,7 @@ FOREIGN = re.compile(r"OTEL_\w+|ACME_\w+|LAB_\w+|PYTHONPATH|DOMAIN|GATEWAY|POSTG
 
 OTHERS = frozenset(
     {"caddy", "cd", "chmod", "cp", "docker", "echo", "grep", "helm", "install", "kill", "kubectl", "pre-commit"}
-    | {"npm", "node", "openssl", "printf", "systemctl", "twine", "useradd", ".", ".ci/run"}
+    | {"git", "npm", "node", "openssl", "sha256sum", "xargs", "printf", "systemctl", "twine", "useradd", ".", ".ci/run"}
 )
 """Programs that are not of this tree: of their words the files are looked for."""
 

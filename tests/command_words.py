@@ -34,8 +34,8 @@ FOREIGN = re.compile(r"OTEL_\w+|ACME_\w+|LAB_\w+|PYTHONPATH|DOMAIN|GATEWAY|POSTG
 """Variables of other programs, of the provider of the tutorial, and of the examples themselves."""
 
 OTHERS = frozenset(
-    {"caddy", "cd", "chmod", "cp", "docker", "echo", "grep", "helm", "install", "kill", "kubectl", "pre-commit"}
-    | {"git", "npm", "node", "openssl", "sha256sum", "xargs", "printf", "systemctl", "twine", "useradd", ".", ".ci/run"}
+    {"caddy", "cd", "chmod", "cp", "docker", "echo", "git", "grep", "helm", "install", "kill", "kubectl", "npm", "node"}
+    | {"openssl", "pre-commit", "printf", "sha256sum", "systemctl", "useradd", "xargs", ".", ".ci/run"}
 )
 """Programs that are not of this tree: of their words the files are looked for."""
 

@@ -29,6 +29,15 @@ def test_the_server_starts_without_what_it_may_never_need(module: str) -> None:
     assert not [name for name in loaded if name.startswith(PLUGIN_PREFIXES)]
 
 
+def test_the_server_starts_without_what_only_a_terminal_needs() -> None:
+    refused = "cli(['serve', '--providers', 'nobody'])"
+    loaded = modules_after(
+        f"from orchestrator_core.cli.group import cli\ntry:\n    {refused}\nexcept SystemExit:\n    pass"
+    )
+    assert {"structlog", "orchestrator_core.server.run"} <= loaded
+    assert loaded & {*HEAVY, "pygments", "rich"} == set()
+
+
 def test_the_command_shows_its_help_without_the_gateway() -> None:
     loaded = modules_after("from orchestrator_core.cli.group import cli\ncli(['--help'], standalone_mode=False)")
     assert loaded & {*HEAVY, "aiohttp", "pydantic", "rich", "structlog", "orchestrator_core.server"} == set()

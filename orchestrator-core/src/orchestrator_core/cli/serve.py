@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +14,22 @@ import click
 
 from orchestrator_core.cli.options import config_option, read_config
 from orchestrator_core.cli.usage import Command
+
+
+@contextmanager
+def _imported_quickly() -> Iterator[None]:
+    """Import without an eighth of the time, and without 3 MiB.
+
+    Imports leave little garbage to look for, and structlog would import rich for tracebacks that are never shown.
+    """
+    absent = sys.modules.setdefault("rich", None) is None  # type: ignore[arg-type]  # how Python marks what is not there
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        if absent:
+            del sys.modules["rich"]
 
 
 @click.command(cls=Command)
@@ -36,9 +55,10 @@ def serve(
 
     Exit codes: 0 stopped as told, 1 could not listen, 2 wrong usage, 78 wrong configuration.
     """
-    from orchestrator_core.config import ConfigError  # `serve --help` does without the server
-    from orchestrator_core.server.run import serve as run
-    from orchestrator_core.server.starting import examine_rest
+    with _imported_quickly():  # `serve --help` does without the server
+        from orchestrator_core.config import ConfigError
+        from orchestrator_core.server.run import serve as run
+        from orchestrator_core.server.starting import examine_rest
 
     overrides = {
         "SERVER_HOST": host,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from base64 import b64encode
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.security.startup import StartupReport, check
 from orchestrator_core.security.startup.checks import CHECKS
-from orchestrator_core.security.startup.clients import weak_key
+from orchestrator_core.security.startup.clients import STRONG, weak_key
 from orchestrator_core.security.startup.runtime import Runtime
 from orchestrator_core.security.startup.subject import SetAside, Subject
 
@@ -225,6 +226,11 @@ def test_origins_that_are_refused_are_counted_and_not_printed(tmp_path: Path) ->
         report = start({**SAFE, "CORS_ALLOWED_ORIGINS": listed, "ENVIRONMENT": environment}, tmp_path)
         assert report.lines[-1] == f"CORS: {first}https://app.example.com; 4 unsafe or malformed, not shown"
         assert "canary" not in repr(report).lower()
+
+
+def test_every_python_reads_alike_what_a_strong_key_is() -> None:
+    # 3.11.2, which Debian 12 has, gets a possessive repeat wrong in which a group is captured, and an atomic group too.
+    assert not re.search(r"[*+?}]\+|\(\?>", STRONG.pattern)
 
 
 def test_a_random_key_is_strong_whatever_stands_before_it(tmp_path: Path) -> None:

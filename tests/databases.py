@@ -33,6 +33,11 @@ class PostgresServer:
         """The process that all others of the server are children of."""
         return int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0])
 
+    @property
+    def log(self) -> Path:
+        """What it logs."""
+        return Path(self._server.log)
+
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database."""
         return f"postgresql://postgres@/{database}?host={self._server.get_uri().partition('host=')[2]}"

@@ -24,7 +24,7 @@ from benchmarks.gateway import subjects
 from benchmarks.gateway.comparisons import CLIENTS, COMPARISONS, Comparison, Place
 from benchmarks.gateway.goals import goals
 from benchmarks.gateway.plots import draw
-from benchmarks.gateway.report import Results, Server, settings, table, write_json
+from benchmarks.gateway.report import Results, Server, facts, table, write_json
 from benchmarks.gateway.scenarios import Cell, Scenario, chat, measure
 from benchmarks.gateway.subjects import Subject
 
@@ -51,11 +51,13 @@ def main() -> None:
                 cells = asyncio.run(_measure(servers, scenarios, arguments.rounds))
                 described = [Server.of(each) for each in servers]
                 found.append(Results(comparison.title, comparison.floor, cells, described))
-        lines = [*settings(), "", *(line for each in found for line in table(each)), *goals(found)]
-        sys.stdout.writelines(f"{line}\n" for line in lines)
+        lines = ["# Figures", "", *facts(arguments.rounds), "", *goals(found)]
+        text = "\n".join([*lines, *(line for each in found for line in ["", *table(each)]), ""])
+        sys.stdout.write(text)
         if arguments.folder:
-            write_json(folder / "benchmark.json", found, arguments.rounds)
-            for path in (folder / "benchmark.json", *draw(folder, found)):
+            (folder / "figures.md").write_text(text)
+            write_json(folder / "figures.json", found, arguments.rounds)
+            for path in (folder / "figures.md", folder / "figures.json", *draw(folder, found)):
                 _say(f"Written: {path}")
 
 
@@ -103,7 +105,7 @@ def _arguments() -> argparse.Namespace:
         help="other products too; their environments are made in this folder, once, from the package registries",
     )
     parser.add_argument("--sessions", type=int, default=1_000_000, help="of the crowded gateway")
-    parser.add_argument("--folder", type=Path, help="where to write every figure, as JSON, and pictures")
+    parser.add_argument("--folder", type=Path, help="where to write the tables, every figure as JSON, and pictures")
     return parser.parse_args()
 
 

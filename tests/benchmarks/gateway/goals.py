@@ -76,7 +76,7 @@ def _goals() -> Iterator[Goal]:
 
 def goals(found: Sequence[Results]) -> Iterator[str]:
     """Yield the lines of a table of the goals, as far as they were measured."""
-    yield "### Goals"
+    yield "## Goals"
     yield ""
     yield "| Goal | Wanted | Found: median (least to most) |"
     yield "|---|---|---|"

@@ -9,10 +9,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.gateway.report import Results, series
+from benchmarks.gateway.report import DIRECT, FLOOR, GATEWAY, Results, series
 
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmark", "font.family": "sans-serif", "font.size": 9})
 
+_COLOURS = {DIRECT: "tab:gray", FLOOR: "tab:blue", GATEWAY: "tab:red"}
 _LOAD = re.compile(r"chat, c=(\d+)")
 _LENGTH = re.compile(r"history of (\d+)")
 
@@ -33,15 +34,17 @@ def draw(folder: Path, found: Sequence[Results]) -> Sequence[Path]:
 
 
 def _draw(path: Path, lines: Mapping[str, Sequence[tuple[int, float]]], across: str, up: str) -> None:
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.8, 3.4), layout="constrained")
     axes = figure.subplots()
     for subject, points in lines.items():
         xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, marker="o", markersize=3.5, linewidth=1.4, label=subject)
+        width = 2.4 if subject == GATEWAY else 1.2
+        axes.plot(xs, ys, marker="o", markersize=3.5, linewidth=width, label=subject, color=_COLOURS.get(subject))
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
     ticks = sorted({x for points in lines.values() for x, _ in points})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
     axes.grid(visible=True, linewidth=0.4)
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside right center")
     figure.savefig(path, format="svg", metadata={"Date": None})

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.gateway.load import median
@@ -56,21 +57,29 @@ class Results:
     servers: Sequence[Server] = field(default=())
 
 
-def settings() -> Iterator[str]:
-    """Yield what the gateway was run with, a line each."""
+def facts(rounds: int) -> Iterator[str]:
+    """Yield on what, when and with which settings it was measured."""
     known = Settings.model_fields
-    shown = {name: "(set)" if "KEY" in name else value for name, value in GATEWAY_SETTINGS.items()}
-    yield "Set: " + ", ".join(f"{name}={value}" for name, value in shown.items())
+    shown = {name: "(one)" if "KEY" in name else value for name, value in GATEWAY_SETTINGS.items()}
+    yield (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {rounds} rounds, CPython {platform.python_version()}, "
+        f"{os.cpu_count()} processors ({platform.machine()}), load of the machine {os.getloadavg()[2]:.1f}."
+    )
+    yield ""
+    yield "The gateway's settings:"
+    yield ""
+    yield from (f"- `{name}={value}`" for name, value in shown.items())
     times = ("connect_timeout", "first_event_timeout", "idle_timeout", "total_timeout")
-    deadlines = ", ".join(f"{name}={known[name].default:g}" for name in times)
-    breaker = ", ".join(f"{name}={known[name].default}" for name in ("breaker_enabled", "breaker_failure_rate"))
-    yield f"By default: {deadlines}; {breaker}; monitoring_enabled={known['monitoring_enabled'].default}"
-    yield "Always: a line of the log for each request; SQLite with synchronous=FULL"
+    yield f"- by default, deadlines in seconds: {', '.join(f'{name} {known[name].default:g}' for name in times)}"
+    breakers = ("breaker_enabled", "breaker_failure_rate", "breaker_minimum_calls", "breaker_window")
+    yield f"- by default, breakers: {', '.join(f'{name} {known[name].default}' for name in breakers)}"
+    yield f"- by default, metrics and looks at providers: monitoring_enabled {known['monitoring_enabled'].default}"
+    yield "- always: a line of the log for each request; SQLite with `synchronous=FULL`"
 
 
 def table(results: Results) -> Iterator[str]:
     """Yield the lines of a comparison: the servers, and every figure."""
-    yield f"### {results.title}"
+    yield f"## {results.title}"
     yield ""
     yield "| Server | Version | Packages | Start to served (s) | Idle (MiB) |"
     yield "|---|---|---|---|---|"
@@ -90,7 +99,6 @@ def table(results: Results) -> Iterator[str]:
             row = [scenario, subject, *_figures(cells, stored=stored)]
             row += [spread(ratios(results, scenario, subject, each)) for each in ("rate", "processor")]
             yield f"| {' | '.join(row)} |"
-    yield ""
 
 
 def _figures(cells: Sequence[Cell], *, stored: bool) -> Iterator[str]:
@@ -145,5 +153,5 @@ def write_json(path: Path, found: Sequence[Results], rounds: int) -> None:
     """Write every cell of every round, with what they were measured on."""
     machine = {"python": platform.python_version(), "processors": os.cpu_count(), "machine": platform.machine()}
     comparisons = [asdict(results) for results in found]
-    written = {"on": machine, "settings": list(settings()), "rounds": rounds, "comparisons": comparisons}
+    written = {"on": machine, "facts": list(facts(rounds)), "rounds": rounds, "comparisons": comparisons}
     path.write_text(json.dumps(written, indent=1) + "\n")

@@ -77,6 +77,13 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def page(session: nox.Session) -> None:
+    """Visit the page at `/` in Debian's Chromium, which has to be installed; arguments after `--` go to pytest."""
+    install(session, "page")
+    session.run("pytest", "tests/page", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": "1"})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check the style and the format of every file, and what GitHub is asked to do."""
     session.install("--group", "lint")

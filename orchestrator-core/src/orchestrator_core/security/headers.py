@@ -23,6 +23,16 @@ DOCUMENTATION_POLICY: Final = (
 )
 """For the documentation pages: their scripts come from this server, in files; Swagger UI and ReDoc write styles."""
 
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+"""For the page at `/`: its scripts and styles come from this server, in files, and it talks to this server alone.
+
+No text can become HTML: the browser refuses every way to do so (trusted types).
+"""
+
 STRICT_TRANSPORT: Final = "max-age=31536000; includeSubDomains"
 """One year (RFC 6797); only over TLS, where browsers heed it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator_core.server import documentation
+from orchestrator_core.server import documentation, page
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.routes import (
     activity,
@@ -41,5 +41,6 @@ ENDPOINTS: Sequence[Endpoint] = (
     *connectors.ENDPOINTS,
     *health.ENDPOINTS,
     *documentation.ENDPOINTS,
+    *page.ENDPOINTS,
 )
 """In the order of the documentation."""

@@ -15,6 +15,7 @@ from orchestrator_core.config.settings.connections import ConnectionSettings
 from orchestrator_core.config.settings.export import ExportSettings
 from orchestrator_core.config.settings.memory import MemorySettings
 from orchestrator_core.config.settings.network import NetworkSettings
+from orchestrator_core.config.settings.page import PageSettings
 from orchestrator_core.config.settings.process import ProcessSettings
 from orchestrator_core.config.settings.resilience import ResilienceSettings
 from orchestrator_core.config.settings.routing import RoutingSettings
@@ -37,6 +38,7 @@ class Settings(
     ConnectionSettings,
     NetworkSettings,
     AccessSettings,
+    PageSettings,
     ProcessSettings,
     StorageSettings,
     SpecifiedSettings,

@@ -83,6 +83,13 @@ def page(session: nox.Session) -> None:
     session.run("pytest", "tests/page", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": "1"})
 
 
+@nox.session(default=False)
+def page_pictures(session: nox.Session) -> None:
+    """Take the pictures of the page for docs/images, and print how fast and how heavy a first visit is."""
+    install(session, "page")
+    session.run("python", "-m", "page.pictures", env={"PYTHONPATH": "tests"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check the style and the format of every file, and what GitHub is asked to do."""

@@ -44,7 +44,7 @@ export const share = (value) =>
 export function money(value) {
   if (value === null || value === undefined) return NOTHING;
   const small = value !== 0 && Math.abs(value) < 1;
-  const digits = small ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+  const digits = small ? { minimumSignificantDigits: 2, maximumSignificantDigits: 2 } : {};
   return format({ style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", ...digits }).format(value);
 }
 

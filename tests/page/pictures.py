@@ -1,7 +1,7 @@
 """Takes the pictures of the page for the documentation, and prints its figures: run by `nox -s page_pictures`.
 
-The conversation, the providers and the sessions are real, of a gateway over two vendors on the loopback; the hour and the
-month before are made up, since nobody waits for them.
+The conversation, the providers and the sessions are real, of a gateway over two vendors on the loopback; the hour and
+the month before are made up, since nobody waits for them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ TALK: Final = (
 FIGURES: Final = """() => {
   const [visit] = performance.getEntriesByType("navigation");
   const loaded = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/page/"));
-  const paint = Object.fromEntries(performance.getEntriesByType("paint").map(({ name, startTime }) => [name, startTime]));
+  const paints = performance.getEntriesByType("paint");
+  const paint = Object.fromEntries(paints.map(({ name, startTime }) => [name, startTime]));
   const sum = (name) => loaded.reduce((total, entry) => total + entry[name], visit[name]);
   return { first_paint: paint["first-paint"], first_contentful_paint: paint["first-contentful-paint"],
     loaded: visit.loadEventEnd, files: loaded.length + 1, sent: sum("transferSize"), unpacked: sum("decodedBodySize"),

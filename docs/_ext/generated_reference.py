@@ -55,6 +55,20 @@ class Endpoints(Generated):
             yield from (f"## {tag}", "", "| Endpoint | What it does | Statuses |", "|---|---|---|", *entries, "")
 
 
+class StreamEvents(Generated):
+    """Every event of a stream of `/api/orchestrate`."""
+
+    def lines(self) -> Iterator[str]:
+        """Make one table, from the schemas of the OpenAPI document."""
+        schemas = document()["components"]["schemas"]
+        kinds = schemas["OrchestrateEvent"]["anyOf"][0]["discriminator"]["mapping"]
+        yield from ("| Event | Fields | Meaning |", "|---|---|---|")
+        for name, reference in kinds.items():
+            schema = schemas[reference.rpartition("/")[2]]
+            fields = ", ".join(f"`{field}`" for field in schema["properties"] if field != "type")
+            yield f"| `{name}` | {fields} | {schema['description']} |"
+
+
 class ErrorTree(Generated):
     """Every error, with its code and status."""
 
@@ -201,6 +215,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("about-provider", AboutProvider)
     app.add_directive("provider-comparison", ProviderComparison)
     app.add_directive("start-checks", StartChecks)
+    app.add_directive("stream-events", StreamEvents)
     app.add_directive("security-events", SecurityEventTable)
     app.connect("build-finished", _write_document)
     return {"parallel_read_safe": True}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.config.grants import Budget, Grant, Period
+from orchestrator_core.orchestration.budget_use import BudgetUse
 from orchestrator_core.orchestration.pipeline import Call
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.orchestration.spending import Span, Spending
@@ -72,8 +73,9 @@ async def test_a_call_counts_in_the_period_in_which_it_ends() -> None:
     async def read(key: AccountKey) -> Amount:
         return Amount()
 
-    events = SecurityEvents(Metrics())
-    spending = Spending(LocalBudgets(read, alone=True), Prices(), events, lambda: now)
+    metrics = Metrics()
+    use = BudgetUse(SecurityEvents(metrics), metrics)
+    spending = Spending(LocalBudgets(read, alone=True), Prices(), use, lambda: now)
     caller = Principal(id="key", tenant="acme", grant=Grant(budget=Budget(tokens=100, period="day")))
     request = ChatRequest(model="", messages=(text_message("user", "hi"),), max_tokens=60, deadline=Deadline.after(60))
 

@@ -221,6 +221,18 @@ async def test_a_budget_that_is_only_promised_is_not_told_to_be_spent(api: Api) 
     assert (await told(api))["budget_exceeded"] == 1.0
 
 
+async def test_metrics_show_the_share_of_a_budget_that_is_used(api: Api) -> None:
+    await api.has(tokens=40)
+    for used in (0.125, 0.25):
+        await api.chat()
+        text = (await api.ask("GET", "/metrics", key=ADMIN)).body.decode()
+        assert f'orchestrator_budget_used_ratio{{client="{api.id}"}} {used}\n' in text
+    await api.ask("PATCH", f"/api/clients/{api.id}", {"budget": {"tokens": 10}}, ADMIN)
+    assert (await api.chat()).status == 429
+    text = (await api.ask("GET", "/metrics", key=ADMIN)).body.decode()
+    assert f'orchestrator_budget_used_ratio{{client="{api.id}"}} 1.0\n' in text
+
+
 async def test_a_budget_that_was_raised_is_told_of_anew(api: Api) -> None:
     await api.has(tokens=10)
     for tokens in (10, 20):

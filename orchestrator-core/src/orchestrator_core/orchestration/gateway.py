@@ -7,6 +7,7 @@ from functools import partial
 
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
+from orchestrator_core.orchestration.budget_use import BudgetUse
 from orchestrator_core.orchestration.cache import AnswerCache
 from orchestrator_core.orchestration.calls import Calls
 from orchestrator_core.orchestration.client_directory import ClientDirectory
@@ -84,7 +85,7 @@ class Gateway:
             {name: found.info.otel_name for name, found in registry.providers.items() if found.info.otel_name}
         )
         self._shared_budgets: SharedBudgets | None = None
-        self.spending = Spending(self._accounts(), prices, self.events)
+        self.spending = Spending(self._accounts(), prices, BudgetUse(self.events, metrics))
         self._calls = Calls(
             self.router,
             Meter(prices, self._ledger, metrics),

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from orchestrator_core.config.grants import Budget, Period
+from orchestrator_core.orchestration.budget_use import BudgetUse, ceiling_of
 from orchestrator_core.orchestration.call import Call
 from orchestrator_core.orchestration.expected_usage import expected_usage
 from orchestrator_core.orchestration.routing import Target
@@ -23,19 +24,13 @@ from orchestrator_core.provider_api import (
     UsageDetails,
 )
 from orchestrator_core.resilience.budgets import NANO, AccountKey, Amount, Ceiling, Standing, Wish
-from orchestrator_core.security.events import SecurityEvent, SecurityEvents
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.bills import UsageFilter
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.cost import Prices
 
-NEARLY: Final = 0.8
-"""The share of a budget that an event tells of."""
-
 SPARE: Final = 30.0
 """Seconds beyond its deadline for which a call's part is held, should it never be told that the call ended."""
-
-_KNOWN: Final = 20_000
 
 
 class Book(Protocol):
@@ -145,7 +140,7 @@ class Spending:
         self,
         book: Book,
         prices: Prices,
-        events: SecurityEvents,
+        use: BudgetUse,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Watch budgets.
@@ -153,14 +148,13 @@ class Spending:
         Args:
             book: Keeps the accounts.
             prices: What is known about prices.
-            events: Where it is told that a budget is nearly, or wholly, spent.
+            use: Shows and tells how much of them is used.
             now: The time, UTC.
         """
         self._book = book
         self._prices = prices
-        self._events = events
+        self._use = use
         self._now = now
-        self._told: dict[tuple[AccountKey, Budget], float] = {}
 
     async def reserve(self, principal: Principal, call: Call[ChatRequest] | Call[EmbeddingRequest]) -> Held | None:
         """Hold what a call may cost. Targets whose price is unknown are left out where money is limited.
@@ -188,11 +182,12 @@ class Spending:
             most=self._amount(call.targets, usual, budget),
             seconds=call.deadline.remaining() + SPARE,
         )
-        span = Span.of(budget.period, self._now())
+        now = self._now()
+        span = Span.of(budget.period, now)
         key = _key(principal.tenant, principal.id, span)
         held = Held(key, self._settled(principal, budget), wish, asked, money=budget.usd is not None)
-        fits, before = await self._book.reserve(key, held.name, _ceiling(budget), wish)
-        self._tell(key, budget, before.spent, wish)
+        fits, before = await self._book.reserve(key, held.name, ceiling_of(budget), wish)
+        self._use.note(key, budget, before.spent, wish.least, now, span.ends_at)
         if not fits:
             raise self._exceeded(budget, span, before, wish)
         return held
@@ -206,6 +201,10 @@ class Spending:
         span = Span.of(budget.period, self._now())
         return budget_state(budget, span, await self._book.standing(_key(tenant, client_id, span)))
 
+    def hide(self) -> None:
+        """Show no more of the budgets whose period is over, and of clients that are away."""
+        self._use.hide(self._now())
+
     def _settled(self, principal: Principal, budget: Budget) -> Callable[[AccountKey, str, Amount], None]:
         def settle(key: AccountKey, name: str, amount: Amount) -> None:
             ended_in = _key(principal.tenant, principal.id, Span.of(budget.period, self._now()))
@@ -214,6 +213,7 @@ class Spending:
             else:  # usage counts on the day on which a call ends
                 self._book.settle(key, name, Amount())
                 self._book.settle(ended_in, name, amount)
+            self._use.add(ended_in, amount)
 
         return settle
 
@@ -238,29 +238,8 @@ class Spending:
         found = self._prices.price(target.provider.id, target.provider.info, target.model, usage)
         return None if found is None else found.usd
 
-    def _tell(self, key: AccountKey, budget: Budget, spent: Amount, wish: Wish) -> None:
-        """Tell once for each period and process that a budget is nearly spent, and that what is left is too little.
-
-        What calls under way hold is no part of it: they may give it back. Nor is a call that is too large for what is
-        left of a budget of which much is left.
-        """
-        used = max(
-            spent.nanos / NANO / budget.usd if budget.usd else 0.0,
-            spent.tokens / budget.tokens if budget.tokens else 0.0,
-        )
-        if used < NEARLY:
-            return
-        level = NEARLY if _ceiling(budget).left(spent).covers(wish.least) else 1.0
-        if self._told.get((key, budget), 0.0) >= level:
-            return
-        if len(self._told) >= _KNOWN:
-            self._told.pop(next(iter(self._told)))
-        self._told[key, budget] = level
-        event: SecurityEvent = "budget_nearly_spent" if level == NEARLY else "budget_exceeded"
-        self._events.report(event, principal=key.client, period=key.period, used=round(used, 3))
-
     def _exceeded(self, budget: Budget, span: Span, before: Standing, wish: Wish) -> BudgetExceeded:
-        ceiling, spent = _ceiling(budget), before.spent
+        ceiling, spent = ceiling_of(budget), before.spent
         money = not Ceiling(None, ceiling.nanos).left(spent + before.held).covers(wish.least)
         limit = budget.usd if money else budget.tokens
         text = f"{limit:g} USD" if money else f"{limit} tokens"
@@ -332,10 +311,6 @@ async def read_spent(store: SessionStore, key: AccountKey) -> Amount:
 
 def _key(tenant: str, client: str, span: Span) -> AccountKey:
     return AccountKey(tenant, client, span.name, span.since)
-
-
-def _ceiling(budget: Budget) -> Ceiling:
-    return Ceiling(budget.tokens, None if budget.usd is None else round(budget.usd * NANO))
 
 
 def _time(moment: datetime) -> str:

@@ -25,7 +25,7 @@ from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.recent import RECENT
 from orchestrator_core.server.signals import Signals, say
 from orchestrator_core.server.starting import started
-from orchestrator_core.server.watch import watch_circuits, watch_health
+from orchestrator_core.server.watch import watch_figures, watch_health
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.export import exported
 from orchestrator_core.telemetry.metrics import Metrics
@@ -133,7 +133,7 @@ async def serve_until_stopped(
                 asyncio.create_task(take_keys(gateway, signals, reload, app.get(COUNTRIES))),
                 asyncio.create_task(purge_again_and_again(gateway)),
                 asyncio.create_task(app[LOAD].watch()),
-                asyncio.create_task(watch_circuits(gateway)),
+                asyncio.create_task(watch_figures(gateway)),
             ]
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))

@@ -65,11 +65,12 @@ async def watch_health(gateway: Gateway) -> None:
         await _resign(leader)
 
 
-async def watch_circuits(gateway: Gateway) -> None:
-    """Forget circuits that nobody asks any more, again and again, until cancelled."""
+async def watch_figures(gateway: Gateway) -> None:
+    """Show no more of circuits that nobody asks and of budgets of the past, again and again, until cancelled."""
     while True:
         await asyncio.sleep(READ_EVERY)
         gateway.guards.breakers.forget()
+        gateway.spending.hide()
 
 
 async def _resign(leader: Leader) -> None:

@@ -185,6 +185,13 @@ KINDS_OF_TOKENS = Spec(
 COST = Spec(
     name="orchestrator_cost_usd", meaning="US dollars, of calls with a known price.", labels=("provider", "model")
 )
+BUDGET_USED = Spec(
+    name="orchestrator_budget_used_ratio",
+    meaning="The share of its budget that a client has spent in this period, above 1 where it spent more; of tokens or "
+    "money whichever is more. NaN where the period is over, or the client has made no call for a day.",
+    labels=("client",),
+    together="mostrecent",
+)
 HEALTHY = Spec(
     name="orchestrator_provider_healthy",
     meaning="1 where the last look found a provider healthy.",
@@ -263,6 +270,7 @@ GAUGES: Final = (
     CALLS_WAITING,
     CACHE_BYTES,
     CIRCUITS,
+    BUDGET_USED,
     HEALTHY,
     STORE_READY,
 )

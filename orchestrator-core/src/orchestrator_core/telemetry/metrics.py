@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_CODES: Final = 100
 """Codes of errors that become labels. Core's are a closed list; a plugin may have more of its own."""
+
+MAX_BUDGETS: Final = 500
+"""Clients whose budget becomes a series."""
 
 OPERATIONS: Final = {"summarize": "chat"}
 """OpenTelemetry's names of operations, where they are others than ours."""
@@ -97,8 +101,7 @@ class Metrics:
         self._overhead = made.histograms(names.OVERHEAD)
         self._errors = made.counters(names.ERRORS)
         self._attempts = made.counters(names.ATTEMPTS)
-        self._retries = made.counters(names.RETRIES)
-        self._fallbacks = made.counters(names.FALLBACKS)
+        self._retries, self._fallbacks = made.counters(names.RETRIES), made.counters(names.FALLBACKS)
         self._passed_over = made.counters(names.PASSED_OVER)
         self._circuits = made.gauges(names.CIRCUITS)
         self._hedges = made.counters(names.HEDGES)
@@ -109,6 +112,7 @@ class Metrics:
         self.cache_bytes = made.gauge(names.CACHE_BYTES)
         self._tokens = made.counters(names.KINDS_OF_TOKENS)
         self._cost = made.counters(names.COST)
+        self._budgets = made.gauges(names.BUDGET_USED)
         self._healthy = made.gauges(names.HEALTHY)
         self._turns = made.counters(names.TURNS)
         self._summaries = made.histograms(names.SUMMARIES)
@@ -252,6 +256,11 @@ class Metrics:
                 tokens = record.usage.total_output if record.usage else 0
                 if tokens > 1:
                     self._per_token[served].observe((seconds - record.head_after) / (tokens - 1))
+
+    def observe_budget(self, client: str, used: float | None) -> None:
+        """Note the share of its budget that a client has used, from 0; None where that is not known any more."""
+        if (client,) in self._budgets or len(self._budgets) < MAX_BUDGETS:
+            self._budgets[client,].set(math.nan if used is None else used)
 
     def observe_health(self, provider: str, healthy: bool) -> None:
         """Note what the last look at a provider found."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from orchestrator_core.config import Config, load
 from orchestrator_core.server.app import COUNTRIES, make_app
+from orchestrator_core.server.garbage import spare_the_collector
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.lifecycle import LIFECYCLE
@@ -34,9 +34,6 @@ EXIT_STOPPED = 0
 EXIT_NO_ADDRESS = 1
 BACKLOG = 1024
 """Connections that the system may keep until they are accepted."""
-
-GARBAGE = 10_000
-"""Objects that may be made, beyond those that are gone again, before the garbage collector looks at them."""
 
 T = TypeVar("T")
 
@@ -128,7 +125,7 @@ async def serve_until_stopped(
                 await listen(runner)
             except OSError as problem:
                 return _cannot_listen(config, problem)
-            _spare_the_collector()
+            spare_the_collector()
             background = [
                 asyncio.create_task(take_keys(gateway, signals, reload, app.get(COUNTRIES))),
                 asyncio.create_task(purge_again_and_again(gateway)),
@@ -157,17 +154,6 @@ async def serve_until_stopped(
             await runner.cleanup()
     _logger.info("Stopped")
     return EXIT_STOPPED
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector pass over what the start made, and look at what requests leave behind less often.
-
-    What the start made stays for good, and is a hundred times what a request makes: without this, looking at it again
-    and again is an eighth of the work for a request.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 20)
 
 
 async def _prepare(config: Config) -> Sequence[socket.socket] | int:

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
@@ -48,16 +49,6 @@ class BlockReader:
         """Start with nothing read."""
         self.moved = False
         self.only: dict[str, None] = {}
-        self._readers: Mapping[str, Callable[[Fields], Sequence[Part]]] = {
-            "text": self._text,
-            "image": self._image,
-            "document": self._document,
-            "search_result": self._search_result,
-            "thinking": self._thinking,
-            "redacted_thinking": self._redacted,
-            "tool_use": self._tool_use,
-            "tool_result": self._tool_result,
-        }
 
     def content(self, fields: Fields, key: str = "content") -> list[Part]:
         """Read a content that is a string or a list of blocks; null is no part.
@@ -95,9 +86,9 @@ class BlockReader:
     def _block(self, block: Fields) -> Sequence[Part]:
         kind = block.required("type")
         self.asks(block, *_ASKED)
-        reader = self._readers.get(kind)
+        reader = self._READERS.get(kind)
         if reader is not None:
-            return reader(block)
+            return reader(self, block)
         # Calls and results of the vendor's own tools, and what it adds next year.
         return [OpaquePart(provider_metadata={ANTHROPIC_MESSAGES: {"block": block.data}})]
 
@@ -220,3 +211,15 @@ class BlockReader:
 
     def _whole(self, block: Fields, part: TextPart | OpaquePart) -> Part:
         return part.model_copy(update={"provider_metadata": {ANTHROPIC_MESSAGES: {"block": block.data}}})
+
+    # Functions, not methods that are bound to a reader: those would hold it in a cycle.
+    _READERS: ClassVar[Mapping[str, Callable[[BlockReader, Fields], Sequence[Part]]]] = {
+        "text": _text,
+        "image": _image,
+        "document": _document,
+        "search_result": _search_result,
+        "thinking": _thinking,
+        "redacted_thinking": _redacted,
+        "tool_use": _tool_use,
+        "tool_result": _tool_result,
+    }

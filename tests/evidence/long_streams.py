@@ -2,11 +2,12 @@
 
     python tests/evidence/long_streams.py --streams 1000 --minutes 10
 
-Gateway, upstream and clients are processes of their own. A stream says `--words` words, give or take a half; when it
-ends its client begins another one, so that there are always as many. Before all that, `--short` streams of one word
-fill what has a bound of its own, such as the database's cache of pages. After the warm-up the gateway's memory is read
-every five seconds; its slope is that of the line with the least squares. It ends with 1 where a stream is not whole,
-the slope is a MiB in ten minutes or more, or descriptors, connections or calls are left when all streams have ended.
+Gateway, upstream and clients are processes of their own. A stream says `--words` words, give or take a half, one every
+`--every` seconds; when it ends its client begins another one, so that there are always as many. Before all that,
+`--short` streams of one word fill what has a bound of its own, such as the database's cache of pages. After the warm-up
+the gateway's memory is read every five seconds; its slope is that of the line with the least squares. It ends with 1
+where a stream is not whole, the slope is a MiB in ten minutes or more, or descriptors, connections or calls are left
+when all streams have ended.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from provider_faults import KEY
 from surfaces import SURFACES, Surface
 
 MIB = 1 << 20
-EVERY = 0.5
+BEGIN_EVERY = 0.05
+"""Seconds from the begin of one client to that of the next, so that the start is no overload."""
+
 SAMPLE_EVERY = 5.0
 TEN_MINUTES = 600.0
 BRIEF_AT_ONCE = 50
@@ -147,7 +150,7 @@ async def run(options: argparse.Namespace, upstream: str) -> tuple[Tally, Held, 
                 for number in range(options.streams):
                     surface = surfaces[number % len(surfaces)]
                     streaming.append(asyncio.create_task(stream_on(crowd, gateway, surface, options.words, end, tally)))
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(BEGIN_EVERY)
                 await asyncio.gather(watching, *streaming)
                 after = await look_when_quiet(gateway, looking)
         finally:
@@ -163,11 +166,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--warm-up", type=float, default=300.0, help="seconds")
     parser.add_argument("--short", type=int, default=16_000)
+    parser.add_argument("--every", type=float, default=0.5, help="seconds from one word to the next")
     parser.add_argument("--words", type=int, default=120)
     names = [surface.name for surface in SURFACES]
     parser.add_argument("--surfaces", nargs="+", choices=names, default=names)
     options = parser.parse_args()
-    with running_upstream(EVERY) as upstream:
+    with running_upstream(options.every) as upstream:
         tally, before, after = asyncio.run(run(options, upstream))
     left = {name: count for name, count in after.in_flight.items() if count}
     if left or after.clients > before.clients or after.descriptors > before.descriptors:
@@ -178,9 +182,10 @@ def main() -> int:
         print(wrong)
     memory = [held / MIB for _, held in tally.samples]
     print(
-        f"{options.streams} streams at once on {', '.join(options.surfaces)} for {options.minutes:g} minutes after "
-        f"{options.warm_up:g} s of warm-up: {tally.streams} streams with {tally.events} words, {len(tally.wrong)} not "
-        f"as it must be\nmemory {memory[0]:.1f} MiB at first, {memory[-1]:.1f} at last, {max(memory):.1f} at most, "
+        f"{options.streams} streams at once on {', '.join(options.surfaces)}, a word every {options.every:g} s, for "
+        f"{options.minutes:g} minutes after {options.warm_up:g} s of warm-up: {tally.streams} streams with "
+        f"{tally.events} words, {len(tally.wrong)} not as it must be\n"
+        f"memory {memory[0]:.1f} MiB at first, {memory[-1]:.1f} at last, {max(memory):.1f} at most, "
         f"slope {tally.slope:+.2f} MiB in ten minutes\nbefore and after: {before.memory / MIB:.1f} and "
         f"{after.memory / MIB:.1f} MiB, {before.clients} and {after.clients} connections of clients, "
         f"{before.descriptors} and {after.descriptors} other descriptors"

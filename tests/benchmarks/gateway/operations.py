@@ -56,7 +56,7 @@ async def counted(url: str, redis: RedisServer, log: Path) -> Counts:
     commands = {
         name.removeprefix("cmdstat_"): float(each["calls"]) for name, each in client.info("commandstats").items()
     }
-    traffic = client.info("stats")
+    traffic, computed = client.info("stats"), client.info("cpu")
     client.close()
     return {
         "statements": statements,
@@ -69,6 +69,7 @@ async def counted(url: str, redis: RedisServer, log: Path) -> Counts:
         "WAL syncs": found["wal_syncs"],
         "bytes of the database": float(size),
         **{f"Redis {name}": calls for name, calls in commands.items()},
+        "Redis CPU µs": (computed["used_cpu_user"] + computed["used_cpu_sys"]) * 1e6,
         "Redis bytes in": float(traffic["total_net_input_bytes"]),
         "Redis bytes out": float(traffic["total_net_output_bytes"]),
     }

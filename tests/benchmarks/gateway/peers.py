@@ -75,7 +75,10 @@ def litellm(environments: Path, folder: Path, upstream_port: int, processors: Se
 
 @contextmanager
 def portkey(environments: Path, folder: Path, upstream_port: int, processors: Sequence[int]) -> Iterator[Subject]:
-    """Run Portkey's gateway; it asks nobody for a key and counts nothing without Portkey's own servers."""
+    """Run Portkey's gateway; it asks nobody for a key and counts nothing without Portkey's own servers.
+
+    Whole answers alone: all else it answers with 500 on Node 20 (github.com/Portkey-AI/gateway/issues/1389).
+    """
     home = environments / f"portkey-{PORTKEY}"
     start = home / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     if not start.exists():
@@ -90,7 +93,7 @@ def portkey(environments: Path, folder: Path, upstream_port: int, processors: Se
     command = ["node", str(start), f"--port={port}", "--headless"]
     with running(command, port, folder, {"NODE_ENV": "production"}, processors, "/") as (process, seconds):
         made = Subject("Portkey", "peer", port, plain_name, headers, process=process, start_seconds=seconds)
-        made.version, made.bases = PORTKEY, ("",)
+        made.version, made.only = PORTKEY, "chat"
         made.packages = len(json.loads((home / "node_modules" / ".package-lock.json").read_text())["packages"])
         yield settled(made)
 

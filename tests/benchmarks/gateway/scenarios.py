@@ -49,7 +49,7 @@ class Scenario:
     def takes(self, subject: Subject) -> bool:
         """Return whether a subject is put under this load."""
         bearable = not self.base or self.connections <= subject.streams
-        return subject.kind in self.kinds and self.base in subject.bases and bearable
+        return subject.kind in self.kinds and self.name.startswith(subject.only) and bearable
 
 
 @dataclass
@@ -79,6 +79,11 @@ class Cell:
     memory: float
     errors: int
     answers: int
+
+    @property
+    def capacity(self) -> float:
+        """What a processor of its own would allow in a second: answers, or events where there are any."""
+        return 1e6 / self.processor if self.processor else 0.0
 
     @property
     def summary(self) -> str:

@@ -56,7 +56,7 @@ class Subject:
         model: Writes the name of a model, by the base path below which the upstream serves it.
         headers: Headers of every request.
         through: Whether the path of a request names the base path: nothing else does, where nobody reads the body.
-        bases: The base paths that it can be asked for.
+        only: How the names of the loads begin that it can answer.
         streams: The most paced streams that it is asked for: more would take longer than anybody waits.
         process: Its process; None where it is measured as somebody else's.
         stores: The processes of the database and of Redis, where it has some.
@@ -73,7 +73,7 @@ class Subject:
     model: Callable[[str], str]
     headers: Mapping[str, str] = field(default_factory=dict)
     through: bool = False
-    bases: Sequence[str] = ("", "paced")
+    only: str = ""
     streams: int = 1000
     process: psutil.Process | None = None
     stores: Sequence[psutil.Process] = ()

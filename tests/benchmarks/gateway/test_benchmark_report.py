@@ -56,9 +56,10 @@ def test_stores_have_a_column_where_there_are_some() -> None:
 
 def test_goals_are_shown_as_far_as_they_were_measured(results: Results) -> None:
     lines = list(goals([results]))
-    assert "| chat, c=16: rate to the pass-through's | >= 0.75 | 0.75 (0.75 to 0.75) |" in lines
-    assert "| chat, c=16: rate to LiteLLM's | >= 30 | not measured |" in lines
+    assert "| chat, c=16: rate to that of pass-through | >= 0.75 | 0.75 (0.75 to 0.75) |" in lines
+    assert "| chat, c=16: rate to that of LiteLLM | >= 30 | not measured |" in lines
     assert "| chat, c=1: added p50 to the pass-through's | <= 1.4 | 1.20 (1.20 to 1.40) |" in lines
+    assert "| chat, c=16: the same, by processor time | >= 0.75 | 1.00 (1.00 to 1.00) |" in lines
     assert not [line for line in lines if "streams" in line]
 
 

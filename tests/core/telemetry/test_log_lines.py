@@ -18,8 +18,9 @@ import structlog
 from canary.leaks import find_leaks
 from orchestrator_core.config import Settings, load
 from orchestrator_core.provider_api import Secret
-from orchestrator_core.telemetry.logging import configure, request_context
+from orchestrator_core.telemetry.logging import configure
 from orchestrator_core.telemetry.redaction import REDACTOR
+from orchestrator_core.telemetry.request_record import RequestRecord
 
 KEY = "sk-canary-0123456789abcdef"
 FORMATS = ["console", "json"]
@@ -193,7 +194,7 @@ def test_a_reader_that_left_is_no_error(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_json_lines_have_the_same_fields_whoever_logs() -> None:
     output = start("json")
-    with request_context("req_1"):
+    with RequestRecord(0.0, "req_1"):
         own.warning("own", provider="openai")
         std.warning("other", extra={"provider": "openai"})
     first, second = (json.loads(line) for line in output.getvalue().splitlines())
@@ -241,7 +242,7 @@ def test_what_is_below_the_level_is_left_out(form: str) -> None:
 
 def test_a_request_id_ends_with_its_request() -> None:
     output = start("json")
-    with request_context("req_1"), request_context("req_2"):
+    with RequestRecord(0.0, "req_1"), RequestRecord(0.0, "req_2"):
         own.info("inner")
     own.info("outer")
     inner, outer = (json.loads(line) for line in output.getvalue().splitlines())
@@ -253,7 +254,7 @@ async def test_tasks_of_a_request_have_its_id() -> None:
     output = start("json")
 
     async def work(name: str) -> None:
-        with request_context(name):
+        with RequestRecord(0.0, name):
             await asyncio.gather(*(asyncio.create_task(say(name)) for _ in range(3)))
 
     async def say(name: str) -> None:
@@ -286,3 +287,15 @@ def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     configure(Settings())
     own.info("hello")
     assert "hello" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ['quoted"key"with-quotes', "back\\slash\\key-12345", "schlüssel-für-alles"])
+def test_json_lines_mask_a_secret_as_it_is_spelt_there(key: str) -> None:
+    secret = Secret(key)
+    output = start("json")
+    with REDACTOR.hold(secret):
+        own.warning("said", path=f"/v1/{key}", nested={"list": [f"{key}!", {key: 1}]}, wide="é")
+    line = output.getvalue()
+    assert json.loads(line)["path"] == "/v1/****"
+    assert key not in line
+    assert json.dumps(key)[1:-1] not in line

@@ -144,7 +144,7 @@ def test_a_call_that_its_client_gave_up_says_nothing_of_the_provider() -> None:
 
 
 def test_a_stream_has_the_times_that_its_client_sees() -> None:
-    metrics, record = Metrics(), RequestRecord(begun=0.0)
+    metrics, record = Metrics(), RequestRecord(0.0, "req_1")
     record.add_call("chat", "openai", "openai", "m", Usage(1, 0, 0, 11), 0.5)
     record.head_after, record.overhead, record.called = 2.0, 0.25, True
     metrics.observe_request("openai", 200, 12.0, record, streamed=True)
@@ -161,7 +161,7 @@ def test_a_stream_has_the_times_that_its_client_sees() -> None:
 
 
 def test_a_request_that_called_nobody_is_no_request_of_a_model() -> None:
-    metrics, record = Metrics(), RequestRecord(begun=0.0)
+    metrics, record = Metrics(), RequestRecord(0.0, "req_1")
     record.sends_head()
     metrics.observe_request("api", 200, 0.1, record)
     assert samples(metrics, "gen_ai_server_request_duration_seconds_count") == {}

@@ -39,7 +39,7 @@ def test_waits_that_overlap_count_once(clock: list[float]) -> None:
 
 
 def test_the_overhead_is_what_was_not_waiting(clock: list[float]) -> None:
-    record = RequestRecord(clock[0])
+    record = RequestRecord(clock[0], "req_1")
     with record:
         clock[0] += 1
         with waiting_for_provider():
@@ -60,7 +60,7 @@ async def test_the_time_of_a_provider_that_lost_and_is_still_waited_for_is_none_
         with waiting_for_provider():
             await answered.wait()
 
-    record = RequestRecord(clock[0])
+    record = RequestRecord(clock[0], "req_1")
     with record:
         loser = asyncio.create_task(lose())
         await asyncio.sleep(0)
@@ -78,7 +78,7 @@ async def test_tasks_of_a_request_have_its_record_and_others_none() -> None:
     async def look() -> None:
         seen.append(current_record())
 
-    record = RequestRecord(0.0)
+    record = RequestRecord(0.0, "req_1")
     with record:
         await asyncio.create_task(look())
     await asyncio.create_task(look())
@@ -89,7 +89,7 @@ async def test_tasks_of_a_request_have_its_record_and_others_none() -> None:
 
 
 def test_several_tries_are_added_up() -> None:
-    record = RequestRecord(0.0)
+    record = RequestRecord(0.0, "req_1")
     assert record.fields() == {}
     record.add_call("chat", "one", "one", "m", None, None)
     assert record.fields() == {"provider": "one", "model": "m", "attempts": 1}

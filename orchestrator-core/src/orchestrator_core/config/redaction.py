@@ -67,6 +67,12 @@ class Redactor:
             text = secret.redact(text)
         return _OWN_KEY.sub(rf"\1{MASK}", text) if OWN_KEY_PREFIX in text else text
 
+    def redact_json(self, text: str) -> str:
+        """Return JSON text in ASCII with the same masked, as it is spelt there."""
+        for secret in self._live:
+            text = secret.redact_json(text)
+        return _OWN_KEY.sub(rf"\1{MASK}", text) if OWN_KEY_PREFIX in text else text
+
     def redact_bytes(self, data: bytes) -> bytes:
         """Return the bytes with the same masked."""
         for secret in self._live:

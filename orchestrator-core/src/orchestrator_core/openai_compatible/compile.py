@@ -90,7 +90,8 @@ def _cleaned(
     request: ChatRequest, native: NativeRequest, dialect: Dialect, provider_id: str, report: AdjustmentReport
 ) -> dict[str, Json]:
     body: dict[str, Json] = {**native.body, "model": request.model}
-    NativeCleaner(dialect, provider_id, report).clean(body, request.messages)
+    if not native.plain or (dialect.foreign and "tools" in body):
+        NativeCleaner(dialect, provider_id, report).clean(body, request.messages)
     if not dialect.developer:
         _roles(body, report)
     if not dialect.openai_tools:

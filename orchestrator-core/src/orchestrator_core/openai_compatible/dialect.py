@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 from orchestrator_core.provider_api import Json
 
@@ -14,6 +15,10 @@ LIMITS = ("max_tokens", "max_completion_tokens")
 
 MediaKind = Literal["image", "audio", "file", "video"]
 ForcedChoice = Literal["required", "named"]
+
+
+_MODELS: Final = 256
+"""Models of which a dialect remembers what holds for them: callers choose the names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +65,7 @@ class Thinking:
     idle: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Dialect:
     """The differences of one vendor. The defaults are OpenAI's protocol as most servers speak it.
 
@@ -148,6 +153,7 @@ class Dialect:
     embedding_accepted: Collection[str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @lru_cache(maxsize=_MODELS)  # noqa: B019 - dialects live as long as the process
     def limits_for(self, model: str) -> Sequence[str]:
         """Return the names that a model takes for the limit on the answer's length."""
         for pattern, names in self.limits_of.items():
@@ -155,7 +161,8 @@ class Dialect:
                 return names
         return self.limits
 
-    def refused_for(self, model: str) -> dict[str, tuple[Json, str]]:
+    @lru_cache(maxsize=_MODELS)  # noqa: B019 - dialects live as long as the process
+    def refused_for(self, model: str) -> Mapping[str, tuple[Json, str]]:
         """Return what a model refuses, each with the one value that it takes and with the reason."""
         return {
             name: (taken, rule.reason)
@@ -164,6 +171,7 @@ class Dialect:
             for name, taken in rule.parameters.items()
         }
 
+    @lru_cache(maxsize=_MODELS)  # noqa: B019 - dialects live as long as the process
     def thinking_of(self, model: str) -> Thinking | None:
         """Return how a model thinks, where that is known."""
         return next((rule for rule in self.thinking if re.fullmatch(rule.models, model)), None)

@@ -100,18 +100,28 @@ class OpenAICompatibleProvider(ProviderHooks):
             credential=request.credential,
             headers=self.dialect.headers,
             clock=self.context.clock,
+            refused=lambda error: self.refused(request, error),
         )
+
+    def refused(self, request: ChatRequest, error: ProviderRefused) -> AsyncGenerator[ChatEvent, None] | None:
+        """Say what is done where the vendor refused a request before it began to answer.
+
+        Args:
+            request: What was asked.
+            error: What the vendor said; it may be made clearer.
+
+        Returns:
+            The events of another call; None where the caller is to have the error.
+        """
+        self._hint(error, request.model)
+        return None
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answer a conversation, see `ProviderHooks.chat`."""
-        try:
-            async with aclosing(self.ask(request)) as events:
-                async for event in events:
-                    yield event
-        except ProviderRefused as error:
-            self._hint(error, request.model)
-            raise
+        async with aclosing(self.ask(request)) as events:
+            async for event in events:
+                yield event
 
     @hookimpl
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import pydantic_core
 
@@ -17,11 +17,15 @@ from orchestrator_core.provider_api import (
     NativeOnly,
     ProviderBadResponse,
     ProviderFailed,
+    ProviderRefused,
     ProviderTimeout,
     Secret,
     ServerSentEvent,
     UpstreamClient,
 )
+
+Refused: TypeAlias = Callable[[ProviderRefused], AsyncGenerator[ChatEvent, None] | None]
+"""Says what is done instead where the vendor refused before it answered; None where nothing is."""
 
 
 class Parser(Protocol):
@@ -69,15 +73,28 @@ async def whole_chat(
     credential: Secret | None,
     headers: Mapping[str, str] | None,
     clock: Callable[[], float],
+    refused: Refused,
 ) -> AsyncGenerator[ChatEvent, None]:
     """Ask for a whole answer and yield its events.
 
     Raises:
         ProviderError: The provider could not be reached, refused, or answered nonsense.
     """
-    response = await client.request("POST", url, deadline=deadline, credential=credential, headers=headers, body=body)
-    check_answer(response.status, response.headers, response.body, clock())
-    for event in parser.body(response.body):
+    try:
+        response = await client.request(
+            "POST", url, deadline=deadline, credential=credential, headers=headers, body=body
+        )
+        check_answer(response.status, response.headers, response.body, clock())
+        answered = parser.body(response.body)
+    except ProviderRefused as error:
+        other = refused(error)
+        if other is None:
+            raise
+        async with aclosing(other) as events:
+            async for event in events:
+                yield event
+        return
+    for event in answered:
         yield event
 
 
@@ -91,6 +108,7 @@ async def stream_chat(
     credential: Secret | None,
     headers: Mapping[str, str] | None,
     clock: Callable[[], float],
+    refused: Refused,
 ) -> AsyncGenerator[ChatEvent, None]:
     """Ask for a stream and yield its events.
 
@@ -100,23 +118,33 @@ async def stream_chat(
     Raises:
         ProviderError: The provider could not be reached, refused, failed while it answered, or ended early.
     """
-    async with client.stream(
-        "POST", url, deadline=deadline, credential=credential, headers=headers, body=body
-    ) as stream:
-        if stream.status != 200 or not stream.headers.get("content-type", "").startswith("text/event-stream"):
-            raise _no_stream(stream.status, stream.headers, await stream.read(), clock())
-        async with aclosing(stream.batches()) as upstream:
-            while True:
-                try:
-                    batch = await anext(upstream, None)
-                except (ProviderFailed, ProviderTimeout):
-                    if parser.complete(closed=False):
-                        return
-                    raise
-                for event in _read(batch or _END, parser):
-                    if event is None:
-                        return
-                    yield event
+    begun = False
+    try:
+        async with client.stream(
+            "POST", url, deadline=deadline, credential=credential, headers=headers, body=body
+        ) as stream:
+            if stream.status != 200 or not stream.headers.get("content-type", "").startswith("text/event-stream"):
+                raise _no_stream(stream.status, stream.headers, await stream.read(), clock())
+            async with aclosing(stream.batches()) as upstream:
+                while True:
+                    try:
+                        batch = await anext(upstream, None)
+                    except (ProviderFailed, ProviderTimeout):
+                        if parser.complete(closed=False):
+                            return
+                        raise
+                    for event in _read(batch or _END, parser):
+                        if event is None:
+                            return
+                        begun = True
+                        yield event
+    except ProviderRefused as error:
+        other = None if begun else refused(error)
+        if other is None:
+            raise
+        async with aclosing(other) as events:
+            async for event in events:
+                yield event
 
 
 _END: Final = (None,)

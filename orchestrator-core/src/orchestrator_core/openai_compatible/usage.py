@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator_core.provider_api import Json, Usage, UsageDetails
+from orchestrator_core.provider_api import NO_DETAILS, Json, Usage, UsageDetails
 
 _MOST = 2**53
 """No answer has more tokens; a larger number is a fault, and does not fit into databases and floats."""
 
+
+_CACHED = ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+"""Where DeepSeek, Mistral and Moonshot put the cached tokens."""
+
+_NOTHING: Mapping[str, Json] = {}
 
 _STANDARD = ("default", "auto", "standard", "on_demand")
 """What vendors call the tier that their price lists are about."""
@@ -21,43 +26,41 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False, tie
     reasoning differs (OpenAI: yes, xAI: no); the vendor's own total decides, as vendors change this too.
 
     Args:
-        wire: The object. Cached tokens are also looked for where DeepSeek (`prompt_cache_hit_tokens`), Mistral
-            (`num_cached_tokens`) and Moonshot (`cached_tokens`) put them.
+        wire: The object.
         reasoning_outside: What holds where there is no total.
         tier: The tier of service that the answer names.
     """
     prompt = count(wire, "prompt_tokens")
     completion = count(wire, "completion_tokens")
-    details = wire.get("prompt_tokens_details") or {}
-    cached = (
-        count(details, "cached_tokens")
-        or count(wire, "prompt_cache_hit_tokens")
-        or count(wire, "num_cached_tokens")
-        or count(wire, "cached_tokens")
+    details = wire.get("prompt_tokens_details") or _NOTHING
+    cached = count(details, "cached_tokens") or next(
+        (found for name in _CACHED if name in wire and (found := count(wire, name))), 0
     )
     cached = min(cached, prompt)
     written = min(count(details, "cache_write_tokens"), prompt - cached)
-    made = wire.get("completion_tokens_details") or {}
+    made = wire.get("completion_tokens_details") or _NOTHING
     reasoning = count(made, "reasoning_tokens")
     total = count(wire, "total_tokens")
     outside = total == prompt + completion + reasoning if total else reasoning_outside
     if not outside:
         reasoning = min(reasoning, completion)
         completion -= reasoning
-    heard = min(count(details, "audio_tokens"), prompt)
-    return Usage(
-        prompt - cached - written,
-        cached,
-        written,
-        completion,
-        reasoning,
-        UsageDetails(
-            input_audio_tokens=heard,
-            # No vendor says how much of the sound was cached: no more than must be.
-            cached_audio_tokens=max(heard - (prompt - cached - written), 0),
-            output_audio_tokens=min(count(made, "audio_tokens"), completion),
-            unpriced=_unpriced(wire, tier),
-        ),
+    fresh = prompt - cached - written
+    return Usage(fresh, cached, written, completion, reasoning, _details(wire, tier, prompt, fresh, completion))
+
+
+def _details(wire: Mapping[str, Json], tier: Json, prompt: int, fresh: int, completion: int) -> UsageDetails:
+    details, made = wire.get("prompt_tokens_details") or _NOTHING, wire.get("completion_tokens_details") or _NOTHING
+    heard, spoken = count(details, "audio_tokens"), count(made, "audio_tokens")
+    unpriced = _unpriced(wire, tier)
+    if not (heard or spoken or unpriced):
+        return NO_DETAILS
+    return UsageDetails(
+        input_audio_tokens=min(heard, prompt),
+        # No vendor says how much of the sound was cached: no more than must be.
+        cached_audio_tokens=max(min(heard, prompt) - fresh, 0),
+        output_audio_tokens=min(spoken, completion),
+        unpriced=unpriced,
     )
 
 

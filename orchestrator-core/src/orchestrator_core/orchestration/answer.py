@@ -16,6 +16,7 @@ from orchestrator_core.provider_api import (
     ChatResponse,
     EmbeddingResponse,
     GatewayError,
+    NativeEvent,
     ProviderBadResponse,
     Usage,
 )
@@ -76,6 +77,11 @@ class Answer:
         return self._opened.start.adjustments
 
     @property
+    def native(self) -> NativeEvent | None:
+        """The upstream's bytes of an answer that was not streamed, where it gave them."""
+        return self._opened.start.native
+
+    @property
     def usage(self) -> Usage | None:
         """The tokens that it takes, as the provider said or core estimated; none where it was given before."""
         return _NO_USAGE if self._kept else self.estimate or self._fold.usage
@@ -107,8 +113,22 @@ class Answer:
                 async for event in events:
                     add(event)
                     yield event
-            if not self._fold.complete:
-                raise ProviderBadResponse("The provider's answer broke off before its end.")
+            self._check_end()
+        except GatewayError as error:
+            self.failure = error
+            raise
+        finally:
+            await self._end()
+
+    async def drain(self) -> None:
+        """Take all events at once.
+
+        Raises:
+            GatewayError: The answer broke off.
+        """
+        try:
+            await self._opened.drain(self._fold.add)
+            self._check_end()
         except GatewayError as error:
             self.failure = error
             raise
@@ -121,9 +141,7 @@ class Answer:
         Raises:
             GatewayError: The answer broke off.
         """
-        async with aclosing(self.events()) as events:
-            async for _ in events:
-                pass
+        await self.drain()
         return self._fold.response()
 
     async def aclose(self) -> None:
@@ -132,6 +150,10 @@ class Answer:
             await self._opened.aclose()
         finally:
             await self._end()
+
+    def _check_end(self) -> None:
+        if not self._fold.complete:
+            raise ProviderBadResponse("The provider's answer broke off before its end.")
 
     async def _end(self) -> None:
         if not self._ended:

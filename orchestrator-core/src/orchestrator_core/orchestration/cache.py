@@ -41,7 +41,7 @@ def key_of(tenant: str, target: Target, request: ChatRequest | EmbeddingRequest)
     kind = type(request)
     seen = [getattr(request, name) for name in _SEEN[kind]]
     whole = (kind.__name__, tenant, target.provider.id, target.model, seen)
-    return hashlib.blake2b(to_json(whole, bytes_mode="base64"), digest_size=32).digest()
+    return hashlib.blake2b(to_json(whole, bytes_mode="base64", fallback=list), digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Fold:
         self._usage: Usage | None = None
         self._notes: dict[str, dict[str, Json]] = {}
         self._choices: dict[int, _ChoiceFold] = {}
+        self._finished = 0
         self._unread_events = self._unread_bytes = 0
 
     @property
@@ -59,8 +60,7 @@ class Fold:
     @property
     def complete(self) -> bool:
         """Whether every choice has its end."""
-        choices = self._choices.values()
-        return bool(choices) and all(fold.reason for fold in choices)
+        return 0 < len(self._choices) == self._finished
 
     def add(self, event: ChatEvent) -> None:
         """Take the next event. Kinds that are not known are passed over."""
@@ -82,7 +82,14 @@ class Fold:
         elif isinstance(event, Logprobs):
             self._choice(event.choice).add_logprobs(event)
         elif isinstance(event, Finish):
-            self._choice(event.choice).finish(event)
+            choice = self._choice(event.choice)
+            self._finished += choice.reason is None
+            choice.finish(event)
+
+    @property
+    def start(self) -> Start:
+        """How the answer began."""
+        return self._start
 
     def response(self) -> ChatResponse:
         """Return the answer that the events so far make."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from orchestrator_core.orchestration.recording import Recording
 from orchestrator_core.provider_api import (
@@ -25,81 +26,141 @@ from orchestrator_core.telemetry.traces import NO_SPAN, Span
 CLOSE_TIMEOUT = 2.0
 """Seconds that a provider's generator has for closing its upstream call."""
 
+_NO_BEGINNING = "The provider did not begin to answer in time."
+_NO_END = "The answer was not complete before the deadline."
+
 _EARLY_EVENTS = 50_000
 """More events than this before any content are a provider's fault: they are kept until it comes."""
 
 
 class OpenStream:
-    """A call whose first content has come: the commit point is passed.
+    """A call; once it is open its first content has come, and the commit point is passed.
 
     Attributes:
-        start: The provider's `Start`.
+        start: The provider's `Start`, once it is open.
         early: The events that were pulled while opening, `start` first.
         span: The span of the call; whoever ends the call ends it.
         recording: What of the answer is kept; None where nothing is.
     """
 
-    def __init__(
-        self,
-        start: Start,
-        early: Sequence[ChatEvent],
-        rest: AsyncGenerator[ChatEvent, None],
-        deadline: Deadline,
-    ) -> None:
-        """Wrap an open call."""
-        self.start = start
+    def __init__(self, events: AsyncGenerator[ChatEvent, None], deadline: Deadline, early: list[ChatEvent]) -> None:
+        """Wrap a call that is to be opened.
+
+        Args:
+            events: What the provider gives.
+            deadline: The limits of the call.
+            early: Takes what is pulled while opening.
+        """
+        self.start: Start
         self.early = early
         self.span: Span = NO_SPAN
         self.recording: Recording | None = None
-        self._rest = rest
+        self._rest = events
         self._deadline = deadline
+        self._timer: asyncio.TimerHandle | None = None
         self._puller: asyncio.Task[object] | None = None
         self._expired = False
         self._closed = False
 
+    async def open(self, limit: float) -> None:
+        """Pull until the first event that counts; see `open_stream`.
+
+        One timer stands for the whole of the call, and is set anew once it is open where there was less time for that:
+        it cancels the pull that is under way when the time is over, never the consumer.
+
+        Args:
+            limit: Seconds within which it has to come.
+        """
+        left = self._deadline.remaining()
+        self._watch(min(limit, left))
+        early, puller = self.early, _running()
+        while True:
+            event = await self._pull(_NO_BEGINNING, puller)
+            if event is None:
+                raise ProviderBadResponse("The provider's answer ended before it began.")
+            early.append(event)
+            if _counts(event):
+                break
+            if len(early) > _EARLY_EVENTS:
+                raise ProviderBadResponse("The provider's answer has no content.")
+        start = early[0]
+        if not isinstance(start, Start):
+            raise PluginError("The provider's plugin did not begin with a Start event.")
+        self.start = start
+        if limit < left:
+            self._watch(self._deadline.remaining())
+
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         """Yield all events, the early ones among them, and close the call at the end or when closed.
-
-        One timer stands for the whole of the rest: it cancels the pull that is under way when the deadline passes,
-        never the consumer.
 
         Raises:
             ProviderTimeout: The deadline passed.
             GatewayError: The provider failed after the commit point.
         """
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._deadline.remaining(), self._expire)
         try:
-            for event in self.early:
-                yield event
-            while True:
-                if self._overdue():
-                    raise _late()
-                puller = self._puller = asyncio.current_task()
-                try:
-                    event = await anext(self._rest)
-                except StopAsyncIteration:
-                    self._closed = True
-                    break
-                except asyncio.CancelledError:
-                    if self._overdue() and puller is not None and puller.uncancel() == 0:
-                        raise _late() from None
-                    raise
-                finally:
-                    self._puller = None
+            for early in self.early:
+                yield early
+            while (event := await self._pull(_NO_END, _running())) is not None:
                 yield event
         finally:
-            timer.cancel()
+            await self.aclose()
+
+    async def drain(self, take: Callable[[ChatEvent], None]) -> None:
+        """Give all events to somebody who takes them at once, as `events` does.
+
+        Raises:
+            ProviderTimeout: The deadline passed.
+            GatewayError: The provider failed after the commit point.
+        """
+        puller = _running()
+        try:
+            for early in self.early:
+                take(early)
+            while (event := await self._pull(_NO_END, puller)) is not None:
+                take(event)
+        finally:
             await self.aclose()
 
     async def aclose(self) -> None:
         """Close the upstream call, within `CLOSE_TIMEOUT`. Does nothing after its end."""
+        self._watch(None)
         if not self._closed:
             await close_generator(self._rest)
             self._closed = True
 
+    async def _pull(self, late: str, puller: asyncio.Task[object]) -> ChatEvent | None:
+        """Return the next event; None at the end.
+
+        Args:
+            late: Says what was not there in time.
+            puller: The running task.
+
+        Raises:
+            ProviderTimeout: The time is over.
+        """
+        if self._expired:
+            raise ProviderTimeout(late)
+        self._puller, before = puller, puller.cancelling()
+        try:
+            return await anext(self._rest)
+        except StopAsyncIteration:
+            self._closed = True
+            return None
+        except asyncio.CancelledError:
+            if self._overdue() and puller.uncancel() <= before:
+                raise ProviderTimeout(late) from None
+            raise
+        finally:
+            self._puller = None
+
     def _overdue(self) -> bool:
         return self._expired
+
+    def _watch(self, seconds: float | None) -> None:
+        """Set the timer, or stop it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def _expire(self) -> None:
         self._expired = True
@@ -127,31 +188,13 @@ async def open_stream(
         ProviderBadResponse: The answer ended before it began.
         GatewayError: Anything the provider raised.
     """
-    limit = deadline.remaining()
-    if stream:
-        limit = min(limit, deadline.first_event)
-    early = [] if early is None else early
+    opened = OpenStream(events, deadline, [] if early is None else early)
     try:
-        async with asyncio.timeout(limit):
-            async for event in events:
-                early.append(event)
-                if _counts(event):
-                    break
-                if len(early) > _EARLY_EVENTS:
-                    raise ProviderBadResponse("The provider's answer has no content.")
-            else:
-                raise ProviderBadResponse("The provider's answer ended before it began.")
-    except TimeoutError:
-        await close_generator(events)
-        raise ProviderTimeout("The provider did not begin to answer in time.") from None
+        await opened.open(deadline.first_event if stream else math.inf)
     except BaseException:
-        await close_generator(events)
+        await opened.aclose()
         raise
-    start = early[0]
-    if not isinstance(start, Start):
-        await close_generator(events)
-        raise PluginError("The provider's plugin did not begin with a Start event.")
-    return OpenStream(start, early, events, deadline)
+    return opened
 
 
 def replayed(events: Sequence[ChatEvent], deadline: Deadline) -> OpenStream:
@@ -159,7 +202,9 @@ def replayed(events: Sequence[ChatEvent], deadline: Deadline) -> OpenStream:
     start = events[0]
     if not isinstance(start, Start):
         raise TypeError("an answer begins with Start")
-    return OpenStream(start, events, _nothing(), deadline)
+    opened = OpenStream(_nothing(), deadline, [*events])
+    opened.start = start
+    return opened
 
 
 async def _nothing() -> AsyncGenerator[ChatEvent, None]:
@@ -177,8 +222,11 @@ async def close_generator(events: AsyncGenerator[ChatEvent, None]) -> None:
         return
 
 
-def _late() -> ProviderTimeout:
-    return ProviderTimeout("The answer was not complete before the deadline.")
+def _running() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("answers are read in tasks")
+    return task
 
 
 def _counts(event: ChatEvent) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -160,7 +159,7 @@ async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guard
     code: str | None = "internal_error"
     fault = False
     try:
-        opened = await send(call, replace(call.request, model=target.model, credential=credential))
+        opened = await send(call, call.request.addressed(target.model, credential))
         code = None
     except GatewayError as error:
         code = error.code

@@ -57,6 +57,13 @@ class ReplayedAnswer:
         choice = Choice(0, message, self._outcome.finish_reason)
         return ChatResponse(choices=[choice], model=self.model, usage=self.usage, complete=self.complete)
 
+    @property
+    def native(self) -> None:
+        """None: what the upstream said is not stored as it came."""
+
+    async def drain(self) -> None:
+        """Do nothing: all of it is there."""
+
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         """Yield the stored answer as events."""
         yield Start(model=self.model, adjustments=self.adjustments)

@@ -18,6 +18,7 @@ from orchestrator_core.provider_api import (
     FinishReason,
     GatewayError,
     Message,
+    NativeEvent,
     Usage,
 )
 from orchestrator_core.sessions.models import (
@@ -128,6 +129,11 @@ class TurnAnswer:
         return self._answer.attempts
 
     @property
+    def native(self) -> NativeEvent | None:
+        """The upstream's bytes of an answer that was not streamed, where it gave them."""
+        return self._answer.native
+
+    @property
     def folded(self) -> ChatResponse:
         """The answer so far."""
         return self._answer.folded
@@ -147,14 +153,8 @@ class TurnAnswer:
             async with aclosing(self._answer.events()) as events:
                 async for event in events:
                     yield event
-        except (asyncio.CancelledError, GeneratorExit):
-            await self._end("interrupted" if self._stopping() else "client_closed")
-            raise
-        except GatewayError as error:
-            await self._end("interrupted", error.code)
-            raise self._named(error) from None
-        except BaseException:
-            await self._end("interrupted", "internal_error")
+        except BaseException as error:
+            await self._break_off(error)
             raise
         await self._end("complete")
 
@@ -165,9 +165,12 @@ class TurnAnswer:
             GatewayError: As for `events`.
         """
         if self._outcome is None:
-            async with aclosing(self.events()) as events:
-                async for _ in events:
-                    pass
+            try:
+                await self._answer.drain()
+            except BaseException as error:
+                await self._break_off(error)
+                raise
+            await self._end("complete")
         if self._outcome is None or self._finished is None:
             raise RuntimeError("a turn that ended has an outcome")
         outcome, finished = self._outcome, self._finished
@@ -196,6 +199,16 @@ class TurnAnswer:
                 await self._answer.aclose()
             finally:
                 await self._end("interrupted" if self._stopping() else "client_closed")
+
+    async def _break_off(self, error: BaseException) -> None:
+        """Keep what had come before an answer broke off, or was left."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
+            await self._end("interrupted" if self._stopping() else "client_closed")
+        elif isinstance(error, GatewayError):
+            await self._end("interrupted", error.code)
+            self._named(error)
+        else:
+            await self._end("interrupted", "internal_error")
 
     async def _end(self, state: TurnState, error_code: str | None = None) -> None:
         if self._outcome is not None:

@@ -151,7 +151,7 @@ from orchestrator_core.provider_api.status_errors import (
     retry_after_seconds,
 )
 from orchestrator_core.provider_api.tools import NamedTool, ResponseFormat, Tool, ToolChoice
-from orchestrator_core.provider_api.usage import Usage, UsageDetails
+from orchestrator_core.provider_api.usage import NO_DETAILS, Usage, UsageDetails
 
 __all__ = [
     "ANTHROPIC_MESSAGES",
@@ -163,6 +163,7 @@ __all__ = [
     "MASK",
     "MAX_MESSAGE",
     "MESSAGE",
+    "NO_DETAILS",
     "OPENAI_CHAT",
     "OPENAI_EMBEDDINGS",
     "PARTS",

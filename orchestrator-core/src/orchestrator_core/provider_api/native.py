@@ -34,12 +34,15 @@ class NativeRequest:
         body: The parsed body; `model` in it is the client's name for the model, not the provider's.
         headers: Headers of the client that belong to the protocol, such as `anthropic-beta`; lower-case names.
         only: What of the body has no canonical form, by name: lost for a provider that does not speak the dialect.
+        plain: Whether each of its messages is nothing but a role and a text, so that nothing in them can be another
+            provider's.
     """
 
     dialect: str
     body: Mapping[str, Json]
     headers: Mapping[str, str] = field(default_factory=dict)
     only: Sequence[str] = ()
+    plain: bool = False
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.messages import Json, Message
@@ -21,7 +21,7 @@ class KeyRequest:
     credential: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ChatRequest:
     """Ask for an answer to a conversation. A field that is None was not set, and is not sent.
 
@@ -79,6 +79,13 @@ class ChatRequest:
     native_options: NativeRequest | None = None
     request_id: str | None = None
 
+    def addressed(self, model: str, credential: Secret | None) -> Self:
+        """Return the same request to a model, with a key."""
+        # Once for each try: dataclasses.replace takes ten times as long.
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, model=model, credential=credential)
+        return made
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRequest:
@@ -105,6 +112,10 @@ class EmbeddingRequest:
     extra: Mapping[str, Json] = field(default_factory=dict)
     native: NativeRequest | None = None
     request_id: str | None = None
+
+    def addressed(self, model: str, credential: Secret | None) -> Self:
+        """Return the same request to a model, with a key."""
+        return replace(self, model=model, credential=credential)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from base64 import b64decode
 from typing import Any, NoReturn
@@ -50,6 +51,13 @@ class Secret:
     def redact(self, text: str) -> str:
         """Return the text with every occurrence of this credential masked."""
         return text.replace(self._value, MASK) if self._value in text else text
+
+    def redact_json(self, text: str) -> str:
+        """Return JSON text in ASCII with every occurrence of this credential masked, as it is spelt there."""
+        value = self._value
+        if '"' in value or "\\" in value or not (value.isascii() and value.isprintable()):
+            text = text.replace(json.dumps(value)[1:-1], MASK)
+        return text.replace(value, MASK) if value in text else text
 
     def redact_bytes(self, data: bytes) -> bytes:
         """Return the bytes with every occurrence of this credential masked, also where it is escaped as in JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class UsageDetails:
     estimated: bool = False
 
     def __add__(self, other: UsageDetails) -> UsageDetails:
+        if other == NO_DETAILS:  # as of most answers
+            return self
         counts = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
@@ -43,6 +46,10 @@ class UsageDetails:
         return UsageDetails(
             **counts, unpriced=self.unpriced or other.unpriced, estimated=self.estimated or other.estimated
         )
+
+
+NO_DETAILS: Final = UsageDetails()
+"""The details of most calls: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Usage:
     cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
-    details: UsageDetails = field(default=UsageDetails(), compare=False)
+    details: UsageDetails = field(default=NO_DETAILS, compare=False)
 
     @property
     def total_input(self) -> int:

@@ -34,7 +34,6 @@ class RequestContext:
         settings: The operator's settings.
         limits: The limits of requests.
         surface: Whose conventions hold.
-        request_id: The id of the request.
         record: What is learnt about it for logs and metrics.
         client: Where it comes from.
         asks: Whether anybody is asked for a credential.
@@ -58,7 +57,6 @@ class RequestContext:
     settings: Settings
     limits: RequestLimits
     surface: Surface
-    request_id: str
     record: RequestRecord
     client: Client
     asks: bool = True
@@ -76,6 +74,11 @@ class RequestContext:
     session_id: str | None = None
     turn_id: str | None = None
     quotas: list[Quota] | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request."""
+        return self.record.request_id
 
     def note(self, quota: Quota | None) -> None:
         """Remember how a limit stands, for the headers of the answer."""

@@ -45,7 +45,6 @@ from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.load import Load
 from orchestrator_core.server.rate_limit import rate_limit_headers
 from orchestrator_core.server.request_spans import begin_request, end_request, method_name
-from orchestrator_core.telemetry.logging import request_context
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.telemetry.request_record import RequestRecord
 
@@ -107,13 +106,12 @@ class Middleware:
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, whatever comes of it."""
-        record = RequestRecord(time.monotonic())
+        record = RequestRecord(time.monotonic(), _request_id(request))
         context = RequestContext(
             self._gateway,
             self._settings,
             self._limits,
             surface_of(request.path),
-            _request_id(request),
             record,
             self._proxies.client(request.remote, request.headers, tls=request.secure),
             asks=self._entrance.asks,
@@ -124,7 +122,6 @@ class Middleware:
         metrics.requests_in_flight.inc()
         status = CLIENT_CLOSED
         with ExitStack() as stack:
-            stack.enter_context(request_context(context.request_id))
             stack.enter_context(record)
             span = begin_request(request, self._endpoints.get(request.match_info.route))
             stack.enter_context(span)

@@ -101,7 +101,8 @@ class CallTotal:
     def add(self, usage: Usage | None, cost: float | None, seconds: float) -> None:
         """Count a call."""
         self.calls += 1
-        self.usage += usage or Usage()
+        if usage is not None:
+            self.usage += usage
         self.cost += cost or 0.0
         self.unpriced += cost is None
         self.seconds += seconds

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from operator import attrgetter
 from threading import Event
 
 from orchestrator_core.config.settings import PriceEntry
-from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage
+from orchestrator_core.provider_api import NO_DETAILS, ModelPrice, ProviderInfo, Usage
 
 MILLION = 1_000_000
 
@@ -26,6 +27,8 @@ _OWN_PRICES: Mapping[str, str] = {
     "web_searches": "web_searches_kcount",
 }
 """Counts of `UsageDetails` that have a price of their own, and its name in the bundled tables."""
+
+_own_counts = attrgetter(*_OWN_PRICES)
 
 _PROBE = 1_000
 """Tokens, fewer than any tier of a price begins with."""
@@ -92,9 +95,11 @@ class Prices:
         """
         if usage.details.unpriced is not None:
             return None
-        names = dict.fromkeys(spelt for name in (model, asked) if name for spelt in (name, _bare(name)))
-        found = (self._price(provider_id, info, name, usage) for name in names)
-        return next((price for price in found if price is not None), None)
+        for name in _names(model, asked):
+            price = self._price(provider_id, info, name, usage)
+            if price is not None:
+                return price
+        return None
 
     def _price(self, provider_id: str, info: ProviderInfo, model: str, usage: Usage) -> Price | None:
         entry = self._entry(f"{provider_id}/{model}") if self._configured else None
@@ -220,14 +225,15 @@ def _calculated(price_id: str, model: str, usage: Usage) -> Price | None:
     return Price(float(found.total_price), _table())
 
 
-def _bare(model: str) -> str:
-    """Return a model's name without the collection that resource names begin with: `models/gemini-3.8-flash`."""
-    return model.removeprefix("models/")
+@lru_cache(maxsize=_KEPT)
+def _names(*models: str | None) -> Sequence[str]:
+    """Return the names by which a price is looked for: also without the collection of `models/gemini-3.8-flash`."""
+    return [*dict.fromkeys(spelt for name in models if name for spelt in (name, name.removeprefix("models/")))]
 
 
 def _is_plain(usage: Usage) -> bool:
     """Say whether nothing of the usage has a price of its own."""
-    return not any(getattr(usage.details, name) for name in _OWN_PRICES)
+    return usage.details is NO_DETAILS or not any(_own_counts(usage.details))
 
 
 def _cost(price: PriceEntry | ModelPrice, usage: Usage) -> float:

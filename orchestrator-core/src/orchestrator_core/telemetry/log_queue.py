@@ -16,6 +16,9 @@ import structlog
 MAX_BYTES = 8 * 1024 * 1024
 """Bytes that wait to be written. Further lines are dropped and counted."""
 
+GATHER = 0.02
+"""Seconds for which lines are gathered before they are written: to wake a thread for each costs more than the line."""
+
 CLOSE_TIMEOUT = 2.0
 """Seconds that the end of a process waits for its last lines to be taken."""
 
@@ -60,7 +63,7 @@ class LogQueue:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: the thread writes at once."""
+        """Do nothing: the thread writes soon."""
 
     def close(self) -> bool:
         """Write what waits, within `CLOSE_TIMEOUT`; return whether all of it was taken."""
@@ -78,6 +81,8 @@ class LogQueue:
                     self._changed.wait()
                 if not self._waiting:
                     return
+                if not self._closing:
+                    self._changed.wait(GATHER)
                 data = b"".join(self._waiting)
                 self._waiting.clear()
             with contextlib.suppress(OSError):  # whoever read the lines has left; there is nowhere to say so

@@ -48,6 +48,7 @@ class RequestRecord:
 
     Attributes:
         begun: When it came, in monotonic seconds.
+        request_id: Its id, which is in every line of the log in its course.
         waited: Time spent on waiting for others: providers, and the client's body.
         operation: What was asked of a provider: `chat` or `embeddings`; None where nothing was.
         provider: Who answered, or was asked last.
@@ -65,6 +66,7 @@ class RequestRecord:
     """
 
     begun: float
+    request_id: str
     waited: Stopwatch = field(default_factory=Stopwatch)
     operation: str | None = None
     provider: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -89,10 +89,15 @@ class PooledClient:
         max_bytes: int | None = None,
     ) -> UpstreamResponse:
         """Send a request and read the whole answer, see `UpstreamClient.request`."""
-        async with self._call(
+        answer = await self._open(
             method, url, headers, body, deadline=deadline, wait=deadline.remaining(), credential=credential
-        ) as answer:
-            return UpstreamResponse(answer.status, answer.headers, await answer.read(max_bytes))
+        )
+        try:
+            response = UpstreamResponse(answer.status, answer.headers, await answer.read(max_bytes))
+            await answer.settle()
+            return response
+        finally:
+            self._end(answer)
 
     def stream(
         self,
@@ -106,7 +111,7 @@ class PooledClient:
     ) -> AbstractAsyncContextManager[UpstreamStream]:
         """Send a request and open its answer, see `UpstreamClient.stream`."""
         wait = min(deadline.first_event, deadline.remaining())
-        return self._call(method, url, headers, body, deadline=deadline, wait=wait, credential=credential)
+        return self._stream(self._open(method, url, headers, body, deadline=deadline, wait=wait, credential=credential))
 
     async def send(
         self, request: httpx.Request, *, deadline: Deadline, credential: Secret | None = None
@@ -128,7 +133,15 @@ class PooledClient:
             await self._pool.close()
 
     @asynccontextmanager
-    async def _call(
+    async def _stream(self, opening: Awaitable[Answer]) -> AsyncIterator[Answer]:
+        answer = await opening
+        try:
+            yield answer
+            await answer.settle()
+        finally:
+            self._end(answer)
+
+    async def _open(
         self,
         method: str,
         url: str,
@@ -138,33 +151,34 @@ class PooledClient:
         deadline: Deadline,
         wait: float,
         credential: Secret | None,
-    ) -> AsyncIterator[Answer]:
-        """Send a request and wait up to `wait` seconds for the headers of its answer.
-
-        Leaving the context closes the connection, unless the answer is at its end: then it is kept for the next call.
-        """
+    ) -> Answer:
+        """Send a request and wait up to `wait` seconds for the headers of its answer, which has to be ended."""
         first_event_at = asyncio.get_running_loop().time() + wait
         sent, masked = self._headers(headers, body, credential)
         sent.update(self._leaving(url))
+        response: aiohttp.ClientResponse | None = None
         self._calls += 1
         try:
             response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
-            try:
-                _check(response)
-                answer = Answer(
-                    response,
-                    self._limits,
-                    deadline,
-                    first_event_at=first_event_at,
-                    masked=masked,
-                    waiting=self._waiting,
-                )
-                yield answer
-                await answer.settle()
-            finally:
-                response.close()
-        finally:
+            _check(response)
+            return Answer(
+                response,
+                self._limits,
+                deadline,
+                first_event_at=first_event_at,
+                masked=masked,
+                waiting=self._waiting,
+            )
+        except BaseException:
             self._calls -= 1
+            if response is not None:
+                response.close()
+            raise
+
+    def _end(self, answer: Answer) -> None:
+        """Close the connection, unless the answer is at its end: then it is kept for the next call."""
+        self._calls -= 1
+        answer.close()
 
     async def _send(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, *, deadline: Deadline, until: float

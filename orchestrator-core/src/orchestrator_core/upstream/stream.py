@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 
@@ -116,12 +117,13 @@ class Answer:
         limit = self._limits.max_response_bytes if max_bytes is None else max_bytes
         if (self._response.content_length or 0) > limit:
             raise too_large(limit)
-        ends = asyncio.get_running_loop().time() + self._deadline.remaining()
         chunks: list[bytes] = []
-        received = 0
+        received, ends = 0, math.inf
         try:
             while not self._content.at_eof():  # most answers come with their head: nothing is waited for then
-                chunk = self._content.read_nowait() or await self._receive(ends)
+                if not (chunk := self._content.read_nowait()):
+                    ends = min(ends, asyncio.get_running_loop().time() + self._deadline.remaining())
+                    chunk = await self._receive(ends)
                 received += len(chunk)
                 if received > limit:
                     raise too_large(limit)
@@ -148,6 +150,10 @@ class Answer:
                         pass
         except (TimeoutError, aiohttp.ClientError):
             return
+
+    def close(self) -> None:
+        """Close the connection, unless the answer is at its end."""
+        self._response.close()
 
     async def _receive(self, until: float) -> bytes:
         """Wait for bytes; none is the end of the answer.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Literal
 
 import pydantic_core
@@ -21,7 +20,6 @@ from orchestrator_core.provider_api import (
     ProviderInfo,
     ProviderRefused,
     ProviderSettings,
-    hookimpl,
 )
 from orchestrator_openai.foreign import FOREIGN
 from orchestrator_openai.models import MODELS
@@ -128,36 +126,19 @@ class OpenAIProvider(OpenAICompatibleProvider):
             return self._compile_responses(request, report)
         return super().compile(request, report)
 
-    @hookimpl
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """Answer a conversation, see `ProviderHooks.chat`.
+    def ask(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """Ask the API that the request goes to: Responses, or Chat Completions.
 
-        What OpenAI refuses on Chat Completions and tells to send to the Responses API is sent there.
+        Raises:
+            UnsupportedParameter: Something would get lost, and the caller is strict.
         """
-        refusal: ProviderRefused | None = None
-        if not self._by_responses(request):
-            started = False
-            try:
-                async with aclosing(self.ask(request)) as events:
-                    async for event in events:
-                        started = True
-                        yield event
-                return
-            except ProviderRefused as error:
-                if started or self._responses == "never" or "v1/responses" not in error.message:
-                    self._hint(error, request.model)
-                    raise
-                refusal = error
-        try:
-            async with aclosing(self._ask_responses(request)) as events:
-                async for event in events:
-                    yield event
-        except ProviderRefused as error:
-            if refusal is not None and error.upstream_status == 404:  # a server without the Responses API
-                self._hint(refusal, request.model)
-                raise refusal from None
-            self._hint(error, request.model)
-            raise
+        return self._ask_responses(request) if self._by_responses(request) else super().ask(request)
+
+    def refused(self, request: ChatRequest, error: ProviderRefused) -> AsyncGenerator[ChatEvent, None] | None:
+        """Send to the Responses API what OpenAI refuses on Chat Completions and tells to send there."""
+        if self._responses == "never" or "v1/responses" not in error.message:
+            return super().refused(request, error)
+        return self._ask_responses(request, error)
 
     def _by_responses(self, request: ChatRequest) -> bool:
         if self._responses != "auto":
@@ -174,9 +155,18 @@ class OpenAIProvider(OpenAICompatibleProvider):
             report=report,
         )
 
-    def _ask_responses(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def _ask_responses(
+        self, request: ChatRequest, refusal: ProviderRefused | None = None
+    ) -> AsyncGenerator[ChatEvent, None]:
         report = AdjustmentReport(strict=request.strict)
         body = self._compile_responses(request, report)
+
+        def refused(error: ProviderRefused) -> None:
+            if refusal is not None and error.upstream_status == 404:  # a server without the Responses API
+                self._hint(refusal, request.model)
+                raise refusal from None
+            self._hint(error, request.model)
+
         ask = stream_chat if request.stream else whole_chat
         return ask(
             self.context.client,
@@ -187,4 +177,5 @@ class OpenAIProvider(OpenAICompatibleProvider):
             credential=request.credential,
             headers=self.dialect.headers,
             clock=self.context.clock,
+            refused=refused,
         )

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from orchestrator_core.orchestration import Answer, EmbeddingAnswer, TurnAnswer
-from orchestrator_core.provider_api import ChatEvent, ChatResponse, Json, ServerSentEvent
+from orchestrator_core.provider_api import ChatEvent, Json, ServerSentEvent
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_response import encode
 
@@ -44,20 +44,26 @@ def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = No
     return headers
 
 
-async def whole(answer: OpenAnswer) -> tuple[ChatResponse, dict[str, str]]:
-    """Drain an answer; return it with its headers.
+async def drain(answer: OpenAnswer) -> dict[str, str]:
+    """Take an answer to its end; return its headers.
 
     Raises:
         GatewayError: The answer broke off.
     """
     try:
         if isinstance(answer, Answer):
-            response = await answer.response()
-            return response, answer_headers(answer, answer.cost)
+            await answer.drain()
+            return answer_headers(answer, answer.cost)
         result = await answer.result()
-        return answer.folded, answer_headers(answer, result.cost)
+        return answer_headers(answer, result.cost)
     finally:
         await answer.aclose()
+
+
+def own_bytes(answer: OpenAnswer, dialect: str) -> bytes | None:
+    """Return the upstream's bytes of an answer that was not streamed, where they are of the client's dialect."""
+    native = answer.native
+    return native.data if native is not None and native.dialect == dialect else None
 
 
 class StreamTranslator(Protocol):

@@ -44,7 +44,11 @@ def select(request: web.Request, model: str) -> Selection:
     """
     if not model:
         raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
-    return replace(gateway(request).router.select(model), credential=provider_key(request), cache=cache_use(request))
+    found = gateway(request).router.select(model)
+    credential, cache = provider_key(request), cache_use(request)
+    if credential is None and cache == found.cache:
+        return found
+    return replace(found, credential=credential, cache=cache)
 
 
 def joined_session(request: web.Request) -> str | None:

@@ -28,7 +28,7 @@ from orchestrator_core.server.context import cache_use, gateway, principal, prov
 from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.error_schema import ConnectorError
 from orchestrator_core.server.errors import Surface
-from orchestrator_core.server.routes.answers import answer_headers, json_response, stream, whole
+from orchestrator_core.server.routes.answers import answer_headers, drain, json_response, stream
 from orchestrator_core.server.routes.calls import caller_label
 from orchestrator_core.server.routes.openai_schema import (
     CHAT_STREAM_ENDING,
@@ -121,8 +121,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
             model=answer.model, request_id=request_id(request), include_usage=True, folded=lambda: answer.folded
         )
         return await stream(request, answer, chunks, {})
-    response, headers = await whole(answer)
-    return json_response(chat_answer(response, model=answer.model), headers)
+    headers = await drain(answer)
+    return json_response(chat_answer(answer.folded, model=answer.model), headers)
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:

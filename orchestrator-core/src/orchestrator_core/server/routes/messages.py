@@ -24,7 +24,7 @@ from orchestrator_core.server.context import gateway, request_id, strict
 from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.routes import messages_schema as schema
-from orchestrator_core.server.routes.answers import json_response, raw_response, stream, whole
+from orchestrator_core.server.routes.answers import drain, json_response, own_bytes, raw_response, stream
 from orchestrator_core.server.routes.calls import (
     SESSION_HEADER,
     SESSION_PARAMETER,
@@ -60,11 +60,10 @@ async def create_message(request: web.Request) -> web.StreamResponse:
     joined = {} if session_id is None else {SESSION_HEADER: session_id}
     if call.stream:
         return await stream(request, answer, MessageWriter(model=answer.model, request_id=request_id(request)), joined)
-    response, headers = await whole(answer)
-    headers |= joined
-    if response.native is not None and response.native.dialect == ANTHROPIC_MESSAGES:
-        return raw_response(response.native.data, headers)
-    return json_response(message_body(response, model=answer.model, request_id=request_id(request)), headers)
+    headers = await drain(answer) | joined
+    if (data := own_bytes(answer, ANTHROPIC_MESSAGES)) is not None:
+        return raw_response(data, headers)
+    return json_response(message_body(answer.folded, model=answer.model, request_id=request_id(request)), headers)
 
 
 async def count_tokens(request: web.Request) -> web.StreamResponse:

@@ -34,10 +34,11 @@ from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.routes import openai_schema as schema
 from orchestrator_core.server.routes.answers import (
     answer_headers,
+    drain,
     json_response,
+    own_bytes,
     raw_response,
     stream,
-    whole,
 )
 from orchestrator_core.server.routes.calls import (
     SESSION_HEADER,
@@ -71,11 +72,10 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
             folded=lambda: answer.folded,
         )
         return await stream(request, answer, chunks, joined)
-    response, headers = await whole(answer)
-    headers |= joined
-    if response.native is not None and response.native.dialect == OPENAI_CHAT:
-        return raw_response(response.native.data, headers)
-    return json_response(completion(response, model=answer.model, request_id=request_id(request)), headers)
+    headers = await drain(answer) | joined
+    if (data := own_bytes(answer, OPENAI_CHAT)) is not None:
+        return raw_response(data, headers)
+    return json_response(completion(answer.folded, model=answer.model, request_id=request_id(request)), headers)
 
 
 async def create_embeddings(request: web.Request) -> web.StreamResponse:

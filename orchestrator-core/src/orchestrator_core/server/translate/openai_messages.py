@@ -6,7 +6,8 @@ What a message says beyond them is kept in a note, for a provider that knows the
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard, overload
 
 from orchestrator_core.provider_api import (
     FIELDS,
@@ -21,11 +22,13 @@ from orchestrator_core.provider_api import (
     ProviderMetadata,
     ReasoningPart,
     RefusalPart,
+    Role,
     TextPart,
     ToolCallPart,
     ToolResultPart,
     fields_of,
     noted_message,
+    text_message,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
 from orchestrator_core.server.translate.openai_notes import GATEWAY, has_notes, restore
@@ -54,12 +57,68 @@ _ANSWERED = (
 )
 
 
-def read_messages(body: Fields, key: str = "messages") -> list[Message]:
+_PLAIN_ROLES: Mapping[Json, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
+
+
+def are_plain(messages: Json) -> TypeGuard[list[dict[str, str]]]:
+    """Whether messages are nothing but a role and a text each, as most are."""
+    if type(messages) is not list or not messages:
+        return False
+    for message in messages:
+        if type(message) is not dict or len(message) != 2 or message.get("role") not in _PLAIN_ROLES:
+            return False
+        content = message.get("content")
+        if type(content) is not str or not content:
+            return False
+    return True
+
+
+class PlainMessages(Sequence[Message]):
+    """Plain messages, which are read when somebody asks for them.
+
+    Where the provider speaks the client's dialect nobody does: it is sent the client's own.
+    """
+
+    def __init__(self, messages: Sequence[Mapping[str, str]]) -> None:
+        """Take messages that are plain."""
+        self._wire = messages
+        self._read: Sequence[Message] | None = None
+
+    def _messages(self) -> Sequence[Message]:
+        if self._read is None:
+            self._read = [text_message(_PLAIN_ROLES[each["role"]], each["content"]) for each in self._wire]
+        return self._read
+
+    @overload
+    def __getitem__(self, place: int) -> Message: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Message]: ...
+
+    def __getitem__(self, place: int | slice) -> Message | Sequence[Message]:
+        return self._messages()[place]
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._messages())
+
+    def __len__(self) -> int:
+        return len(self._wire)
+
+    def __eq__(self, other: object) -> bool:
+        return self._messages() == other
+
+    __hash__ = None  # type: ignore[assignment]  # as of lists, which it stands for
+
+
+def read_messages(body: Fields, key: str = "messages") -> Sequence[Message]:
     """Read the conversation.
 
     Raises:
         InvalidRequest: It is missing, empty or malformed.
     """
+    given = body.data.get(key)
+    if are_plain(given):
+        return PlainMessages(given)
     if not body.items(key):
         raise invalid(body.at(key), "a list with at least one message is required")
     reader = _Reader()

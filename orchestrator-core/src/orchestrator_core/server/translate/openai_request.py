@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
@@ -17,7 +18,7 @@ from orchestrator_core.provider_api import (
     ToolChoice,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
-from orchestrator_core.server.translate.openai_messages import read_messages
+from orchestrator_core.server.translate.openai_messages import PlainMessages, read_messages
 from orchestrator_core.server.translate.openai_notes import has_notes
 from orchestrator_core.server.translate.openai_parts import notes, others
 
@@ -51,6 +52,19 @@ _CHOICES: Mapping[str, Literal["auto", "none", "required"]] = {
 }
 
 
+_PLAIN: Mapping[str, Callable[[Fields, str], Any]] = {
+    "parallel_tool_calls": Fields.boolean,
+    "reasoning_effort": Fields.string,
+    "temperature": Fields.number,
+    "top_p": Fields.number,
+    "seed": Fields.integer,
+    "n": partial(Fields.integer, least=1),
+    "presence_penalty": Fields.number,
+    "frequency_penalty": Fields.number,
+}
+"""Fields that canonical requests have too, and how each is read."""
+
+
 def read_chat(
     body: Mapping[str, Json], *, deadline: Deadline, strict: bool = False, request_id: str | None = None
 ) -> ChatRequest:
@@ -75,30 +89,25 @@ def read_chat(
     """
     fields = Fields(body)
     extra = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
-    native = NativeRequest(OPENAI_CHAT, body)
+    messages = read_messages(fields)
+    plain = isinstance(messages, PlainMessages)
+    native = NativeRequest(OPENAI_CHAT, body, plain=plain)
+    noted = not plain and any(has_notes(message) for message in fields.objects("messages"))
+    given: dict[str, Any] = {name: read(fields, name) for name, read in _PLAIN.items() if name in body}
+    given |= {
+        field: read(fields, extra) for field, (names, read) in _READ.items() if any(name in body for name in names)
+    }
     return ChatRequest(
         model=fields.string("model") or "",
-        messages=read_messages(fields),
+        messages=messages,
         deadline=deadline,
         stream=fields.boolean("stream") or False,
         strict=strict,
-        tools=_tools(fields, extra),
-        tool_choice=_tool_choice(fields, extra),
-        parallel_tool_calls=fields.boolean("parallel_tool_calls"),
-        response_format=_response_format(fields, extra),
-        reasoning_effort=fields.string("reasoning_effort"),
-        temperature=fields.number("temperature"),
-        top_p=fields.number("top_p"),
-        max_tokens=_limit(fields),
-        stop=_stop(fields),
-        seed=fields.integer("seed"),
-        n=fields.integer("n", least=1),
-        presence_penalty=fields.number("presence_penalty"),
-        frequency_penalty=fields.number("frequency_penalty"),
         extra=extra,
-        native=None if any(has_notes(message) for message in fields.objects("messages")) else native,
+        native=None if noted else native,
         native_options=native,
         request_id=request_id,
+        **given,
     )
 
 
@@ -112,7 +121,7 @@ def wants_usage(body: Mapping[str, Json]) -> bool:
     return options is not None and bool(options.boolean("include_usage"))
 
 
-def _limit(fields: Fields) -> int | None:
+def _limit(fields: Fields, _: dict[str, Json]) -> int | None:
     """Read the limit on the answer's length. Two that differ are refused, as OpenAI refuses any two."""
     old, new = fields.integer("max_tokens", least=1), fields.integer("max_completion_tokens", least=1)
     if old is not None and new is not None and old != new:
@@ -199,7 +208,7 @@ def _response_format(fields: Fields, extra: dict[str, Json]) -> ResponseFormat |
             return None
 
 
-def _stop(fields: Fields) -> Sequence[str] | None:
+def _stop(fields: Fields, _: dict[str, Json]) -> Sequence[str] | None:
     stop = fields.data.get("stop")
     if stop is None:
         return None
@@ -209,3 +218,13 @@ def _stop(fields: Fields) -> Sequence[str] | None:
         if not isinstance(item, str):
             raise invalid(fields.at(f"stop.{index}"), "expected a string")
     return tuple(stop)
+
+
+_READ: Mapping[str, tuple[frozenset[str], Callable[[Fields, dict[str, Json]], Any]]] = {
+    "tools": (frozenset(("tools", "functions")), _tools),
+    "tool_choice": (frozenset(("tool_choice", "function_call")), _tool_choice),
+    "response_format": (frozenset(("response_format",)), _response_format),
+    "max_tokens": (frozenset(("max_tokens", "max_completion_tokens")), _limit),
+    "stop": (frozenset(("stop",)), _stop),
+}
+"""Canonical fields that are made of several, or of what only this dialect has: of which, and how."""

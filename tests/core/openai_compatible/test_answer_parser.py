@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -122,6 +123,31 @@ def test_text_after_the_first_is_skimmed(text: str) -> None:
     assert parser.skims(event) is None
     parser.chunk(json.dumps(chunk(content="begun")).encode())
     assert parser.skims(event) == len(json.dumps(text)) - 2
+
+
+PADDINGS = st.sampled_from([None, "", "aZ9", "b", 'c"', "é", 7])
+ALIKE = st.builds(
+    lambda text, padding, more: {**spoken_chunk(text), "obfuscation": padding, **more},
+    TEXTS | st.sampled_from(["a", 'a"', "\\", "a\tb", ""]),
+    PADDINGS,
+    st.sampled_from([{}, {}, {"usage": {"total_tokens": 1}}, {"id": "chatcmpl-2"}, {"error": "x"}]),
+)
+
+
+@given(ALIKE, st.lists(ALIKE | PLAIN_CHUNKS, min_size=1, max_size=4), st.booleans(), st.randoms(use_true_random=False))
+def test_an_event_like_the_last_is_skimmed_as_by_itself(
+    first: dict[str, Any], others: list[dict[str, Any]], ascii_only: bool, chance: random.Random
+) -> None:
+    experienced = AnswerParser(Dialect(), "tested", native=True, skim=True)
+    experienced.chunk(json.dumps(chunk(content="begun")).encode())
+    for made in (first, *others):
+        data = json.dumps(made, separators=(",", ":"), ensure_ascii=ascii_only).encode()
+        if chance.random() < 0.3:  # cut, or with a byte of its own
+            place = chance.randrange(len(data))
+            data = data[:place] + chance.choice([b"", b'"', b"\\", b"\t", b"x"]) + data[place + chance.randrange(2) :]
+        fresh = AnswerParser(Dialect(), "tested", native=True, skim=True)
+        fresh.chunk(json.dumps(chunk(content="begun")).encode())
+        assert experienced.skims(ServerSentEvent(data)) == fresh.skims(ServerSentEvent(data))
 
 
 @pytest.mark.parametrize("data", [rb'"a\x"', rb'"a\u12"', b'"a\nb"', b'"a'])

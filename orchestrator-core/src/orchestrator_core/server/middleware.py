@@ -121,10 +121,8 @@ class Middleware:
         metrics = self._gateway.metrics
         metrics.requests_in_flight.inc()
         status = CLIENT_CLOSED
-        with ExitStack() as stack:
-            stack.enter_context(record)
-            span = begin_request(request, self._endpoints.get(request.match_info.route))
-            stack.enter_context(span)
+        span = begin_request(request, self._endpoints.get(request.match_info.route))
+        with record, span, ExitStack() as stack:
             try:
                 response = await self._answer(request, handler, context, stack)
                 status = response.status

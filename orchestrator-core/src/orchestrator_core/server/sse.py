@@ -33,6 +33,11 @@ def framed(data: bytes, event: str | None = None) -> bytes:
 
 
 def _frames(events: Sequence[bytes | ServerSentEvent]) -> bytes:
+    data = [event for event in events if isinstance(event, bytes)]
+    if data and len(data) == len(events):
+        joined = b"\n\ndata: ".join(data)
+        if joined.count(b"\n") == 2 * (len(data) - 1) and b"\r" not in joined:
+            return b"data: " + joined + b"\n\n"
     return b"".join(
         [framed(event) if isinstance(event, bytes) else framed(event.data, event.event) for event in events]
     )

@@ -93,6 +93,8 @@ class MessageCompiler:
             self._asked = position > answered or position == len(messages) - 1
             if position in kept:
                 wire.append(kept[position])
+            elif (text := _only_text(message)) is not None:
+                wire.append({"role": message.role, "content": text})
             elif message.role == "assistant":
                 pairs = self.paired(message, messages[position + 1 :])
                 self._assistant(message, [id_ for _, id_, _ in pairs], wire, working=position > last_user)
@@ -356,6 +358,14 @@ class MessageCompiler:
                 else:
                     report_note(field, value, self._report, asked=False)
         return {**noted, **wire, **named}
+
+
+def _only_text(message: Message) -> str | None:
+    """Return the text of a message that is nothing else, as most are."""
+    if len(message.parts) != 1 or message.name is not None:
+        return None
+    part = message.parts[0]
+    return (part.text or None) if type(part) is TextPart and not part.provider_metadata else None
 
 
 def label(stray: ToolResultPart) -> str:

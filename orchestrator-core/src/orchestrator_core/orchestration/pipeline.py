@@ -159,7 +159,7 @@ async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guard
     code: str | None = "internal_error"
     fault = False
     try:
-        opened = await send(call, call.request.addressed(target.model, credential))
+        opened = await send(call, call.request.changed(model=target.model, credential=credential))
         code = None
     except GatewayError as error:
         code = error.code

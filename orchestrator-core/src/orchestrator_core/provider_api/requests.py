@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.messages import Json, Message
@@ -79,11 +79,10 @@ class ChatRequest:
     native_options: NativeRequest | None = None
     request_id: str | None = None
 
-    def addressed(self, model: str, credential: Secret | None) -> Self:
-        """Return the same request to a model, with a key."""
-        # Once for each try: dataclasses.replace takes ten times as long.
+    def changed(self, **fields: Any) -> Self:
+        """Return the request with other values of some fields, in a tenth of the time of `dataclasses.replace`."""
         made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, model=model, credential=credential)
+        made.__dict__.update(self.__dict__, **fields)
         return made
 
 
@@ -113,9 +112,9 @@ class EmbeddingRequest:
     native: NativeRequest | None = None
     request_id: str | None = None
 
-    def addressed(self, model: str, credential: Secret | None) -> Self:
-        """Return the same request to a model, with a key."""
-        return replace(self, model=model, credential=credential)
+    def changed(self, **fields: Any) -> Self:
+        """Return the request with other values of some fields."""
+        return replace(self, **fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

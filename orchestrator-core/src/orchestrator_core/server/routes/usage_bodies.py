@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from orchestrator_core.provider_api import Usage
+from orchestrator_core.provider_api import NO_DETAILS, Usage
 
 
 class TokensBody(BaseModel):
@@ -47,5 +47,7 @@ class UsageBody(TokensBody):
 
 def usage_body(usage: Usage) -> dict[str, Any]:
     """Return a usage as JSON."""
+    if usage.details is NO_DETAILS:  # as of most answers
+        return usage.buckets()
     found = {name: value for name, value in asdict(usage.details).items() if value}
     return {**usage.buckets(), "details": found} if found else usage.buckets()

@@ -280,6 +280,9 @@ def _usage(row: TurnRow | SummaryRow) -> Usage | None:
     )
 
 
+_read_parts = PARTS.validator.validate_json  # once for each message of a history: the adapter's own costs as much again
+
+
 class Said(NamedTuple):
     """A message as it is written: role, name, parts as JSON."""
 
@@ -301,7 +304,7 @@ def stored_message(row: MessageRow) -> StoredMessage:
         sequence=sequence,
         turn_id=turn_id,
         turn_state=state,
-        message=Message(role=role, parts=PARTS.validate_json(parts), name=name),
+        message=Message(role=role, parts=_read_parts(parts), name=name),
         created_at=moment(created_at),
         provider=provider if answer else None,
         model=model if answer else None,

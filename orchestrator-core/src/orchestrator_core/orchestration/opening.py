@@ -97,10 +97,11 @@ class OpenStream:
             ProviderTimeout: The deadline passed.
             GatewayError: The provider failed after the commit point.
         """
+        puller = _running()  # who begins to read an answer reads it to its end
         try:
             for early in self.early:
                 yield early
-            while (event := await self._pull(_NO_END, _running())) is not None:
+            while (event := await self._pull(_NO_END, puller)) is not None:
                 yield event
         finally:
             await self.aclose()

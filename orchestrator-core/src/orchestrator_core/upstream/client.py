@@ -34,7 +34,7 @@ KEEP_ALIVE = 30.0
 """Seconds for which an idle connection is kept: shorter than the load balancers of the vendors keep theirs."""
 
 Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
-"""Makes what stands around each wait for a provider, so that somebody can tell how long it was."""
+"""Gives what stands around the waits of one call, so that somebody can tell how long they were."""
 
 SHORTEST_MASKED = 8
 """Characters. A shorter credential is a stand-in for a local server, such as `none`: masking it would spoil answers."""
@@ -167,7 +167,7 @@ class PooledClient:
                 deadline,
                 first_event_at=first_event_at,
                 masked=masked,
-                waiting=self._waiting,
+                waiting=self._waiting(),
             )
         except BaseException:
             self._calls -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 
 import aiohttp
@@ -43,7 +43,7 @@ class Answer:
         *,
         first_event_at: float,
         masked: Secret | None,
-        waiting: Callable[[], AbstractContextManager[None]],
+        waiting: AbstractContextManager[None],
     ) -> None:
         """Wrap an answer.
 
@@ -53,7 +53,7 @@ class Answer:
             deadline: The bounds on time.
             first_event_at: When the first event of a stream must have come, in the loop's time.
             masked: The credential to mask in all that is handed on.
-            waiting: Stands around each wait.
+            waiting: Stands around each wait, one after the other.
         """
         self._waiting = waiting
         self.status = response.status
@@ -64,6 +64,7 @@ class Answer:
         self._deadline = deadline
         self._first_event_at = first_event_at
         self._masked = masked
+        self._patience = _Patience(response)
 
     async def events(self) -> AsyncGenerator[ServerSentEvent, None]:
         """Yield the events, see `UpstreamStream.events`."""
@@ -144,7 +145,7 @@ class Answer:
         if self._content.at_eof():
             return
         try:
-            with self._waiting():
+            with self._waiting:
                 async with asyncio.timeout(SETTLE_TIME):
                     while await self._content.readany():
                         pass
@@ -153,6 +154,7 @@ class Answer:
 
     def close(self) -> None:
         """Close the connection, unless the answer is at its end."""
+        self._patience.stop()
         self._response.close()
 
     async def _receive(self, until: float) -> bytes:
@@ -162,19 +164,62 @@ class Answer:
             TimeoutError: None came `until` then, in the loop's time.
             aiohttp.ClientError: The connection broke.
         """
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                with self._waiting():
-                    async with asyncio.timeout_at(min(until, loop.time() + LOOK_AFTER)):
-                        return await self._content.readany()
-            except TimeoutError:
-                # aiohttp leaves its reader waiting when the upstream breaks HTTP's framing within a body.
-                connection = self._response.connection
-                if connection is not None and connection.transport is None:
-                    raise aiohttp.ClientPayloadError from None
-                if loop.time() >= until:
-                    raise
+        self._patience.begin(until)
+        try:
+            with self._waiting:
+                return await self._content.readany()
+        finally:
+            self._patience.end()
+
+
+class _Patience:
+    """Ends a wait for bytes that lasts too long, or that nothing will end.
+
+    One timer serves all waits of an answer, since a timer for each would cost more than what comes. It looks once a
+    second whether the connection still is one: aiohttp leaves its reader waiting where the upstream breaks HTTP's
+    framing within a body.
+    """
+
+    __slots__ = ("_loop", "_response", "_timer", "_until")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._until: float | None = None
+
+    def begin(self, until: float) -> None:
+        """Note that somebody waits, until then at most."""
+        self._until = until
+        if self._timer is None or self._timer.when() > until:
+            self._set()
+
+    def end(self) -> None:
+        """Note that nobody waits."""
+        self._until = None
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self) -> None:
+        self.stop()
+        if self._until is not None:
+            self._timer = self._loop.call_at(min(self._until, self._loop.time() + LOOK_AFTER), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._until is None:
+            return
+        connection = self._response.connection
+        if connection is not None and connection.transport is None:
+            self._response.content.set_exception(aiohttp.ClientPayloadError())
+        elif self._loop.time() >= self._until:
+            self._response.content.set_exception(TimeoutError())
+        else:
+            self._set()
 
 
 def _headers(response: aiohttp.ClientResponse, masked: Secret | None) -> dict[str, str]:

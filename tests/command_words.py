@@ -139,7 +139,9 @@ def _check_pip(arguments: list[str], command: str) -> None:
             for extra in (ours[2] or "").split(",") if ours[2] else ():
                 assert extra in core["optional-dependencies"], f"no extra {extra}: {command}"
         elif word.startswith("./") and "*" not in word:
-            assert (ROOT / word / "pyproject.toml").is_file(), f"no distribution {word}: {command}"
+            path, _, extras = word.rstrip("]").partition("[")
+            assert (ROOT / path / "pyproject.toml").is_file(), f"no distribution {word}: {command}"
+            assert not extras or set(extras.split(",")) <= set(core["optional-dependencies"]), f"no extra: {command}"
 
 
 def _is_setting(name: str) -> bool:

@@ -79,7 +79,7 @@ def gateway(folder: Path, port: int) -> Iterator[None]:
     """Run the gateway in a directory of its own, until the block ends."""
     command = Path(sys.executable).with_name("orchestrator")
     if not command.exists():
-        sys.exit("Install the gateway first: pip install orchestrator-core orchestrator-echo")
+        sys.exit("Install the gateway first: pip install ./orchestrator-core ./plugins/echo")
     log = folder / "gateway.log"
     # A small environment of its own: the demo must not use the keys or the settings of whoever runs it.
     environment = {"PATH": os.environ.get("PATH", ""), "ENVIRONMENT": "development", "ECHO_DELAY": "0.05"}

@@ -131,7 +131,7 @@ def _base(namespace: Namespace) -> str:
     As that image, it has no user 1000, and a standard library without tests, without packages and not compiled.
     """
     root = namespace.overlay("python", "/")
-    namespace.run("chroot", str(root), sys.executable, "-m", "venv", "/opt/python", environ=_network())
+    namespace.run("chroot", str(root), sys.executable, "-m", "venv", "/opt/python", environ=network())
     for file in ("passwd", "group"):
         namespace.run("sed", "-i", f"/:{USER}:/d", f"{root}/etc/{file}")
     library = Path(sysconfig.get_path("stdlib"))
@@ -163,7 +163,7 @@ def _build(namespace: Namespace, roots: Mapping[str, Path], stage: Stage) -> Map
                 _copy(namespace, roots[each.options.get("from", CONTEXT)], source, f"{root}{place}")
         elif each.keyword == "RUN":
             inside = ["chroot", str(root), "env", "-C", folder, "sh", "-c", each.value]
-            namespace.run(*inside, environ={**_network(), **arguments, **environ})
+            namespace.run(*inside, environ={**network(), **arguments, **environ})
     return environ
 
 
@@ -192,7 +192,7 @@ def _context(namespace: Namespace) -> Path:
     return context
 
 
-def _network() -> dict[str, str]:
+def network() -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         **{name: value for name, value in os.environ.items() if name.startswith(NEEDS_NETWORK)},

@@ -32,14 +32,14 @@ def test_keys_work_at_once_in_a_gateway_that_serves_and_end_soon(
     assert status(gateway, key) == 200
     assert status(gateway, None) == 401
 
-    (shown,) = json.loads(orchestrator("clients", "show", "app").stdout)
+    (shown,) = json.loads(orchestrator("clients", "show", "app", "--json").stdout)
     assert shown["budget"]["remaining_tokens"] == 500
 
     rotated = json.loads(orchestrator("clients", "rotate", "app", "--overlap", "1h", "--json").stdout)
     assert rotated["previous_key_until"] is not None
     assert [status(gateway, each) for each in (rotated["key"], key)] == [200, 200]
     changed = json.loads(
-        orchestrator("clients", "update", "app", "--requests-per-minute", "7", "--models", "none").stdout
+        orchestrator("clients", "update", "app", "--requests-per-minute", "7", "--models", "none", "--json").stdout
     )
     assert (changed[0]["requests_per_minute"], changed[0]["models"]) == (7, None)
 
@@ -49,8 +49,8 @@ def test_keys_work_at_once_in_a_gateway_that_serves_and_end_soon(
         time.sleep(0.2)
     assert last == 401
     assert status(gateway, rotated["key"]) == 401
-    assert orchestrator("clients", "list").stdout == "[]\n"
-    (shown,) = json.loads(orchestrator("clients", "show", rotated["id"]).stdout)
+    assert orchestrator("clients", "list", "--json").stdout == "[]\n"
+    (shown,) = json.loads(orchestrator("clients", "show", rotated["id"], "--json").stdout)
     assert shown["status"] == "revoked"
     assert key not in orchestrator("clients", "list", "--revoked").stdout
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_asked(orchestrator: RunCommand) -> None:
         refused = orchestrator("clients", "create", *never)
         assert (refused.returncode, refused.stdout) == (1, ""), never
         assert "Traceback" not in refused.stderr
-    assert orchestrator("clients", "list").stdout == "[]\n"
+    assert orchestrator("clients", "list", "--json").stdout == "[]\n"
     orchestrator("clients", "create", "a")
     assert orchestrator("clients", "update", "a", "--budget-period", "day").returncode == 1
     assert orchestrator("clients", "update", "a", "--name", "").returncode == 1

@@ -25,15 +25,15 @@ def rows(done: subprocess.CompletedProcess[str]) -> Mapping[str, Mapping[str, An
 
 
 def test_providers_says_what_is_configured(orchestrator: RunCommand) -> None:
-    found = rows(orchestrator("providers", OPENAI_API_KEY=GOOD))
+    found = rows(orchestrator("providers", "--json", OPENAI_API_KEY=GOOD))
     assert found["echo"]["configured"] is True
     assert found["openai"]["configured"] is True
     assert "chat" in found["openai"]["capabilities"]
-    assert rows(orchestrator("providers"))["openai"]["configured"] is False
+    assert rows(orchestrator("providers", "--json"))["openai"]["configured"] is False
 
 
 def test_a_probe_asks_the_provider(orchestrator: RunCommand) -> None:
-    done = orchestrator("providers", "--probe", OPENAI_API_KEY=GOOD, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    done = orchestrator("providers", "--json", "--probe", OPENAI_API_KEY=GOOD, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     found = rows(done)
     assert found["echo"]["healthy"] is True
     assert found["openai"]["healthy"] is False
@@ -41,26 +41,28 @@ def test_a_probe_asks_the_provider(orchestrator: RunCommand) -> None:
 
 
 def test_providers_says_which_models_the_running_gateways_leave_alone(orchestrator: RunCommand, tmp_path: Path) -> None:
-    assert rows(orchestrator("providers"))["echo"]["left_alone"] is None
+    assert rows(orchestrator("providers", "--json"))["echo"]["left_alone"] is None
     redis = RedisServer(tmp_path / "redis.log")
     try:
         with redis.client() as client:
             client.zadd(KEY, {"echo/org/model": (time.time() + 60) * 1000, "echo/old": (time.time() - 60) * 1000})
-        found = rows(orchestrator("providers", ORCHESTRATOR_REDIS_URL=redis.url))
+        found = rows(orchestrator("providers", "--json", ORCHESTRATOR_REDIS_URL=redis.url))
     finally:
         redis.kill()
     assert found["echo"]["left_alone"] == ["org/model"]
     assert found["openai"]["left_alone"] == []
-    assert rows(orchestrator("providers", ORCHESTRATOR_REDIS_URL=redis.url))["echo"]["left_alone"] is None
+    assert rows(orchestrator("providers", "--json", ORCHESTRATOR_REDIS_URL=redis.url))["echo"]["left_alone"] is None
 
 
 @pytest.mark.parametrize(("key", "code", "verdict"), [(GOOD, 0, "valid"), (BAD, 1, "malformed")])
 def test_keys_are_checked_and_never_shown(orchestrator: RunCommand, key: str, code: int, verdict: str) -> None:
     done = orchestrator("keys", "check", OPENAI_API_KEY=key)
     assert done.returncode == code
-    assert done.stdout.startswith("openai  ")
-    assert verdict in done.stdout
-    assert "****" in done.stdout
+    heading, row = done.stdout.splitlines()
+    assert heading.split() == ["PROVIDER", "KEY", "VERDICT", "REASON"]
+    assert row.split()[0] == "openai"
+    assert "****" in row.split()[1]
+    assert row.split()[2] == verdict
     assert key not in done.stdout + done.stderr
 
 
@@ -73,11 +75,12 @@ def test_keys_as_json(orchestrator: RunCommand) -> None:
 def test_no_key_at_all_is_said(orchestrator: RunCommand) -> None:
     done = orchestrator("keys", "check")
     assert done.returncode == 0
-    assert "No provider has a key" in done.stdout
+    assert "No provider has a key" in done.stderr
+    assert done.stdout == ""
 
 
 def test_plugins_lists_what_is_installed_without_any_key(orchestrator: RunCommand) -> None:
-    done = orchestrator("plugins")
+    done = orchestrator("plugins", "--json")
     found = rows(done)
     assert done.returncode == 0, done.stdout
     assert {"echo", "openai", "openai-compatible"} <= set(found)
@@ -96,7 +99,7 @@ class Provider(ProviderHooks):
 
 def test_a_broken_plugin_is_listed_with_the_reason(orchestrator: RunCommand, tmp_path: Path) -> None:
     site = install_plugin(tmp_path, "orchestrator-broken", "broken", "raise RuntimeError('no licence')")
-    done = orchestrator("plugins", PYTHONPATH=site)
+    done = orchestrator("plugins", "--json", PYTHONPATH=site)
     found = rows(done)
     assert done.returncode == 1
     assert found["broken"]["state"] == "quarantined"
@@ -107,7 +110,7 @@ def test_a_broken_plugin_is_listed_with_the_reason(orchestrator: RunCommand, tmp
 
 def test_two_plugins_of_one_name_are_listed_with_both_distributions(orchestrator: RunCommand, tmp_path: Path) -> None:
     site = install_plugin(tmp_path, "orchestrator-pirate", "echo", WORKING)
-    done = orchestrator("plugins", PYTHONPATH=site)
+    done = orchestrator("plugins", "--json", PYTHONPATH=site)
     assert done.returncode == 1
     clashing = [row for row in json.loads(done.stdout) if row["name"] == "echo"]
     assert {row["distribution"] for row in clashing} == {"orchestrator-echo", "orchestrator-pirate"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.cli.output import show
+from orchestrator_core.cli.output import cell, show
 
 ROWS: Sequence[Mapping[str, Any]] = [
     {"name": "a", "usable": True, "models": ["m", "n"], "hidden": 1},
@@ -16,15 +16,43 @@ ROWS: Sequence[Mapping[str, Any]] = [
 COLUMNS = {"name": "Name", "usable": "Usable", "models": "Models"}
 
 
-def test_what_is_no_terminal_gets_json(capsys: pytest.CaptureFixture[str]) -> None:
-    show(ROWS, title="Things", columns=COLUMNS, as_json=False)
-    assert json.loads(capsys.readouterr().out) == ROWS
+EMPTY = "No thing. Make one."
+
+
+def test_what_is_no_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    show(ROWS, title="Things", columns=COLUMNS, as_json=False, empty=EMPTY)
+    assert capsys.readouterr().out.splitlines() == ["NAME  USABLE  MODELS", "a     yes     m, n", "[b]   -       -"]
+
+
+@pytest.mark.parametrize(("as_json", "said", "noted"), [(False, "", f"{EMPTY}\n"), (True, "[]\n", "")])
+def test_a_person_is_told_that_there_is_nothing(
+    as_json: bool, said: str, noted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show([], title="Things", columns=COLUMNS, as_json=as_json, empty=EMPTY)
+    assert capsys.readouterr() == (said, noted)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        (False, "no"),
+        (0.1 + 0.2, "0.3"),
+        (1e-7, "0"),
+        ("2026-11-28T21:14:26.555Z", "2026-11-28 21:14"),
+        ("two\nlines", "two lines"),
+        ({"usd": 5.0, "tokens": None}, "usd 5"),
+        ([], "-"),
+    ],
+)
+def test_values_are_written_for_people(value: Any, shown: str) -> None:
+    assert cell(value) == shown
 
 
 def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
-    show(ROWS, title="Things", columns=COLUMNS, as_json=False)
+    show(ROWS, title="Things", columns=COLUMNS, as_json=False, empty=EMPTY)
     shown = capsys.readouterr().out
     assert "Things" in shown
     assert "m, n" in shown
@@ -34,7 +62,7 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch
 
 def test_a_terminal_gets_json_where_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    show(ROWS, title="Things", columns=COLUMNS, as_json=True)
+    show(ROWS, title="Things", columns=COLUMNS, as_json=True, empty=EMPTY)
     assert json.loads(capsys.readouterr().out) == ROWS
 
 
@@ -57,12 +85,34 @@ def test_a_narrow_table_can_be_read(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    show(WIDE, title="Things", columns=HEADINGS, as_json=False, whole=("name", "state", "model"), spare=("can",))
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    show(WIDE, title="Things", columns=HEADINGS, as_json=False, empty=EMPTY, whole=("name", "state", "model"), spare=("can",))
+    printed = capsys.readouterr()
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", printed.out)
     assert max(map(len, shown.splitlines())) <= columns
     row = WIDE[0]
     for word in (row["name"], row["state"], row["model"], "distribution", "uninstall"):
         assert word in shown
     for word in row["can"]:
         assert (word in shown) is capabilities
-    assert ("Not shown in 80 columns: Capabilities." in shown) is not capabilities
+    assert ("Not shown in 80 columns: Capabilities." in printed.err) is not capabilities
+
+
+def test_a_terminal_is_spared_columns_that_say_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    show([{"name": "a", "usable": False, "models": []}], title="", columns=COLUMNS, as_json=False, empty=EMPTY)
+    printed = capsys.readouterr()
+    assert "Usable" in printed.out
+    assert "Models" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_states_have_colours_unless_they_are_not_wanted(
+    no_color: str, coloured: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    show([{"name": "a", "state": "usable"}], title="", columns={"state": "State"}, as_json=False, empty=EMPTY)
+    assert ("\x1b[32musable" in capsys.readouterr().out) is coloured

@@ -53,15 +53,15 @@ def test_the_life_of_sessions_in_the_terminal(
     session = post(gateway, "/api/orchestrate", ask)["session_id"]
     post(gateway, "/api/sessions", {"user_id": "bob"})
 
-    listed = json.loads(orchestrator("sessions", "list", "--user", "ada", "-m", "topic=looms").stdout)
+    listed = json.loads(orchestrator("sessions", "list", "--user", "ada", "-m", "topic=looms", "--json").stdout)
     assert [row["session_id"] for row in listed] == [session]
-    (turn,) = json.loads(orchestrator("sessions", "show", session).stdout)
+    (turn,) = json.loads(orchestrator("sessions", "show", session, "--json").stdout)
     assert (turn["state"], turn["provider"], turn["messages"][0]["text"]) == ("complete", "echo", "hello")
     (tmp_path / "out.jsonl.part").touch(0o644)  # of an export that was killed
     exported = orchestrator("sessions", "export", session, "-o", "out.jsonl")
     assert exported.returncode == 0
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
-    (used,) = json.loads(orchestrator("usage", "--by", "provider", "--user", "ada").stdout)
+    (used,) = json.loads(orchestrator("usage", "--by", "provider", "--user", "ada", "--json").stdout)
     assert (used["provider"], used["calls"]) == ("echo", 1)
     current = orchestrator("db", "current")
     assert (current.returncode, HEAD in current.stdout) == (0, True)
@@ -75,11 +75,11 @@ def test_the_life_of_sessions_in_the_terminal(
 
     made = orchestrator("sessions", "import", "out.jsonl")
     assert made.returncode == 0, made.stderr
-    assert len(json.loads(orchestrator("sessions", "list", "--user", "ada").stdout)) == 2
+    assert len(json.loads(orchestrator("sessions", "list", "--user", "ada", "--json").stdout)) == 2
     assert orchestrator("sessions", "purge", "--user", "ada", said="n\n").returncode == 1
     assert "Deleted 2 sessions." in orchestrator("sessions", "purge", "--user", "ada", "--yes").stderr
     assert "No session matches" in orchestrator("sessions", "purge", "--older-than", "1d", "--yes").stderr
-    assert len(json.loads(orchestrator("sessions", "list").stdout)) == 1
+    assert len(json.loads(orchestrator("sessions", "list", "--json").stdout)) == 1
     assert orchestrator("sessions", "show", session).returncode == 1
     assert "hello" not in (tmp_path / "orchestrator.db").read_bytes().decode("latin-1")
 
@@ -89,7 +89,7 @@ def test_a_database_is_made_and_upgraded(orchestrator: RunCommand) -> None:
     assert "no database yet" in orchestrator("sessions", "list").stderr
     assert f"has {HEAD}" in orchestrator("db", "upgrade").stdout
     assert "nothing to do" in orchestrator("db", "upgrade").stdout
-    assert orchestrator("sessions", "list").stdout == "[]\n"
+    assert orchestrator("sessions", "list", "--json").stdout == "[]\n"
 
 
 def test_what_cannot_be_asked(orchestrator: RunCommand) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from orchestrator_core.cli.options import config_option, read_config
+from orchestrator_core.cli.options import config_option, json_option, read_config
+from orchestrator_core.cli.output import show_json
 from orchestrator_core.cli.usage import Command
 
 EXIT_REFUSED = 78
@@ -22,7 +22,7 @@ EXIT_REFUSED = 78
     type=click.Choice(["development", "staging", "production"]),
     help="Judge as there.  [default: ENVIRONMENT, else development]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @config_option
 def check(environment: str | None, as_json: bool, config_file: Path | None) -> None:
     """Say whether the gateway would start, and what is unsafe.
@@ -56,7 +56,7 @@ def check(environment: str | None, as_json: bool, config_file: Path | None) -> N
             "warnings": list(report.warnings),
             "report": list(report.lines),
         }
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        show_json(found)
     else:
         for line in report.lines:
             click.echo(line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -14,6 +13,7 @@ import click
 
 from orchestrator_core.cli.options import config_option, json_option, read_config, span
 from orchestrator_core.cli.output import show as show_rows
+from orchestrator_core.cli.output import show_json
 from orchestrator_core.cli.usage import Group
 
 COLUMNS = {
@@ -26,7 +26,7 @@ COLUMNS = {
     "models": "Models",
     "requests_per_minute": "A minute",
     "budget": "Budget",
-    "expires_at": "Expires",
+    "expires_at": "Expires, UTC",
 }
 NONE = "none"
 """What takes a limit away."""
@@ -252,6 +252,7 @@ def _show(found: list[Mapping[str, Any]], title: str, *, as_json: bool) -> None:
         title=title,
         columns=COLUMNS,
         as_json=as_json,
+        empty="There is no client yet. `orchestrator clients create NAME` makes one.",
         whole=("id",),
         spare=("expires_at", "models", "requests_per_minute", "tenant"),
     )
@@ -260,7 +261,7 @@ def _show(found: list[Mapping[str, Any]], title: str, *, as_json: bool) -> None:
 def _print_key(issued: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a key alone to standard output, for scripts, and what a person should know of it beside."""
     if as_json:
-        click.echo(json.dumps(issued, indent=2, ensure_ascii=False))
+        show_json(issued)
         return
     click.echo(f"The key of {issued['name']} ({issued['id']}). It is not kept, and shown this once:", err=True)
     click.echo(issued["key"])

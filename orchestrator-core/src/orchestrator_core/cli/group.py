@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -124,10 +125,13 @@ def explain(error: Exception) -> tuple[int, Sequence[str]]:
 )
 @click.version_option(package_name="orchestrator-core", prog_name="orchestrator")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
     """One gateway in front of every LLM provider.
 
-    Configuration comes from the environment, from .env and from orchestrator.toml in the working directory.
+    Configuration comes from the environment, from .env and from orchestrator.toml in the working directory. Results go to
+    standard output, all else to standard error; tables are plain where no terminal shows them, and NO_COLOR keeps
+    colours out.
 
     \b
     Examples:
@@ -135,3 +139,5 @@ def cli(debug: bool) -> None:
       orchestrator chat --provider openai
       orchestrator providers --probe
     """
+    if os.environ.get("NO_COLOR"):
+        context.color = False  # rich keeps to it by itself

@@ -40,12 +40,7 @@ def check(as_json: bool, config_file: Path | None) -> None:
     from orchestrator_core.cli.inspection import key_rows
 
     rows = asyncio.run(key_rows(read_config(config_file)))
-    if as_json:
-        show(rows, title="Keys", columns=COLUMNS, as_json=True)
-    else:
-        for row in rows:
-            click.echo("  ".join(str(row[field]) for field in COLUMNS if row[field] is not None))
-        if not rows:
-            click.echo("No provider has a key. Set one, such as OPENAI_API_KEY, in the environment or in .env.")
+    empty = "No provider has a key. Set one, such as OPENAI_API_KEY, in the environment or in .env."
+    show(rows, title="Keys", columns=COLUMNS, as_json=as_json, empty=empty, whole=("provider", "key", "verdict"))
     if any(row["verdict"] != "valid" for row in rows):
         raise click.exceptions.Exit(1)

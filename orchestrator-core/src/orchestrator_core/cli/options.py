@@ -23,7 +23,7 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
 )
 
 json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; the default where standard output is no terminal."
+    "--json", "as_json", is_flag=True, help="Print JSON, for programs."
 )
 
 

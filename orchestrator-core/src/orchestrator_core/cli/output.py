@@ -1,19 +1,48 @@
-"""How commands show rows: a table for people, JSON for programs."""
+"""How commands show rows: a coloured table on a terminal, a plain one elsewhere, JSON for programs."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _BORDER = 3
 """Characters beside each cell."""
 
 _READABLE = 12
 """Characters that a column of sentences has at least, unless it needs less."""
+
+_GAP = "  "
+"""Between the columns of a plain table."""
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d\.\d+Z")
+
+_STYLES = {
+    "green": ("active", "complete", "healthy", "usable", "valid", "yes"),
+    "yellow": ("closed", "degraded", "half_open", "interrupted"),
+    "red": (
+        "clash",
+        "expired",
+        "failed",
+        "foreign",
+        "malformed",
+        "open",
+        "placeholder",
+        "quarantined",
+        "revoked",
+        "unhealthy",
+    ),
+    "dim": ("-", "no", "no key"),
+}
+_STYLE_OF = {word: style for style, words in _STYLES.items() for word in words}
 
 
 def show(
@@ -22,47 +51,119 @@ def show(
     title: str,
     columns: Mapping[str, str],
     as_json: bool,
+    empty: str,
     whole: Collection[str] = (),
     spare: Sequence[str] = (),
 ) -> None:
-    """Print rows: as a table on a terminal, else, or where asked, as a JSON list.
+    """Print rows as a table, or as a JSON list. A table on a terminal has no columns that say nothing.
 
     Args:
         rows: What to show; JSON has every field of them.
-        title: What stands above the table.
+        title: What stands above the table on a terminal.
         columns: Field to heading, for the columns of the table.
         as_json: Whether JSON was asked for.
+        empty: What a person is told, on standard error, where there are no rows.
         whole: Fields that are never broken into lines.
-        spare: Fields that a narrow table goes without, in this order.
+        spare: Fields that a narrow terminal goes without, in this order.
     """
-    if as_json or not sys.stdout.isatty():
-        click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
-        return
-    from rich.console import Console  # 30 ms that the JSON form does not need
-    from rich.markup import escape
+    if as_json:
+        show_json(list(rows))
+    elif not rows:
+        click.echo(empty, err=True)
+    elif sys.stdout.isatty():
+        _show_on_terminal(rows, title, columns, whole, spare)
+    else:
+        for line in _plain_lines(rows, columns):
+            click.echo(line)
+
+
+def show_json(found: Any) -> None:
+    """Print something as JSON."""
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Return standard output or standard error as rich writes to it: it knows the width, and keeps to NO_COLOR."""
+    from rich.console import Console  # 30 ms that plain forms do not need
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table has it; times to the minute, in UTC."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {cell(item)}" for name, item in value.items() if item is not None) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    text = " ".join(str(value).splitlines())
+    return f"{time[1]} {time[2]}" if (time := _TIME.fullmatch(text)) else text
+
+
+def styled(value: Any) -> Text:
+    """Return a value as a table on a terminal has it: words that tell of a state have a colour."""
+    from rich.text import Text
+
+    shown = cell(value)
+    return Text(shown, style=_STYLE_OF.get(shown, ""))
+
+
+def _plain_lines(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterable[str]:
+    """Yield the lines of a table without any width, for files, pipes and `grep`."""
+    lines = [[heading.upper() for heading in columns.values()]]
+    lines += [[cell(row.get(field)) for field in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield _GAP.join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _show_on_terminal(
+    rows: Sequence[Mapping[str, Any]],
+    title: str,
+    columns: Mapping[str, str],
+    whole: Collection[str],
+    spare: Sequence[str],
+) -> None:
+    from rich import box
     from rich.table import Table
 
-    console = Console()
-    shown = dict(columns)
+    console = terminal()
+    said = {field for field in columns if any(row.get(field) not in (None, "", [], ()) for row in rows)}
+    shown = {field: heading for field, heading in columns.items() if field in said}
     widths = {
         field: _least_width(heading, [row.get(field) for row in rows], whole=field in whole)
-        for field, heading in columns.items()
+        for field, heading in shown.items()
     }
     for field in spare:
-        if sum(widths[each] + _BORDER for each in shown) + 1 > console.width:
+        if field in shown and sum(widths[each] + _BORDER for each in shown) + 1 > console.width:
             del shown[field]
-    full = sum(max(map(len, (shown[field], *(_cell(row.get(field)) for row in rows)))) + _BORDER for field in shown)
+    full = sum(max(map(len, (shown[field], *(cell(row.get(field)) for row in rows)))) + _BORDER for field in shown)
     narrow = full + 1 > console.width
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan", border_style="dim")
+    table.box = box.ROUNDED
     for field, heading in shown.items():
+        values = [row.get(field) for row in rows]
         # rich takes from the widest column without regard to what it needs, so that lists must be kept out of it.
-        fixed = widths[field] if narrow and any(isinstance(row.get(field), list | tuple) for row in rows) else None
-        table.add_column(heading, overflow="fold", min_width=widths[field], width=fixed, no_wrap=field in whole)
+        fixed = widths[field] if narrow and any(isinstance(value, list | tuple) for value in values) else None
+        justify: Any = "right" if _are_numbers(values) else "left"
+        table.add_column(
+            heading, overflow="fold", min_width=widths[field], width=fixed, no_wrap=field in whole, justify=justify
+        )
     for row in rows:
-        table.add_row(*(escape(_cell(row.get(field))) for field in shown))
+        table.add_row(*(styled(row.get(field)) for field in shown))
     console.print(table)
-    if missing := [heading for field, heading in columns.items() if field not in shown]:
-        click.echo(f"Not shown in {console.width} columns: {', '.join(missing)}. --json has everything.")
+    if missing := [heading for field, heading in columns.items() if field in said and field not in shown]:
+        click.echo(f"Not shown in {console.width} columns: {', '.join(missing)}. --json has everything.", err=True)
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    found = [value for value in values if value is not None]
+    return bool(found) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in found)
 
 
 def _least_width(heading: str, values: Sequence[Any], *, whole: bool) -> int:
@@ -72,21 +173,9 @@ def _least_width(heading: str, values: Sequence[Any], *, whole: bool) -> int:
         if isinstance(value, list | tuple):
             texts += [f"{item}," for item in value]
         elif whole:
-            texts.append(_cell(value))
+            texts.append(cell(value))
         else:
-            texts += _cell(value).split()
+            texts += cell(value).split()
     longest = max(map(len, texts))
     lists = any(isinstance(value, list | tuple) for value in values)
     return longest if whole or lists else min(longest, max(len(heading), _READABLE))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "-"
-    return str(value)

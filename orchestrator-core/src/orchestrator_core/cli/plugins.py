@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from orchestrator_core.cli.options import config_option, json_option, read_config
-from orchestrator_core.cli.output import show
+from orchestrator_core.cli.output import show, show_json
+from orchestrator_core.cli.providers import NO_PLUGIN
 from orchestrator_core.cli.usage import Group
 
 COLUMNS = {
@@ -49,14 +50,14 @@ def plugins(context: click.Context, as_json: bool, config_file: Path | None) -> 
     from orchestrator_core.cli.inspection import plugin_rows
 
     rows = asyncio.run(plugin_rows(read_config(config_file)))
-    show(rows, title="Plugins", columns=COLUMNS, as_json=as_json, whole=WHOLE, spare=SPARE)
+    show(rows, title="Plugins", columns=COLUMNS, as_json=as_json, empty=NO_PLUGIN, whole=WHOLE, spare=SPARE)
     if any(row["state"] != "usable" for row in rows):
         raise click.exceptions.Exit(1)
 
 
 @plugins.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @config_option
 def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:
     """Examine the installed plugins, or the one called NAME.
@@ -79,9 +80,9 @@ def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:
     if name is not None and not any(row["distribution"] for row in rows):
         raise click.ClickException("No installed plugin has this name: `orchestrator plugins` lists those that are.")
     if as_json:
-        show(rows, title="", columns={}, as_json=True)
+        show_json(rows)
     elif not rows:
-        click.echo("No provider plugin is installed. Install one, such as `pip install orchestrator-echo`.")
+        click.echo(NO_PLUGIN, err=True)
     else:
         for line in _report(rows):
             click.echo(line)

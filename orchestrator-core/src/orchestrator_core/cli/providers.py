@@ -23,6 +23,7 @@ COLUMNS = {
 }
 WHOLE = ("name", "configured", "healthy", "default_model")
 SPARE = ("capabilities", "title")
+NO_PLUGIN = "No provider plugin is installed. Install one, such as `pip install orchestrator-echo`."
 
 
 @click.command(cls=Command)
@@ -46,6 +47,6 @@ def providers(probe: bool, as_json: bool, config_file: Path | None) -> None:
     from orchestrator_core.cli.inspection import provider_rows
 
     rows = asyncio.run(provider_rows(read_config(config_file), probe=probe))
-    show(rows, title="Providers", columns=COLUMNS, as_json=as_json, whole=WHOLE, spare=SPARE)
+    show(rows, title="Providers", columns=COLUMNS, as_json=as_json, empty=NO_PLUGIN, whole=WHOLE, spare=SPARE)
     if probe and any(row["configured"] and not row["healthy"] for row in rows):
         raise click.exceptions.Exit(1)

@@ -69,7 +69,8 @@ async def turn_rows(config: Config, tenant: str, session_id: str) -> tuple[str, 
                     }
                 )
             more = page.has_more
-    return f"{session.id}: {session.status}, {session.message_count} messages of {session.user_id or 'nobody'}", rows
+    owner = f" of {session.user_id}" if session.user_id else ""
+    return f"{session.id}: {session.status}, {session.message_count} messages{owner}", rows
 
 
 async def export(config: Config, tenant: str, session_id: str, output: Path | None) -> None:

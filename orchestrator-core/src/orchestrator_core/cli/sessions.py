@@ -18,8 +18,8 @@ COLUMNS = {
     "user_id": "User",
     "status": "Status",
     "message_count": "Messages",
-    "created_at": "Created",
-    "last_turn_at": "Last turn",
+    "created_at": "Created, UTC",
+    "last_turn_at": "Last turn, UTC",
 }
 TURN_COLUMNS = {
     "turn_id": "Turn",
@@ -98,7 +98,15 @@ def list_(
     from orchestrator_core.cli.session_work import session_rows
 
     rows = asyncio.run(session_rows(read_config(config_file), tenant, user_id, status, metadata, limit))
-    show_rows(rows, title="Sessions", columns=COLUMNS, as_json=as_json, whole=("session_id",), spare=("created_at",))
+    show_rows(
+        rows,
+        title="Sessions",
+        columns=COLUMNS,
+        as_json=as_json,
+        empty="No session matches. Sessions belong to a tenant: --tenant names another.",
+        whole=("session_id",),
+        spare=("created_at",),
+    )
 
 
 @sessions.command()
@@ -118,7 +126,15 @@ def show(session_id: str, tenant: str, as_json: bool, config_file: Path | None) 
     from orchestrator_core.cli.session_work import turn_rows
 
     title, rows = asyncio.run(turn_rows(read_config(config_file), tenant, session_id))
-    show_rows(rows, title=title, columns=TURN_COLUMNS, as_json=as_json, whole=("turn_id",), spare=("model",))
+    show_rows(
+        rows,
+        title=title,
+        columns=TURN_COLUMNS,
+        as_json=as_json,
+        empty=f"{title}. It has no turn yet.",
+        whole=("turn_id",),
+        spare=("model",),
+    )
 
 
 @sessions.command()

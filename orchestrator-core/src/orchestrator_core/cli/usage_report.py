@@ -64,7 +64,14 @@ def usage(
     columns = {name: name.replace("_id", "").capitalize() for name in names} | COLUMNS
     if more:
         click.echo(f"Only the first {LIMIT} rows are shown. Narrow the days down, or split by less.", err=True)
-    show(rows, title=f"Usage from {first} to {last}", columns=columns, as_json=as_json, whole=tuple(columns))
+    show(
+        rows,
+        title=f"Usage from {first} to {last}",
+        columns=columns,
+        as_json=as_json,
+        empty=f"No provider was called from {first} to {last}. --since and --until choose other days.",
+        whole=tuple(columns),
+    )
 
 
 async def _rows(config_file: Path | None, by: Any, given: Any) -> tuple[list[dict[str, Any]], bool]:

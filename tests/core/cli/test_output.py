@@ -85,7 +85,15 @@ def test_a_narrow_table_can_be_read(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    show(WIDE, title="Things", columns=HEADINGS, as_json=False, empty=EMPTY, whole=("name", "state", "model"), spare=("can",))
+    show(
+        WIDE,
+        title="Things",
+        columns=HEADINGS,
+        as_json=False,
+        empty=EMPTY,
+        whole=("name", "state", "model"),
+        spare=("can",),
+    )
     printed = capsys.readouterr()
     shown = re.sub(r"\x1b\[[0-9;]*m", "", printed.out)
     assert max(map(len, shown.splitlines())) <= columns

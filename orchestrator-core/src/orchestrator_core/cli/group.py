@@ -24,6 +24,7 @@ COMMANDS = {
     "providers": "orchestrator_core.cli.providers:providers",
     "serve": "orchestrator_core.cli.serve:serve",
     "sessions": "orchestrator_core.cli.sessions:sessions",
+    "status": "orchestrator_core.cli.status:status",
     "usage": "orchestrator_core.cli.usage_report:usage",
 }
 """Where each command is, as `module:name`."""
@@ -40,6 +41,7 @@ HELP = {
     "providers": "List the providers and their models.",
     "serve": "Run the gateway.",
     "sessions": "Look at conversations, move them, or delete them.",
+    "status": "Show how a running gateway is.",
     "usage": "Show tokens and costs.",
 }
 """What `--help` says of each command, so that it need not import them."""
@@ -83,6 +85,8 @@ class LazyGroup(Group):
         """Run a command, and turn what it raises into a message and an exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in arguments
+        if os.environ.get("NO_COLOR"):
+            extra.setdefault("color", False)  # rich keeps to it by itself
         try:
             return super().main(arguments, *rest, **extra)
         except Exception as error:  # the last place that can make a message of it
@@ -125,13 +129,11 @@ def explain(error: Exception) -> tuple[int, Sequence[str]]:
 )
 @click.version_option(package_name="orchestrator-core", prog_name="orchestrator")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """One gateway in front of every LLM provider.
 
-    Configuration comes from the environment, from .env and from orchestrator.toml in the working directory. Results go to
-    standard output, all else to standard error; tables are plain where no terminal shows them, and NO_COLOR keeps
-    colours out.
+    Configuration comes from the environment, from .env and from orchestrator.toml in the working directory. Results
+    go to standard output, all else to standard error. NO_COLOR keeps colours out.
 
     \b
     Examples:
@@ -139,5 +141,3 @@ def cli(context: click.Context, debug: bool) -> None:
       orchestrator chat --provider openai
       orchestrator providers --probe
     """
-    if os.environ.get("NO_COLOR"):
-        context.color = False  # rich keeps to it by itself

@@ -1,0 +1,151 @@
+"""What `orchestrator status` draws: of a report, with the last minutes of traffic where there are some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator_core.cli.output import styled
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLOURS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
+_DIM = "dim"
+
+
+def draw(report: Mapping[str, Any], rates: Sequence[float] = (), footer: str | None = None) -> RenderableType:
+    """Draw a report.
+
+    Args:
+        report: What `gateway_status.report` made.
+        rates: Requests a second, oldest first.
+        footer: What stands below; None is nothing.
+    """
+    parts: list[RenderableType] = [_head(report), Text()]
+    if "traffic" in report:
+        parts += [_figures(report, rates), Text()]
+    elif report["refusal"]:
+        parts += [Text(f"Traffic, cost and limits are not shown. {report['refusal']}", style="yellow"), Text()]
+    in_use = [row for row in report["providers"] if row["state"] != "no key"]
+    without = [row["name"] for row in report["providers"] if row["state"] == "no key"]
+    if in_use:
+        parts += [_providers(in_use), *_problems(in_use)]
+    else:
+        parts.append(Text("No provider has a key. Set one, such as OPENAI_API_KEY.", style="yellow"))
+    if without:
+        parts.append(Text(f"Without a key: {', '.join(without)}", style=_DIM))
+    if footer:
+        parts += [Text(), Text(footer, style=_DIM)]
+    return Group(*parts)
+
+
+def _head(report: Mapping[str, Any]) -> Text:
+    colour = _COLOURS.get(report["status"], "red")
+    head = Text.assemble(("● ", colour), (report["status"], f"bold {colour}"), "  ", (report["url"], "bold"))
+    head.append(f"  version {report['version']}", style=_DIM)
+    if "uptime_seconds" in report:
+        head.append(f", up {_span(report['uptime_seconds'])}", style=_DIM)
+        if report["processes"] > 1:
+            head.append(f", {report['processes']} processes", style=_DIM)
+    return head
+
+
+def _figures(report: Mapping[str, Any], rates: Sequence[float]) -> Table:
+    """Draw traffic, cost and limits beside each other."""
+    traffic, sessions = report["traffic"], report["sessions"]
+    rate = Text(f"{traffic['per_second']:.2f}/s")
+    if rates:
+        rate.append(f"  {_line(rates)}", style="cyan")
+    limits = report["limits"]
+    grid = Table.grid(padding=(0, 4), expand=False)
+    grid.add_row(
+        _block(
+            f"Traffic, over {_span(report['over_seconds'])}",
+            {
+                "requests": rate,
+                "failed": _share(traffic["error_rate"]),
+                "took": _seconds(traffic["average_seconds"]),
+                "in flight": f"{traffic['in_flight']}, {traffic['waiting']} waiting",
+                "streams": f"{traffic['streams']}",
+            },
+        ),
+        _block(
+            "Since the start",
+            {
+                "requests": f"{traffic['requests']:,}",
+                "tokens": f"{report['tokens']:,}",
+                "cost": f"{report['cost_usd']:,.4f} USD",
+                "sessions": f"{sessions['created']:,}",
+                "active": f"{sessions['active']:,} sessions" if sessions["active"] is not None else "-",
+            },
+        ),
+        _block(
+            "Limits and events",
+            {name.replace("_", " "): Text(f"{count:,}", style="yellow") for name, count in limits.items()}
+            or {"none": ""},
+        ),
+    )
+    return grid
+
+
+def _block(title: str, rows: Mapping[str, Text | str]) -> RenderableType:
+    block = Table.grid(padding=(0, 1))
+    for name, value in rows.items():
+        block.add_row(Text(name, style=_DIM), value)
+    return Group(Text(title, style="bold cyan", no_wrap=True), block)
+
+
+def _providers(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold cyan", border_style=_DIM, pad_edge=False)
+    table.add_column("Provider", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    for heading in ("Calls", "Failed", "Took", "In flight"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            styled(row["state"]),
+            "-" if row["calls"] is None else f"{row['calls']:,}",
+            _share(row["error_rate"]),
+            _seconds(row["average_seconds"]),
+            styled(row["in_flight"]),
+        )
+    return table
+
+
+def _problems(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """Yield what is wrong with providers, a paragraph each."""
+    for row in rows:
+        left_alone = f"left alone for a while: {', '.join(row['left_alone'])}" if row["left_alone"] else ""
+        if wrong := "; ".join(filter(None, (row["reason"], left_alone))):
+            yield Text.assemble((row["name"], "bold yellow"), (f"  {wrong}", "yellow"))
+
+
+def _share(value: float | None) -> Text:
+    return Text("-") if value is None else Text(f"{value:.1%}", style="red" if value else "")
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def _span(seconds: float) -> str:
+    """Return a span of time in its two largest units."""
+    span = timedelta(seconds=round(seconds))
+    hours, rest = divmod(span.seconds, 3600)
+    units = {"d": span.days, "h": hours, "min": rest // 60, "s": rest % 60}
+    said = [f"{count} {unit}" for unit, count in units.items() if count][:2]
+    return " ".join(said) or "0 s"
+
+
+def _line(rates: Sequence[float]) -> str:
+    """Draw numbers as one line of bars."""
+    most = max(rates)
+    return "".join(_BARS[round(rate / most * (len(_BARS) - 1))] if most else _BARS[0] for rate in rates)

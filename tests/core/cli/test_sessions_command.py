@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.cli import db, usage_report
+from orchestrator_core.cli import progress, usage_report
 from orchestrator_core.cli.stored import stored
 from orchestrator_core.config import load
 from orchestrator_core.provider_api import StorageError
@@ -30,14 +30,14 @@ def post(gateway: GatewayProcess, path: str, body: Any) -> Any:
 async def test_what_takes_long_says_that_it_goes_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "REPORT_EVERY", 0.01)
+    monkeypatch.setattr(progress, "REPORT_EVERY", 0.01)
     done = asyncio.Event()
 
     async def work() -> None:
         await done.wait()
         raise StorageError("no space")
 
-    reported = asyncio.create_task(db._reported(work()))
+    reported = asyncio.create_task(progress.reported(work(), "Upgrading"))
     while "Still at work" not in capsys.readouterr().err:
         await asyncio.sleep(0.01)
     done.set()

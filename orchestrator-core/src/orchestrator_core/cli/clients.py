@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from orchestrator_core.cli.offered import client_names
 from orchestrator_core.cli.options import config_option, json_option, read_config, span
 from orchestrator_core.cli.output import show as show_rows
 from orchestrator_core.cli.output import show_json
@@ -165,7 +166,7 @@ def list_(revoked: bool, as_json: bool, config_file: Path | None) -> None:
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=client_names)
 @json_option
 @config_option
 def show(client: str, as_json: bool, config_file: Path | None) -> None:
@@ -183,7 +184,7 @@ def show(client: str, as_json: bool, config_file: Path | None) -> None:
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=client_names)
 @click.option("--name", help="Another name.")
 @grant_options
 @json_option
@@ -208,7 +209,7 @@ def update(client: str, name: str | None, as_json: bool, config_file: Path | Non
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=client_names)
 @click.option("--overlap", callback=_overlap, metavar="SPAN", help="Take the present key too for so long, such as 1h.")
 @click.option("--json", "as_json", is_flag=True, help="Print the client with its key as JSON.")
 @config_option
@@ -227,7 +228,7 @@ def rotate(client: str, overlap: timedelta, as_json: bool, config_file: Path | N
 
 
 @clients.command()
-@click.argument("client")
+@click.argument("client", shell_complete=client_names)
 @config_option
 def revoke(client: str, config_file: Path | None) -> None:
     """Refuse the keys of a CLIENT, by its id or name, for good.

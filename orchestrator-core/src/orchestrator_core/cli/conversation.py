@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import click
 
 from orchestrator_core.cli.parts import open_gateway
+from orchestrator_core.cli.progress import Spinner
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
-from orchestrator_core.provider_api import ChatRequest, GatewayError, RefusalDelta, TextDelta, text_message
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    GatewayError,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    text_message,
+)
 from orchestrator_core.security.principal import ANONYMOUS
+from orchestrator_core.sessions.models import StoredMessage
 
-COMMANDS = "/provider NAME  /model NAME  /history  /quit"
+COMMANDS = {
+    "/provider": "/provider NAME   who answers from now on; without a name, who could",
+    "/model": "/model NAME      another model of the provider; without a name, which there are",
+    "/history": "/history         what was said",
+    "/cost": "/cost            what the conversation took so far",
+    "/new": "/new             begin another conversation",
+    "/help": "/help            this",
+    "/quit": "/quit            end, as Ctrl+D does",
+}
+"""Each command, and its line of `/help`."""
+
 PAGE = 100
-PROMPT = "> "
-MAX_LINE = 65536
-"""Bytes; terminals give less at a time."""
 
 
 @dataclass
@@ -30,7 +45,7 @@ class Conversation:
     """Who answers the next turn, and which session it belongs to; None is as for a turn over HTTP.
 
     Attributes:
-        acknowledged: Whether a turn was answered and stored, so that there is something to go on with.
+        acknowledged: Whether something of a turn was stored, so that there is something to go on with.
     """
 
     provider: str | None = None
@@ -44,6 +59,7 @@ class Conversation:
 
         Raises:
             GatewayError: No provider answered, or the answer broke off.
+            asyncio.CancelledError: It was stopped; what had come is kept.
         """
         system = (text_message("system", self.system),) if self.system else ()
         template = ChatRequest(model="", messages=system, deadline=gateway.deadline(), stream=True)
@@ -53,29 +69,34 @@ class Conversation:
             template=template,
             session_id=self.session_id,
         )
-        answer = await gateway.turn(ANONYMOUS, turn)
-        self.session_id = answer.session_id
-        async with aclosing(answer.events()) as events:
-            async for event in events:
-                if isinstance(event, TextDelta | RefusalDelta):
-                    click.echo(event.text, nl=False)
+        with Spinner("Waiting for an answer") as spinner:
+            answer = await gateway.turn(ANONYMOUS, turn)
+            self.session_id, self.acknowledged = answer.session_id, True
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta | RefusalDelta):
+                        spinner.stop()
+                        click.echo(event.text, nl=False)
+                    elif isinstance(event, ReasoningDelta):
+                        spinner.say("Thinking")
         click.echo()
         result = await answer.result()
-        self.acknowledged = True
         cost = "" if result.cost is None else f", {result.cost:.6f} USD"
         note(f"{result.provider}/{result.model}, {result.duration:.1f} s{cost}")
 
-    async def show(self, gateway: Gateway) -> None:
-        """Print everything that was said."""
-        if self.session_id is None:
-            note("Nothing has been said yet.")
-            return
-        offset, more = 0, True
-        while more:
-            page = await gateway.store.history(ANONYMOUS.tenant, self.session_id, limit=PAGE, offset=offset)
-            for stored in page.items:
-                click.echo(f"{stored.provider or stored.message.role}: {stored.message.text}")
-            offset, more = offset + len(page.items), page.has_more
+    async def messages(self, gateway: Gateway) -> list[StoredMessage]:
+        """Return everything that was said.
+
+        Raises:
+            GatewayError: There is no such session.
+        """
+        found: list[StoredMessage] = []
+        more = self.session_id is not None
+        while self.session_id is not None and more:
+            page = await gateway.store.history(ANONYMOUS.tenant, self.session_id, limit=PAGE, offset=len(found))
+            found += page.items
+            more = page.has_more
+        return found
 
     async def handle(self, gateway: Gateway, line: str) -> bool:
         """Do what a line says; return whether the conversation goes on.
@@ -84,55 +105,79 @@ class Conversation:
             GatewayError: It could not be done.
         """
         command, _, argument = line.partition(" ")
-        match command, argument.strip():
-            case "/quit", _:
-                return False
-            case "/history", _:
-                await self.show(gateway)
-            case "/provider", name if name:
+        if command.startswith("/"):
+            await self._obey(gateway, command, argument.strip())
+        elif line:
+            await self.say(gateway, line)
+        return command != "/quit"
+
+    async def _obey(self, gateway: Gateway, command: str, name: str) -> None:
+        match command:
+            case "/provider" if name:
                 self.provider, self.model = gateway.registry.get(name).id, None
                 note(f"{self.provider} answers from now on.")
-            case "/model", name if name:
+            case "/provider":
+                note(_named("Providers", providers_of(gateway), self.provider))
+            case "/model" if name:
                 self.model = name
                 note(f"{name} answers from now on.")
-            case _ if line.startswith("/"):
-                note(f"There is: {COMMANDS}")
-            case _ if line:
-                await self.say(gateway, line)
-        return True
+            case "/model":
+                note(_named("Models", self.models_of(gateway), self.model))
+            case "/history":
+                for stored in await self.messages(gateway):
+                    click.echo(f"{stored.provider or stored.message.role}: {stored.message.text}")
+                if self.session_id is None:
+                    note("Nothing has been said yet.")
+            case "/cost":
+                note(await self._cost(gateway))
+            case "/new":
+                self.session_id, self.acknowledged = None, False
+                note("A new conversation begins.")
+            case "/help":
+                note("\n".join(COMMANDS.values()))
+            case _ if command not in COMMANDS:
+                note(f"There is no {command}. There are: {' '.join(COMMANDS)}")
+
+    def models_of(self, gateway: Gateway) -> list[str]:
+        """Return the models of the provider that answers; `provider/model` of all where none was chosen."""
+        if self.provider is None:
+            usable = gateway.registry.usable
+            return [f"{provider.id}/{model.id}" for provider in usable for model in provider.models]
+        return [model.id for model in gateway.registry.get(self.provider).models]
+
+    async def _cost(self, gateway: Gateway) -> str:
+        if self.session_id is None:
+            return "Nothing has been said yet."
+        metrics = await gateway.store.metrics(ANONYMOUS.tenant, self.session_id)
+        cost = "no price is known" if metrics.total_cost is None else f"{metrics.total_cost:.6f} USD"
+        by = f", answered by {', '.join(metrics.providers_used)}" if metrics.providers_used else ""
+        return f"{metrics.message_count} messages{by}: {metrics.total_tokens} tokens, {cost}."
 
 
-async def converse(config: Config, conversation: Conversation, *, interactive: bool) -> bool:
-    """Read lines and do what they say, until the input ends.
-
-    Args:
-        config: The configuration.
-        conversation: Where it begins.
-        interactive: Whether a person types: then there is a prompt, and errors do not count.
+async def converse(config: Config, conversation: Conversation) -> bool:
+    """Read lines of standard input and do what they say, until it ends.
 
     Returns:
         Whether all went well.
-
-    Raises:
-        asyncio.CancelledError: Ctrl+C.
     """
     well = True
     async with open_gateway(config) as gateway:
-        if interactive:
-            note(f"Say something. {COMMANDS}")
         try:
-            async with aclosing(_typed() if interactive else _piped()) as lines:
-                async for line in lines:
-                    try:
-                        if not await conversation.handle(gateway, line):
-                            break
-                    except GatewayError as error:
-                        well = interactive
-                        click.secho(f"Error ({error.code}): {error.message}", fg="red", err=True)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                try:
+                    if not await conversation.handle(gateway, line.strip()):
+                        break
+                except GatewayError as error:
+                    well = False
+                    say_error(error)
         finally:
-            if conversation.acknowledged:
-                note(f"Go on with: orchestrator chat --session {conversation.session_id}")
+            say_how_to_go_on(conversation)
     return well
+
+
+def providers_of(gateway: Gateway) -> list[str]:
+    """Return the names of the providers that can be asked."""
+    return [provider.id for provider in gateway.registry.usable]
 
 
 def note(text: str) -> None:
@@ -140,39 +185,16 @@ def note(text: str) -> None:
     click.secho(text, dim=True, err=True)
 
 
-async def _piped() -> AsyncGenerator[str, None]:
-    """Yield the lines of a pipe or a file."""
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        yield line.strip()
+def say_error(error: GatewayError) -> None:
+    """Print what went wrong with a turn."""
+    click.secho(f"Error ({error.code}): {error.message}", fg="red", err=True)
 
 
-async def _typed() -> AsyncGenerator[str, None]:
-    """Yield the lines that a person types after a prompt.
+def say_how_to_go_on(conversation: Conversation) -> None:
+    """Print the command that continues a conversation, where there is one."""
+    if conversation.acknowledged:
+        note(f"Go on with: orchestrator chat --session {conversation.session_id}")
 
-    The terminal is read when it has a line, and not in a thread: nothing ends a thread that waits for a line, so that
-    Ctrl+C would do nothing until Enter.
-    """
-    loop, terminal = asyncio.get_running_loop(), sys.stdin.fileno()
-    typed = asyncio.Event()
-    loop.add_reader(terminal, typed.set)
-    line = b""
-    try:
-        click.echo(PROMPT, nl=False)
-        while True:
-            await typed.wait()
-            typed.clear()
-            piece = os.read(terminal, MAX_LINE)
-            line += piece
-            if line.endswith(b"\n"):
-                # What is typed meanwhile stays with the terminal.
-                loop.remove_reader(terminal)
-                yield line.decode(errors="replace").strip()
-                line = b""
-                typed.clear()
-                loop.add_reader(terminal, typed.set)
-                click.echo(PROMPT, nl=False)
-            elif not piece:
-                return
-    finally:
-        loop.remove_reader(terminal)
-        click.echo()  # the prompt's line
+
+def _named(title: str, names: Iterable[str], chosen: str | None) -> str:
+    return f"{title}: {', '.join(f'{name} (answers)' if name == chosen else name for name in names) or 'none'}"

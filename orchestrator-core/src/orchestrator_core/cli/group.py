@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from orchestrator_core.cli.usage import Group
 
@@ -16,6 +17,7 @@ COMMANDS = {
     "chat": "orchestrator_core.cli.chat:chat",
     "check": "orchestrator_core.cli.check:check",
     "clients": "orchestrator_core.cli.clients:clients",
+    "completion": "orchestrator_core.cli.completion:completion",
     "db": "orchestrator_core.cli.db:db",
     "keys": "orchestrator_core.cli.keys:keys",
     "new-provider": "orchestrator_core.cli.new_provider:new_provider",
@@ -33,6 +35,7 @@ HELP = {
     "chat": "Talk to a model in the terminal.",
     "check": "Say whether the gateway would start, and what is unsafe.",
     "clients": "Make, change and revoke the keys of clients.",
+    "completion": "Print the script that lets a SHELL complete this command.",
     "db": "Look at the database's schema, or upgrade it.",
     "keys": "Check the keys of the providers.",
     "new-provider": "Write the package of a new provider.",
@@ -73,6 +76,13 @@ class LazyGroup(Group):
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, HELP[name]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands without importing any, and the options of all of them."""
+        found = [
+            CompletionItem(name, help=HELP[name]) for name in self.list_commands(ctx) if name.startswith(incomplete)
+        ]
+        return found + super(click.Group, self).shell_complete(ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl+C ends it with an exit code of its own."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orchestrator_core.cli.offered import provider_names
 from orchestrator_core.cli.options import config_option, json_option, read_config
 from orchestrator_core.cli.output import show, show_json
 from orchestrator_core.cli.providers import NO_PLUGIN
@@ -56,7 +57,7 @@ def plugins(context: click.Context, as_json: bool, config_file: Path | None) -> 
 
 
 @plugins.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=provider_names)
 @json_option
 @config_option
 def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import click
 
+from orchestrator_core.cli.progress import reported
 from orchestrator_core.cli.stored import stored
 from orchestrator_core.config import Config
 from orchestrator_core.server.query import time_text
@@ -83,7 +84,7 @@ async def export(config: Config, tenant: str, session_id: str, output: Path | No
         part = output.with_name(f"{output.name}.part")
         part.unlink(missing_ok=True)
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            await _write(store, tenant, session, file)
+            await reported(_write(store, tenant, session, file), "Exporting")
         part.replace(output)
     click.echo(f"Wrote {output}.", err=True)
 
@@ -99,7 +100,7 @@ async def import_(config: Config, tenant: str, data: bytes) -> str:
     """Make a session of lines, and return its id."""
     conversation = read_conversation(data)
     async with stored(config, "serve") as store:
-        return (await store.import_session(tenant, conversation)).id
+        return (await reported(store.import_session(tenant, conversation), "Importing")).id
 
 
 async def purge(

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import click
 
+from orchestrator_core.cli.offered import session_ids
 from orchestrator_core.cli.options import config_option, json_option, read_config, span
 from orchestrator_core.cli.output import show as show_rows
 from orchestrator_core.cli.usage import Group
@@ -110,7 +111,7 @@ def list_(
 
 
 @sessions.command()
-@click.argument("session_id")
+@click.argument("session_id", shell_complete=session_ids)
 @tenant_option
 @json_option
 @config_option
@@ -138,7 +139,7 @@ def show(session_id: str, tenant: str, as_json: bool, config_file: Path | None) 
 
 
 @sessions.command()
-@click.argument("session_id")
+@click.argument("session_id", shell_complete=session_ids)
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write to this file."
 )

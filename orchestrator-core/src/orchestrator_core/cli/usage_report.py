@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orchestrator_core.cli.offered import provider_names
 from orchestrator_core.cli.options import config_option, json_option, read_config
 from orchestrator_core.cli.output import show
 from orchestrator_core.cli.usage import Command
@@ -29,7 +30,7 @@ _day = click.DateTime(["%Y-%m-%d"])
 @click.option("--until", type=_day, help="The last day, UTC.  [default: today]")
 @click.option("--user", "user_id", help="Only calls of this user.")
 @click.option("--client", help="Only calls of this client key, by its public id.")
-@click.option("--provider", help="Only calls to this provider.")
+@click.option("--provider", shell_complete=provider_names, help="Only calls to this provider.")
 @click.option("--model", help="Only calls to this model.")
 @click.option("--tenant", help="Only calls of this tenant.")
 @json_option

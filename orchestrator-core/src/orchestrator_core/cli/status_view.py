@@ -28,9 +28,9 @@ def draw(report: Mapping[str, Any], rates: Sequence[float] = (), footer: str | N
     """
     parts: list[RenderableType] = [_head(report), Text()]
     if "traffic" in report:
-        parts += [_figures(report, rates), Text()]
+        parts.append(_figures(report, rates))
     elif report["refusal"]:
-        parts += [Text(f"Traffic, cost and limits are not shown. {report['refusal']}", style="yellow"), Text()]
+        parts += [Text(f"Traffic, cost and limits are not shown. {report['refusal']}", style="yellow")]
     in_use = [row for row in report["providers"] if row["state"] != "no key"]
     without = [row["name"] for row in report["providers"] if row["state"] == "no key"]
     if in_use:

@@ -1,19 +1,14 @@
-"""`orchestrator chat`, with piped input, over the offline provider."""
+"""`orchestrator chat`, with piped input and on a terminal, over the offline provider."""
 
 from __future__ import annotations
 
-import os
-import pty
+import json
 import re
-import select
-import signal
-import time
-from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
-from processes import COMMAND, RunCommand, inherited_environment
+from orchestrator_core.cli.conversation import COMMANDS
+from processes import COMMAND, RunCommand
+from terminal import Terminal
 
 
 def test_each_line_is_a_turn_and_the_conversation_can_be_continued(orchestrator: RunCommand) -> None:
@@ -47,7 +42,12 @@ def test_a_failed_turn_is_said_and_counts(orchestrator: RunCommand) -> None:
 
 
 def test_an_unknown_command_lists_the_known_ones(orchestrator: RunCommand) -> None:
-    assert "/history" in orchestrator("chat", said="/help\n").stderr
+    assert "There is no /hepl. There are: /provider /model" in orchestrator("chat", said="/hepl\n").stderr
+
+
+def test_help_says_what_each_command_does(orchestrator: RunCommand) -> None:
+    shown = orchestrator("chat", said="/help\n").stderr.splitlines()
+    assert [line.split()[0] for line in shown] == list(COMMANDS)
 
 
 def test_nothing_said_is_no_history(orchestrator: RunCommand) -> None:
@@ -61,69 +61,94 @@ def test_instructions_hold_for_every_turn(orchestrator: RunCommand) -> None:
     assert done.returncode == 0, done.stderr
 
 
-class Terminal:
-    """`orchestrator chat` on a terminal of its own."""
-
-    def __init__(self, directory: Path, *arguments: str) -> None:
-        self.screen = ""
-        self.pid, self._master = pty.fork()
-        if self.pid == 0:
-            os.chdir(directory)
-            # Whoever runs the tests in the background has them inherit an interrupt that is ignored.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.execve(COMMAND, ["orchestrator", "chat", *arguments], inherited_environment())  # noqa: S606 - pty.fork
-
-    def wait_for(self, text: str, within: float = 15.0) -> None:
-        end = time.monotonic() + within
-        while text not in self.screen:
-            assert time.monotonic() < end, self.screen
-            if select.select([self._master], [], [], 0.1)[0]:
-                self.screen += os.read(self._master, 4096).decode(errors="replace")
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def end(self, within: float = 5.0) -> int:
-        """Return the exit code, of a process that ends by itself."""
-        end = time.monotonic() + within
-        try:
-            while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
-                assert time.monotonic() < end, self.screen
-                if select.select([self._master], [], [], 0.05)[0]:
-                    with suppress(OSError):  # Linux: the last process has closed the terminal
-                        self.screen += os.read(self._master, 4096).decode(errors="replace")
-        except BaseException:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            raise
-        with suppress(OSError):
-            while piece := os.read(self._master, 4096):
-                self.screen += piece.decode(errors="replace")
-        os.close(self._master)
-        return os.waitstatus_to_exitcode(ended[1])
-
-
-@pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 0)])
-def test_ctrl_c_and_ctrl_d_end_it_at_the_prompt(tmp_path: Path, key: str, code: int) -> None:
-    terminal = Terminal(tmp_path, "--provider", "echo")
+def talking(directory: Path, *arguments: str, **environ: str) -> Terminal:
+    terminal = Terminal(directory, COMMAND, "chat", *arguments, **environ)
     terminal.wait_for("> ")
+    return terminal
+
+
+def test_ctrl_d_ends_it_at_the_prompt(tmp_path: Path) -> None:
+    terminal = talking(tmp_path, "--provider", "echo")
     terminal.type("Grüße an Ada\n")
     terminal.wait_for("echo/")
-    terminal.wait_for("\n> ")
-    terminal.type(key)
-    assert terminal.end() == code
+    terminal.wait_for("\n> ", times=2)
+    terminal.type("\x04")
+    assert terminal.end() == 0
     assert len(re.findall(r"Go on with: orchestrator chat --session sess_[0-9a-f]{32}", terminal.screen)) == 1
     assert terminal.screen.count("Grüße an Ada") == 2
+    assert "Traceback" not in terminal.screen
+
+
+def test_ctrl_c_discards_a_line_and_ends_it_the_second_time(tmp_path: Path) -> None:
+    terminal = talking(tmp_path, "--provider", "echo")
+    terminal.type("half a line\x03")
+    terminal.wait_for("Once more ends.")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert "Go on with" not in terminal.screen
     assert "Aborted" not in terminal.screen
     assert "Traceback" not in terminal.screen
 
 
-def test_ctrl_c_before_anything_was_said_has_nothing_to_go_on_with(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, "--provider", "echo")
-    terminal.wait_for("> ")
-    terminal.type("half a line\x03")
-    assert terminal.end() == 130
-    assert "Go on with" not in terminal.screen
+def test_ctrl_c_stops_an_answer_and_not_the_conversation(tmp_path: Path, orchestrator: RunCommand) -> None:
+    terminal = talking(tmp_path, "--provider", "echo", ECHO_DELAY="0.2")
+    terminal.type("one two three four five six seven eight nine ten " * 20 + "\n")
+    terminal.wait_for("You said: one two")
+    terminal.type("\x03")
+    terminal.wait_for("Stopped. What had come is kept.")
+    terminal.type("/cost\n")
+    terminal.wait_for("1 messages, answered by echo")
+    terminal.type("/quit\n")
+    assert terminal.end() == 0
+    found = re.search(r"--session (sess_[0-9a-f]+)", terminal.screen)
+    assert found is not None
+    (turn,) = json.loads(orchestrator("sessions", "show", found[1], "--json").stdout)
+    assert turn["state"] == "client_closed"
+    assert turn["messages"][-1]["text"].startswith("You said: one")
+
+
+def test_tab_completes_and_the_arrow_brings_back_what_was_said(tmp_path: Path, orchestrator: RunCommand) -> None:
+    said = orchestrator("chat", "--provider", "echo", said="My name is Ada.\n")
+    found = re.search(r"--session (sess_[0-9a-f]+)", said.stderr)
+    assert found is not None
+    terminal = talking(tmp_path, "--session", found[1])
+    terminal.type("/pro\tec\t\n")
+    terminal.wait_for("echo answers from now on.")
+    terminal.wait_for("\n> ", times=2)
+    terminal.type("\x1b[A\x1b[A\n")  # over the command, to what was said in the session
+    terminal.wait_for("You said: My name is Ada.")
+    terminal.type("/quit\n")
+    assert terminal.end() == 0
+
+
+def test_something_moves_until_the_first_word(tmp_path: Path) -> None:
+    terminal = talking(tmp_path, "--provider", "echo")
+    terminal.type("Hello\n")
+    terminal.wait_for("You said: Hello")
+    assert terminal.screen.index("Waiting for an answer") < terminal.screen.index("You said: Hello")
+    terminal.wait_for("\n> ", times=2)
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_a_terminal_says_at_once_that_a_session_is_not_there(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, COMMAND, "chat", "--session", "sess_" + "0" * 32)
+    assert terminal.end(within=15) == 1
+    assert "not_found" in terminal.screen
+
+
+def test_the_cost_is_said_and_another_conversation_can_begin(orchestrator: RunCommand) -> None:
+    done = orchestrator("chat", "--provider", "echo", said="/cost\nHello\n/cost\n/new\n/cost\n")
+    assert done.stderr.count("Nothing has been said yet.") == 2
+    assert "1 messages, answered by echo: 4 tokens, no price is known." in done.stderr
+    assert "Go on with" not in done.stderr
+
+
+def test_names_are_listed_where_none_is_given(orchestrator: RunCommand) -> None:
+    done = orchestrator("chat", said="/model\n/provider echo\n/provider\n/model echo-1\n/model\n")
+    assert "Models: echo/echo-1, echo/echo-embed" in done.stderr
+    assert "Providers: echo (answers)" in done.stderr
+    assert "Models: echo-1 (answers), echo-embed" in done.stderr
 
 
 def test_a_session_that_is_not_there_is_nothing_to_go_on_with(orchestrator: RunCommand) -> None:

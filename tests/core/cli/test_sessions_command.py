@@ -64,6 +64,8 @@ def test_the_life_of_sessions_in_the_terminal(
     (used,) = json.loads(orchestrator("usage", "--by", "provider", "--user", "ada", "--json").stdout)
     assert (used["provider"], used["calls"]) == ("echo", 1)
     current = orchestrator("db", "current")
+    as_json = json.loads(orchestrator("db", "current", "--json").stdout)
+    assert as_json == {"schema": HEAD, "needed": HEAD, "newest": True}
     assert (current.returncode, HEAD in current.stdout) == (0, True)
     for refused in (("sessions", "import", "out.jsonl"), ("sessions", "purge", "--user", "ada", "--yes")):
         done = orchestrator(*refused)

@@ -6,18 +6,21 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from fake_packages import install_plugin
 from orchestrator_core.cli.asking import url_of
 from orchestrator_core.cli.gateway_status import report
 from orchestrator_core.cli.looks import Look, Sample
+from orchestrator_core.cli.status_view import draw
 from orchestrator_core.config import load
 from processes import COMMAND, GatewayProcess, RunCommand, StartGateway
 from terminal import Terminal
@@ -42,15 +45,13 @@ def test_json_says_how_a_gateway_is(orchestrator: RunCommand, gateway_process: S
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["url"], found["status"], found["refusal"]) == (gateway.url, "healthy", None)
-    assert found["traffic"]["requests"] == 1
-    assert found["traffic"]["error_rate"] == 0
-    assert found["traffic"]["per_second"] == pytest.approx(1 / found["over_seconds"], rel=0.2)
-    assert found["sessions"] == {"active": 1, "created": 1}
-    assert found["tokens"] > 0
+    assert found["since_start"]["requests"] == found["since_start"]["sessions"] == found["active_sessions"] == 1
+    assert found["since_start"]["tokens"] > 0
+    assert found["traffic"]["in_flight"] == found["traffic"]["waiting"] == found["traffic"]["streams"] == 0
     assert found["limits"] == {}
-    echo = next(row for row in found["providers"] if row["name"] == "echo")
-    assert (echo["state"], echo["calls"], echo["error_rate"], echo["left_alone"]) == ("healthy", 1, 0.0, [])
-    assert found["providers"][-1]["state"] == "no key"
+    assert found["providers"][0]["name"] == "echo"
+    assert found["providers"][0]["state"] == "healthy"
+    assert found["providers"][-1]["state"] == "not_configured"
 
 
 def test_what_needs_a_look_comes_first_with_the_reason(
@@ -90,7 +91,7 @@ def test_the_key_comes_from_the_environment_or_a_file_and_is_never_shown(
     for given in ({"ORCHESTRATOR_CLIENT_KEY": KEY}, {"ORCHESTRATOR_CLIENT_KEY_FILE": str(tmp_path / "key")}):
         done = orchestrator("status", "--url", gateway.url, "--json", **given)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["traffic"]["requests"] == 0
+        assert json.loads(done.stdout)["since_start"]["requests"] == 0
         assert KEY not in done.stdout + done.stderr
     assert KEY[::-1] not in wrong.stdout + wrong.stderr
 
@@ -202,39 +203,60 @@ def test_a_gateway_is_asked_where_it_listens(host: str, url: str) -> None:
     assert url_of(load(environ={"SERVER_HOST": host}).settings) == url
 
 
-def look(at: float, uptime: float, served: int, failed: int, seconds: float) -> Look:
-    name = "gen_ai_server_request_duration_seconds"
+def step(calls: int, failed: int, seconds: float, refused: int = 0) -> dict[str, Any]:
+    found = {"calls": calls, "failed": failed, "seconds": seconds, "tokens": 7, "cost": 0.01}
+    return {"at": 0, "refused": refused, "providers": {"echo": found}}
+
+
+def look(steps: Sequence[Mapping[str, Any]], circuits: Sequence[Any] = ()) -> Look:
     samples = [
-        Sample("orchestrator_uptime_seconds", {}, uptime),
+        Sample("orchestrator_uptime_seconds", {}, 700),
         Sample("orchestrator_processes", {}, 2),
-        Sample(f"{name}_count", {"error_type": ""}, served),
-        Sample(f"{name}_count", {"error_type": "provider_timeout"}, failed),
-        Sample(f"{name}_sum", {"error_type": ""}, seconds),
+        Sample("orchestrator_calls_in_flight", {"provider": "echo"}, 2),
+        Sample("orchestrator_calls_in_flight", {"provider": "other"}, 3),
         Sample("orchestrator_security_events_total", {"event": "rate_limited"}, 3),
         Sample("orchestrator_security_events_total", {"event": "host_refused"}, 0),
         Sample("orchestrator_calls_refused_total", {"reason": "full"}, 2),
     ]
     health = {"status": "healthy", "version": "1", "timestamp": "2026-11-28T21:14:26.555Z"}
-    return Look(at, health, [], samples, None, None)
+    row = {"name": "echo", "title": "Echo", "state": "healthy", "error": None, "circuits": circuits}
+    return Look(health, [row], samples, None, steps, 15, None)
 
 
-def test_rates_are_taken_between_two_looks() -> None:
-    found = report("http://host", look(20, 100, 130, 20, 30), look(10, 90, 100, 10, 10))
-    assert found["over_seconds"] == 10
-    assert found["traffic"]["requests"] == 150
-    assert found["traffic"]["per_second"] == 4
-    assert found["traffic"]["error_rate"] == 0.25
-    assert found["traffic"]["average_seconds"] == 0.5
+def test_rates_are_those_of_the_last_five_minutes() -> None:
+    found = report("http://host", look([step(1000, 1000, 9)] * 20 + [step(30, 15, 15, refused=1)] * 20))
+    traffic = found["traffic"]
+    assert (traffic["over_seconds"], traffic["calls"], traffic["calls_per_second"]) == (300, 600, 2)
+    assert (traffic["error_rate"], traffic["average_seconds"], traffic["refused"]) == (0.5, 0.5, 20)
+    assert traffic["cost_usd"] == pytest.approx(0.2)
+    assert traffic["history"] == [1000] * 20 + [30] * 20
+    assert traffic["in_flight"] == 5
     assert found["limits"] == {"rate_limited": 3, "calls_refused": 2}
     assert found["processes"] == 2
+    (echo,) = found["providers"]
+    assert (echo["calls"], echo["error_rate"], echo["average_seconds"], echo["in_flight"]) == (600, 0.5, 0.5, 2)
 
 
-def test_rates_begin_anew_with_a_gateway_that_was_started_again() -> None:
-    found = report("http://host", look(20, 4, 8, 0, 4), look(10, 90, 100, 10, 10))
-    assert found["over_seconds"] == 4
-    assert found["traffic"]["per_second"] == 2
+def test_a_gateway_that_has_just_started_has_no_rates_yet() -> None:
+    found = report("http://host", look([]))
+    traffic = found["traffic"]
+    assert (traffic["over_seconds"], traffic["calls_per_second"]) == (0, 0.0)
+    assert traffic["error_rate"] is traffic["average_seconds"] is None
+    assert "not counted yet" in drawn(found)
 
 
-def test_nothing_was_asked_yet() -> None:
-    found = report("http://host", look(20, 4, 0, 0, 0))
-    assert (found["traffic"]["error_rate"], found["traffic"]["average_seconds"]) == (0.0, None)
+def test_a_provider_whose_models_are_left_alone_is_degraded() -> None:
+    circuits = [{"model": "echo-1", "state": "open", "retry_after": 9.0}]
+    found = report("http://host", look([step(4, 4, 1)], circuits))
+    assert found["providers"][0]["state"] == "degraded"
+    shown = drawn(found)
+    assert "echo  left alone for a while: echo-1" in shown
+    assert "100.0%" in shown
+    assert "rate limited 3" in " ".join(shown.split())
+
+
+def drawn(found: Mapping[str, Any]) -> str:
+    console = Console(width=100, file=StringIO())
+    console.print(draw(found))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,9 @@ from orchestrator_core.cli.asking import Refused, RunningGateway
 
 TOTALS_EVERY = 30.0
 """Seconds between two questions for what the gateway has to ask its database for."""
+
+STEPS = 40
+"""Steps of activity that are kept: ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +32,30 @@ class Look:
     """What a gateway said at one time.
 
     Attributes:
-        at: When, monotonic seconds.
         health: `/api/health`.
         providers: The rows of `/api/providers`.
         samples: What `/metrics` shows; None where the credential may not have it.
         totals: The sessions of `/api/metrics`; None likewise.
+        steps: The newest of `/api/activity`, oldest first.
+        step: Seconds of each.
         refusal: Why something is not there; None where nothing is missing.
     """
 
-    at: float
     health: Mapping[str, Any]
     providers: Sequence[Mapping[str, Any]]
     samples: Sequence[Sample] | None
     totals: Mapping[str, Any] | None
+    steps: Sequence[Mapping[str, Any]]
+    step: int
     refusal: str | None
 
-    def total(self, name: str, accept: Callable[[Mapping[str, str]], bool] = lambda _: True) -> float:
-        """Add up a metric."""
-        return sum(one.value for one in self.samples or () if one.name == name and accept(one.labels))
+    def total(self, name: str, provider: str | None = None) -> float:
+        """Add up a metric, of one provider or of all."""
+        return sum(
+            one.value
+            for one in self.samples or ()
+            if one.name == name and (provider is None or one.labels.get("provider") == provider)
+        )
 
 
 @dataclass(slots=True)
@@ -57,6 +67,7 @@ class Watcher:
     """
 
     gateway: RunningGateway
+    _steps: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=STEPS))
     _totals: Mapping[str, Any] | None = None
     _totals_at: float = field(default=float("-inf"))
 
@@ -67,15 +78,22 @@ class Watcher:
             NoAnswer: Nothing answers, it is no gateway, or the credential is wrong.
         """
         health, found = await asyncio.gather(self.gateway.json("/api/health"), self.gateway.json("/api/providers"))
-        samples, refusal = None, None
+        samples, step, refusal = None, 0, None
         try:
             samples = await asyncio.to_thread(_samples, await self.gateway.text("/metrics"))
+            step = await self._read_steps()
             if time.monotonic() - self._totals_at >= TOTALS_EVERY:
                 self._totals = (await self.gateway.json("/api/metrics"))["sessions"]
                 self._totals_at = time.monotonic()
         except Refused as error:
             refusal = error.message
-        return Look(time.monotonic(), health, found["providers"], samples, self._totals, refusal)
+        return Look(health, found["providers"], samples, self._totals, tuple(self._steps), step, refusal)
+
+    async def _read_steps(self) -> int:
+        after = self._steps[-1]["at"] if self._steps else 0
+        found = await self.gateway.json(f"/api/activity?after={after}")
+        self._steps.extend(found["steps"])
+        return int(found["step"])
 
 
 def _samples(text: str) -> Sequence[Sample]:

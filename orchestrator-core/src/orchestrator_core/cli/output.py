@@ -40,7 +40,7 @@ _STYLES = {
         "revoked",
         "unhealthy",
     ),
-    "dim": ("-", "no", "no key"),
+    "dim": ("-", "no"),
 }
 _STYLE_OF = {word: style for style, words in _STYLES.items() for word in words}
 

@@ -39,8 +39,8 @@ def status(url: str | None, once: bool, interval: float, as_json: bool, config_f
 
     On a terminal it goes on looking until Ctrl+C: at providers, traffic, cost, sessions, and limits that were hit.
     ORCHESTRATOR_CLIENT_KEY (or ORCHESTRATOR_CLIENT_KEY_FILE) is the credential that it sends; all but the providers is
-    for admins. Figures are of the machine that answers, with all its processes. With --json it looks once; rates are
-    then those since the start, and `over_seconds` says so.
+    for admins. Figures are of the machine that answers, with all its processes; rates are those of the last five
+    minutes.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def status(url: str | None, once: bool, interval: float, as_json: bool, config_f
     """
     config = read_config(config_file)
     view = not (once or as_json) and sys.stdout.isatty()
-    found = asyncio.run(_look(config, url, as_json=as_json)) if not view else _view(config, url, interval)
+    found = _view(config, url, interval) if view else asyncio.run(_look(config, url, as_json=as_json))
     if code := EXIT_OF.get(found, 1):
         raise click.exceptions.Exit(code)
 

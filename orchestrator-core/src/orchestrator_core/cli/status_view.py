@@ -1,4 +1,4 @@
-"""What `orchestrator status` draws: of a report, with the last minutes of traffic where there are some."""
+"""What `orchestrator status` draws of a report."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator_core.cli.gateway_status import NO_KEY
 from orchestrator_core.cli.output import styled
 
 _BARS = "▁▂▃▄▅▆▇█"
+_BARS_SHOWN = 20
 _COLOURS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 _DIM = "dim"
 
 
-def draw(report: Mapping[str, Any], rates: Sequence[float] = (), footer: str | None = None) -> RenderableType:
+def draw(report: Mapping[str, Any], footer: str | None = None) -> RenderableType:
     """Draw a report.
 
     Args:
         report: What `gateway_status.report` made.
-        rates: Requests a second, oldest first.
         footer: What stands below; None is nothing.
     """
     parts: list[RenderableType] = [_head(report), Text()]
     if "traffic" in report:
-        parts.append(_figures(report, rates))
-    elif report["refusal"]:
-        parts += [Text(f"Traffic, cost and limits are not shown. {report['refusal']}", style="yellow")]
-    in_use = [row for row in report["providers"] if row["state"] != "no key"]
-    without = [row["name"] for row in report["providers"] if row["state"] == "no key"]
+        parts.append(_figures(report))
+    else:
+        parts.append(Text(f"Traffic, cost and limits are not shown. {report['refusal']}", style="yellow"))
+    in_use = [row for row in report["providers"] if row["state"] != NO_KEY]
+    without = [row["name"] for row in report["providers"] if row["state"] == NO_KEY]
     if in_use:
         parts += [_providers(in_use), *_problems(in_use)]
     else:
@@ -55,40 +56,35 @@ def _head(report: Mapping[str, Any]) -> Text:
     return head
 
 
-def _figures(report: Mapping[str, Any], rates: Sequence[float]) -> Table:
+def _figures(report: Mapping[str, Any]) -> Table:
     """Draw traffic, cost and limits beside each other."""
-    traffic, sessions = report["traffic"], report["sessions"]
-    rate = Text(f"{traffic['per_second']:.2f}/s")
-    if rates:
-        rate.append(f"  {_line(rates)}", style="cyan")
-    limits = report["limits"]
-    grid = Table.grid(padding=(0, 4), expand=False)
+    traffic, total, active = report["traffic"], report["since_start"], report["active_sessions"]
+    over = f"over {_span(traffic['over_seconds'])}" if traffic["over_seconds"] else "not counted yet"
+    rate = Text.assemble(f"{traffic['calls_per_second']:.2f}/s  ", (_line(traffic["history"]), "cyan"))
+    limits = {name.replace("_", " "): Text(f"{count:,}", style="yellow") for name, count in report["limits"].items()}
+    grid = Table.grid(padding=(0, 4))
     grid.add_row(
         _block(
-            f"Traffic, over {_span(report['over_seconds'])}",
+            f"Traffic, {over}",
             {
-                "requests": rate,
+                "calls": rate,
                 "failed": _share(traffic["error_rate"]),
                 "took": _seconds(traffic["average_seconds"]),
-                "in flight": f"{traffic['in_flight']}, {traffic['waiting']} waiting",
-                "streams": f"{traffic['streams']}",
+                "cost": f"{traffic['cost_usd']:,.4f} USD",
+                "now": f"{traffic['in_flight']} calls, {traffic['waiting']} waiting, {traffic['streams']} streams",
             },
         ),
         _block(
             "Since the start",
             {
-                "requests": f"{traffic['requests']:,}",
-                "tokens": f"{report['tokens']:,}",
-                "cost": f"{report['cost_usd']:,.4f} USD",
-                "sessions": f"{sessions['created']:,}",
-                "active": f"{sessions['active']:,} sessions" if sessions["active"] is not None else "-",
+                "requests": f"{total['requests']:,}",
+                "tokens": f"{total['tokens']:,}",
+                "cost": f"{total['cost_usd']:,.4f} USD",
+                "sessions": f"{total['sessions']:,}",
+                "active": "-" if active is None else f"{active:,} of all",
             },
         ),
-        _block(
-            "Limits and events",
-            {name.replace("_", " "): Text(f"{count:,}", style="yellow") for name, count in limits.items()}
-            or {"none": ""},
-        ),
+        _block("Limits and events", limits or {"none": Text()}),
     )
     return grid
 
@@ -145,7 +141,8 @@ def _span(seconds: float) -> str:
     return " ".join(said) or "0 s"
 
 
-def _line(rates: Sequence[float]) -> str:
-    """Draw numbers as one line of bars."""
-    most = max(rates)
-    return "".join(_BARS[round(rate / most * (len(_BARS) - 1))] if most else _BARS[0] for rate in rates)
+def _line(counts: Sequence[int]) -> str:
+    """Draw the newest numbers as one line of bars."""
+    shown = counts[-_BARS_SHOWN:]
+    most = max(shown, default=0)
+    return "".join(_BARS[round(count / most * (len(_BARS) - 1))] if most else _BARS[0] for count in shown)

@@ -30,7 +30,7 @@ PROVIDER_SETTINGS = (
     "DEFAULT_TEMPERATURE",
     "DEFAULT_MAX_TOKENS",
 )
-FOREIGN = re.compile(r"OTEL_\w+|ACME_\w+|LAB_\w+|PYTHONPATH|DOMAIN|GATEWAY|POSTGRES_PASSWORD|ADMIN|KEY")
+FOREIGN = re.compile(r"OTEL_\w+|ACME_\w+|LAB_\w+|PYTHONPATH|DOMAIN|GATEWAY|NO_COLOR|POSTGRES_PASSWORD|ADMIN|KEY")
 """Variables of other programs, of the provider of the tutorial, and of the examples themselves."""
 
 OTHERS = frozenset(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from click.shell_completion import get_completion_class
 
@@ -12,8 +14,17 @@ VARIABLE = "_ORCHESTRATOR_COMPLETE"
 """Tells the command that the shell asks, and what; click's own name for it."""
 
 
+class _Shell(click.Choice[str]):
+    """One of the shells; what is none is not repeated, as elsewhere."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in SHELLS:
+            self.fail(f"expected one of {', '.join(SHELLS)}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command(cls=Command)
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=_Shell(SHELLS))
 def completion(shell: str) -> None:
     """Print the script that lets a SHELL complete this command.
 

@@ -185,7 +185,7 @@ def screen(folder: Path, environ: dict[str, str], url: str) -> str:
         type_("orchestrator chat --provider mistral", 6)
         for line in ASKED:
             type_(line, 3)
-        type_(f"orchestrator status --url {url}", 35)
+        type_(f"orchestrator status --url {url}", 90)  # six steps of its activity
         run("send-keys", "C-c")
         time.sleep(2)
         return run("capture-pane", "-p", "-e").rstrip().rpartition("\n")[0]  # without the last prompt
@@ -212,7 +212,7 @@ def main() -> None:
     ):
         shown = screen(Path(talked), environ, url)
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115, PTH123 - to the end
-    console.print(Text.from_ansi(shown), soft_wrap=True)
+    console.print(Text.from_ansi(f"{shown}\n"), soft_wrap=True)
     svg = console.export_svg(
         title=TITLE,
         theme=THEME,

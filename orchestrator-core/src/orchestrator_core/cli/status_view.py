@@ -81,7 +81,7 @@ def _figures(report: Mapping[str, Any]) -> Table:
                 "tokens": f"{total['tokens']:,}",
                 "cost": f"{total['cost_usd']:,.4f} USD",
                 "sessions": f"{total['sessions']:,}",
-                "active": "-" if active is None else f"{active:,} of all",
+                "active": "-" if active is None else f"{active:,}",
             },
         ),
         _block("Limits and events", limits or {"none": Text()}),

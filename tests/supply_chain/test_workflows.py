@@ -76,6 +76,6 @@ def test_a_release_is_built_once_and_published_after_all_checks() -> None:
     assert jobs["attest"]["needs"] == ["checks", "build"]
     for name in ("pypi", "image"):
         assert jobs[name]["needs"] == "attest"
-    assert jobs["github"]["needs"] == ["pypi", "image"]
+    assert jobs["github"]["needs"] == ["attest", "pypi", "image"]
     assert jobs["pypi"]["environment"] == "pypi"
     assert not any("with" in step and "password" in step["with"] for step in jobs["pypi"]["steps"])

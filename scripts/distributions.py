@@ -9,7 +9,7 @@ import re
 import sys
 import tarfile
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -135,7 +135,7 @@ def source_problems(built: Built) -> Iterator[str]:
     yield from unwanted(name for name in built.files if name.startswith("src/"))
 
 
-def unwanted(files: Collection[str] | Iterator[str]) -> Iterator[str]:
+def unwanted(files: Iterable[str]) -> Iterator[str]:
     """Yield the files that nobody who installs a package needs."""
     for name in files:
         if TEMPLATES not in name and UNWANTED.search(name):
@@ -149,8 +149,8 @@ def main(folder: Path, names: Sequence[str]) -> int:
     for problem in found:
         print(problem)
     if not found:
-        sizes: Mapping[str, int] = {path.name: path.stat().st_size for path in folder.glob("*.whl")}
-        print(f"{len(names)} distributions fit together; their wheels have {sum(sizes.values()) / 1024:.0f} KiB.")
+        size = sum(path.stat().st_size for path in folder.glob("*.whl"))
+        print(f"{len(names)} distributions fit together; their wheels have {size / 1024:.0f} KiB.")
     return 1 if found else 0
 
 

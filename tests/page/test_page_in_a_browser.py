@@ -11,7 +11,7 @@ from processes import StartGateway
 
 pytest.importorskip("playwright", reason="it comes with the dependency group `page`: nox -s page")
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from page.browsing import Seen, browsing, say
 
@@ -94,7 +94,7 @@ async def test_the_last_hour_is_drawn_as_it_passes(seen: Seen) -> None:
     await seen.check()
 
 
-async def _an_hour(route: object) -> None:
+async def _an_hour(route: Route) -> None:
     now = 1_795_253_460
     figures = {"calls": 2, "failed": 0, "seconds": 1.0, "tokens": 9, "cost": 0.001}
     step = {"requests": 3, "errors": 0, "refused": 0, "in_flight": 1, "streams": 1}
@@ -102,7 +102,7 @@ async def _an_hour(route: object) -> None:
         {"at": now - 120, **step, "providers": {"mistral": {**figures, "calls": 3}}},
         {"at": now, **step, "providers": {"mistral": figures}},
     ]
-    await route.fulfill(json={"now": now, "step": 15, "steps": steps})  # type: ignore[attr-defined]  # Playwright's Route
+    await route.fulfill(json={"now": now, "step": 15, "steps": steps})
 
 
 async def test_an_answer_streams_and_can_be_stopped(seen: Seen) -> None:

@@ -11,7 +11,7 @@ export default {
   "nav.overview": "Overview",
   "nav.playground": "Playground",
   "nav.sessions": "Sessions",
-  "nav.limits": "Limits and events",
+  "nav.limits": "Limits",
 
   "health.healthy": "Healthy",
   "health.degraded": "Degraded",
@@ -197,6 +197,7 @@ export default {
   "idea.2": "Explain a circuit breaker in two sentences.",
   "idea.3": "Write a haiku about gateways.",
 
+  "limits.title": "Limits and events",
   "me.title": "Your key",
   "me.name": "Name",
   "me.role": "Role",

@@ -11,7 +11,7 @@ export default {
   "nav.overview": "Vue d’ensemble",
   "nav.playground": "Essais",
   "nav.sessions": "Sessions",
-  "nav.limits": "Limites et événements",
+  "nav.limits": "Limites",
 
   "health.healthy": "En bonne santé",
   "health.degraded": "Dégradée",
@@ -197,6 +197,7 @@ export default {
   "idea.2": "Explique un disjoncteur logiciel en deux phrases.",
   "idea.3": "Écris un haïku sur les passerelles.",
 
+  "limits.title": "Limites et événements",
   "me.title": "Votre clé",
   "me.name": "Nom",
   "me.role": "Rôle",

@@ -190,7 +190,7 @@ export default async function limits({ main, admin, signal, fail }) {
     put(error);
   }
   await refresh();
-  put(main, h("h1", {}, t("nav.limits")), error, body);
+  put(main, h("h1", {}, t("limits.title")), error, body);
   const timer = setInterval(() => document.hidden || refresh().catch((problem) => fail(error, problem)), EVERY);
   signal.addEventListener("abort", () => clearInterval(timer));
 }

@@ -146,6 +146,41 @@ async def test_an_error_says_what_to_do_and_keeps_the_message(seen: Seen) -> Non
     await seen.check("422", "400")
 
 
+async def test_an_answer_that_breaks_off_keeps_what_was_said(seen: Seen) -> None:
+    await seen.open("/#/playground")
+    await say(seen.page, "This breaks off", "mistral")
+    answer = seen.page.locator(".message.assistant")
+    await expect(answer).to_contain_text("You said: this breaks off")
+    await expect(answer.locator(".notice.bad")).to_contain_text("broke off")
+    await seen.check()
+
+
+async def test_tries_before_and_what_was_left_out_are_notes(seen: Seen) -> None:
+    page = seen.page
+    await seen.open("/#/playground")
+    await page.get_by_text("More settings").click()
+    await page.get_by_label("Reasoning effort").select_option("low")
+    await say(page, "This is flaky", "mistral")
+    notes = page.locator(".message.assistant .notes")
+    await notes.locator("summary").click()
+    await expect(notes).to_contain_text("was tried before")
+    await expect(notes).to_contain_text("reasoning_effort")
+    await seen.check()
+
+
+async def test_a_conversation_goes_on_where_it_was_left(seen: Seen) -> None:
+    page = seen.page
+    await seen.open("/#/playground")
+    await say(page, "Who wrote the first program?", "mistral")
+    await page.get_by_role("link", name="Overview").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    await page.get_by_role("link", name="Playground").click()
+    await expect(page.locator(".message.assistant")).to_contain_text("Ada Lovelace")
+    await page.get_by_role("button", name="New").click()
+    await expect(page.locator(".message")).to_have_count(0)
+    await seen.check()
+
+
 async def test_the_snippets_are_the_request_without_a_key(seen: Seen) -> None:
     page = seen.page
     await seen.open("/#/playground")

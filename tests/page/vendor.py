@@ -28,7 +28,8 @@ ANSWERS: Final[Mapping[str, str]] = {
 THOUGHT: Final = (
     "The user wants code. The recurrence over binomial coefficients is the shortest way; fractions keep it exact."
 )
-SLOW: Final = "slow"
+SLOW, BREAKS, FLAKY = "slow", "breaks off", "flaky"
+"""What to say to be answered slowly, to have an answer that breaks off, and to be refused once before an answer."""
 
 
 @asynccontextmanager
@@ -39,8 +40,14 @@ async def vendors(pause: float = 0.0) -> AsyncIterator[str]:
         pause: Seconds between two words.
     """
 
+    refused = set[str]()
+
     async def chat(request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        said = str(body["messages"][-1]["content"])
+        if FLAKY in said and said not in refused:
+            refused.add(said)
+            return web.json_response({"message": "Overloaded."}, status=503)
         words, thought = _answer(body), THOUGHT if "deepseek" in body["model"] else ""
         usage = _usage(body, words, thought)
         if not body.get("stream"):
@@ -48,12 +55,14 @@ async def vendors(pause: float = 0.0) -> AsyncIterator[str]:
             return web.json_response(_chunk(body, usage, message=message, finish_reason="stop"))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        slow = SLOW in str(body["messages"][-1]["content"])
         for name, pieces in (("reasoning_content", thought.split(" ")), ("content", words)):
             for piece in filter(None, pieces):
                 text = f"{piece} " if name == "reasoning_content" else piece
                 await _send(response, _chunk(body, None, delta={name: text}, finish_reason=None))
-                await asyncio.sleep(0.2 if slow else pause)
+                await asyncio.sleep(0.2 if SLOW in said else pause)
+            if name == "content" and BREAKS in said and request.transport is not None:
+                await asyncio.sleep(0.2)  # what was written is to arrive
+                request.transport.abort()
         await _send(response, _chunk(body, usage, delta={}, finish_reason="stop"))
         await response.write(b"data: [DONE]\n\n")
         return response

@@ -65,8 +65,8 @@ export function answer() {
   };
 }
 
-function by({ provider, model }) {
-  if (!provider) return [h("span.muted", {}, t("message.waiting"))];
+function by({ provider, model, pending }) {
+  if (!provider) return [h("span.muted", {}, t(pending ? "message.waiting" : "message.none"))];
   return [dot(provider), h("strong", {}, provider), h("span.muted", {}, model)];
 }
 
@@ -75,12 +75,18 @@ function beyond({ refusal, toolCalls, media, state, problem }) {
   if (refusal) found.push(h("p.notice.warn", {}, t("message.refusal"), " ", refusal));
   for (const call of toolCalls ?? [])
     found.push(h("pre.call", { tabindex: 0 }, `${call.function.name}(${call.function.arguments})`));
-  for (const part of media ?? [])
-    found.push(h("p.muted", {}, t("message.media", { kind: part.media_type ?? part.type })));
+  for (const part of media ?? []) found.push(drawn(part));
   if (state && knows(`state.${state}`))
     found.push(h(`p.notice.${state === "pending" ? "idle" : "warn"}`, {}, t(`state.${state}`)));
   if (problem) found.push(h("p.notice.bad", {}, problem));
   return found;
+}
+
+const SHOWN = /^image\/(?:png|jpeg|webp|gif)$/;
+
+function drawn({ type, media_type: kind, data }) {
+  if (data && SHOWN.test(kind)) return h("img", { src: `data:${kind};base64,${data}`, alt: t("message.image") });
+  return h("p.muted", {}, `[${kind ?? type}]`);
 }
 
 function bill({ usage, tokens, cost, duration, finish, summarized, attempts, portability }) {

@@ -3,6 +3,7 @@
 import { get, quotas } from "../api.js";
 import { h, put } from "../dom.js";
 import { ago, knows, money, num, short, t, when } from "../i18n.js";
+import { poll } from "../poll.js";
 
 const EVERY = 10000;
 
@@ -128,7 +129,7 @@ function clientsCard({ clients, has_more: more }) {
     [
       rate && t("client.rate", { n: num(rate) }),
       budget?.usd && `${money(budget.usd)} / ${t(`period.${budget.period}`)}`,
-      budget?.tokens && `${short(budget.tokens)} ${t("figure.tokens")} / ${t(`period.${budget.period}`)}`,
+      budget?.tokens && `${short(budget.tokens)} ${t("figure.tokens").toLowerCase()} / ${t(`period.${budget.period}`)}`,
     ]
       .filter(Boolean)
       .join(" · ");
@@ -191,6 +192,5 @@ export default async function limits({ main, admin, signal, fail }) {
   }
   await refresh();
   put(main, h("h1", {}, t("limits.title")), error, body);
-  const timer = setInterval(() => document.hidden || refresh().catch((problem) => fail(error, problem)), EVERY);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  poll(refresh, EVERY, signal, (problem) => fail(error, problem));
 }

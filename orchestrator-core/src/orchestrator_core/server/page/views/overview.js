@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { chart, spark } from "../charts.js";
 import { h, put } from "../dom.js";
 import { clock, count, day, money, num, seconds, share, short, t } from "../i18n.js";
+import { poll } from "../poll.js";
 import { badge, colour, dot, read } from "../providers.js";
 
 const EVERY = 15000;
@@ -279,6 +280,5 @@ export default async function overview({ main, admin, signal, fail }) {
     ),
     list,
   );
-  const timer = setInterval(() => document.hidden || refresh().catch((problem) => fail(error, problem)), EVERY);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  poll(refresh, EVERY, signal, (problem) => fail(error, problem));
 }

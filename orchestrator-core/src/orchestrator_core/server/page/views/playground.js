@@ -14,6 +14,9 @@ const DRAW_EVERY = 60;
 /** What the user set, for as long as the page is open. */
 const wanted = { provider: "", model: "", system_prompt: "", temperature: "", max_tokens: "", reasoning_effort: "" };
 
+/** The session that goes on where the playground is opened again. */
+let current = null;
+
 function requestOf(message, session) {
   const agent = {};
   for (const [name, value] of Object.entries(wanted)) {
@@ -224,7 +227,8 @@ function finish(
 }
 
 export default async function playground({ main, path, signal, explain }) {
-  let [session = null] = path;
+  let session = path[0] === "new" ? null : (path[0] ?? current);
+  current = null; // until it is read, so that one that is gone is not asked for again
   let running = null;
   let before = null;
   let cost = null;
@@ -274,7 +278,7 @@ export default async function playground({ main, path, signal, explain }) {
       session &&
         h(
           "button.quiet",
-          { type: "button", id: "new", onclick: () => (location.hash = "#/playground") },
+          { type: "button", id: "new", onclick: () => (location.hash = "#/playground/new") },
           icon("plus"),
           t("talk.new"),
         ),
@@ -333,7 +337,7 @@ export default async function playground({ main, path, signal, explain }) {
 
   function joined(id) {
     if (id === session) return;
-    session = id;
+    session = current = id;
     history.replaceState(null, "", `#/playground/${id}`);
     refresh();
   }
@@ -359,6 +363,8 @@ export default async function playground({ main, path, signal, explain }) {
     before = past.messages.findLast(({ provider }) => provider)?.provider ?? null;
     cost = past.cost;
   }
+  current = session;
+  if (session) history.replaceState(null, "", `#/playground/${session}`);
   refresh();
   put(
     main,

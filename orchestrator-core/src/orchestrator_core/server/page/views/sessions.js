@@ -144,10 +144,8 @@ async function list({ main, signal, fail }) {
     h(
       "div.filters",
       {},
-      h("label", { for: "status" }, t("session.status")),
-      which,
-      h("label", { for: "user" }, t("session.user")),
-      user,
+      h("div", {}, h("label", { for: "status" }, t("session.status")), which),
+      h("div", {}, h("label", { for: "user" }, t("session.user")), user),
     ),
     note,
     rows,

@@ -151,7 +151,7 @@ async def test_an_answer_that_breaks_off_keeps_what_was_said(seen: Seen) -> None
     await say(seen.page, "This breaks off", "mistral")
     answer = seen.page.locator(".message.assistant")
     await expect(answer).to_contain_text("You said: this breaks off")
-    await expect(answer.locator(".notice.bad")).to_contain_text("broke off")
+    await expect(answer.locator(".notice.bad")).to_contain_text("broke within its answer")
     await seen.check()
 
 

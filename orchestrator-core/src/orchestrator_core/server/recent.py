@@ -20,7 +20,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator_core.security.recent_events import RecentEvent, RecentEvents
-from orchestrator_core.telemetry.activity import STEP, Activity, Step, Totals, totals
+from orchestrator_core.telemetry.activity import STEP, Activity, Step, totals
 from orchestrator_core.telemetry.metrics import Metrics
 
 LEAVE_EVERY: Final = 2.0
@@ -67,21 +67,17 @@ class Recent:
 
     async def watch(self, metrics: Metrics) -> None:
         """Read the counters at the end of each step, and leave what is new for others, until cancelled."""
-        self.activity.add(int(time.time()), await asyncio.to_thread(_totals, metrics))
+        self.activity.add(int(time.time()), await asyncio.to_thread(totals, metrics))
         left: tuple[int, int] | None = None
         while True:
             now = time.time()
             await asyncio.sleep(min(STEP - now % STEP, LEAVE_EVERY if self._file else STEP))
             at = int(time.time() // STEP * STEP)
             if at > now:
-                self.activity.add(at, await asyncio.to_thread(_totals, metrics))
+                self.activity.add(at, await asyncio.to_thread(totals, metrics))
             if self._file is not None and (self._events.count, at) != left:
                 left = self._events.count, at
                 await asyncio.to_thread(_write, self._file, self._events.all(), self.activity.after(0, at))
-
-
-def _totals(metrics: Metrics) -> Totals:
-    return totals(metrics.samples())
 
 
 def _of_others(own: Path) -> list[RecentEvent]:

@@ -10,16 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client.samples import Sample
-
 from orchestrator_core.telemetry import instruments as names
-from orchestrator_core.telemetry.metrics import CANCELLED
+from orchestrator_core.telemetry.metrics import CANCELLED, Metrics
 
 STEP: Final = 15
 """Seconds of one step. Steps begin at multiples of it, in every process at the same time."""
 
 STEPS: Final = 240
 """How many are kept: an hour."""
+
+_REQUESTS: Final = f"{names.REQUESTS.name}_total"
+_ATTEMPTS: Final = f"{names.ATTEMPTS.name}_total"
+_SECONDS: Final = f"{names.CALL_SECONDS.name}_sum"
+_TOKENS: Final = f"{names.KINDS_OF_TOKENS.name}_total"
+_COST: Final = f"{names.COST.name}_total"
+_OF_PROVIDERS: Final = frozenset({_ATTEMPTS, _SECONDS, _TOKENS, _COST})
+
+SAMPLES: Final = (_REQUESTS, names.REQUESTS_IN_FLIGHT.name, names.STREAMS_IN_FLIGHT.name, *sorted(_OF_PROVIDERS))
+"""The names of the samples that are added up."""
 
 
 @dataclass(slots=True)
@@ -133,10 +141,10 @@ class Activity:
 _NONE: Final = ProviderActivity()
 
 
-def totals(samples: Iterable[Sample]) -> Totals:
-    """Add up samples of the metrics."""
+def totals(metrics: Metrics) -> Totals:
+    """Add up what was counted so far."""
     found = Totals()
-    for sample in samples:
+    for sample in metrics.samples(*SAMPLES):
         name, labels, value = sample.name, sample.labels, sample.value
         if name == _REQUESTS:
             found.requests += value
@@ -146,17 +154,9 @@ def totals(samples: Iterable[Sample]) -> Totals:
             found.in_flight += value
         elif name == names.STREAMS_IN_FLIGHT.name:
             found.streams += value
-        elif name in _OF_PROVIDERS:
+        else:
             _add(found.providers.setdefault(labels["provider"], ProviderActivity()), name, labels, value)
     return found
-
-
-_REQUESTS: Final = f"{names.REQUESTS.name}_total"
-_ATTEMPTS: Final = f"{names.ATTEMPTS.name}_total"
-_SECONDS: Final = f"{names.CALL_SECONDS.name}_sum"
-_TOKENS: Final = f"{names.KINDS_OF_TOKENS.name}_total"
-_COST: Final = f"{names.COST.name}_total"
-_OF_PROVIDERS: Final = frozenset({_ATTEMPTS, _SECONDS, _TOKENS, _COST})
 
 
 def _add(provider: ProviderActivity, name: str, labels: Mapping[str, str], value: float) -> None:

@@ -312,10 +312,16 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self._shown), content_type
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield all that is shown, of all processes together."""
-        for family in self._shown.collect():
-            yield from family.samples
+    def samples(self, *wanted: str) -> Iterator[Sample]:
+        """Yield what is shown, of all processes together.
+
+        Args:
+            wanted: The names of the samples; all where there are none. Of one process no others are made.
+        """
+        alone = self._shown is self.registry
+        shown = self._shown.restricted_registry(wanted) if wanted and alone else self._shown
+        for family in shown.collect():
+            yield from (sample for sample in family.samples if not wanted or sample.name in wanted)
 
     def figures(self) -> Figures:
         """Return the summary."""

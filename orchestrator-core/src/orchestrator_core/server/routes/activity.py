@@ -124,8 +124,8 @@ async def events(request: web.Request) -> web.Response:
 
 
 def _counts(metrics: Metrics) -> dict[str, int]:
-    name = f"{SECURITY_EVENTS.name}_total"
-    return {sample.labels["event"]: int(sample.value) for sample in metrics.samples() if sample.name == name}
+    samples = metrics.samples(f"{SECURITY_EVENTS.name}_total")
+    return {sample.labels["event"]: int(sample.value) for sample in samples}
 
 
 ENDPOINTS: Sequence[Endpoint] = (

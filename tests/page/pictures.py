@@ -25,7 +25,7 @@ from page.vendor import environ, vendors
 from processes import running_gateways
 
 PICTURES: Final = Path(__file__).parents[2] / "docs/images"
-SHARES: Final = {"mistral": 9.0, "deepseek": 5.0, "echo": 2.0}
+SHARES: Final = {"mistral": 38.0, "deepseek": 21.0, "echo": 9.0}
 LATENCY: Final = {"mistral": 0.61, "deepseek": 1.32, "echo": 0.04}
 PRICE: Final = {"mistral": 0.00019, "deepseek": 0.00044, "echo": 0.0}
 BROKEN: Final = 'raise RuntimeError("cannot find libacme.so.4: install the client of Acme first")\n'
@@ -76,7 +76,7 @@ async def month(route: Route) -> None:
     for place in range(29, -1, -1):
         for shift, (name, share) in enumerate(SHARES.items()):
             weekend = (today - timedelta(days=place)).weekday() > 4
-            calls = round(share * 130 * wave(place, shift) * (0.3 if weekend else 1))
+            calls = round(share * 32 * wave(place, shift) * (0.3 if weekend else 1))
             cost = calls * PRICE[name] if name != "echo" else None
             rows.append(
                 {
@@ -117,7 +117,7 @@ async def made_up(seen: Seen) -> Seen:
 
 async def pictures(url: str) -> None:
     """Take all pictures, and print the figures."""
-    wide, phone = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
+    wide, phone = {"width": 1360, "height": 1000}, {"width": 390, "height": 844}
     async with chromium() as browser:
         visits = [await visit(browser, url) for _ in range(5)]
         median = {name: round(sorted(found[name] for found in visits)[2], 1) for name in visits[0]}

@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 const HEIGHT = 190;
 const EDGE = { top: 10, right: 6, bottom: 24 };
 const LETTER = 6.7;
-const LABEL = 76;
+const LABEL = 80;
 
 /** Return the marks of an axis: a few round numbers from nothing to what holds the most. */
 function marks(most) {

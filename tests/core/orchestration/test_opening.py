@@ -1,7 +1,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import pytest
 
@@ -59,8 +58,8 @@ async def test_opening_stops_at_the_first_event_that_counts(content: ChatEvent) 
     opened = await open_stream(source.events(), Deadline.after(5), stream=True)
 
     assert source.pulled == 4
-    async with aclosing(opened.events()) as events:
-        assert [event async for event in events] == list(source.steps)
+    assert [*opened.early, await opened.next(), await opened.next()] == list(source.steps)
+    assert await opened.next() is None
     assert source.closed
 
 
@@ -111,10 +110,9 @@ async def test_the_deadline_ends_a_stream_that_stalls() -> None:
     source = Source(Start(), TextDelta(text="a"), 30.0, Finish())
     opened = await open_stream(source.events(), Deadline.after(0.1), stream=True)
 
-    async with aclosing(opened.events()) as events:
-        assert [type(await anext(events)) for _ in range(2)] == [Start, TextDelta]
-        with pytest.raises(ProviderTimeout):
-            await anext(events)
+    with pytest.raises(ProviderTimeout):
+        await opened.next()
+    await opened.aclose()
     assert source.closed
 
 
@@ -122,12 +120,10 @@ async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> N
     source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), Finish())
     opened = await open_stream(source.events(), Deadline.after(0.05), stream=True)
 
-    async with aclosing(opened.events()) as events:
-        assert type(await anext(events)) is Start
-        await asyncio.sleep(0.1)
-        assert type(await anext(events)) is TextDelta
-        with pytest.raises(ProviderTimeout):
-            await anext(events)
+    await asyncio.sleep(0.1)
+    with pytest.raises(ProviderTimeout):
+        await opened.next()
+    await opened.aclose()
     assert source.closed
 
 
@@ -135,16 +131,12 @@ async def test_a_consumer_that_is_cancelled_cancels_the_call() -> None:
     source = Source(Start(), TextDelta(text="a"), 30.0)
     opened = await open_stream(source.events(), Deadline.after(60), stream=True)
 
-    async def consume() -> None:
-        async with aclosing(opened.events()) as events:
-            async for _ in events:
-                pass
-
-    task = asyncio.create_task(consume())
+    task = asyncio.create_task(opened.next())
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    await opened.aclose()
     assert source.closed
 
 

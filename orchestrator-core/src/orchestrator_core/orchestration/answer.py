@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from orchestrator_core.orchestration.call import Call
@@ -107,18 +106,20 @@ class Answer:
         Raises:
             GatewayError: The answer broke off after the commit point.
         """
-        add = self._fold.add
+        add, opened = self._fold.add, self._opened
         try:
-            async with aclosing(self._opened.events()) as events:
-                async for event in events:
-                    add(event)
-                    yield event
+            for early in opened.early:
+                add(early)
+                yield early
+            while (event := await opened.next()) is not None:
+                add(event)
+                yield event
             self._check_end()
         except GatewayError as error:
             self.failure = error
             raise
         finally:
-            await self._end()
+            await self.aclose()
 
     async def drain(self) -> None:
         """Take all events at once.
@@ -126,14 +127,18 @@ class Answer:
         Raises:
             GatewayError: The answer broke off.
         """
+        add, opened = self._fold.add, self._opened
         try:
-            await self._opened.drain(self._fold.add)
+            for early in opened.early:
+                add(early)
+            while (event := await opened.next()) is not None:
+                add(event)
             self._check_end()
         except GatewayError as error:
             self.failure = error
             raise
         finally:
-            await self._end()
+            await self.aclose()
 
     async def response(self) -> ChatResponse:
         """Drain the events and return the whole answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from orchestrator_core.orchestration.recording import Recording
 from orchestrator_core.provider_api import (
@@ -58,7 +58,9 @@ class OpenStream:
         self._rest = events
         self._deadline = deadline
         self._timer: asyncio.TimerHandle | None = None
-        self._puller: asyncio.Task[object] | None = None
+        self._late = _NO_BEGINNING
+        self._reader: asyncio.Task[object] | None = None
+        self._reading = False
         self._expired = False
         self._closed = False
 
@@ -73,9 +75,9 @@ class OpenStream:
         """
         left = self._deadline.remaining()
         self._watch(min(limit, left))
-        early, puller = self.early, _running()
+        early = self.early
         while True:
-            event = await self._pull(_NO_BEGINNING, puller)
+            event = await self.next()
             if event is None:
                 raise ProviderBadResponse("The provider's answer ended before it began.")
             early.append(event)
@@ -87,40 +89,35 @@ class OpenStream:
         if not isinstance(start, Start):
             raise PluginError("The provider's plugin did not begin with a Start event.")
         self.start = start
+        self._late, self._reader = _NO_END, None
         if limit < left:
             self._watch(self._deadline.remaining())
 
-    async def events(self) -> AsyncGenerator[ChatEvent, None]:
-        """Yield all events, the early ones among them, and close the call at the end or when closed.
+    async def next(self) -> ChatEvent | None:
+        """Return the next event after the early ones; None at the end. One task reads an open call to its end.
 
         Raises:
             ProviderTimeout: The deadline passed.
             GatewayError: The provider failed after the commit point.
         """
-        puller = _running()  # who begins to read an answer reads it to its end
+        if self._expired:
+            raise ProviderTimeout(self._late)
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = _running()
+        before = reader.cancelling()
+        self._reading = True
         try:
-            for early in self.early:
-                yield early
-            while (event := await self._pull(_NO_END, puller)) is not None:
-                yield event
+            return await anext(self._rest)
+        except StopAsyncIteration:
+            self._closed = True
+            return None
+        except asyncio.CancelledError:
+            if self._overdue() and reader.uncancel() <= before:
+                raise ProviderTimeout(self._late) from None
+            raise
         finally:
-            await self.aclose()
-
-    async def drain(self, take: Callable[[ChatEvent], None]) -> None:
-        """Give all events to somebody who takes them at once, as `events` does.
-
-        Raises:
-            ProviderTimeout: The deadline passed.
-            GatewayError: The provider failed after the commit point.
-        """
-        puller = _running()
-        try:
-            for early in self.early:
-                take(early)
-            while (event := await self._pull(_NO_END, puller)) is not None:
-                take(event)
-        finally:
-            await self.aclose()
+            self._reading = False
 
     async def aclose(self) -> None:
         """Close the upstream call, within `CLOSE_TIMEOUT`. Does nothing after its end."""
@@ -128,31 +125,6 @@ class OpenStream:
         if not self._closed:
             await close_generator(self._rest)
             self._closed = True
-
-    async def _pull(self, late: str, puller: asyncio.Task[object]) -> ChatEvent | None:
-        """Return the next event; None at the end.
-
-        Args:
-            late: Says what was not there in time.
-            puller: The running task.
-
-        Raises:
-            ProviderTimeout: The time is over.
-        """
-        if self._expired:
-            raise ProviderTimeout(late)
-        self._puller, before = puller, puller.cancelling()
-        try:
-            return await anext(self._rest)
-        except StopAsyncIteration:
-            self._closed = True
-            return None
-        except asyncio.CancelledError:
-            if self._overdue() and puller.uncancel() <= before:
-                raise ProviderTimeout(late) from None
-            raise
-        finally:
-            self._puller = None
 
     def _overdue(self) -> bool:
         return self._expired
@@ -165,8 +137,8 @@ class OpenStream:
 
     def _expire(self) -> None:
         self._expired = True
-        if self._puller is not None:
-            self._puller.cancel()
+        if self._reading and self._reader is not None:
+            self._reader.cancel()
 
 
 async def open_stream(

@@ -51,15 +51,15 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False, tie
 
 def _details(wire: Mapping[str, Json], tier: Json, prompt: int, fresh: int, completion: int) -> UsageDetails:
     details, made = wire.get("prompt_tokens_details") or _NOTHING, wire.get("completion_tokens_details") or _NOTHING
-    heard, spoken = count(details, "audio_tokens"), count(made, "audio_tokens")
     unpriced = _unpriced(wire, tier)
-    if not (heard or spoken or unpriced):
+    if not (details.get("audio_tokens") or made.get("audio_tokens") or unpriced):
         return NO_DETAILS
+    heard = min(count(details, "audio_tokens"), prompt)
     return UsageDetails(
-        input_audio_tokens=min(heard, prompt),
+        input_audio_tokens=heard,
         # No vendor says how much of the sound was cached: no more than must be.
-        cached_audio_tokens=max(min(heard, prompt) - fresh, 0),
-        output_audio_tokens=min(spoken, completion),
+        cached_audio_tokens=max(heard - fresh, 0),
+        output_audio_tokens=min(count(made, "audio_tokens"), completion),
         unpriced=unpriced,
     )
 
@@ -69,7 +69,7 @@ def _unpriced(wire: Mapping[str, Json], tier: Json) -> str | None:
     if isinstance(tier, str) and tier not in _STANDARD:
         return f"service_tier {tier}"
     # https://docs.x.ai/docs/guides/live-search: sources are billed each, beside the tokens.
-    return "num_sources_used" if count(wire, "num_sources_used") else None
+    return "num_sources_used" if "num_sources_used" in wire and count(wire, "num_sources_used") else None
 
 
 def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] | None:

@@ -94,9 +94,9 @@ def read_chat(
     native = NativeRequest(OPENAI_CHAT, body, plain=plain)
     noted = not plain and any(has_notes(message) for message in fields.objects("messages"))
     given: dict[str, Any] = {name: read(fields, name) for name, read in _PLAIN.items() if name in body}
-    given |= {
-        field: read(fields, extra) for field, (names, read) in _READ.items() if any(name in body for name in names)
-    }
+    for field, (names, read) in _READ.items():
+        if not names.isdisjoint(body):
+            given[field] = read(fields, extra)
     return ChatRequest(
         model=fields.string("model") or "",
         messages=messages,

@@ -23,8 +23,9 @@ def capability_lines() -> Iterator[str]:
     yield f"| | {' | '.join(f'[{info.name}](../how-to/providers/{info.name}.md)' for info in vendors)} |"
     yield f"|---|{':-:|' * len(vendors)}"
     for capability in get_args(Capability):
-        marks = ("✓" if capability in info.capabilities else "" for info in vendors)
-        yield f"| `{capability}` | {' | '.join(marks)} |"
+        marks = ["✓" if capability in info.capabilities else "" for info in vendors]
+        if any(marks):
+            yield f"| `{capability}` | {' | '.join(marks)} |"
 
 
 def cost_lines() -> Iterator[str]:

@@ -72,12 +72,13 @@ def call_lines(name: str) -> Iterator[str]:
     """Make the first calls of a provider, with every kind of client."""
     info = _card(name)[1].info
     model, json = f"{info.name}/{info.default_model}", "-H 'content-type: application/json'"
-    hello = '"messages": [{"role": "user", "content": "Hello!"}]'
     yield "With curl, by OpenAI's protocol, and in a conversation that the gateway keeps:"
     yield from _code(
         "shell",
-        f"curl -s http://127.0.0.1:8000/v1/chat/completions {json} \\",
-        f"""  -d '{{"model": "{model}", {hello}}}'""",
+        f"curl -s http://127.0.0.1:8000/v1/chat/completions {json} -d '{{",
+        f'  "model": "{model}",',
+        '  "messages": [{"role": "user", "content": "Hello!"}]',
+        "}'",
         f"curl -s http://127.0.0.1:8000/api/orchestrate {json} \\",
         f"""  -d '{{"message": "Hello!", "agent_config": {{"provider": "{info.name}"}}}}'""",
     )

@@ -20,6 +20,7 @@ from yarl import URL
 from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.endpoints import ENDPOINTS
+from orchestrator_core.server.page import files
 from scripted_gateway import Reply, served
 
 ADMIN = "9f2c4b7a1d3e5f60718293a4b5c6d7e8"
@@ -105,6 +106,8 @@ def paths(endpoint: Endpoint, ids: Mapping[str, str]) -> str:
     """Return the path of an endpoint with ids in it."""
     kind = "client" if endpoint.path.startswith("/api/clients") else "session"
     values = {"id": ids[kind], "turn_id": ids["turn"], "provider": "scripted", "name": "page.css"}
+    if endpoint.path.startswith("/page/"):
+        values |= {"version": files().version, "name": "app.js"}
     if endpoint.path.startswith("/v1/models"):
         values["id"] = "scripted/scripted-1"
     return re.sub(r"\{(\w+)(?::[^}]*)?\}", lambda found: values[found[1]], endpoint.path)

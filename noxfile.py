@@ -68,7 +68,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def clients(session: nox.Session) -> None:
-    """Talk to a gateway with LangChain, pydantic-ai and JavaScript, as docs/how-to shows; arguments after `--` go to pytest."""
+    """Talk to a gateway with LangChain, pydantic-ai and JavaScript, as docs/how-to shows; arguments go to pytest."""
     install(session, "clients")
     session.run("mypy", "--explicit-package-bases", "tests/clients", "docs/how-to")
     # Both libraries keep connections open for ever, which Python reports when it collects them.

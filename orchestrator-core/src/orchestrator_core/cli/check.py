@@ -60,16 +60,16 @@ def check(environment: str | None, as_json: bool, config_file: Path | None) -> N
     else:
         for line in report.lines:
             click.echo(line)
-        _echo("Reasons not to start:", report.reasons)
-        _echo("Warnings:", report.warnings)
-        verb = "would not start" if report.reasons else "would start"
-        click.echo(f"The gateway {verb}{f' in {judged}' if judged else ''}.")
+        _echo("Reasons not to start:", report.reasons, "red")
+        _echo("Warnings:", report.warnings, "yellow")
+        verb, colour = ("would not start", "red") if report.reasons else ("would start", "green")
+        click.secho(f"The gateway {verb}{f' in {judged}' if judged else ''}.", fg=colour, bold=True)
     if report.reasons:
         raise click.exceptions.Exit(EXIT_REFUSED)
 
 
-def _echo(title: str, found: Iterable[str]) -> None:
+def _echo(title: str, found: Iterable[str], colour: str) -> None:
     for number, each in enumerate(found):
         if not number:
-            click.echo(title)
+            click.secho(title, fg=colour, bold=True)
         click.echo(f"  - {each}")

@@ -104,7 +104,7 @@ class LazyGroup(Group):
                 raise
             code, lines = explain(error)
             for line in lines:
-                click.echo(line, err=True)
+                click.secho(line, fg="red" if line is lines[0] else None, err=True, color=extra.get("color"))
             sys.exit(code)
 
 

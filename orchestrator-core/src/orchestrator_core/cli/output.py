@@ -135,30 +135,36 @@ def _show_on_terminal(
     console = terminal()
     said = {field for field in columns if any(row.get(field) not in (None, "", [], ()) for row in rows)}
     shown = {field: heading for field, heading in columns.items() if field in said}
-    widths = {
+    least = {
         field: _least_width(heading, [row.get(field) for row in rows], whole=field in whole)
         for field, heading in shown.items()
     }
     for field in spare:
-        if field in shown and sum(widths[each] + _BORDER for each in shown) + 1 > console.width:
+        if field in shown and sum(least[each] + _BORDER for each in shown) + 1 > console.width:
             del shown[field]
-    full = sum(max(map(len, (shown[field], *(cell(row.get(field)) for row in rows)))) + _BORDER for field in shown)
-    narrow = full + 1 > console.width
+    full = {field: max(map(len, (shown[field], *(cell(row.get(field)) for row in rows)))) for field in shown}
+    widths = _fit({field: least[field] for field in shown}, full, console.width - 1 - _BORDER * len(shown))
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan", border_style="dim")
     table.box = box.ROUNDED
     for field, heading in shown.items():
-        values = [row.get(field) for row in rows]
-        # rich takes from the widest column without regard to what it needs, so that lists must be kept out of it.
-        fixed = widths[field] if narrow and any(isinstance(value, list | tuple) for value in values) else None
-        justify: Any = "right" if _are_numbers(values) else "left"
-        table.add_column(
-            heading, overflow="fold", min_width=widths[field], width=fixed, no_wrap=field in whole, justify=justify
-        )
+        justify: Any = "right" if _are_numbers(row.get(field) for row in rows) else "left"
+        table.add_column(heading, overflow="fold", width=widths[field], no_wrap=field in whole, justify=justify)
     for row in rows:
         table.add_row(*(styled(row.get(field)) for field in shown))
     console.print(table)
     if missing := [heading for field, heading in columns.items() if field in said and field not in shown]:
         click.echo(f"Not shown in {console.width} columns: {', '.join(missing)}. --json has everything.", err=True)
+
+
+def _fit(least: Mapping[str, int], full: Mapping[str, int], available: int) -> Mapping[str, int]:
+    """Give each column what it needs, and what is left to those that lack the most."""
+    widths = dict(least)
+    for _ in range(available - sum(widths.values())):
+        lacking = max(widths, key=lambda field: full[field] - widths[field])
+        if widths[lacking] >= full[lacking]:
+            break
+        widths[lacking] += 1
+    return widths
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:

@@ -76,8 +76,9 @@ def doctor(name: str | None, as_json: bool, config_file: Path | None) -> None:
     Exit codes: 0 every plugin is sound, 1 one is not, or none is installed or called NAME, 78 wrong configuration.
     """
     from orchestrator_core.cli.doctor import diagnose
+    from orchestrator_core.cli.progress import reported
 
-    rows = asyncio.run(diagnose(read_config(config_file), name))
+    rows = asyncio.run(reported(diagnose(read_config(config_file), name), "Examining the plugins"))
     if name is not None and not any(row["distribution"] for row in rows):
         raise click.ClickException("No installed plugin has this name: `orchestrator plugins` lists those that are.")
     if as_json:
@@ -95,8 +96,9 @@ def _report(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows:
         package = f" ({row['distribution']} {row['version']})" if row["distribution"] else ""
         count = len(row["problems"])
-        yield f"{row['name']}{package}: " + (f"{count} problem{'s' if count > 1 else ''}" if count else "sound")
-        for found in row["problems"]:
-            yield f"  {found['check']}: {found['problem']}"
-            yield f"    -> {found['cure']}"
-        yield from (f"  note: {note}" for note in row["notes"])
+        found = f"{count} problem{'s' if count > 1 else ''}" if count else "sound"
+        yield f"{row['name']}{package}: {click.style(found, fg='red' if count else 'green')}"
+        for each in row["problems"]:
+            yield f"  {each['check']}: {each['problem']}"
+            yield click.style(f"    -> {each['cure']}", fg="cyan")
+        yield from (click.style(f"  note: {note}", dim=True) for note in row["notes"])

@@ -45,8 +45,10 @@ def providers(probe: bool, as_json: bool, config_file: Path | None) -> None:
     Exit codes: 0 done, 1 a probe failed, 78 wrong configuration.
     """
     from orchestrator_core.cli.inspection import provider_rows
+    from orchestrator_core.cli.progress import reported
 
-    rows = asyncio.run(provider_rows(read_config(config_file), probe=probe))
+    looking = provider_rows(read_config(config_file), probe=probe)
+    rows = asyncio.run(reported(looking, "Asking the providers") if probe else looking)
     show(rows, title="Providers", columns=COLUMNS, as_json=as_json, empty=NO_PLUGIN, whole=WHOLE, spare=SPARE)
     if probe and any(row["configured"] and not row["healthy"] for row in rows):
         raise click.exceptions.Exit(1)

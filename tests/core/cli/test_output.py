@@ -105,6 +105,26 @@ def test_a_narrow_table_can_be_read(
     assert ("Not shown in 80 columns: Capabilities." in printed.err) is not capabilities
 
 
+def test_columns_get_what_they_need_before_others_get_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    row = {
+        "name": "billing service",
+        "id": "0mpsoizu2280",
+        "can": ["echo", "openai"],
+        "budget": {"usd": 5.0, "period": "month"},
+        "expires": "2027-02-26T22:01:00.000Z",
+    }
+    headings = {"id": "Id", "name": "Name", "can": "Providers", "budget": "Budget", "expires": "Expires, UTC"}
+    show([row], title="", columns=headings, as_json=False, empty=EMPTY, whole=("id",))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()[1:]
+    assert {len(line) for line in lines} == {60}
+    assert all(word in " ".join(lines) for word in ("0mpsoizu2280", "billing", "service", "openai", "2027-02-26"))
+
+
 def test_a_terminal_is_spared_columns_that_say_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import readline
 import sys
+from contextlib import ExitStack
 
 import click
 
@@ -18,6 +20,7 @@ from orchestrator_core.cli.conversation import (
     say_how_to_go_on,
 )
 from orchestrator_core.cli.parts import open_gateway
+from orchestrator_core.cli.progress import Spinner
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.provider_api import GatewayError
@@ -35,7 +38,9 @@ def talk(config: Config, conversation: Conversation) -> None:
         KeyboardInterrupt: Ctrl+C was typed twice at the prompt.
     """
     background = Background(open_gateway(config))
-    with background as gateway:
+    with ExitStack() as stack:
+        with Spinner("Starting"):
+            gateway = stack.enter_context(background)
         _prepare(gateway, conversation)
         for stored in background.run(conversation.messages(gateway)):
             if stored.message.role == "user":
@@ -71,9 +76,16 @@ def talk(config: Config, conversation: Conversation) -> None:
 
 def _read() -> str:
     if sys.stdout.isatty():
-        return input(PROMPT).strip()
+        return input(_prompt()).strip()
     click.echo(PROMPT, nl=False, err=True)  # standard output is a file: it gets the answers alone
     return input().strip()
+
+
+def _prompt() -> str:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return PROMPT
+    # The marks tell readline that what is between them takes no place on the line.
+    return f"\001\x1b[1;36m\002{PROMPT}\001\x1b[0m\002"
 
 
 def _prepare(gateway: Gateway, conversation: Conversation) -> None:

@@ -81,5 +81,6 @@ def _view(config: Config, url: str | None, interval: float) -> str:
     try:
         asyncio.run(live.run(config.settings, url))
     except KeyboardInterrupt:
-        live.leave()
+        if not live.leave():
+            raise
     return live.status

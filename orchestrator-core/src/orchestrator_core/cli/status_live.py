@@ -57,10 +57,12 @@ class LiveStatus:
                         self._problem = error.message
                     live.update(self._drawn(), refresh=True)
 
-    def leave(self) -> None:
-        """Print what was seen last, which the second screen took with it."""
-        if self._report is not None:
-            self._console.print(draw(self._report, self._problem))
+    def leave(self) -> bool:
+        """Print what was seen last, which the second screen took with it; return whether there was anything."""
+        if self._report is None:
+            return False
+        self._console.print(draw(self._report, self._problem))
+        return True
 
     def _drawn(self) -> Any:
         assert self._report is not None  # noqa: S101 - the view begins with a look

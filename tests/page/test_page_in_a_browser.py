@@ -117,8 +117,13 @@ async def test_an_answer_streams_and_can_be_stopped(seen: Seen) -> None:
     await page.get_by_role("button", name="Stop the answer").click()
     await expect(answer.locator(".caret")).to_have_count(0)
     await expect(answer).to_contain_text("Stopped before the end")
+    await page.get_by_label("Message").fill("Again: slow")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Stop the answer")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".message.assistant").nth(1)).to_contain_text("Stopped")
     await say(page, "And now?", "echo")
-    await expect(page.locator(".message.assistant").nth(1)).to_contain_text("And now?")
+    await expect(page.locator(".message.assistant").nth(2)).to_contain_text("And now?")
     await seen.check()
 
 
@@ -196,6 +201,8 @@ async def test_the_snippets_are_the_request_without_a_key(seen: Seen) -> None:
     }
     await page.get_by_role("button", name="Python").click()
     text = await code.inner_text()
+    await page.get_by_role("button", name="Copy").click()
+    assert (await page.evaluate("getSelection().toString()")).strip() == text.strip()
     compile(text, "snippet", "exec")
     assert "Authorization" not in text
 

@@ -33,12 +33,13 @@ function most({ labels, kind }, shown) {
  * @param {{name: string, style: string, values: (number|null)[]}[]} about.series Its figures.
  * @param {"bars"|"lines"} about.kind How they are drawn.
  * @param {(value: number) => string} about.format Writes a figure.
+ * @param {string} about.empty What is said where there are no figures.
  * @param {number} about.every Every how many places the axis has a label.
  */
 export function chart(about) {
   const { title, labels, series, format } = about;
   const shown = series.filter(({ values }) => values.some((value) => value));
-  if (!shown.length) return h("p.empty", {}, about.empty ?? t("chart.empty"));
+  if (!shown.length) return h("p.empty", {}, about.empty);
   const tip = h("div.tip", { hidden: true });
   const drawing = svg("svg", { role: "img", tabindex: 0, "aria-label": `${title}. ${t("chart.keys")}` });
   const place = h("div.chart", {}, drawing, tip);

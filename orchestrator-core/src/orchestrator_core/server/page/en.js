@@ -1,7 +1,7 @@
 export default {
   "again": "Try again",
   "cancel": "Cancel",
-  "copied": "Copied",
+  "copied": "Selected, and copied where the browser allows it",
   "copy": "Copy",
   "loading": "Loading…",
   "more": "Show more",

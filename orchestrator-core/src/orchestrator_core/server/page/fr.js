@@ -1,7 +1,7 @@
 export default {
   "again": "Réessayer",
   "cancel": "Annuler",
-  "copied": "Copié",
+  "copied": "Sélectionné, et copié si le navigateur le permet",
   "copy": "Copier",
   "loading": "Chargement…",
   "more": "Afficher la suite",

@@ -6,7 +6,7 @@
  * @param {() => Promise<void>} refresh
  * @param {number} every Milliseconds between the end of a call and the next.
  * @param {AbortSignal} signal Ends it.
- * @param {(error: Error) => void} failed Told what went wrong; it goes on, after a pause where the gateway asks for one.
+ * @param {(error: Error) => void} failed Told what went wrong; it goes on, after a pause where the gateway asks for one, as long as there is a key.
  */
 export function poll(refresh, every, signal, failed) {
   let timer = 0;
@@ -18,6 +18,7 @@ export function poll(refresh, every, signal, failed) {
       } catch (error) {
         if (signal.aborted) return;
         failed(error);
+        if (error.status === 401) return; // there is nothing to ask for without a key
         pause = Math.max(every, 1000 * (Number(error.retryAfter) || 0));
       }
     }

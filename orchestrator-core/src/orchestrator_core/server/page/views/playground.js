@@ -135,13 +135,18 @@ function snippets() {
     for (const button of buttons) button.setAttribute("aria-pressed", String(button === currentTarget));
     show();
   }
+  async function copied() {
+    getSelection().selectAllChildren(code); // which is all that can be done where the page has no TLS
+    await navigator.clipboard?.writeText(code.textContent);
+    say(t("copied"));
+  }
   const copy = h(
     "button.quiet",
     {
       type: "button",
       title: t("copy"),
       "aria-label": t("copy"),
-      onclick: () => navigator.clipboard?.writeText(code.textContent).then(() => say(t("copied"))),
+      onclick: copied,
     },
     icon("copy"),
   );
@@ -354,6 +359,7 @@ export default async function playground({ main, path, signal, explain }) {
 
   field.addEventListener("input", () => (grow(), refresh()));
   field.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") running?.abort();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     if (!running) ask(field.value);
@@ -382,7 +388,7 @@ export default async function playground({ main, path, signal, explain }) {
 }
 
 async function earlier(id, signal) {
-  const path = `/api/sessions/${id}`;
+  const path = `/api/sessions/${encodeURIComponent(id)}`;
   const [{ messages }, { turns }, { summaries }, { total_cost: cost }] = await Promise.all([
     get(`${path}/history`, { limit: WHOLE }, signal),
     get(`${path}/turns`, { limit: WHOLE }, signal),

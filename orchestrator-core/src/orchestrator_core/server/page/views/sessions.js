@@ -26,7 +26,7 @@ const fact = (name, value) => h("div", {}, h("dt", {}, t(`session.${name}`)), h(
 const status = (name) => h(`span.badge.${name === "active" ? "good" : "idle"}`, {}, t(`session.${name}`));
 
 async function one({ main, signal }, id) {
-  const path = `/api/sessions/${id}`;
+  const path = `/api/sessions/${encodeURIComponent(id)}`;
   const [session, metrics, messages, turns, ledger] = await Promise.all([
     get(path, {}, signal),
     get(`${path}/metrics`, {}, signal),

@@ -22,6 +22,9 @@ from processes import inherited_environment, running_gateways
 WRITTEN = ("http://127.0.0.1:8000", "http://localhost:8000", "localhost:8000")
 """How the documentation writes the gateway's address."""
 
+WITHIN = 180.0
+"""Seconds in which all commands of a page are done: each start of the command takes seconds on a machine that is busy."""
+
 PRELUDE = """\
 set -eo pipefail
 curl() { command curl --fail-with-body --silent --show-error "$@"; }
@@ -82,7 +85,7 @@ class Reader:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WITHIN):
             printed, _ = await process.communicate()
         assert process.returncode == 0, f"{command[-1]}\n{printed.decode()}"
         return printed.decode()

@@ -23,7 +23,7 @@ WRITTEN = ("http://127.0.0.1:8000", "http://localhost:8000", "localhost:8000")
 """How the documentation writes the gateway's address."""
 
 WITHIN = 180.0
-"""Seconds in which all commands of a page are done: each start of the command takes seconds on a machine that is busy."""
+"""Seconds in which all commands of a page are done: each start of the command takes seconds on a busy machine."""
 
 PRELUDE = """\
 set -eo pipefail

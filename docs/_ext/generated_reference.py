@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import click
+from api_reference import endpoint_lines, schema_lines
 from docutils import nodes
 from docutils.statemachine import StringList
 from provider_comparison import capability_lines, context_lines, cost_lines
@@ -42,17 +43,16 @@ class Endpoints(Generated):
     """Every endpoint of the OpenAPI document."""
 
     def lines(self) -> Iterator[str]:
-        """Make a section for each tag, with a row for each endpoint."""
-        rows: dict[str, list[str]] = {}
-        for path, methods in document()["paths"].items():
-            for method, operation in methods.items():
-                if not isinstance(operation, Mapping) or "responses" not in operation:
-                    continue
-                answers = ", ".join(sorted(operation["responses"]))
-                row = f"| `{method.upper()} {path}` | {operation.get('summary', '')} | {answers} |"
-                rows.setdefault((operation.get("tags") or ["other"])[0], []).append(row)
-        for tag, entries in rows.items():
-            yield from (f"## {tag}", "", "| Endpoint | What it does | Statuses |", "|---|---|---|", *entries, "")
+        """Make the lines, see `api_reference`."""
+        return endpoint_lines(document())
+
+
+class Schemas(Generated):
+    """Every schema of the OpenAPI document."""
+
+    def lines(self) -> Iterator[str]:
+        """Make the lines, see `api_reference`."""
+        return schema_lines(document())
 
 
 class StreamEvents(Generated):
@@ -207,6 +207,7 @@ def _write_document(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives, and the OpenAPI document beside the pages."""
     app.add_directive("endpoints", Endpoints)
+    app.add_directive("schemas", Schemas)
     app.add_directive("error-tree", ErrorTree)
     app.add_directive("command-help", CommandHelp)
     app.add_directive("conformance-checks", ConformanceChecks)

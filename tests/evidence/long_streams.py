@@ -127,6 +127,7 @@ async def run(options: argparse.Namespace, upstream: str) -> tuple[Tally, Held, 
         "ORCHESTRATOR_MAX_CALLS_IN_FLIGHT": most,
         "ORCHESTRATOR_MAX_CALLS_IN_TOTAL": most,
         "ORCHESTRATOR_MAX_CONNECTIONS": most,
+        "ORCHESTRATOR_MAX_LOOP_LAG": "60",  # else it refuses streams where others keep the processor busy
         "MONITORING_ENABLED": "false",
         "LOG_LEVEL": "ERROR",
     }

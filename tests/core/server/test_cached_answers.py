@@ -19,6 +19,7 @@ from orchestrator_core.provider_api import (
     UsageReport,
 )
 from orchestrator_core.provider_api.native import NativeEvent
+from orchestrator_core.server.openapi import document
 from scripted_gateway import Served, served
 
 USER = {"role": "user", "content": "ping"}
@@ -55,6 +56,17 @@ async def test_an_answer_is_given_again_and_says_so(gateway: Served, path: str, 
         assert b": x-orchestrator-cost: 0" in second.body
     else:
         assert second.headers["x-orchestrator-cost"] == "0"
+
+
+def test_the_document_names_the_header_where_it_may_come() -> None:
+    told = {
+        path
+        for path, operations in document()["paths"].items()
+        for operation in operations.values()
+        if any("X-Orchestrator-Cache" in response.get("headers", {}) for response in operation["responses"].values())
+    }
+    sent = {path.replace("scripted", "{provider}") for path, _ in BODIES}
+    assert told == sent | {"/api/orchestrate", "/api/sessions/{id}/turns/{turn_id}/replay"}
 
 
 NATIVE: list[Step] = [

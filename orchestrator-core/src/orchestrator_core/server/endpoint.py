@@ -85,6 +85,7 @@ class Endpoint:
         probe: Whether it tells how the process is: it is served to the last and not logged while all is well.
         idempotent: Whether it takes `Idempotency-Key`.
         takes_provider_key: Whether the caller may bring a provider key.
+        cached: Whether its answer may come from the cache of answers.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -113,3 +114,4 @@ class Endpoint:
     probe: bool = False
     idempotent: bool = False
     takes_provider_key: bool = False
+    cached: bool = False

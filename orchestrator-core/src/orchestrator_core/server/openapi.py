@@ -83,6 +83,12 @@ _RATE_LIMIT = {
     "RateLimit": {"description": "How the limits of requests stand, by name.", "schema": {"type": "string"}},
     "RateLimit-Policy": {"description": "What the limits are.", "schema": {"type": "string"}},
 }
+_CACHE = {
+    "X-Orchestrator-Cache": {
+        "description": "Whether the answer came from the cache; left out where that had nothing to do with it.",
+        "schema": {"type": "string", "enum": ["hit", "miss"]},
+    }
+}
 _RETRY_AFTER = {"description": "Seconds after which to come again.", "schema": {"type": "integer", "minimum": 1}}
 
 
@@ -200,6 +206,8 @@ def _success(endpoint: Endpoint, references: Mapping[tuple[type[BaseModel], Mode
     success: dict[str, Any] = {"description": HTTPStatus(endpoint.status).phrase}
     if content:
         success["content"] = content
+    if endpoint.cached:
+        success["headers"] = _CACHE
     return success
 
 

@@ -237,6 +237,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         ),
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
     Endpoint(
         method="POST",
@@ -258,6 +259,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         parameters=(_PROVIDER,),
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
     Endpoint(
         method="GET",

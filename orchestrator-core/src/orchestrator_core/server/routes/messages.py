@@ -127,6 +127,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         parameters=(SESSION_PARAMETER, *_DIALECT_PARAMETERS),
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
     Endpoint(
         method="POST",

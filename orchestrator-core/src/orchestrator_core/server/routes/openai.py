@@ -172,6 +172,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         parameters=(SESSION_PARAMETER,),
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
     Endpoint(
         method="POST",
@@ -187,6 +188,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         response_example=schema.EMBEDDINGS_EXAMPLE,
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
     Endpoint(
         method="GET",

@@ -225,5 +225,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         stream=STREAM,
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
 )

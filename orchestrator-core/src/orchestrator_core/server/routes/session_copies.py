@@ -141,5 +141,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         parameters=(SESSION_ID, TURN_ID),
         idempotent=True,
         takes_provider_key=True,
+        cached=True,
     ),
 )

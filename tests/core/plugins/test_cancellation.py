@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -54,6 +54,25 @@ async def ignoring() -> None:
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
+
+
+async def ignoring_until(stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with suppress(asyncio.CancelledError):
+            await stop.wait()
+
+
+async def as_task(stop: asyncio.Event) -> None:
+    await asyncio.create_task(ignoring_until(stop))
+
+
+async def gathered(stop: asyncio.Event) -> None:
+    await asyncio.gather(ignoring_until(stop), asyncio.sleep(0))
+
+
+async def in_a_group(stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ignoring_until(stop))
 
 
 async def opened(found: Provider, seconds: float = 0.1) -> OpenStream:
@@ -113,6 +132,77 @@ async def test_an_answer_that_comes_of_a_swallowed_cancellation_is_late() -> Non
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(ProviderTimeout):
             await opened(found)
+
+
+@pytest.mark.parametrize("wait", [as_task, gathered, in_a_group])
+async def test_a_task_within_that_goes_on_is_left_behind(wait: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def chat(self: Any, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        yield Start()
+        try:
+            await wait(stop)
+        finally:
+            ended.set()
+
+    found = provider(chat=chat)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(ProviderTimeout):
+            await opened(found)
+        await ended.wait()
+    assert found.quarantined
+    stop.set()
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
+async def test_a_task_within_may_answer_fail_and_clean_up() -> None:
+    cleaned = asyncio.Event()
+
+    async def answering() -> str:
+        await asyncio.sleep(0.01)
+        return "well"
+
+    async def failing() -> str:
+        await asyncio.sleep(0.01)
+        raise ConnectionResetError
+
+    async def cleaning_up() -> str:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.02)
+            cleaned.set()
+        raise AssertionError
+
+    async def chat(self: Any, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        yield Start()
+        yield TextDelta(text=await asyncio.create_task(answering()))
+        with suppress(ConnectionResetError):
+            await asyncio.create_task(failing())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await asyncio.create_task(asyncio.sleep(3600))
+        await asyncio.sleep(0.1)  # nobody cancels it again
+        given_up = asyncio.create_task(asyncio.sleep(3600))
+        asyncio.get_running_loop().call_later(0.01, given_up.cancel)
+        with suppress(asyncio.CancelledError):
+            await given_up
+        yield TextDelta(text="on")
+        await asyncio.create_task(cleaning_up())
+        yield Finish()
+
+    found = provider(chat=chat)
+    said = []
+
+    async def listen() -> None:
+        async for event in (await opened(found, seconds=0.5)).events():
+            said.extend([event.text] if isinstance(event, TextDelta) else [])
+
+    with pytest.raises(ProviderTimeout):
+        await listen()
+    assert said == ["well", "on"]
+    assert cleaned.is_set()
+    assert found.quarantined is None
 
 
 async def test_embeddings_and_looks_that_go_on_end_too() -> None:

@@ -2,7 +2,7 @@
 
 `asyncio` cancels a task once and then waits for it, for ever where the code in it goes on as if nothing had been. Here
 it is cancelled again a few times, and then thrown out of the task: whoever waits gets its own cancellation, in bounded
-time.
+time. So it is where that code waits for a task of its own which goes on: `asyncio` would tell that task alone.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ AGAIN_AFTER: Final = 1.0
 MOST: Final = 3
 """Cancellations after which it is left behind."""
 
+_PLAIN: Final = asyncio.Future
+"""What ends as soon as it is cancelled. Tasks, and what gathers them, end when the code in them does."""
+
 T = TypeVar("T")
 
 
 @types.coroutine
-def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator[Any, None, T]:
+def cancellable(  # noqa: PLR0912 - one loop, whose steps depend on each other; each call less is faster
+    awaited: Awaitable[T], on_left: Callable[[], None]
+) -> Generator[Any, None, T]:
     """Await something of a plugin, so that a cancellation ends it for certain.
 
     No task is made for it, and nothing is done before the first cancellation.
@@ -48,16 +53,22 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
     error: BaseException | None
     try:
         while True:
+            within = waited_for if type(waited_for) is not _PLAIN and asyncio.isfuture(waited_for) else None
             try:
-                yield waited_for
+                if within is None:
+                    yield waited_for
+                else:
+                    yield from _end_of(within)
             except asyncio.CancelledError as cancelled:
                 error = cancelled
-                reminder = reminder or _Reminder(task, cancelled)
+                reminder = reminder or _Reminder(task, before, cancelled)
                 if reminder.heard() >= MOST:
-                    with suppress(BaseException):  # whatever it says to that, nobody listens any more
-                        steps.throw(GeneratorExit())
+                    _throw_out(steps)
                     on_left()
                     raise
+                if within is not None and within.cancel():
+                    reminder.renew()
+                    continue  # it says itself how it ended
             except BaseException as raised:  # noqa: BLE001 - the plugin's own: what it waits for failed, or it is closed
                 error = raised
             else:
@@ -65,18 +76,42 @@ def cancellable(awaited: Awaitable[T], on_left: Callable[[], None]) -> Generator
             try:
                 waited_for = steps.send(None) if error is None else steps.throw(error)
             except (StopIteration, StopAsyncIteration) as end:
-                if reminder is not None and task.cancelling() > before:
-                    raise reminder.error from None
-                if isinstance(end, StopAsyncIteration):
-                    raise
-                value = end.value
+                value = _result(end, reminder)
                 return value
-            # What the plugin cancels for a time limit of its own, it takes back.
-            if reminder is not None and task.cancelling() > before:
-                reminder.set()
+            if reminder is not None:
+                reminder.renew()
     finally:
         if reminder is not None:
             reminder.stop()
+
+
+def _throw_out(steps: Any) -> None:
+    with suppress(BaseException):  # whatever it says to that, nobody listens any more
+        steps.throw(GeneratorExit())
+
+
+def _result(end: StopIteration | StopAsyncIteration, reminder: _Reminder | None) -> Any:
+    """Return what a plugin's code returned, unless it was cancelled before and should not have gone on to its end."""
+    if reminder is not None and reminder.stands:
+        raise reminder.error from None
+    if isinstance(end, StopAsyncIteration):
+        raise end
+    return end.value
+
+
+def _end_of(within: asyncio.Future[Any]) -> Generator[Any, None, None]:
+    """Wait until a task, or several, have ended, without cancelling them where the running task is cancelled."""
+    ended = asyncio.get_running_loop().create_future()
+
+    def wake(_: asyncio.Future[Any]) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    within.add_done_callback(wake)
+    try:
+        yield from ended
+    finally:
+        within.remove_done_callback(wake)
 
 
 def _running() -> asyncio.Task[Any]:
@@ -87,21 +122,30 @@ def _running() -> asyncio.Task[Any]:
 
 
 class _Reminder:
-    """Cancels a task again, as long as it is set.
+    """Cancels a task again, as long as what cancelled it stands.
 
     Attributes:
         error: What the first cancellation raised.
     """
 
-    def __init__(self, task: asyncio.Task[Any], error: asyncio.CancelledError) -> None:
+    def __init__(self, task: asyncio.Task[Any], before: int, error: asyncio.CancelledError) -> None:
         self.error = error
         self._task = task
+        self._before = before
         self._timer: asyncio.TimerHandle | None = None
         self._own = False
         self._times = 1
 
-    def set(self) -> None:
-        if self._timer is None:
+    @property
+    def stands(self) -> bool:
+        """Whether the task is to end: what the plugin cancels for a time limit of its own, it takes back."""
+        return self._task.cancelling() > self._before
+
+    def renew(self) -> None:
+        """Remind the task in a while, or no more."""
+        if not self.stands:
+            self.stop()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(AGAIN_AFTER, self._cancel)
 
     def heard(self) -> int:
@@ -115,6 +159,7 @@ class _Reminder:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _cancel(self) -> None:
         self._timer = None

@@ -208,6 +208,34 @@ async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(
         await asyncio.gather(*(book.close() for book in books))
 
 
+async def test_what_came_into_the_store_after_a_loss_is_not_missed_for_long(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_budgets, "LAG", 0)
+    monkeypatch.setattr(shared_budgets, "BUCKET", 1)
+    monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
+    store = Store()
+    async with opened(redis_server.url) as (state, _):
+        book = SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2)
+        assert (await book.reserve(KEY, "a", TOKENS, wish(30)))[0]
+        redis_server.kill()
+        await settled(book, "a", Amount(30))
+        redis_server.start()
+        async with asyncio.timeout(10):
+            while not state.available:
+                await asyncio.sleep(0.05)
+        await book.standing(KEY)
+        store.amount = Amount(30)  # it was on its way when the store was read
+        async with asyncio.timeout(10):
+            while (await book.standing(KEY)).spent != Amount(30):
+                await asyncio.sleep(0.2)
+        reads = store.reads
+        await asyncio.sleep(2.2)
+        assert (await book.standing(KEY)).spent == Amount(30)
+        assert store.reads == reads, "that was the last time"
+        await book.close()
+
+
 async def test_parts_that_were_divided_once_are_no_more_than_the_whole() -> None:
     clock, store = Clock(), Store(Amount(20))
     books = [local(store, clock, alone=False) for _ in range(2)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from typing import Any, Final
 
 from orchestrator_core.resilience.budgets import (
@@ -24,7 +26,8 @@ KEPT: Final = 7 * 86_400
 """Seconds for which Redis keeps an account that nobody uses; then it is read anew."""
 
 READ_AGAIN_AFTER: Final = int(LAG) + BUCKET
-"""Seconds after a reading that may have counted something twice from which no call is refused by it."""
+"""Seconds after which no call goes by a reading any more that may have counted something twice, or, soon after Redis
+was away, that may have come before the last of what was spent meanwhile was stored."""
 
 # An account is a hash: `read`, when the store was read last; `base`, what was spent before the seconds that are kept;
 # `s...`, what was settled in some seconds; `h...`, until when what is held; `twice`, 1 where something may be in `base`
@@ -171,8 +174,9 @@ class SharedBudgets:
         self._local = local
         self._read = read
         self._processes = processes
-        self._trusted: set[AccountKey] = set()
-        self._lost = False
+        self._trusted: dict[AccountKey, float] = {}
+        """Until when Redis is trusted to know an account, by the monotonic clock."""
+        self._lost_at = -math.inf
         self._settling: set[asyncio.Task[None]] = set()
 
     async def reserve(self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish) -> tuple[bool, Standing]:
@@ -210,15 +214,17 @@ class SharedBudgets:
         self, key: AccountKey, script: str, before: list[str | int], after: list[str | int]
     ) -> tuple[int, Standing]:
         """Run a script on an account, after the store was read where that is due."""
-        oldest = int(REREAD_AFTER) if key in self._trusted else -1
+        trusted = time.monotonic() < self._trusted.get(key, 0.0)
+        oldest = int(REREAD_AFTER) if trusted else -1
         answer = await self._shared.evaluate(script, [_name(key)], [*before, oldest, READ_AGAIN_AFTER, *after])
         if answer[0] == -1:
             began = int(answer[1])
             base = await self._read(key)
             reading: list[str | int] = [began, base.tokens, base.nanos, int(LAG), BUCKET, KEPT]
-            reading.append(int(self._lost and key not in self._trusted))
+            reading.append(int(self._lost_at > 0 and not trusted))
             await self._shared.evaluate(_REREAD, [_name(key)], reading)
-            self._trusted.add(key)
+            now = time.monotonic()
+            self._trusted[key] = math.inf if now - self._lost_at > READ_AGAIN_AFTER else now + READ_AGAIN_AFTER
             answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, KEPT, *after])
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
@@ -232,7 +238,7 @@ class SharedBudgets:
 
     def _lose(self) -> None:
         self._trusted.clear()
-        self._lost = True
+        self._lost_at = time.monotonic()
 
 
 def _standing(answer: Any) -> Standing:

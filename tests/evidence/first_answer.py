@@ -1,6 +1,6 @@
 """Measures what an installation takes, from wheels to the first answer, and how large it is. It judges nothing.
 
-    PYTHONPATH=tests python tests/evidence/first_answer.py WHEELS    with the folder that `nox -s packaging` fills
+    PYTHONPATH=tests python tests/evidence/first_answer.py WHEELS    with the folder `dist` that `nox -s release` fills
 
 Everything is downloaded from the configured index, or taken from pip's cache, as it is. See docs/how-to/deployment.md.
 """

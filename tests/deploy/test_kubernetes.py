@@ -92,7 +92,8 @@ def test_kustomize_puts_the_base_together() -> None:
     check_deployment(deployment, settings["data"])
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"]
-    assert container["image"] == "orchestrator:0.1.0"
+    (upgrade,) = one(UPGRADE, "Job")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == upgrade["image"]
 
 
 @needs_kubectl

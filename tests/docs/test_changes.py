@@ -16,7 +16,9 @@ FRAGMENTS = sorted((ROOT / TOWNCRIER["directory"]).iterdir())
 
 
 def test_the_next_release_has_its_place_in_the_changelog() -> None:
-    assert TOWNCRIER["start_string"] in (ROOT / TOWNCRIER["filename"]).read_text()
+    text = (ROOT / TOWNCRIER["filename"]).read_text()
+    assert TOWNCRIER["start_string"] in text
+    assert not re.search(r"^##.*unreleased", text, re.MULTILINE | re.IGNORECASE), "what is unreleased is in `changes/`"
 
 
 @pytest.mark.parametrize("path", [path for path in FRAGMENTS if path.name != "README.md"], ids=lambda path: path.name)

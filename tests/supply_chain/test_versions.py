@@ -26,6 +26,12 @@ def test_every_distribution_has_the_version_of_core() -> None:
     assert {tomllib.loads(path.read_text())["project"]["version"] for path in PROJECTS} == {VERSION}
 
 
+def test_new_providers_ask_for_what_the_plugins_here_ask_for() -> None:
+    template = ROOT / "orchestrator-core/src/orchestrator_core/testing/templates/common/pyproject.toml"
+    needs = [tomllib.loads(path.read_text())["project"]["dependencies"] for path in (*PROJECTS[1:], template)]
+    assert len({need for each in needs for need in each if need.startswith("orchestrator-core")}) == 1
+
+
 def test_it_is_named_everywhere_else() -> None:
     for name, pattern in NAMED.items():
         found = {"".join(each.groups("")) for each in re.finditer(pattern, (ROOT / name).read_text(), re.MULTILINE)}

@@ -81,6 +81,13 @@ async def opened(found: Provider, seconds: float = 0.1) -> OpenStream:
     return await open_stream(found.chat(request), deadline, stream=False)
 
 
+async def events_of(call: OpenStream) -> AsyncGenerator[ChatEvent, None]:
+    for early in call.early:
+        yield early
+    while (event := await call.next()) is not None:
+        yield event
+
+
 async def test_a_chat_that_goes_on_is_left_behind_and_its_plugin_quarantined() -> None:
     ended = asyncio.Event()
 
@@ -113,7 +120,7 @@ async def test_a_chat_that_goes_on_in_the_midst_of_its_answer_is_late_all_the_sa
     found = provider(chat=chat)
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(ProviderTimeout):
-            async for _ in (await opened(found)).events():
+            async for _ in events_of(await opened(found)):
                 pass
     assert found.quarantined
 
@@ -195,7 +202,7 @@ async def test_a_task_within_may_answer_fail_and_clean_up() -> None:
     said = []
 
     async def listen() -> None:
-        async for event in (await opened(found, seconds=0.5)).events():
+        async for event in events_of(await opened(found, seconds=0.5)):
             said.extend([event.text] if isinstance(event, TextDelta) else [])
 
     with pytest.raises(ProviderTimeout):
@@ -262,7 +269,7 @@ async def test_time_limits_of_a_plugins_own_and_time_for_cleaning_up_are_nobodys
         yield Finish()
 
     found = provider(chat=chat)
-    events = (await opened(found, seconds=1)).events()
+    events = events_of(await opened(found, seconds=1))
     with pytest.raises(ProviderTimeout):
         async for _ in events:
             pass
@@ -282,7 +289,7 @@ async def test_what_a_plugin_waits_for_may_fail_and_is_the_plugins_to_handle() -
         yield Finish()
 
     stream = await opened(provider(chat=chat), seconds=5)
-    assert [type(event) async for event in stream.events()] == [Start, TextDelta, Finish]
+    assert [type(event) async for event in events_of(stream)] == [Start, TextDelta, Finish]
 
 
 async def test_what_is_closed_while_it_waits_is_closed_within() -> None:

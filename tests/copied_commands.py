@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 
 from fake_upstreams.strict import StrictVendor
@@ -21,6 +23,8 @@ from processes import inherited_environment, running_gateways
 
 WRITTEN = ("http://127.0.0.1:8000", "http://localhost:8000", "localhost:8000")
 """How the documentation writes the gateway's address."""
+
+needs_curl = pytest.mark.skipif(which("curl") is None, reason="curl is not installed, which the documentation uses")
 
 WITHIN = 180.0
 """Seconds in which all commands of a page are done: each start of the command takes seconds on a busy machine."""

@@ -15,7 +15,7 @@ import pytest_asyncio
 import yaml
 
 from command_words import check, simple_commands
-from copied_commands import Reader, reader
+from copied_commands import Reader, needs_curl, reader
 from documentation import PAGES, ROOT, SHELLS, Block, blocks, inline_commands
 from orchestrator_core.config.load import load
 
@@ -69,6 +69,7 @@ async def test_commands_in_the_text_exist(page: Path) -> None:
         check(command, mentioned=True)
 
 
+@needs_curl
 @pytest.mark.parametrize("name", NAMES)
 async def test_examples_work(shared: Reader, tmp_path: Path, name: str) -> None:
     found = blocks(NAMES[name])

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 
-from copied_commands import Reader, reader
+from copied_commands import Reader, needs_curl, reader
 from documentation import DOCS, ROOT, SHELLS, Block, parse
 from orchestrator_core.provider_api import GatewayError
 
@@ -58,6 +58,7 @@ async def test_a_page_shows_the_card_the_first_calls_and_where_to_get_a_key(name
             assert f"\n## {title}\n" in text
 
 
+@needs_curl
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_the_first_calls_work_in_a_shell(beside: Reader, name: str) -> None:
     found = [block.text for block in first_calls(name) if block.language in SHELLS]

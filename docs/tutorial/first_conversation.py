@@ -70,7 +70,7 @@ def main() -> None:
 
     step("Done. What to try next")
     say("pip install ./orchestrator-core ./plugins/openai && export OPENAI_API_KEY=... && orchestrator serve")
-    say("Then open http://127.0.0.1:8000/docs, or point any OpenAI SDK at http://127.0.0.1:8000/v1.")
+    say("Then open http://127.0.0.1:8000, or point any OpenAI SDK at http://127.0.0.1:8000/v1.")
     say("Read on in docs/tutorial/first-conversation.md.")
 
 

@@ -43,6 +43,13 @@ def test_the_command_shows_its_help_without_the_gateway() -> None:
     assert loaded & {*HEAVY, "aiohttp", "pydantic", "rich", "structlog", "orchestrator_core.server"} == set()
 
 
+def test_every_command_shows_its_help_without_the_gateway() -> None:
+    shown = "for name in COMMANDS:\n    cli([name, '--help'], standalone_mode=False)"
+    loaded = modules_after(f"from orchestrator_core.cli.group import COMMANDS, cli\n{shown}")
+    assert "orchestrator_core.cli.status" in loaded
+    assert loaded & {*HEAVY, "aiohttp", "prometheus_client", "pydantic", "readline", "rich", "structlog"} == set()
+
+
 @pytest.mark.parametrize("module", ["openai_compatible", "provider_api"])
 def test_a_plugin_author_pays_for_the_contract_alone(module: str) -> None:
     loaded = modules_after(f"import orchestrator_core.{module}")

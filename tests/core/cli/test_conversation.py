@@ -97,7 +97,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(tmp_path: Path, orchest
     terminal.type("\x03")
     terminal.wait_for("Stopped. What had come is kept.")
     terminal.type("/cost\n")
-    terminal.wait_for("1 messages, answered by echo")
+    terminal.wait_for("1 message, answered by echo")
     terminal.type("/quit\n")
     assert terminal.end() == 0
     found = re.search(r"--session (sess_[0-9a-f]+)", terminal.screen)
@@ -140,7 +140,7 @@ def test_a_terminal_says_at_once_that_a_session_is_not_there(tmp_path: Path) -> 
 def test_the_cost_is_said_and_another_conversation_can_begin(orchestrator: RunCommand) -> None:
     done = orchestrator("chat", "--provider", "echo", said="/cost\nHello\n/cost\n/new\n/cost\n")
     assert done.stderr.count("Nothing has been said yet.") == 2
-    assert "1 messages, answered by echo: 4 tokens, no price is known." in done.stderr
+    assert "1 message, answered by echo: 4 tokens, no price is known." in done.stderr
     assert "Go on with" not in done.stderr
 
 

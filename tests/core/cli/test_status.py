@@ -159,6 +159,7 @@ def test_a_live_view_goes_on_while_the_gateway_is_away(tmp_path: Path, gateway_p
     assert "● healthy" in terminal.text
     gateway.stop()
     terminal.wait_for("No gateway answers at")
+    assert "● no answer" in terminal.text
     ask(gateway_process(port=gateway.port))
     for _ in range(60):
         terminal.wait_for(END_OF_VIEW, times=terminal.text.count(END_OF_VIEW) + 1)

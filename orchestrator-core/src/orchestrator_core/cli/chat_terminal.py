@@ -6,6 +6,7 @@ import io
 import os
 import readline
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import click
@@ -46,22 +47,8 @@ def talk(config: Config, conversation: Conversation) -> None:
             if stored.message.role == "user":
                 readline.add_history(stored.message.text)
         note("Say something, or /help. Ctrl+C stops an answer, Ctrl+D ends.")
-        interrupted = False
         try:
-            while True:
-                try:
-                    line = _read()
-                except EOFError:
-                    click.echo()
-                    break
-                except KeyboardInterrupt:
-                    click.echo()
-                    if interrupted:
-                        raise
-                    interrupted = True
-                    note("Once more ends.")
-                    continue
-                interrupted = False
+            for line in _typed():
                 try:
                     if not background.run(conversation.handle(gateway, line)):
                         break
@@ -72,6 +59,26 @@ def talk(config: Config, conversation: Conversation) -> None:
                     say_error(error)
         finally:
             say_how_to_go_on(conversation)
+
+
+def _typed() -> Iterator[str]:
+    """Yield what a person types, line by line, until Ctrl+D."""
+    interrupted = False
+    while True:
+        try:
+            line = _read()
+        except EOFError:
+            click.echo()
+            return
+        except KeyboardInterrupt:
+            click.echo()
+            if interrupted:
+                raise
+            interrupted = True
+            note("Once more ends.")
+        else:
+            interrupted = False
+            yield line
 
 
 def _read() -> str:

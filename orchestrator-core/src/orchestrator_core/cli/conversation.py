@@ -151,7 +151,8 @@ class Conversation:
         metrics = await gateway.store.metrics(ANONYMOUS.tenant, self.session_id)
         cost = "no price is known" if metrics.total_cost is None else f"{metrics.total_cost:.6f} USD"
         by = f", answered by {', '.join(metrics.providers_used)}" if metrics.providers_used else ""
-        return f"{metrics.message_count} messages{by}: {metrics.total_tokens} tokens, {cost}."
+        count = f"{metrics.message_count} message{'' if metrics.message_count == 1 else 's'}"
+        return f"{count}{by}: {metrics.total_tokens} tokens, {cost}."
 
 
 async def converse(config: Config, conversation: Conversation) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from rich.live import Live
@@ -61,10 +62,13 @@ class LiveStatus:
         """Print what was seen last, which the second screen took with it; return whether there was anything."""
         if self._report is None:
             return False
-        self._console.print(draw(self._report, self._problem))
+        self._console.print(draw(self._seen(self._report), self._problem))
         return True
+
+    def _seen(self, report: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**report, "status": "no answer"} if self._problem else report
 
     def _drawn(self) -> Any:
         assert self._report is not None  # noqa: S101 - the view begins with a look
         every = f"Every {self._interval:g} s. Ctrl+C ends."
-        return draw(self._report, f"{self._problem} {every}" if self._problem else every)
+        return draw(self._seen(self._report), f"{self._problem} {every}" if self._problem else every)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.samples import Sample
 from rich.console import Console
 
 from fake_packages import install_plugin
 from orchestrator_core.cli.asking import url_of
 from orchestrator_core.cli.gateway_status import report
-from orchestrator_core.cli.looks import Look, Sample
+from orchestrator_core.cli.looks import Look
 from orchestrator_core.cli.status_view import draw
 from orchestrator_core.config import load
 from processes import COMMAND, GatewayProcess, RunCommand, StartGateway

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
 from orchestrator_core.cli.asking import Refused, RunningGateway
 
 TOTALS_EVERY = 30.0
@@ -16,15 +19,6 @@ TOTALS_EVERY = 30.0
 
 STEPS = 40
 """Steps of activity that are kept: ten minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A number of `/metrics`."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +92,5 @@ class Watcher:
 
 def _samples(text: str) -> Sequence[Sample]:
     """Read the text of `/metrics`, without the buckets of histograms."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    return [
-        Sample(one.name, one.labels, one.value)
-        for family in text_string_to_metric_families(text)
-        for one in family.samples
-        if not one.name.endswith("_bucket")
-    ]
+    families = text_string_to_metric_families(text)
+    return [one for family in families for one in family.samples if not one.name.endswith("_bucket")]

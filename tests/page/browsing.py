@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 FLAGS: Final = (
     "--headless",
     "--no-sandbox",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +25,10 @@ CHECKED = {"METRICS_COLLECTION_INTERVAL": "1"}
 async def browser() -> AsyncIterator[Browser]:
     """The browser."""
     pytest.importorskip("playwright", reason="it comes with the dependency group `page`: nox -s page")
-    if shutil.which("chromium") is None:
-        pytest.skip("there is no Chromium here: apt-get install chromium")
-    from page.browsing import chromium  # noqa: PLC0415 - the files of the page are checked without a browser
+    from page.browsing import CHROMIUM, chromium  # noqa: PLC0415 - the files of the page are checked without a browser
 
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
     async with chromium() as running:
         yield running
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from fake_providers.scripted import ScriptedProvider
 from orchestrator_core.security.recent_events import RecentEvents
 from orchestrator_core.server import recent as module
 from orchestrator_core.server.recent import Recent
+from orchestrator_core.telemetry.activity import Totals
 from orchestrator_core.telemetry.metrics import Metrics
 from scripted_gateway import Served, served
 
@@ -84,6 +86,9 @@ async def test_workers_show_the_events_of_all_and_go_on_from_those_before(
     first.add("rate_limited", {"principal": "ada"})
     second.add("permission_denied", {"principal": "bob"})
     places = [Recent(first), Recent(second)]
+    now = int(time.time())
+    for at, requests in ((now - 15, 0), (now, 5)):
+        places[1].activity.add(at, Totals(requests=requests))
     watching = []
     for number, recent in enumerate(places):
         recent.share(tmp_path, number)
@@ -99,6 +104,7 @@ async def test_workers_show_the_events_of_all_and_go_on_from_those_before(
     successor = Recent(RecentEvents())
     successor.share(tmp_path, 1)
     assert len(await successor.events()) == 2
+    assert successor.activity.after(0, now)[0].requests == 5
 
 
 async def test_a_file_that_is_none_hides_nothing(tmp_path: Path) -> None:

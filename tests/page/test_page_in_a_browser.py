@@ -105,6 +105,37 @@ async def _an_hour(route: Route) -> None:
     await route.fulfill(json={"now": now, "step": 15, "steps": steps})
 
 
+async def test_a_model_that_is_left_alone_and_a_limit_that_fired_are_told(seen: Seen) -> None:
+    async def failing(route: Route) -> None:
+        answer = await route.fetch()
+        rows = (await answer.json())["providers"]
+        for row in rows:
+            if row["name"] == "mistral":
+                row |= {"state": "unhealthy", "error": "The provider does not answer at present."}
+                row["circuits"] = [{"model": "mistral-small-latest", "state": "open", "retry_after": 12.0}]
+        await route.fulfill(json={"providers": rows})
+
+    async def limited(route: Route) -> None:
+        body = {"code": "rate_limited", "detail": "The limit of requests is reached.", "request_id": "req_1"}
+        await route.fulfill(status=429, json=body, headers={"Retry-After": "7"})
+
+    await seen.page.route("**/api/providers", failing)
+    await seen.open("/")
+    row = seen.page.get_by_role("row").filter(has_text="Mistral AI")
+    await expect(row).to_contain_text("Failing")
+    await expect(row).to_contain_text("does not answer at present")
+    await expect(row).to_contain_text("mistral-small-latest is left alone: asked again in 12")
+    await seen.page.route("**/api/usage*", limited)
+    await seen.open("/#/limits")
+    await seen.page.get_by_role("link", name="Overview").click()
+    await expect(seen.page.get_by_role("alert")).to_contain_text("The limit of requests is reached. Try again in 7 s.")
+    await expect(seen.page.get_by_role("alert")).to_contain_text("req_1")
+    await seen.page.unroute("**/api/usage*")
+    await seen.page.get_by_role("button", name="Try again").click()
+    await expect(row).to_contain_text("Failing")
+    await seen.check("429")
+
+
 async def test_an_answer_streams_and_can_be_stopped(seen: Seen) -> None:
     page = seen.page
     await seen.open("/#/playground")

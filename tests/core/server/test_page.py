@@ -82,6 +82,10 @@ async def test_it_is_compressed_for_those_who_can_read_that(gateway: Served) -> 
     _, headers, packed = await ask(gateway, "/", Accept_Encoding="br, gzip;q=0.8")
     assert headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed) == plain
+    for refused in ("br", "gzip;q=0", "GZIP ; q = 0.0, br", "xgzip"):
+        assert "Content-Encoding" not in (await ask(gateway, "/", Accept_Encoding=refused))[1], refused
+    for taken in ("gzip", "deflate, gzip;q=1.0", "gzip;q=0.5, *;q=0"):
+        assert "Content-Encoding" in (await ask(gateway, "/", Accept_Encoding=taken))[1], taken
 
 
 async def test_a_browser_that_has_it_is_told_so(gateway: Served) -> None:

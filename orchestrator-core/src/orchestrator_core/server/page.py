@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,9 @@ _KINDS: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/c
 _FOLDER: Final = "__files__"
 _ASKS: Final = "__asks__"
 """What `index.html` has in place of the folder of the files, and of whether the gateway asks for a key."""
+
+_UNPACKS: Final = re.compile(r"(?:^|,)\s*gzip\s*(?:,|$|;(?!\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE)
+"""Whether a client says that it reads gzip (RFC 9110, 12.5.3)."""
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
@@ -126,7 +130,7 @@ def _response(request: web.Request, file: File, kept: str) -> web.Response:
     if any(tag.value in (file.tag[3:-1], "*") for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     body = file.body
-    if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+    if _UNPACKS.search(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         body, headers[hdrs.CONTENT_ENCODING] = file.packed, "gzip"
     charset = "utf-8" if file.kind.startswith("text/") else None
     return web.Response(body=body, content_type=file.kind, charset=charset, headers=headers)

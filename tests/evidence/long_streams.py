@@ -166,7 +166,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--warm-up", type=float, default=300.0, help="seconds")
-    parser.add_argument("--short", type=int, default=16_000)
+    parser.add_argument("--short", type=int, default=30_000)  # 8 MiB of pages are full after 25,000
     parser.add_argument("--every", type=float, default=0.5, help="seconds from one word to the next")
     parser.add_argument("--words", type=int, default=120)
     names = [surface.name for surface in SURFACES]

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from fake_providers.scripted import ScriptedProvider, answer
-from orchestrator_core.provider_api import CHOOSING_FIELDS, ModelInfo, ProviderInfo, Usage, UsageDetails
+from orchestrator_core.provider_api import CHOOSING_FIELDS, FREE_TOOLS, ModelInfo, ProviderInfo, Usage, UsageDetails
 from scripted_gateway import Reply, Served, served
 
 ADMIN = "9f2c4b7a1d3e5f60718293a4b5c6d7e8"
@@ -31,6 +31,7 @@ class One(ScriptedProvider):
         default_embedding_model="e",
         models=(ModelInfo(id="a"),),
         choosing_fields=(*CHOOSING_FIELDS, "own_router"),
+        free_tools=(*FREE_TOOLS, r"bash_\d+"),
     )
 
 
@@ -108,6 +109,45 @@ async def test_no_field_makes_a_call_dearer_where_money_is_limited(api: Api, way
         assert refused(await api.ask("POST", way, ways(**{name: value})[way]), name)
     assert api.asked == 0
     assert (await api.ask("POST", way, ways(service_tier="auto")[way])).status == 200
+
+
+@pytest.mark.parametrize("way", CHATS)
+async def test_no_search_is_asked_for_where_money_is_limited(api: Api, way: str) -> None:
+    await api.may(budget={"usd": 1000})
+    for name, value in (("search_parameters", {"mode": "on"}), ("web_search_options", {}), ("enable_search", True)):
+        assert refused(await api.ask("POST", way, ways(**{name: value})[way]), name)
+        assert refused(await api.ask("POST", way, ways(extra_body={name: value})[way]), name)
+    assert api.asked == 0
+    assert (await api.ask("POST", way, ways(enable_search=False)[way])).status == 200
+
+
+@pytest.mark.parametrize("way", CHATS[:3])
+async def test_no_tool_that_the_provider_bills_where_money_is_limited(api: Api, way: str) -> None:
+    await api.may(budget={"usd": 1000})
+    search, shell = {"type": "web_search_20250305", "name": "web_search"}, {"type": "bash_20250124", "name": "bash"}
+    function = {"type": "function", "function": {"name": "f"}}
+    own = {"name": "f", "input_schema": {"type": "object"}} if way == "/v1/messages" else function
+    nested: Any
+    for nested in (search, {"google_search": {}}, {**function, "Type": "web_search"}, "web_search", {}):
+        assert refused(await api.ask("POST", way, ways(extra_body={"tools": [nested]})[way]), "tools")
+    assert refused(await api.ask("POST", way, ways(tools=[own, search])[way]), "web_search_20250305")
+    assert api.asked == 0
+    assert (await api.ask("POST", way, ways(tools=[own, shell])[way])).status == 200
+    assert (await api.ask("POST", way, ways(tools=[own, search])[way], ADMIN)).status == 200
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_case_of_a_name_hides_nothing(api: Api, way: str) -> None:
+    await api.may(models=["one/a", "one/e"], budget={"usd": 1000})
+    fields: list[tuple[str, Any]] = [("MODEL", "dear"), ("Models", ["dear"]), ("model\u017f", ["dear"])]
+    for name, value in [*fields, ("Service_Tier", "priority"), ("Api_Base", "http://x")]:
+        assert (await api.ask("POST", way, ways(**{name: value})[way])).status == 403, name
+        assert (await api.ask("POST", way, ways(extra_body={name: value})[way])).status == 403, name
+    assert refused(await api.ask("POST", way, ways(extra_body={"model": "dear"})[way]), "model")
+    hidden = ways(models=None, extra_body={"models": ["dear"]})[way]
+    assert refused(await api.ask("POST", way, hidden), "models")
+    assert refused(await api.ask("POST", way, ways(Extra_Body={"models": ["dear"]})[way]), "models")
+    assert api.asked == 0
 
 
 async def test_tiers_are_for_everybody_else(api: Api) -> None:

@@ -82,6 +82,7 @@ from orchestrator_core.provider_api.hooks import (
 from orchestrator_core.provider_api.info import (
     CHOOSING_FIELDS,
     CONTRACT_VERSION,
+    FREE_TOOLS,
     PRICING_FIELDS,
     Auth,
     Capability,
@@ -159,6 +160,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
     "FIELDS",
+    "FREE_TOOLS",
     "HOOKS",
     "MASK",
     "MAX_MESSAGE",

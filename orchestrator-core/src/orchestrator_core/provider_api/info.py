@@ -41,9 +41,15 @@ PRICING_FIELDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "serviceTier": ("standard",),
         "speed": ("standard",),
         "inference_geo": ("global",),
+        "search_parameters": (),
+        "web_search_options": (),
+        "enable_search": (),
     }
 )
-"""Fields that change a price in a way that no table knows, and the values that do not."""
+"""Fields that change a price in a way that no table knows, and the values that do not; false never does."""
+
+FREE_TOOLS: Final = ("function", "custom")
+"""Types of tools that the caller runs, and that cost nothing but their tokens."""
 
 Capability = Literal[
     "chat",
@@ -160,9 +166,11 @@ class ProviderInfo:
         price_id: The provider's id in price tables; None where there is no price.
         prices: Prices of its own, for what the tables do not know or have wrong; the first that fits counts.
         choosing_fields: Fields of a request, beside `model`, by which its caller could choose another model. A client
-            that may use some models only, or has a budget in money, may not send them.
+            that may use some models only, or has a budget in money, may not send them, in whatever case.
         pricing_fields: Fields that change the price in a way that no table knows, and the values of each that do not. A
             client with a budget in money may send no others.
+        free_tools: Regular expressions that match the whole type of tools which cost nothing but tokens. A client with
+            a budget in money may give the model no others: what a provider's search costs is known when it is over.
         dialects: Protocols whose `ChatRequest.native_options` it reads, such as `ANTHROPIC_MESSAGES`. For any other,
             core reports what only the client's protocol can say as dropped.
     """
@@ -188,4 +196,5 @@ class ProviderInfo:
     prices: Sequence[ModelPrice] = ()
     choosing_fields: Sequence[str] = CHOOSING_FIELDS
     pricing_fields: Mapping[str, Sequence[str]] = field(default_factory=lambda: PRICING_FIELDS)
+    free_tools: Sequence[str] = FREE_TOOLS
     dialects: Sequence[str] = ()

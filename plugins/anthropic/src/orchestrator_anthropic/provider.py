@@ -13,6 +13,7 @@ from orchestrator_anthropic.models import MODELS
 from orchestrator_anthropic.parse import MessageParser
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
+    FREE_TOOLS,
     AdjustmentReport,
     ChatEvent,
     ChatRequest,
@@ -85,6 +86,8 @@ class AnthropicProvider(ProviderHooks):
         auth=auth,
         otel_name="anthropic",
         price_id="anthropic",
+        # What the caller runs (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/overview, "client tools").
+        free_tools=(*FREE_TOOLS, r"(bash|text_editor|computer|memory)_\d{8}"),
         dialects=(ANTHROPIC_MESSAGES,),
     )
     settings_model = AnthropicSettings

@@ -104,6 +104,47 @@ async def test_a_page_that_leads_its_name_here_is_not_taken_for_the_gateways_own
         assert events(here) == {"host_refused": 7}
 
 
+async def test_a_page_of_elsewhere_changes_nothing_where_nobody_is_asked(tmp_path: Path) -> None:
+    async with gateway(tmp_path, {}) as here:
+        created = (await here.post("/api/sessions", {})).json["session_id"]
+        foreign = ("https://evil.example", "null", "http://localhost.evil.example", here.url + ".evil.example")
+        for origin in foreign:
+            for method, path in (("POST", ""), ("POST", f"/{created}/fork"), ("DELETE", f"/{created}")):
+                headers = {"Origin": origin}
+                async with here._client.request(method, here.url + "/api/sessions" + path, headers=headers) as response:
+                    told = await response.json()
+                assert (response.status, told["code"]) == (403, "permission_denied"), (origin, method, path)
+                assert "CORS_ALLOWED_ORIGINS" in told["detail"]
+        assert events(here) == {"permission_denied": 12}
+        assert len((await here.get("/api/sessions")).json["sessions"]) == 1
+        for origin in ("http://localhost:3000", here.url):
+            async with here._client.post(here.url + "/api/sessions", headers={"Origin": origin}) as response:
+                assert response.status == 201, origin
+
+
+async def test_the_gateways_own_page_may_ask_wherever_it_is(tmp_path: Path) -> None:
+    environ = {"ENVIRONMENT": "staging", "ORCHESTRATOR_ALLOWED_HOSTS": "gateway.example"}
+    async with gateway(tmp_path, environ) as here:
+        for host, origin, expected in (
+            ("gateway.example", "https://gateway.example", 201),
+            ("gateway.example:8000", "http://gateway.example:8000", 201),
+            ("gateway.example", "https://evil.example", 403),
+            ("gateway.example", "https://evil.example/gateway.example", 403),
+            ("gateway.example", "https://gateway.example:8443", 403),
+        ):
+            headers = {"Host": host, "Origin": origin}
+            async with here._client.post(here.url + "/api/sessions", headers=headers) as response:
+                assert response.status == expected, origin
+
+
+async def test_where_a_key_is_asked_for_a_page_needs_it_and_no_more(tmp_path: Path) -> None:
+    headers = {"Origin": "https://app.example", "Authorization": f"Bearer {CLIENT_KEY}"}
+    async with gateway(tmp_path, {"ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY}) as here:
+        for sent, expected in ((headers, 201), ({"Origin": "https://app.example"}, 401)):
+            async with here._client.post(here.url + "/api/sessions", headers=sent) as response:
+                assert response.status == expected
+
+
 async def test_where_a_key_is_asked_for_a_name_tells_nothing_unless_names_are_listed(tmp_path: Path) -> None:
     environ = {"ORCHESTRATOR_CLIENT_KEY": CLIENT_KEY}
     authorized = {"Authorization": f"Bearer {CLIENT_KEY}"}

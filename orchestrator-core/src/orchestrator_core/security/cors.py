@@ -83,6 +83,18 @@ class CorsPolicy:
         """Whether a page of this origin, as the `Origin` header has it, may call."""
         return origin.lower() in self.origins or (self.local and _is_local(origin))
 
+    def may_change(self, origin: str, host: str | None) -> bool:
+        """Whether a page of this origin may send what changes something; those that the gateway serves itself may.
+
+        CORS keeps a page from reading answers, and from sending what a form cannot. A POST without a body is sent all
+        the same.
+
+        Args:
+            origin: The `Origin` header.
+            host: The `Host` header, which is that of the page where the gateway served it.
+        """
+        return self.allows(origin) or (host is not None and origin.lower().partition("://")[2] == host.lower())
+
     def headers(self, origin: str | None) -> Mapping[str, str]:
         """Return the headers of a response to a request with this `Origin`."""
         if origin is None or not self.allows(origin):

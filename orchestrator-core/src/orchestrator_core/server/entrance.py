@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -30,6 +31,9 @@ from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.load import Load
 from orchestrator_core.server.query import check_names
 from orchestrator_core.telemetry.redaction import REDACTOR
+
+_CHANGING: Final = frozenset({hdrs.METH_POST, hdrs.METH_PATCH, hdrs.METH_DELETE})
+_FOREIGN_PAGE: Final = "Pages of this origin may not call the gateway; see CORS_ALLOWED_ORIGINS."
 
 
 class Entrance:
@@ -85,7 +89,8 @@ class Entrance:
 
         Raises:
             Overloaded: The process has taken on too much.
-            PermissionDenied: Its address, its country or the host name that it calls is refused.
+            PermissionDenied: Its address, its country, the host name that it calls, or the page that sends it is
+                refused.
         """
         probe = endpoint is not None and endpoint.probe
         if not (probe and context.asks) and not self._hosts.allows(request.headers.get(hdrs.HOST), asks=context.asks):
@@ -94,6 +99,8 @@ class Entrance:
                 "The gateway is not called by this host name. Use localhost or 127.0.0.1, or have its operator list "
                 "the name in ORCHESTRATOR_ALLOWED_HOSTS."
             )
+        if not context.asks and request.method in _CHANGING:
+            self._check_page(request)
         if probe:
             return
         context.burden = stack.enter_context(self._load.take())
@@ -159,8 +166,14 @@ class Entrance:
             request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
         )
         if hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in headers:
-            raise PermissionDenied("Pages of this origin may not call the gateway; see CORS_ALLOWED_ORIGINS.")
+            raise PermissionDenied(_FOREIGN_PAGE)
         return web.Response(status=204, headers=headers)
+
+    def _check_page(self, request: web.Request) -> None:
+        """Refuse what a page of elsewhere has a browser send, where no credential keeps it out."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and not self._cors.may_change(origin, request.headers.get(hdrs.HOST)):
+            raise PermissionDenied(_FOREIGN_PAGE)
 
     async def _authenticate(self, context: RequestContext, credential: str | None) -> Principal:
         """Return whoever sent a credential, unless the address has sent too many wrong ones."""

@@ -154,6 +154,11 @@ UNSAFE = (
         ("openai: its base URL is",),
     ),
     Configuration(
+        "an upstream with a user",
+        {"OPENAI_BASE_URL": "https://canary:word-word@api.example.com/v1"},
+        ("openai: its base URL has a user",),
+    ),
+    Configuration(
         "a named server without TLS",
         {"ORCHESTRATOR_SERVERS": '{"ollama": {"base_url": "http://ollama.example.com:11434/v1"}}'},
         ("ollama: its base URL is",),
@@ -192,6 +197,7 @@ UNSAFE = (
     ),
     Configuration("the keys of TLS in a file", {"SSLKEYLOGFILE": "canary-of-tls.log"}, ("SSLKEYLOGFILE: ",)),
     Configuration("TLS that verifies nothing", {"PYTHONHTTPSVERIFY": "0"}, ("PYTHONHTTPSVERIFY: ",)),
+    Configuration("an authority that is not there", {"SSL_CERT_FILE": "nowhere/canary.pem"}, ("SSL_CERT_FILE: ",)),
     Configuration(
         "a parser in Python",
         {"AIOHTTP_NO_EXTENSIONS": "1"},
@@ -210,6 +216,26 @@ UNSAFE = (
         "a database without TLS by its own variable",
         {"ORCHESTRATOR_DATABASE_URL": POSTGRES, "PGSSLMODE": "allow"},
         (f"{DATABASE}conversations would travel",),
+    ),
+    Configuration(
+        "a database with a kind of TLS that is none",
+        {"ORCHESTRATOR_DATABASE_URL": f"{POSTGRES}?sslmode=requir"},
+        (f"{DATABASE}there is no such sslmode",),
+    ),
+    Configuration(
+        "a database with a kind of TLS that is none by its own variable",
+        {"ORCHESTRATOR_DATABASE_URL": POSTGRES, "PGSSLMODE": "verify_full"},
+        ("PGSSLMODE: there is no such sslmode",),
+    ),
+    Configuration(
+        "a database whose address nobody can read",
+        {"ORCHESTRATOR_DATABASE_URL": "postgresql://gateway:canary-word@db example/canaries"},
+        (f"{DATABASE}expected sqlite:///file",),
+    ),
+    Configuration(
+        "a database at a port that is none",
+        {"ORCHESTRATOR_DATABASE_URL": "postgresql://gateway:canary-word@db.example.com:canary/canaries"},
+        (f"{DATABASE}expected sqlite:///file",),
     ),
     Configuration(
         "workers over SQLite",
@@ -373,6 +399,12 @@ SAFE = (
     Configuration("PostgreSQL over TLS", SHARED),
     Configuration(
         "PostgreSQL on this machine", {"ORCHESTRATOR_DATABASE_URL": "postgresql://gateway@127.0.0.1/db?sslmode=disable"}
+    ),
+    Configuration(
+        "several PostgreSQL",
+        {
+            "ORCHESTRATOR_DATABASE_URL": "postgresql://gateway:a@b@db1.example.com:5432,[2001:db8::1]/db?sslmode=verify-full"
+        },
     ),
     Configuration(
         "PostgreSQL by its socket",

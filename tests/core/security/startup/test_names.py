@@ -1,12 +1,47 @@
+"""Names of variables that stand for nothing."""
+
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from orchestrator_core.config import load
+from orchestrator_core.provider_api import KeyVerdict, ProviderInfo, ProviderSettings, Secret
 from orchestrator_core.security.startup import names
-from orchestrator_core.security.startup.subject import Subject
+from orchestrator_core.security.startup.subject import SetAside, Subject
+
+
+@dataclass
+class Provider:
+    info: ProviderInfo
+    settings: ProviderSettings = field(default_factory=ProviderSettings)
+    keys: Sequence[Secret] = ()
+    verdicts: Sequence[KeyVerdict] = ()
+    configured: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.info.name
+
+
+@dataclass
+class Registry:
+    providers: dict[str, Provider]
+    quarantined: Sequence[SetAside] = ()
+
+
+OPENAI = ProviderInfo(name="openai", title="OpenAI", capabilities=())
+KIMI = ProviderInfo(
+    name="kimi",
+    title="Kimi",
+    capabilities=(),
+    env_prefixes=("KIMI_K2", "KIMI"),
+    key_env=("KIMI_API_KEY", "MOONSHOT_API_KEY"),
+)
+REGISTRY = Registry({info.name: Provider(info) for info in (OPENAI, KIMI)})
 
 
 @pytest.mark.parametrize(
@@ -19,9 +54,24 @@ from orchestrator_core.security.startup.subject import Subject
         ("ENV", None),
         ("SERVER_SOFTWARE", None),
         ("OPENAI_API_KEY", None),
-        ("LOG_FORMAT", None),
+        ("LOG_FORMAT", "ORCHESTRATOR_LOG_FORMAT"),
+        ("DATABASE_URL", "ORCHESTRATOR_DATABASE_URL"),
+        ("CLIENT_KEY", "ORCHESTRATOR_CLIENT_KEY"),
+        ("OPENAI_BASE_URI", "OPENAI_BASE_URL"),
+        ("OPENAI_BASEURL", "OPENAI_BASE_URL"),
+        ("OPENAI_API_KEYS", "OPENAI_API_KEY"),
+        ("OPENAI_BASE_URL", None),
+        ("OPENAI_API_KEY_FILE", None),
+        ("OPENAI_ORGANIZATION", None),
+        ("KIMI_DEFAULT_MODL", "KIMI_DEFAULT_MODEL"),
+        ("MOONSHOT_API_KEY", None),
     ],
 )
 def test_a_name_that_is_almost_a_setting_is_pointed_out(tmp_path: Path, name: str, meant: str | None) -> None:
-    found = list(names.mistyped(Subject(load({name: "canary"}, tmp_path))))
+    found = list(names.mistyped(Subject(load({name: "canary"}, tmp_path), REGISTRY)))
     assert found == ([f"{name}: there is no such setting. Did you mean {meant}?"] if meant else [])
+
+
+def test_a_name_without_the_prefix_is_nobodys_business_where_the_setting_is_there(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "canary", "ORCHESTRATOR_DATABASE_URL": "sqlite:///canary.db"}
+    assert list(names.mistyped(Subject(load(environ, tmp_path)))) == []

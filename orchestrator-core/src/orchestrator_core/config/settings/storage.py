@@ -15,6 +15,9 @@ MEMORY = "memory:"
 POSTGRES = ("postgresql://", "postgres://")
 """How the addresses of databases begin."""
 
+_HOST = re.compile(r"(\[[^\[\]\s]*\]|[^:\[\]\s]*)(:\d{1,5})?")
+"""A host of PostgreSQL's address, of which there may be several, with its port."""
+
 _REDIS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 """None that would weaken TLS, take away a time limit, or put a password where nothing masks it."""
 
@@ -35,10 +38,10 @@ def _database(value: str) -> str:
 
 def _is_url(value: str) -> bool:
     try:
-        urlsplit(value)
+        hosts = urlsplit(value).netloc.rpartition("@")[2]
     except ValueError:
         return False
-    return True
+    return all(map(_HOST.fullmatch, hosts.split(",")))
 
 
 def _redis(value: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 
 from orchestrator_core.security.startup.subject import Subject
@@ -34,6 +35,21 @@ def readable_tls(subject: Subject) -> Iterator[str]:
         yield (
             "PYTHONHTTPSVERIFY: it asks for TLS that verifies nothing; remove it, and name a certificate authority of "
             "your own in SSL_CERT_FILE."
+        )
+
+
+def lost_authorities(subject: Subject) -> Iterator[str]:
+    """Yield that the certificate authorities which the operator named cannot be read: OpenSSL passes that over."""
+    path = subject.runtime.environ.get("SSL_CERT_FILE")
+    if not path:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # that of OpenSSL too, for a file without a certificate
+        problem = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        yield (
+            f"SSL_CERT_FILE: its file cannot be read ({problem}), so that no authority of your own would be known; "
+            "correct the path, or remove the variable."
         )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from orchestrator_core.config.messages import nearest
-from orchestrator_core.config.settings import SPECIFIED
-from orchestrator_core.security.startup.subject import Subject
+from orchestrator_core.config.provider import key_names, prefixes
+from orchestrator_core.config.settings import SPECIFIED, Settings, environment_names
+from orchestrator_core.security.startup.subject import StartingProvider, Subject
 
 _MISTYPED = 0.9
 """How alike two names are, of 1, where one is taken for the other with a typing error."""
@@ -34,13 +36,27 @@ def unserved(subject: Subject) -> Iterator[str]:
 
 
 def mistyped(subject: Subject) -> Iterator[str]:
-    """Yield each variable whose name is almost that of a setting without a prefix.
+    """Yield each variable whose name is almost that of a setting without a prefix, or that lacks the prefix of one.
 
     Others' variables cannot be told from mistyped ones for certain; but `ENVIROMENT=production` starts a gateway for
-    developers.
+    developers, and `DATABASE_URL` one that stores elsewhere. Vendors' SDKs have settings of their own that begin as
+    those of a provider do, so these are not asked after unless they are almost one.
     """
-    known = [name for names in SPECIFIED.values() for name in names]
-    for variable in subject.config.variables:
-        if variable.name not in known:
-            for meant in difflib.get_close_matches(variable.name, known, n=1, cutoff=_MISTYPED):
-                yield f"{variable.name}: there is no such setting. Did you mean {meant}?"
+    known = {name for names in SPECIFIED.values() for name in names}
+    for provider in subject.providers:
+        known |= _names_of(provider)
+    variables = {variable.name for variable in subject.config.variables}
+    for name in sorted(variables - known):
+        if name.lower() in Settings.model_fields:
+            near = [meant for meant in environment_names(name.lower()) if meant not in variables]
+        else:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=_MISTYPED)
+        yield from (f"{name}: there is no such setting. Did you mean {each}?" for each in near)
+
+
+def _names_of(provider: StartingProvider) -> AbstractSet[str]:
+    """Return the variables that a provider reads."""
+    fields = type(provider.settings).model_fields
+    keys = key_names(provider.info, provider.id)
+    settings = {f"{prefix}_{field.upper()}" for prefix in prefixes(provider.info, provider.id) for field in fields}
+    return settings.union(keys, (f"{key}_FILE" for key in keys))

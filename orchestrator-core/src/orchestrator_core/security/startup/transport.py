@@ -13,6 +13,7 @@ _OTLP = "OTEL_EXPORTER_OTLP_"
 _SIGNALS = ("", "TRACES_", "METRICS_")
 _UNPROTECTED = frozenset({"disable", "allow"})
 _VERIFIED = frozenset({"verify-ca", "verify-full"})
+_MODES = _UNPROTECTED | _VERIFIED | {"require", "prefer", None}
 
 
 def plain_upstreams(subject: Subject) -> Iterator[str]:
@@ -22,6 +23,17 @@ def plain_upstreams(subject: Subject) -> Iterator[str]:
             yield (
                 f"{provider.id}: its base URL is neither https nor on this machine, so that keys and conversations "
                 "would travel in the clear."
+            )
+
+
+def users_of_upstreams(subject: Subject) -> Iterator[str]:
+    """Yield each provider whose address has a user: beside a key, which has the same header, no call could be made."""
+    for provider in subject.providers:
+        address = (provider.settings.base_url or "").partition("://")[2].partition("/")[0]
+        if "@" in address and (provider.keys or provider.info.requires_key):
+            yield (
+                f"{provider.id}: its base URL has a user and a password, which cannot be sent beside a key; leave "
+                "them out."
             )
 
 
@@ -43,6 +55,16 @@ def plain_proxy(subject: Subject) -> Iterator[str]:
             yield (
                 f"{provider.id}: ORCHESTRATOR_UPSTREAM_PROXY would read what goes to its base URL, which is not https."
             )
+
+
+def unknown_sslmode(subject: Subject) -> Iterator[str]:
+    """Yield that the database would not be opened, because nobody knows what kind of TLS is asked for."""
+    if subject.settings.database_url.startswith(POSTGRES) and _sslmode(subject) not in _MODES:
+        stated = "sslmode" in parse_qs(urlsplit(subject.settings.database_url).query)
+        yield (
+            f"{'ORCHESTRATOR_DATABASE_URL' if stated else 'PGSSLMODE'}: there is no such sslmode; expected "
+            "verify-full, verify-ca, require, prefer, allow or disable."
+        )
 
 
 def plain_database(subject: Subject) -> Iterator[str]:

@@ -31,10 +31,9 @@ def provider_names(_context: click.Context, _param: click.Parameter, incomplete:
 
 def session_ids(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the newest sessions."""
+    from orchestrator_core.cli.session_work import session_rows
 
     async def read(config: Config) -> list[tuple[str, str]]:
-        from orchestrator_core.cli.session_work import session_rows
-
         rows = await session_rows(config, context.params.get("tenant") or "default", None, None, {}, OFFERED)
         return [(row["session_id"], f"{row['message_count']} messages, {row['created_at'][:16]}") for row in rows]
 
@@ -43,10 +42,9 @@ def session_ids(context: click.Context, _param: click.Parameter, incomplete: str
 
 def client_names(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the clients whose keys are not revoked."""
+    from orchestrator_core.cli.client_work import rows
 
     async def read(config: Config) -> list[tuple[str, str]]:
-        from orchestrator_core.cli.client_work import rows
-
         found = await rows(config, revoked=False)
         # The script of bash does not quote what it inserts.
         return [(row["id"], row["name"]) if " " in row["name"] else (row["name"], row["id"]) for row in found]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator_core.provider_api import GatewayError
+from orchestrator_core.provider_api import GatewayError, InvalidRequest, ProviderRefused
 from orchestrator_core.security.events import MEANINGS
 from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
 from orchestrator_core.telemetry.metrics import CANCELLED, Metrics
@@ -141,3 +141,16 @@ def test_prometheus_is_told_of_the_rules_and_of_the_metrics() -> None:
     assert config["rule_files"] == ["alerts.yml"]
     (job,) = config["scrape_configs"]
     assert (job["job_name"], job["metrics_path"]) == ("orchestrator", "/metrics")
+
+
+def test_what_callers_do_wrong_is_no_failure_of_a_provider() -> None:
+    theirs = {*codes(ProviderRefused), *codes(InvalidRequest)}
+    failing = [
+        (where, expr) for where, expr in QUERIES if "orchestrator_attempts_total" in expr and "provider_refused" in expr
+    ]
+    assert len(failing) == 2
+    for where, expr in failing:
+        matched = next(
+            value for name, operator, value in MATCHER.findall(expr) if (name, operator) == ("outcome", "!~")
+        )
+        assert theirs <= set(matched.split("|")), where

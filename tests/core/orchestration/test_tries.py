@@ -13,11 +13,13 @@ from orchestrator_core.provider_api import (
     EmbeddingRequest,
     ProviderFailed,
     ProviderQuotaExhausted,
+    ProviderRateLimited,
     Secret,
 )
 from orchestrator_core.resilience import retry
 from orchestrator_core.resilience.keys import REST
 from orchestrator_core.security.principal import ANONYMOUS
+from orchestrator_core.telemetry.request_record import RequestRecord
 
 KEYS = (Secret("first-key-000001"), Secret("second-key-00002"))
 NAMES = ("one", "two", "three", "four")
@@ -113,3 +115,14 @@ async def test_a_fallback_that_cannot_be_called_takes_nobodys_retry_away(
 
     assert await tried.ask("one", "two", "three") == "one"
     assert [len(tried.plugins[name].requests) for name in NAMES] == [2, 0, 0, 0]
+
+
+async def test_the_pause_before_a_retry_is_time_of_the_provider(start_tried: Any) -> None:
+    tried = await start_tried(KEYS[:1])
+    tried.plugins["one"].scripts.append([ProviderRateLimited("slow down", retry_after=0.1)])
+
+    record = RequestRecord(time.monotonic(), "req_1")
+    with record:
+        await tried.ask("one")
+
+    assert record.waited.total >= 0.1

@@ -13,6 +13,7 @@ from fake_providers.scripted import answer
 from orchestrator_core.orchestration import Selection, TurnRequest, TurnResult
 from orchestrator_core.provider_api import (
     ChatRequest,
+    DeadlineExceeded,
     Finish,
     InvalidRequest,
     Message,
@@ -384,6 +385,25 @@ async def test_waiting_for_the_turn_before_counts_against_the_deadline(start: An
 
     assert time.monotonic() - began < 2
     await opened.aclose()
+
+
+async def test_a_caller_who_allows_too_little_is_told_so_and_not_that_the_store_is_busy(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await start()
+    begin = bench.gateway.store.begin_turn
+
+    async def slow(*args: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return await begin(*args)
+
+    monkeypatch.setattr(bench.gateway.store, "begin_turn", slow)
+    with pytest.raises(DeadlineExceeded):
+        await say(bench, "one", timeout=0.02)
+
+    monkeypatch.setattr("orchestrator_core.orchestration.turns._STORE_IS_BUSY", 0.01)
+    with pytest.raises(StorageBusy):
+        await say(bench, "two", timeout=0.02)
 
 
 async def test_a_turn_that_is_abandoned_while_the_store_is_busy_blocks_nobody(

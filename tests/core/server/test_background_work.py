@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +116,21 @@ async def test_another_process_takes_over_from_one_that_ends(store: SessionStore
     looks = one.plugin.looks
     assert first.done()
     assert one.plugin.looks == looks
+
+
+async def test_who_lost_the_key_is_neither_well_nor_ill(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(store, tmp_path)
+    process.plugin.report = HealthReport(healthy=False)
+
+    def shown() -> str:
+        return process.gateway.metrics.render()[0].decode()
+
+    with process.watching():
+        await until(lambda: 'orchestrator_provider_healthy{provider="watched"} 0.0' in shown())
+        monkeypatch.setattr(process.provider, "info", replace(process.provider.info, requires_key=True))
+        await until(lambda: 'orchestrator_provider_healthy{provider="watched"} NaN' in shown())
 
 
 async def test_gateways_that_serve_something_else_look_for_themselves(store: SessionStore, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from orchestrator_core.resilience.admission import Place
 from orchestrator_core.resilience.breakers import Permit
 from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.resilience.retry import TRIES_PER_PROVIDER, TRIES_PER_REQUEST, retry_delay
+from orchestrator_core.telemetry.request_record import waiting_for_provider
 
 UNHEALTHY: Final = "provider_unhealthy"
 """The code of a target that was put behind the others, because the last look found its provider failing."""
@@ -126,7 +127,8 @@ async def _retry(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
             delay = _delay(call, error, guards)
             if delay is None:
                 raise
-        await asyncio.sleep(delay)
+        with waiting_for_provider():  # the provider asked for the pause, or fails
+            await asyncio.sleep(delay)
     raise AssertionError("a provider is asked at least once")
 
 

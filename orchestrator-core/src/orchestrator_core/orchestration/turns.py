@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -26,6 +26,7 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     Conflict,
     ContextTooLong,
+    DeadlineExceeded,
     GatewayError,
     InternalError,
     NotFound,
@@ -46,6 +47,10 @@ FINISH_DELAYS = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Seconds before each further try to store the end of a turn."""
 
 log = structlog.get_logger(__name__)
+
+
+_STORE_IS_BUSY: Final = 1.0
+"""Seconds: a store that takes longer to begin a turn is busy. Where the caller allowed less, that was too little."""
 
 
 class Turns:
@@ -184,11 +189,16 @@ class Turns:
             settings=settings_of(request.template),
         )
         beginning = self._own(self._store.begin_turn(principal.tenant, turn))
+        patience = request.template.deadline.remaining()
         try:
-            async with asyncio.timeout(request.template.deadline.remaining()):
+            async with asyncio.timeout(patience):
                 return await asyncio.shield(beginning)
         except TimeoutError:
             self._own(self._abandon(principal, beginning, held.pop_all()))
+            if patience < _STORE_IS_BUSY:
+                raise DeadlineExceeded(
+                    "The time for this request ended before its turn was stored. Allow it more."
+                ) from None
             raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0) from None
         except asyncio.CancelledError:
             self._own(self._abandon(principal, beginning, held.pop_all()))

@@ -95,6 +95,7 @@ class Looks:
         """Look at the providers of a gateway."""
         self._gateway = gateway
         self._under_way: dict[str, asyncio.Task[HealthReport]] = {}
+        self._looked_at: set[str] = set()
 
     async def take(self) -> dict[str, HealthReport]:
         """Look at every provider that is in use. One that does not say how it is within `LATE_AFTER` is not healthy.
@@ -109,8 +110,11 @@ class Looks:
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=LATE_AFTER)
         reports = {provider.id: self._report(provider) for provider in providers}
+        for name in self._looked_at - reports.keys():
+            self._gateway.metrics.observe_health(name, None)
         for name, report in reports.items():
             self._gateway.metrics.observe_health(name, report.healthy)
+        self._looked_at = set(reports)
         return reports
 
     def close(self) -> None:

@@ -194,7 +194,7 @@ BUDGET_USED = Spec(
 )
 HEALTHY = Spec(
     name="orchestrator_provider_healthy",
-    meaning="1 where the last look found a provider healthy.",
+    meaning="1 where the last look found a provider healthy, NaN where it lost its key and nobody looks any more.",
     labels=("provider",),
     together="mostrecent",
 )

@@ -262,9 +262,9 @@ class Metrics:
         if (client,) in self._budgets or len(self._budgets) < MAX_BUDGETS:
             self._budgets[client,].set(math.nan if used is None else used)
 
-    def observe_health(self, provider: str, healthy: bool) -> None:
-        """Note what the last look at a provider found."""
-        self._healthy[provider,].set(1 if healthy else 0)
+    def observe_health(self, provider: str, healthy: bool | None) -> None:
+        """Note what the last look at a provider found; None where nobody looks at it any more."""
+        self._healthy[provider,].set(math.nan if healthy is None else healthy)
 
     def observe_turn(self, state: str) -> None:
         """Count a turn of a session that ended."""

@@ -131,3 +131,10 @@ async def test_a_model_is_what_is_configured_or_known_to_its_provider(bench: Any
     assert not router.is_model("one", "made-up")
     assert not router.is_model("two", "listed")
     assert not router.is_model("nobody", "made-up")
+
+
+async def test_the_name_that_stands_for_all_models_is_none_of_them(bench: Any) -> None:
+    for selection in (Selection(provider="one", model="*"), Selection(provider="one", fallbacks=("two/*",))):
+        with pytest.raises(InvalidRequest, match="stands for all models") as caught:
+            names(bench, selection)
+        assert caught.value.param == "model"

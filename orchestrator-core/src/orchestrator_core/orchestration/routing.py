@@ -213,6 +213,8 @@ class Router:
                 )
         if len(model) > MAX_MODEL:
             raise InvalidRequest(f"A model's name has at most {MAX_MODEL} characters.", param="model")
+        if model == ALL_MODELS:
+            raise InvalidRequest(f"{ALL_MODELS!r} stands for all models and is none: name one.", param="model")
         # A caller may put a key where a model's name belongs; from here it would go to answers, logs and the store.
         return Target(provider, REDACTOR.redact(model))
 

@@ -19,7 +19,7 @@ MAX_CIRCUITS: Final = 1_000
 above it the one that was not asked for the longest time is forgotten."""
 
 ALL_MODELS: Final = "*"
-"""What stands for the model where the circuit is that of a provider as a whole."""
+"""What stands for the model where the circuit is that of a provider as a whole; no call is to a model of that name."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -128,7 +128,8 @@ class Breakers:
             raise _left_alone(f"the model {model!r} of {provider!r}", provider, breaker.wait(now))
         whole_phase = whole.admit(now)
         if whole_phase is None:
-            raise AssertionError("a circuit admits whom it keeps waiting for nothing")
+            breaker.released(phase)
+            raise _left_alone(f"all models of {provider!r}", provider, whole.wait(now))
         return Permit(breaker, phase, whole, whole_phase, self._clock)
 
     def wait(self, provider: str, model: str) -> float:
@@ -180,6 +181,8 @@ class Breakers:
         return breaker
 
     def _changed(self, name: tuple[str, str], breaker: Breaker) -> None:
+        if self._breakers.get(name) is not breaker:
+            return  # it was forgotten while calls were under way, and nobody would tell of its end
         provider, model = name
         log = _logger.warning if breaker.state == "open" else _logger.info
         log("Circuit " + breaker.state.replace("_", " "), provider=provider, model=model)

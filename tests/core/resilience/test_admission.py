@@ -214,3 +214,52 @@ def test_whatever_happens_bounds_hold_and_every_place_comes_back(
         assert bench.waiting.total() == 0
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("waiting", "wait"), [(100, 4.0), (4, 4.0)])
+async def test_whoever_asks_for_less_than_a_fair_share_is_served_beside_a_flood(waiting: int, wait: float) -> None:
+    """Each second four places come free; one client asks for twenty, another for one of them."""
+    bench = Bench(calls=4, waiting=waiting, wait=wait)
+    modest: list[asyncio.Task[Place]] = []
+    flood: list[asyncio.Task[Place]] = []
+    held = await bench.fill(count=4)
+    for _ in range(30):
+        flood += [bench.ask("flood") for _ in range(10)]
+        await settle()
+        modest.append(bench.ask("modest"))
+        flood += [bench.ask("flood") for _ in range(10)]
+        await settle()
+        bench.now += 1
+        for place in held:
+            place.leave()
+        await settle()
+        ended = [task for task in (*modest, *flood) if task.done() and task.exception() is None]
+        held = [task.result() for task in ended if task.get_name() != "served"]
+        for task in ended:
+            task.set_name("served")
+        assert len(held) == 4, "no place is left empty while anybody waits"
+    for task in (*modest, *flood):
+        task.cancel()
+    await asyncio.gather(*modest, *flood, return_exceptions=True)
+    assert [task.get_name() for task in modest[:-1]] == ["served"] * 29
+
+
+async def test_a_tenant_that_waits_for_its_turn_is_not_kept_away_by_how_many_calls_another_has() -> None:
+    bench = Bench(calls=2, wait=4.0)
+    for place in await bench.fill():
+        bench.now = 1.0
+        place.leave()
+    places = await bench.fill()
+    greedy = [bench.ask("greedy") for _ in range(4)]
+    await settle()
+    modest = bench.ask("modest")
+    await settle()
+    assert not modest.done()
+    with pytest.raises(Overloaded):
+        greedy[3].result()
+    assert bench.refusals == [("p", "gave_way")]
+    for place in places:
+        place.leave()
+    assert await modest
+    for task in greedy:
+        task.cancel()

@@ -118,6 +118,11 @@ class _Lane:
             self.queues[tenant] = queue
         return waiter
 
+    def turn(self, tenant: str) -> int:
+        """Return the place in the queue of a call that a tenant makes now: the tenants are served in turn."""
+        own = len(self.queues.get(tenant, ())) + 1
+        return own + sum(min(len(queue), own) for name, queue in self.queues.items() if name != tenant)
+
     def newest_of_most(self, tenant: str) -> _Waiter | None:
         """Take out the newest waiter of whoever has most; None where that would be this tenant's own gain or loss."""
         most = max(self.queues, key=lambda name: len(self.queues[name]))
@@ -183,7 +188,7 @@ class Admission:
         return await self._wait(provider, lane, tenant, min(wait, bounds.wait))
 
     async def _wait(self, provider: str, lane: _Lane, tenant: str, seconds: float) -> Place:
-        if self._expected(lane) > seconds * _HOPE or not self._make_room(lane, tenant):
+        if self._expected(lane, lane.turn(tenant)) > seconds * _HOPE or not self._make_room(lane, tenant):
             self._on_refusal(provider, "full")
             raise self._overloaded(lane)
         waiter: _Waiter = asyncio.get_running_loop().create_future()
@@ -211,8 +216,12 @@ class Admission:
         return place
 
     def _make_room(self, lane: _Lane, tenant: str) -> bool:
-        """Whether one more may wait; where all rooms are taken, somebody who has many of them may have to give way."""
-        if lane.waiting < self._bounds.waiting:
+        """Whether one more may wait; where the queue is full, somebody who has much of it may have to give way.
+
+        It is full where as many wait as may, and where one more would make the last of them wait too long.
+        """
+        bounds = self._bounds
+        if lane.waiting < bounds.waiting and self._expected(lane, lane.waiting + 1) <= bounds.wait * _HOPE:
             return True
         displaced = lane.newest_of_most(tenant) if lane.waiting else None
         if displaced is None:
@@ -263,12 +272,12 @@ class Admission:
             if not waiter.done():
                 waiter.set_result(self._give(lane))
 
-    def _expected(self, lane: _Lane) -> float:
-        """Return the seconds until a call that came now would be served, by how long places were held of late."""
-        return (lane.held or 0.0) * (lane.waiting + 1) / min(self._bounds.calls, self._bounds.total)
+    def _expected(self, lane: _Lane, turn: int) -> float:
+        """Return the seconds until so many of those who wait are served, by how long places were held of late."""
+        return (lane.held or 0.0) * turn / min(self._bounds.calls, self._bounds.total)
 
     def _overloaded(self, lane: _Lane) -> Overloaded:
         full = lane.taken >= self._bounds.calls or self._taken < self._bounds.total
         which = f"{self._bounds.calls} places for calls to this provider" if full else f"{self._bounds.total} places"
-        pause = min(max(self._expected(lane), _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        pause = min(max(self._expected(lane, lane.waiting + 1), _SHORTEST_PAUSE), _LONGEST_PAUSE)
         return Overloaded(f"All {which} are taken. Try again shortly.", retry_after=pause)

@@ -238,3 +238,22 @@ async def test_a_caller_who_leaves_leaves_neither(
     with suppress(asyncio.CancelledError):
         await saying
     await nothing_left(bench)
+
+
+async def test_a_second_that_had_no_place_is_asked_where_the_first_fails(start: Any) -> None:
+    bench = await start(ORCHESTRATOR_HEDGE_AFTER=0.01, ORCHESTRATOR_MAX_CALLS_IN_FLIGHT=1)
+    release, fail = asyncio.Event(), asyncio.Event()
+    bench.two.scripts.extend([[release, *answer("busy")], answer("second")])
+    bench.one.scripts.append([fail, ProviderFailed("500")])
+    busy = asyncio.create_task(said(bench, Selection(provider="two")))
+    while not bench.two.requests:
+        await asyncio.sleep(0.001)
+    saying = asyncio.create_task(said(bench))
+    await asyncio.sleep(0.1)
+    release.set()
+    await busy
+    fail.set()
+    opened = await saying
+    assert tried(opened) == [("two", "overloaded"), ("one", "provider_failed"), ("two", None)]
+    assert not hedges(bench, "failed")
+    await nothing_left(bench)

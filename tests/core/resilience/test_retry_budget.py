@@ -58,3 +58,11 @@ def test_retries_never_exceed_a_tenth_of_the_calls_and_one_a_second(steps: list[
             clock.now += float(step)
 
         assert retries <= calls * RETRIES_PER_CALL + 1 + (clock.now - begun) / FREE_EVERY + 1e-6
+
+
+def test_what_was_spent_on_a_retry_that_was_not_made_is_given_back() -> None:
+    budget = RetryBudget(lambda: 0.0)
+    assert budget.spend()
+    budget.give_back()
+    assert budget.spend()
+    assert not budget.spend()

@@ -102,6 +102,9 @@ class Hedging:
                     if error is None:
                         self._adopt(call, asked)
                         return task.result()
+                    if asked is call.rival and asked.tries == _ONE_TRY and isinstance(error, GatewayError):
+                        self._withdraw(call)
+                        continue
                     if not isinstance(error, GatewayError) or (asked is call and not error.fallback):
                         raise error
                     error.provider = error.provider or asked.target.provider.id
@@ -113,6 +116,12 @@ class Hedging:
             failed.clear()  # an error and a frame that hold each other stay until they are searched for
             for task, asked in waiting.items():
                 self._leave(task, asked)
+
+    def _withdraw(self, call: Call[Any]) -> None:
+        """Forget a second target that was passed over: nobody asked it, and it may be asked where the first fails."""
+        call.rival = None
+        call.tries -= 1
+        self._budget.give_back()
 
     def _adopt(self, call: Call[R], asked: Call[R]) -> None:
         """Let a call be the one of the two that opened."""

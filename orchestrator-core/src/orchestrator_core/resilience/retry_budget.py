@@ -43,3 +43,7 @@ class RetryBudget:
             return False
         self._saved -= 1
         return True
+
+    def give_back(self) -> None:
+        """Take back what was spent on a retry that was not made."""
+        self._saved = min(self._saved + 1, MOST)

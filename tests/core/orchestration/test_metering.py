@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -121,6 +121,27 @@ async def test_a_client_that_left(metered: Metered) -> None:
     row = metered.row()
     has_price(row)
     assert row["state"] == "client_closed"
+    shown = metered.gateway.metrics.render()[0].decode()
+    assert 'orchestrator_attempts_total{operation="chat",outcome="cancelled",provider="priced"} 1.0' in shown
+    assert 'outcome="interrupted"' not in shown
+
+
+async def test_a_stream_that_its_client_left_is_no_failure_of_the_provider(metered: Metered) -> None:
+    metered.plugins["priced"].scripts.extend([[*BEGUN, 30.0, Finish()], [*BEGUN, ProviderFailed("cut")]])
+    for left in (True, False):
+        request = ChatRequest(
+            model="", messages=[text_message("user", "ping")], deadline=metered.gateway.deadline(10), stream=True
+        )
+        answer = await metered.gateway.chat(ANONYMOUS, Selection(provider="priced", fallbacks=()), request)
+        with suppress(ProviderFailed):
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    if left and isinstance(event, TextDelta):
+                        break
+    shown = metered.gateway.metrics.render()[0].decode()
+    for outcome in ("cancelled", "interrupted"):
+        assert f'orchestrator_attempts_total{{operation="chat",outcome="{outcome}",provider="priced"}} 1.0' in shown
+    assert metered.gateway.metrics.figures().providers["priced"]["requests"] == 1
 
 
 async def test_a_client_that_left_before_the_usage_came_used_what_is_estimated(metered: Metered) -> None:

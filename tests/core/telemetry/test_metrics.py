@@ -247,3 +247,9 @@ def test_two_gateways_in_one_process_do_not_share_counts() -> None:
 )
 def test_the_version_that_is_asked_for(accept: str, content_type: str) -> None:
     assert Metrics().render(accept)[1].startswith(f"{content_type}; charset=utf-8")
+
+
+def test_a_model_whose_stream_its_client_left_has_answered() -> None:
+    metrics = Metrics()
+    metrics.observe_call("openai", "gpt", "chat", 1.0, "cancelled", first_chunk=0.5)
+    assert durations(metrics) == {"gpt": 1}

@@ -117,7 +117,7 @@ class ChatCall:
             if held is not None and usage is not None:
                 held.charge(usage, answer.cost)
                 held.end()
-            code, seconds = None if answer.complete else "interrupted", time.monotonic() - begun
+            code, seconds = _code(answer), time.monotonic() - begun
             if not stored:
                 meter.ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
             if opened.span.recorded:
@@ -128,6 +128,13 @@ class ChatCall:
                 cache.keep(call, recording.events, recording.size)
 
         return Answer(call, opened, on_end)
+
+
+def _code(answer: Answer) -> str | None:
+    """Return how an answer that had begun ended: None where it is whole."""
+    if answer.complete:
+        return None
+    return "interrupted" if answer.failure is not None else CANCELLED
 
 
 def _failed(answer: Answer, deadline: Deadline) -> bool | None:

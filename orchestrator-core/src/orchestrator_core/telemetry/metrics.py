@@ -162,7 +162,9 @@ class Metrics:
             cost: US dollars, where they are known.
             first_chunk: The seconds until its first content, where it was asked for a stream.
         """
-        model, error_code = self.models.of_call(provider, model, error_code), self._code_label(error_code)
+        begun = first_chunk is not None  # however it ended
+        model = self.models.of_call(provider, model, None if begun else error_code)
+        error_code = self._code_label(error_code)
         self._attempts[provider, operation, error_code or _ANSWERED].inc()
         call = (OPERATIONS.get(operation, operation), self.gen_ai_provider(provider), model, provider)
         self._call_seconds[*call, error_code or ""].observe(seconds, exemplar())

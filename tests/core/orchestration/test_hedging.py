@@ -257,3 +257,33 @@ async def test_a_second_that_had_no_place_is_asked_where_the_first_fails(start: 
     assert tried(opened) == [("two", "overloaded"), ("one", "provider_failed"), ("two", None)]
     assert not hedges(bench, "failed")
     await nothing_left(bench)
+
+
+def fallbacks(bench: Any) -> list[str]:
+    text = bench.gateway.metrics.render()[0].decode()
+    return [line for line in text.splitlines() if line.startswith("orchestrator_fallbacks_total{")]
+
+
+async def test_two_that_are_asked_at_a_time_are_no_fallback_of_one_another(bench: Any) -> None:
+    begin = asyncio.Event()
+    for second in ([LATE], [ProviderFailed("500")]):
+        begin.clear()
+        before = len(bench.two.requests)
+        bench.one.scripts.append([begin, *answer("first")])
+        bench.two.scripts.append(second)
+        bench.gateway.guards.budget.give_back()
+        saying = asyncio.create_task(said(bench))
+        while len(bench.two.requests) == before:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        begin.set()
+        assert [provider for provider, _ in tried(await saying)] == ["two", "one"]
+    assert fallbacks(bench) == []
+    await nothing_left(bench)
+
+
+async def test_a_fallback_is_counted_from_whom_to_whom_it_went(start: Any) -> None:
+    bench = await start()
+    bench.one.scripts.append([ProviderFailed("500")])
+    await said(bench)
+    assert fallbacks(bench) == ['orchestrator_fallbacks_total{provider="one",to="two"} 1.0']

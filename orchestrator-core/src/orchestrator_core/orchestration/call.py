@@ -33,6 +33,7 @@ class Call(Generic[R]):
         tries: How many of them were calls to a provider.
         target: Who is being asked now, and in the end who answered.
         next: Who is asked where the target fails; None where nobody is left.
+        failed: Whose failure the next try comes after; None where it comes after none.
         begun: Since when the target is being asked, in monotonic seconds; None while nobody is.
         place: The place of the one that is under way.
         permit: What is to be told how the answer ends; None where nobody wants to know.
@@ -49,6 +50,7 @@ class Call(Generic[R]):
     tries: int = 0
     target: Target = field(init=False)
     next: Target | None = field(init=False, default=None)
+    failed: Target | None = field(init=False, default=None)
     begun: float | None = field(init=False, default=None)
     place: Place | None = field(init=False, default=None)
     permit: Permit | None = field(init=False, default=None)

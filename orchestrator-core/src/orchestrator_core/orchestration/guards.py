@@ -42,6 +42,7 @@ class Guards:
         budget: How many retries there may be.
         hedging: Asks a second target where the first is late.
         keys: Which keys are to rest.
+        metrics: Count the tries after others that failed.
         watched: Whether what a look found of a provider is kept up to date, so that routing may go by it.
         patience: Seconds within which a provider should have begun to answer.
     """
@@ -58,7 +59,7 @@ class Guards:
         Args:
             settings: The operator's.
             events: Is told of keys that were refused.
-            metrics: Count who waits and who is refused.
+            metrics: Count who waits, who is refused, and who is asked again.
             on_change: Told the provider, the model and the state when a circuit opens or closes.
         """
         self.admission = Admission(
@@ -68,6 +69,7 @@ class Guards:
         self.budget = RetryBudget()
         self.hedging = Hedging(settings.hedge_after, self.budget, metrics)
         self.keys = KeyRing()
+        self.metrics = metrics
         self.watched = settings.monitoring_enabled
         self.patience = patience(settings)
         self._events = events

@@ -104,10 +104,6 @@ class Meter:
             if attempt.error in PASSED_OVER:
                 self._metrics.observe_passed_over(attempt.provider, attempt.error)
                 continue
-            if place > 0:
-                failed = call.attempts[place - 1]
-                other = (failed.provider, failed.model) != (attempt.provider, attempt.model)
-                self._metrics.observe_next_try(failed.provider, attempt.provider, other=other)
             if attempt.error is None:
                 continue
             usage, perhaps = spent.get(place), attempt.error in BILLED_PERHAPS

@@ -78,6 +78,7 @@ async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
             except GatewayError as error:
                 error.provider = error.provider or target.provider.id
                 failures.append(error)
+                call.failed = target
                 if not error.fallback or call.deadline.expired or call.tries >= TRIES_PER_REQUEST:
                     break
         raise _told(failures, len(call.attempts))
@@ -127,6 +128,7 @@ async def _retry(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
             delay = _delay(call, error, guards)
             if delay is None:
                 raise
+            call.failed = call.target
         with waiting_for_provider():  # the provider asked for the pause, or fails
             await asyncio.sleep(delay)
     raise AssertionError("a provider is asked at least once")
@@ -156,6 +158,9 @@ async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guard
     except GatewayError as error:
         call.note(target, error.code)
         raise
+    if call.failed is not None:
+        guards.metrics.observe_next_try(call.failed.provider.id, target.provider.id, other=call.failed != target)
+        call.failed = None
     call.tries += 1
     call.begun = started = time.monotonic()
     code: str | None = "internal_error"

@@ -133,6 +133,23 @@ async def test_who_lost_the_key_is_neither_well_nor_ill(
         await until(lambda: 'orchestrator_provider_healthy{provider="watched"} NaN' in shown())
 
 
+async def test_the_others_learn_too_that_nobody_looks_at_a_provider_any_more(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = Process(store, tmp_path), Process(store, tmp_path)
+    one.plugin.report = HealthReport(healthy=False)
+
+    def shown() -> str:
+        return two.gateway.metrics.render()[0].decode()
+
+    with one.watching():
+        await until(lambda: one.plugin.looks > 0)
+        with two.watching():
+            await until(lambda: 'orchestrator_provider_healthy{provider="watched"} 0.0' in shown())
+            monkeypatch.setattr(one.provider, "info", replace(one.provider.info, requires_key=True))
+            await until(lambda: 'orchestrator_provider_healthy{provider="watched"} NaN' in shown())
+
+
 async def test_gateways_that_serve_something_else_look_for_themselves(store: SessionStore, tmp_path: Path) -> None:
     one, two = Process(store, tmp_path), Process(store, tmp_path, base_url="http://127.0.0.1:9/v1")
     with one.watching(), two.watching():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 
 import structlog
 from pydantic import TypeAdapter
@@ -50,7 +51,7 @@ async def watch_health(gateway: Gateway) -> None:
                 else:
                     finding = await leader.finding()
                     if finding != taken and finding is not None:
-                        _take(gateway, finding)
+                        looks.adopt(finding)
                     left, taken = None, finding
             except StorageError as error:
                 # Whoever asks how the gateway is hears of the store first.
@@ -110,17 +111,28 @@ class Looks:
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=LATE_AFTER)
         reports = {provider.id: self._report(provider) for provider in providers}
-        for name in self._looked_at - reports.keys():
-            self._gateway.metrics.observe_health(name, None)
-        for name, report in reports.items():
-            self._gateway.metrics.observe_health(name, report.healthy)
-        self._looked_at = set(reports)
+        self._show(reports)
         return reports
+
+    def adopt(self, finding: str) -> None:
+        """Take what another process found; what it knows of providers that are not here is passed over."""
+        providers = self._gateway.registry.providers
+        reports = {name: report for name, report in _REPORTS.validate_json(finding).items() if name in providers}
+        for name, report in reports.items():
+            providers[name].note(report)
+        self._show(reports)
 
     def close(self) -> None:
         """Give up what is under way."""
         for task in self._under_way.values():
             task.cancel()
+
+    def _show(self, reports: Mapping[str, HealthReport]) -> None:
+        for name in self._looked_at - reports.keys():
+            self._gateway.metrics.observe_health(name, None)
+        for name, report in reports.items():
+            self._gateway.metrics.observe_health(name, report.healthy)
+        self._looked_at = set(reports)
 
     async def _look(self, provider: Provider) -> HealthReport:
         credential = self._gateway.guards.keys.choose(provider.keys)
@@ -135,12 +147,3 @@ class Looks:
         report = HealthReport(healthy=False, detail="It did not say in time how it is.")
         provider.note(report)
         return report
-
-
-def _take(gateway: Gateway, finding: str) -> None:
-    """Take what another process found; what it knows of providers that are not here is passed over."""
-    for provider_id, report in _REPORTS.validate_json(finding).items():
-        provider = gateway.registry.providers.get(provider_id)
-        if provider is not None:
-            provider.note(report)
-            gateway.metrics.observe_health(provider_id, report.healthy)

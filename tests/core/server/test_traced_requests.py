@@ -162,6 +162,14 @@ async def test_a_mistake_of_the_client_is_no_failure_of_the_server(gateway: Serv
     assert span.status.is_unset
 
 
+def test_what_nobody_waited_for_any_more_did_not_fail(recorded: Recorded) -> None:
+    for code in ("cancelled", "interrupted"):
+        traces.begin(code).end(code)
+    spans = recorded.spans.get_finished_spans()
+    assert [(span.name, span.status.is_unset) for span in spans] == [("cancelled", True), ("interrupted", False)]
+    assert [attributes(span)["error.type"] for span in spans] == ["cancelled", "interrupted"]
+
+
 async def test_a_stream_ends_its_spans_with_its_last_event(
     gateway: Served, upstream: OpenAIServer, recorded: Recorded
 ) -> None:

@@ -27,6 +27,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.provider_api import Secret
+from orchestrator_core.telemetry.metrics import CANCELLED
 from orchestrator_core.telemetry.otel_meters import Meters
 from orchestrator_core.telemetry.traces import CurrentSpan, Kind, Span, Value
 
@@ -62,7 +63,7 @@ class OtelSpan(CurrentSpan):
         """See `Span.end`."""
         if error is not None:
             self.span.set_attribute("error.type", error)
-            if failed:
+            if failed and error != CANCELLED:
                 self.span.set_status(Status(StatusCode.ERROR))
         self.span.end()
 

@@ -48,7 +48,8 @@ class Span:
 
         Args:
             error: The code of the error that ended it.
-            failed: Whether it counts as failed then: a request that the client got wrong is none to its server.
+            failed: Whether it counts as failed then: a request that the client got wrong is none to its server. What
+                was cancelled never does.
         """
 
 

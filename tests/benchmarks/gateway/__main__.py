@@ -22,9 +22,9 @@ from pathlib import Path
 
 from benchmarks.gateway import subjects
 from benchmarks.gateway.comparisons import CLIENTS, COMPARISONS, Comparison, Place
-from benchmarks.gateway.goals import goals
+from benchmarks.gateway.goals import document
 from benchmarks.gateway.plots import draw
-from benchmarks.gateway.report import Results, Server, facts, table, write_json
+from benchmarks.gateway.report import Results, Server, write_json
 from benchmarks.gateway.scenarios import Cell, Scenario, chat, measure
 from benchmarks.gateway.subjects import Subject
 
@@ -36,13 +36,11 @@ def main() -> None:
     arguments = _arguments()
     os.sched_setaffinity(0, CLIENTS)
     with ExitStack() as stack:
-        folder = (arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         vendor = stack.enter_context(subjects.upstream(work, CLIENTS))
         environments = arguments.peers and arguments.peers.resolve()
         place = Place(work, environments, vendor, arguments.sessions)
-        found = []
+        found: list[Results] = []
         for comparison, scenarios in _chosen(arguments.only):
             _say(f"{comparison.title}: starting the servers")
             with comparison.servers(place) as servers:
@@ -51,14 +49,18 @@ def main() -> None:
                 cells = asyncio.run(_measure(servers, scenarios, arguments.rounds))
                 described = [Server.of(each) for each in servers]
                 found.append(Results(comparison.title, comparison.floor, cells, described))
-        lines = ["# Figures", "", *facts(arguments.rounds), "", *goals(found)]
-        text = "\n".join([*lines, *(line for each in found for line in ["", *table(each)]), ""])
-        sys.stdout.write(text)
-        if arguments.folder:
-            (folder / "figures.md").write_text(text)
-            write_json(folder / "figures.json", found, arguments.rounds)
-            for path in (folder / "figures.md", folder / "figures.json", *draw(folder, found)):
-                _say(f"Written: {path}")
+            if arguments.folder:
+                _write(arguments.folder, found, arguments.rounds)
+        sys.stdout.write(document(found, arguments.rounds))
+
+
+def _write(folder: Path, found: Sequence[Results], rounds: int) -> None:
+    """Write what is there so far: a run takes long, and what ends it early need not take all with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "figures.md").write_text(document(found, rounds))
+    write_json(folder / "figures.json", found, rounds)
+    for path in (folder / "figures.md", folder / "figures.json", *draw(folder, found)):
+        _say(f"Written: {path}")
 
 
 def _chosen(only: Sequence[str] | None) -> Iterator[tuple[Comparison, Sequence[Scenario]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.gateway.report import FLOOR, GATEWAY, Results, added, ratios, spread
+from benchmarks.gateway.report import FLOOR, GATEWAY, Results, added, facts, ratios, spread, table
 
 STREAMS = 1000
 _PACED = f"paced streams, {STREAMS}"
@@ -86,3 +86,9 @@ def goals(found: Sequence[Results]) -> Iterator[str]:
         if goal.scenario in by_scenario:
             values = spread(goal.found(by_scenario[goal.scenario]))
             yield f"| {goal.name} | {goal.wanted} | {values or 'not measured'} |"
+
+
+def document(found: Sequence[Results], rounds: int) -> str:
+    """Return everything that was found, as a page: the goals first, then a table for each comparison."""
+    lines = ["# Figures", "", *facts(rounds), "", *goals(found)]
+    return "\n".join([*lines, *(line for each in found for line in ["", *table(each)]), ""])

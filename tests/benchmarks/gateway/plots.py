@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -47,4 +48,8 @@ def _draw(path: Path, lines: Mapping[str, Sequence[tuple[int, float]]], across: 
     axes.minorticks_off()
     axes.grid(visible=True, linewidth=0.4)
     figure.legend(frameon=False, loc="outside right center")
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    drawn = StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    path.write_text(
+        re.sub(r"(<svg [^>]*>)", rf"\1\n <title>{up} by {across.lower()}</title>", drawn.getvalue(), count=1)
+    )

@@ -15,7 +15,7 @@ from benchmarks.gateway.subjects import Kind, Subject
 from benchmarks.gateway.upstream import TEXT as REPLY
 
 PROMPT = "Tell me about the fox and the dog, and be brief about it. " * 14
-SECONDS = 2.0
+SECONDS = 1.5
 SETTLE = 0.3
 """Seconds between two cells: what the last one left behind ends."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gateway.goals import goals
+from benchmarks.gateway.goals import document, goals
 from benchmarks.gateway.report import Results, Server, added, facts, ratios, series, table, write_json
 from benchmarks.gateway.scenarios import Cell
 from benchmarks.gateway.subjects import GATEWAY_SETTINGS
@@ -68,6 +68,11 @@ def test_settings_are_shown_without_keys() -> None:
     assert "total_timeout 600" in shown
     assert "ENVIRONMENT=production" in shown
     assert not [name for name, value in GATEWAY_SETTINGS.items() if "KEY" in name and value in shown]
+
+
+def test_a_page_has_the_goals_and_every_comparison(results: Results) -> None:
+    headings = [line for line in document([results, results], 3).splitlines() if line.startswith("#")]
+    assert headings == ["# Figures", "## Goals", "## Beside a bare proxy", "## Beside a bare proxy"]
 
 
 def test_every_figure_is_written(results: Results, tmp_path: Path) -> None:

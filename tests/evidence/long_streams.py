@@ -4,10 +4,10 @@
 
 Gateway, upstream and clients are processes of their own. A stream says `--words` words, give or take a half, one every
 `--every` seconds; when it ends its client begins another one, so that there are always as many. Before all that,
-`--short` streams of one word fill what has a bound of its own, such as the database's cache of pages. After the warm-up
-the gateway's memory is read every five seconds; its slope is that of the line with the least squares. It ends with 1
-where a stream is not whole, the slope is a MiB in ten minutes or more, or descriptors, connections or calls are left
-when all streams have ended.
+`--short` streams of a few words fill what has a bound of its own, such as the database's cache of pages. After the
+warm-up the gateway's memory is read every five seconds; its slope is that of the line with the least squares. It ends
+with 1 where a stream is not whole, the slope is a MiB in ten minutes or more, or descriptors, connections or calls are
+left when all streams have ended.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ async def stream_on(
 async def stream_briefly(
     http: aiohttp.ClientSession, gateway: GatewayProcess, surfaces: Sequence[Surface], streams: int
 ) -> None:
-    """Read so many streams of one word."""
+    """Read so many streams of a few words, which come at once."""
     left = iter(range(streams))
 
     async def read_on() -> None:
         for number in left:
-            path, body = surfaces[number % len(surfaces)].request("openai", "ticks-1", stream=True)
+            path, body = surfaces[number % len(surfaces)].request("echo", "echo-1", stream=True)
             async with http.post(gateway.url + path, json=body) as reply:
                 await reply.read()
 

@@ -122,6 +122,14 @@ def test_streams_can_be_left_out_of_autoscaling() -> None:
     assert metric["type"] == "Resource"
 
 
+@pytest.mark.parametrize(
+    ("given", "written"), [(20_000_000, "20000000"), (0.5, "0.5"), (True, "true"), ("1e6", "1e6"), (0, "0")]
+)
+def test_a_setting_is_written_as_it_was_given(given: Any, written: str) -> None:
+    settings = one(rendered({**GIVEN, "settings": {"ORCHESTRATOR_MAX_REQUEST_BYTES": given}}), "ConfigMap")["data"]
+    assert settings["ORCHESTRATOR_MAX_REQUEST_BYTES"] == written
+
+
 def test_a_changed_setting_or_secret_makes_new_pods() -> None:
     def annotations(values: Mapping[str, Any]) -> Mapping[str, str]:
         found: Mapping[str, str] = one(rendered(values), "Deployment")["spec"]["template"]["metadata"]["annotations"]

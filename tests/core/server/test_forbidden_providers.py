@@ -108,3 +108,21 @@ async def test_no_fallback_leads_there(gateway: Served, path: str, body: dict[st
     gateway.plugins["open"].scripts.extend([[ProviderFailed("no")]] * 2)
     assert (await gateway.post(path, body)).status == 502
     assert gateway.plugins["locked"].requests == []
+
+
+async def test_models_that_others_named_are_not_shown(gateway: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    for model in ("ft:of-somebody-else", "l"):
+        gateway.gateway.guards.breakers.open("open", model, 60)
+
+    (row,) = (await gateway.get("/api/providers")).json["providers"]
+    assert [circuit["model"] for circuit in row["circuits"]] == ["l"]
+    assert row["default_model"] == "l"
+
+    fewer = Principal(id="c", tenant="t", grant=Grant(models=("open/other",)))
+
+    async def authenticate(*_: object) -> Principal:
+        return fewer
+
+    monkeypatch.setattr(Authenticator, "authenticate", authenticate)
+    rows = {row["name"]: row for row in (await gateway.get("/api/providers")).json["providers"]}
+    assert (rows["open"]["circuits"], rows["open"]["default_model"]) == ([], None)

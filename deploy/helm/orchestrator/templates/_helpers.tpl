@@ -28,6 +28,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $most := ternary .Values.autoscaling.maxReplicas .Values.replicas .Values.autoscaling.enabled }}
 {{- $made := dict "ORCHESTRATOR_EXPECTED_PROCESSES" (max 1 $most) }}
 {{- range $name, $value := mergeOverwrite $made .Values.settings }}
+{{- /* Helm reads every number as a float, and would write a million as 1e+06. */}}
+{{- if kindIs "float64" $value }}
+{{- if eq $value (floor $value) }}
+{{- $value = int64 $value }}
+{{- end }}
+{{- end }}
 {{ $name }}: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}

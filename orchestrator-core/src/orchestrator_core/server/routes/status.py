@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator_core.plugins import Provider
 from orchestrator_core.provider_api import Capability, StorageError
+from orchestrator_core.resilience.breakers import ALL_MODELS, Circuit
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.server.context import gateway, principal
 from orchestrator_core.server.endpoint import Endpoint
@@ -91,10 +92,9 @@ async def providers(request: web.Request) -> web.Response:
     """List the providers that the caller may use, those whose plugin failed among them."""
     served, caller = gateway(request), principal(request)
     registry = served.registry
-    circuits: dict[str, list[dict[str, Any]]] = {}
+    circuits: dict[str, list[Circuit]] = {}
     for each in served.guards.breakers.circuits:
-        row = {"model": each.model, "state": each.state, "retry_after": round(each.wait, 1)}
-        circuits.setdefault(each.provider, []).append(row)
+        circuits.setdefault(each.provider, []).append(each)
     set_aside = {failed.name for failed in registry.quarantined}
     rows: list[dict[str, Any]] = [
         {
@@ -105,9 +105,13 @@ async def providers(request: web.Request) -> web.Response:
             "capabilities": list(found.info.capabilities),
             "title": found.info.title,
             "configured": found.configured,
-            "default_model": found.default_model("chat"),
+            "default_model": _default_model(found, caller),
             "error": _problem(found, caller) if found.configured else "No usable key is configured.",
-            "circuits": circuits.get(name, []),
+            "circuits": [
+                {"model": each.model, "state": each.state, "retry_after": round(each.wait, 1)}
+                for each in circuits.get(name, ())
+                if _shown(each, found, caller)
+            ],
         }
         for name, found in registry.providers.items()
         if caller.may_use(name)
@@ -135,6 +139,18 @@ def _state(provider: Provider) -> ProviderState:
     if not provider.configured:
         return "not_configured"
     return "healthy" if provider.healthy else "unhealthy"
+
+
+def _shown(circuit: Circuit, found: Provider, caller: Principal) -> bool:
+    """Whether a caller is shown a circuit: of a model that only others named, an admin alone learns the name."""
+    if caller.admin or circuit.model == ALL_MODELS:
+        return True
+    return bool(found.known(circuit.model)) and caller.may_use(found.id, circuit.model)
+
+
+def _default_model(found: Provider, caller: Principal) -> str | None:
+    model = found.default_model("chat")
+    return model if model is not None and caller.may_use(found.id, model) else None
 
 
 def _problem(provider: Provider, caller: Principal) -> str | None:

@@ -26,7 +26,9 @@ class FailedAuthentications:
     Wrong credentials are counted in any 60 seconds, over Redis where there is one; each process learns that an address
     has to wait by the next wrong one that comes to it, so that right ones cost no round trip. Many clients may share an
     address (a company, a proxy that is not trusted): one that sent a right credential from there within the last hour
-    goes on while others of the address have to wait. Memory is bounded by `MAX_KEYS`.
+    goes on while others of the address have to wait. A credential counts when it was found wrong, not before: all of a
+    burst is looked at, and an office whose clients start at once is not taken for one that guesses. Memory is bounded
+    by `MAX_KEYS`.
     """
 
     def __init__(

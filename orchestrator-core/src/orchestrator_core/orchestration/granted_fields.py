@@ -56,9 +56,9 @@ def _check_prices(info: ProviderInfo, fields: Sequence[tuple[str, Json]]) -> Non
     for name, value in fields:
         known = pricing.get(_folded(name))
         if known is not None and value is not False and not (isinstance(value, str) and value.lower() in known):
-            instead = f", or say {known[0]!r}" if known else ""
+            another, instead = ("another ", f", or say {known[0]!r}") if known else ("", "")
             raise PermissionDenied(
-                f"This credential has a budget in money, and nobody here knows what another {name!r} costs: leave it "
+                f"This credential has a budget in money, and nobody here knows what {another}{name!r} costs: leave it "
                 f"out{instead}.",
                 param=name,
             )

@@ -79,3 +79,9 @@ def test_a_release_is_built_once_and_published_after_all_checks() -> None:
     assert jobs["github"]["needs"] == ["attest", "pypi", "image"]
     assert jobs["pypi"]["environment"] == "pypi"
     assert not any("with" in step and "password" in step["with"] for step in jobs["pypi"]["steps"])
+
+
+@pytest.mark.parametrize("form", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda path: path.name)
+def test_links_into_the_repository_lead_somewhere(form: Path) -> None:
+    for target in re.findall(r"\.\./blob/main/([^)#\s]+)", form.read_text()):
+        assert (ROOT / target).exists(), target

@@ -155,3 +155,14 @@ def test_a_session_that_is_not_there_is_nothing_to_go_on_with(orchestrator: RunC
     done = orchestrator("chat", "--provider", "echo", "--session", "sess_" + "0" * 32, said="Hello\n")
     assert done.returncode == 1
     assert "Go on with" not in done.stderr
+
+
+def test_what_was_said_does_not_speak_to_the_terminal(orchestrator: RunCommand) -> None:
+    done = orchestrator("chat", "--provider", "echo", said="hi \x1b]0;title\x07\n/history\n")
+    assert done.stdout.count(r"hi \x1b]0;title\x07") == 3
+    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07"}
+
+
+def test_a_sign_that_the_terminal_does_not_have_ends_nothing(orchestrator: RunCommand) -> None:
+    done = orchestrator("chat", "--provider", "echo", said="caf\xe9 \u25cf\n", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr

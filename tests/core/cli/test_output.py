@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.cli.output import cell, show
+from orchestrator_core.cli.output import cell, show, visible
 
 ROWS: Sequence[Mapping[str, Any]] = [
     {"name": "a", "usable": True, "models": ["m", "n"], "hidden": 1},
@@ -144,3 +144,31 @@ def test_states_have_colours_unless_they_are_not_wanted(
     monkeypatch.setenv("NO_COLOR", no_color)
     show([{"name": "a", "state": "usable"}], title="", columns={"state": "State"}, as_json=False, empty=EMPTY)
     assert ("\x1b[32musable" in capsys.readouterr().out) is coloured
+
+
+HOSTILE = "a\x1b]0;title\x07\x1b[2Jb\x7f\x9bc"
+WRITTEN_OUT = r"a\x1b]0;title\x07\x1b[2Jb\x7f\x9bc"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_nothing_that_was_sent_speaks_to_the_terminal(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    show([{"name": HOSTILE, "models": [HOSTILE]}], title="Things", columns=COLUMNS, as_json=False, empty=EMPTY)
+    said = capsys.readouterr().out
+    assert said.count(WRITTEN_OUT) == 2
+    assert not set(said) & {"\x07", "\x7f", "\x9b"}
+    assert "\x1b]" not in said
+
+
+def test_json_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"name": HOSTILE}], title="Things", columns=COLUMNS, as_json=True, empty=EMPTY)
+    said = capsys.readouterr().out
+    assert json.loads(said) == [{"name": HOSTILE}]
+    assert all(each.isprintable() or each == "\n" for each in said)
+
+
+def test_lines_of_a_text_stay_lines() -> None:
+    assert visible("a\n\tb\rc", lines=True) == "a\n\tb\\x0dc"

@@ -262,3 +262,8 @@ def drawn(found: Mapping[str, Any]) -> str:
     console.print(draw(found))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
+
+
+def test_an_interval_is_a_number_of_seconds(orchestrator: RunCommand) -> None:
+    done = orchestrator("status", "--interval", "nan", "--once")
+    assert (done.returncode, "must be a number of seconds" in done.stderr) == (2, True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import click
 
+from orchestrator_core.cli.output import visible
 from orchestrator_core.cli.parts import open_gateway
 from orchestrator_core.cli.progress import Spinner
 from orchestrator_core.config import Config
@@ -76,7 +77,7 @@ class Conversation:
                 async for event in events:
                     if isinstance(event, TextDelta | RefusalDelta):
                         spinner.stop()
-                        click.echo(event.text, nl=False)
+                        click.echo(visible(event.text, lines=True), nl=False)
                     elif isinstance(event, ReasoningDelta):
                         spinner.say("Thinking")
         click.echo()
@@ -125,7 +126,8 @@ class Conversation:
                 note(_named("Models", self.models_of(gateway), self.model))
             case "/history":
                 for stored in await self.messages(gateway):
-                    click.echo(f"{stored.provider or stored.message.role}: {stored.message.text}")
+                    said = visible(stored.message.text, lines=True)
+                    click.echo(f"{stored.provider or stored.message.role}: {said}")
                 if self.session_id is None:
                     note("Nothing has been said yet.")
             case "/cost":
@@ -183,12 +185,12 @@ def providers_of(gateway: Gateway) -> list[str]:
 
 def note(text: str) -> None:
     """Print something that is no part of the conversation."""
-    click.secho(text, dim=True, err=True)
+    click.secho(visible(text, lines=True), dim=True, err=True)
 
 
 def say_error(error: GatewayError) -> None:
     """Print what went wrong with a turn."""
-    click.secho(f"Error ({error.code}): {error.message}", fg="red", err=True)
+    click.secho(visible(f"Error ({error.code}): {error.message}"), fg="red", err=True)
 
 
 def say_how_to_go_on(conversation: Conversation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ class LazyGroup(Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command, and turn what it raises into a message and an exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a sign that a terminal does not have must not end a command
+            sys.stdout.reconfigure(errors="replace")
         debug = "--debug" in arguments
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)  # rich keeps to it by itself

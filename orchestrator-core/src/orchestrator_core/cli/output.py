@@ -45,6 +45,21 @@ _STYLES = {
 _STYLE_OF = {word: style for style, words in _STYLES.items() for word in words}
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_CONTROLS_OF_TEXT = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
+_CONTROLS_OF_JSON = {code: f"\\u{code:04x}" for code in range(127, 160)}
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return a text with its control characters written out: what clients and models say must not reach a terminal.
+
+    Args:
+        text: The text.
+        lines: Whether line breaks and tabs stay as they are.
+    """
+    return text.translate(_CONTROLS_OF_TEXT if lines else _CONTROLS)
+
+
 def show(
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -79,7 +94,8 @@ def show(
 
 def show_json(found: Any) -> None:
     """Print something as JSON."""
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    # JSON escapes the control characters of ASCII itself.
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False).translate(_CONTROLS_OF_JSON))
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -98,10 +114,11 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {cell(item)}" for name, item in value.items() if item is not None) or "-"
+        found = (f"{visible(str(name))} {cell(item)}" for name, item in value.items() if item is not None)
+        return ", ".join(found) or "-"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "-"
-    text = " ".join(str(value).splitlines())
+        return ", ".join(visible(str(item)) for item in value) or "-"
+    text = visible(" ".join(str(value).splitlines()))
     return f"{time[1]} {time[2]}" if (time := _TIME.fullmatch(text)) else text
 
 

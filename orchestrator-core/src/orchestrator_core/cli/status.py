@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,22 @@ def _url(context: click.Context, param: click.Parameter, value: str | None) -> s
     return value if value is None else check_url(context, param, value)
 
 
+def _finite(_context: click.Context, _param: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter("it must be a number of seconds")
+    return value
+
+
 @click.command(cls=Command)
 @click.option("--url", callback=_url, help="Where the gateway runs.  [default: SERVER_HOST and SERVER_PORT, here]")
 @click.option("--once", is_flag=True, help="Look once; the default where standard output is no terminal.")
 @click.option(
-    "--interval", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds between two looks."
+    "--interval",
+    type=click.FloatRange(0.5, 3600),
+    callback=_finite,
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks.",
 )
 @json_option
 @config_option

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator_core.cli.gateway_status import NO_KEY
-from orchestrator_core.cli.output import styled
+from orchestrator_core.cli.output import styled, visible
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BARS_SHOWN = 20
@@ -119,7 +119,7 @@ def _problems(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     for row in rows:
         left_alone = f"left alone for a while: {', '.join(row['left_alone'])}" if row["left_alone"] else ""
         if wrong := "; ".join(filter(None, (row["reason"], left_alone))):
-            yield Text.assemble((row["name"], "bold yellow"), (f"  {wrong}", "yellow"))
+            yield Text.assemble((visible(row["name"]), "bold yellow"), (f"  {visible(wrong)}", "yellow"))
 
 
 def _share(value: float | None) -> Text:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -112,3 +113,12 @@ def test_an_error_is_a_message_and_an_exit_code(kind: str, code: int, said: list
 def test_debug_shows_the_error_itself() -> None:
     result = CliRunner().invoke(cli, ["--debug", "failing", "unknown"])
     assert isinstance(result.exception, RuntimeError)
+
+
+def test_a_sign_that_the_terminal_does_not_have_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    cli.main(["--version"], standalone_mode=False)
+    sys.stdout.write("\u25cf healthy\n")  # as rich does
+    sys.stdout.flush()
+    assert raw.getvalue().endswith(b"? healthy\n")

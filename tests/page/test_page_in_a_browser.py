@@ -166,6 +166,11 @@ async def test_what_a_model_writes_is_text_and_never_becomes_part_of_the_page(se
     await expect(answer.locator("img, script, a")).to_have_count(0)
     await say(seen.page, "What engines were there? engines", "mistral")
     await expect(seen.page.locator(".message.assistant table td")).to_have_count(4)
+    deep = await seen.page.evaluate(
+        "async (path) => (await import(path)).markdown('>'.repeat(6000)).querySelectorAll('blockquote').length",
+        await seen.page.evaluate("new URL('markdown.js', document.querySelector('script[type=module]').src).href"),
+    )
+    assert deep == 10
     await seen.check()
 
 
@@ -220,9 +225,11 @@ async def test_a_conversation_goes_on_where_it_was_left(seen: Seen) -> None:
 async def test_the_snippets_are_the_request_without_a_key(seen: Seen) -> None:
     page = seen.page
     await seen.open("/#/playground")
+    code = page.locator(".snippet code")
+    chosen = await page.get_by_label("Provider", exact=True).input_value()
+    await expect(code).to_contain_text(f'"provider": "{chosen}"')  # before anything is typed too
     await page.get_by_label("Provider", exact=True).select_option("mistral")
     await page.get_by_label("Message").fill('It\'s "here"\nand there')
-    code = page.locator(".snippet code")
     await expect(code).to_contain_text(f"curl -N {seen.url}/api/orchestrate")
     sent = json.loads((await code.inner_text()).partition("-d '")[2].rstrip("'").replace("'\\''", "'"))
     assert sent == {

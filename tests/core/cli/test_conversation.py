@@ -81,8 +81,11 @@ def test_ctrl_d_ends_it_at_the_prompt(tmp_path: Path) -> None:
 
 def test_ctrl_c_discards_a_line_and_ends_it_the_second_time(tmp_path: Path) -> None:
     terminal = talking(tmp_path, "--provider", "echo")
-    terminal.type("half a line\x03")
+    terminal.type("half a line")
+    terminal.wait_for("half a line")
+    terminal.type("\x03")
     terminal.wait_for("Once more ends.")
+    terminal.wait_for("\n> ", times=2)
     terminal.type("\x03")
     assert terminal.end() == 130
     assert "Go on with" not in terminal.screen

@@ -3,7 +3,16 @@
 import { events } from "./sse.js";
 
 const KEPT = "orchestrator.key";
-let key = sessionStorage.getItem(KEPT);
+let key = tab((storage) => storage.getItem(KEPT)) ?? null;
+
+/** Do something with what is kept for the tab; a browser may refuse it, and then nothing is. */
+function tab(act) {
+  try {
+    return act(sessionStorage);
+  } catch {
+    return undefined;
+  }
+}
 
 /** How the limits of requests stand, by their names, as the last answer said. */
 export const quotas = new Map();
@@ -15,12 +24,11 @@ export const credential = {
   },
   use(value, keep) {
     key = value;
-    if (keep) sessionStorage.setItem(KEPT, value);
-    else sessionStorage.removeItem(KEPT);
+    tab((storage) => (keep ? storage.setItem(KEPT, value) : storage.removeItem(KEPT)));
   },
   forget() {
     key = null;
-    sessionStorage.removeItem(KEPT);
+    tab((storage) => storage.removeItem(KEPT));
     quotas.clear();
   },
 };
@@ -85,4 +93,21 @@ export async function* stream(path, body, signal) {
     if (event.event === "error") throw new Problem(event.status, event);
     yield event;
   }
+}
+
+const WHOLE = 100;
+const PAGES = 50;
+
+/** Read all pages of a list; `cut` of it says whether there is more than is read. */
+export async function all(path, name, signal) {
+  const found = [];
+  let cursor = "";
+  for (let pages = 0; pages < PAGES; pages += 1) {
+    const page = await get(path, { limit: WHOLE, cursor }, signal);
+    found.push(...page[name]);
+    found.cut = page.has_more;
+    if (!page.has_more) break;
+    cursor = page.next_cursor;
+  }
+  return found;
 }

@@ -9,7 +9,7 @@ export function conversation(messages, turns, summaries) {
   const byTurn = new Map(turns.map((turn) => [turn.turn_id, turn]));
   const ends = new Map(summaries.map((summary) => [summary.upto_sequence, summary]));
   let before = null;
-  return messages.flatMap((message) => {
+  const drawn = messages.flatMap((message) => {
     const drawn = [];
     if (message.role === "assistant") {
       const turn = byTurn.get(message.turn_id) ?? {};
@@ -48,6 +48,7 @@ export function conversation(messages, turns, summaries) {
     if (summary) drawn.push(summarized(summary));
     return drawn;
   });
+  return messages.cut ? [...drawn, h("p.notice.warn", {}, t("session.cut", { n: num(messages.length) }))] : drawn;
 }
 
 function summarized({

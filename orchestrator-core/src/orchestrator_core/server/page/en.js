@@ -92,6 +92,9 @@ export default {
 
   "calls.one": "{n} call",
   "calls.other": "{n} calls",
+  "unpriced.one": "{n} call without a price",
+  "unpriced.other": "{n} calls without a price",
+  "session.cut": "Only the first {n} messages are shown; the API has them all.",
   "tokens.one": "{n} token",
   "tokens.other": "{n} tokens",
   "models.one": "{n} model",

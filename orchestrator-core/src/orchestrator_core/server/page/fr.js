@@ -92,6 +92,9 @@ export default {
 
   "calls.one": "{n} appel",
   "calls.other": "{n} appels",
+  "unpriced.one": "{n} appel sans prix",
+  "unpriced.other": "{n} appels sans prix",
+  "session.cut": "Seuls les {n} premiers messages sont affichés ; l’API les a tous.",
   "tokens.one": "{n} jeton",
   "tokens.other": "{n} jetons",
   "models.one": "{n} modèle",

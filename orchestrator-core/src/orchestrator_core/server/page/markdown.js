@@ -33,7 +33,7 @@ const BLOCKS = [
   [/^```([^\n]*)\n([\s\S]*?)(?:\n```[^\n]*(?:\n|$)|$)/, ([, , code]) => h("pre", { tabindex: 0 }, h("code", {}, code))],
   [/^(#{1,6}) +(.+?)(?: +#+)?(?:\n|$)/, ([, marks, text]) => h(`h${Math.min(6, marks.length + 2)}`, {}, inline(text))],
   [/^(?:-{3,}|\*{3,}|_{3,})[ \t]*(?:\n|$)/, () => h("hr")],
-  [/^(?:> ?.*(?:\n|$))+/, ([text]) => h("blockquote", {}, blocks(text.replace(/^> ?/gm, "")))],
+  [/^(?:> ?.*(?:\n|$))+/, ([text]) => quote(text)],
   [/^(?:[-*+] .*(?:\n|$)(?: {2,}.*(?:\n|$))*)+/, ([text]) => h("ul", {}, items(text, /^[-*+] /m))],
   [
     /^(?:\d{1,9}[.)] .*(?:\n|$)(?: {2,}.*(?:\n|$))*)+/,
@@ -41,6 +41,20 @@ const BLOCKS = [
   ],
   [/^\|?.+\|.+\n\|?[ :|-]*-[ :|-]*\n(?:.*\|.*(?:\n|$))*/, table],
 ];
+
+const DEEPEST = 10;
+let depth = 0;
+
+/** A quote of a quote of a quote: the deepest are left as they were written, since each takes a part of the stack. */
+function quote(text) {
+  if (depth >= DEEPEST) return h("p", {}, lines(text.trimEnd()));
+  depth += 1;
+  try {
+    return h("blockquote", {}, blocks(text.replace(/^> ?/gm, "")));
+  } finally {
+    depth -= 1;
+  }
+}
 
 function items(text, mark) {
   return text

@@ -99,6 +99,12 @@ function card(title, names, draw) {
 const tile = (name, value, beside) =>
   h("div.tile", {}, h("dt", {}, t(`tile.${name}`)), h("dd", {}, value, beside && h("small", {}, beside)));
 
+/** What calls cost; nothing is known where none of them has a price. */
+const costOf = (rows) => money(rows.length && rows.every(({ cost }) => cost === null) ? null : sum(rows, "cost"));
+
+/** How many calls have no price, where there are any. */
+const unpriced = (rows) => sum(rows, "unpriced_calls") > 0 && count("unpriced", sum(rows, "unpriced_calls"));
+
 function adminTiles(hour, steps, today, figures) {
   const all = hour.flatMap((minute) => [...minute.values()]);
   const recent = hour.slice(-6, -1).flatMap((minute) => [...minute.values()]);
@@ -109,7 +115,7 @@ function adminTiles(hour, steps, today, figures) {
     tile("failed", calls ? share(sum(all, "failed") / calls) : share(null), t("tile.hour")),
     tile("latency", calls ? seconds(sum(all, "seconds") / calls) : seconds(null), t("tile.hour")),
     tile("flight", num(now?.streams ?? 0), t("tile.flight.unit")),
-    tile("cost", money(sum(today, "cost")), count("calls", sum(today, "calls"))),
+    tile("cost", costOf(today), unpriced(today) || count("calls", sum(today, "calls"))),
     tile("sessions", num(figures.sessions.active), t("tile.sessions.unit", { n: num(figures.sessions.total_created) })),
   ];
 }
@@ -118,8 +124,8 @@ function clientTiles(today, rows) {
   return [
     tile("calls", num(sum(today, "calls")), t("tile.today")),
     tile("tokens", short(sum(today, "total_tokens")), t("tile.today")),
-    tile("cost", money(sum(today, "cost")), t("tile.today")),
-    tile("month", money(sum(rows, "cost")), t("tile.month.unit")),
+    tile("cost", costOf(today), unpriced(today) || t("tile.today")),
+    tile("month", costOf(rows), unpriced(rows) || t("tile.month.unit")),
   ];
 }
 

@@ -1,6 +1,6 @@
 // A conversation with any provider, held in a session of the gateway.
 
-import { credential, get, stream } from "../api.js";
+import { all, credential, get, stream } from "../api.js";
 import { conversation } from "../conversation.js";
 import { h, icon, put, say } from "../dom.js";
 import { count, money, t } from "../i18n.js";
@@ -8,7 +8,6 @@ import { answer, handover, said } from "../message.js";
 import { read } from "../providers.js";
 import { curl, python } from "../snippets.js";
 
-const WHOLE = 100;
 const DRAW_EVERY = 60;
 
 /** What the user set, for as long as the page is open. */
@@ -371,6 +370,7 @@ export default async function playground({ main, path, signal, explain }) {
   }
   current = session;
   if (session) history.replaceState(null, "", `#/playground/${session}`);
+  const chosen = settings(providers, refresh); // before the request is shown, since it says who answers
   refresh();
   put(
     main,
@@ -379,7 +379,7 @@ export default async function playground({ main, path, signal, explain }) {
       "details.beside",
       { open: wide.matches },
       h("summary", {}, t("talk.settings")),
-      settings(providers, refresh),
+      chosen,
       code.element,
     ),
   );
@@ -389,10 +389,10 @@ export default async function playground({ main, path, signal, explain }) {
 
 async function earlier(id, signal) {
   const path = `/api/sessions/${encodeURIComponent(id)}`;
-  const [{ messages }, { turns }, { summaries }, { total_cost: cost }] = await Promise.all([
-    get(`${path}/history`, { limit: WHOLE }, signal),
-    get(`${path}/turns`, { limit: WHOLE }, signal),
-    get(`${path}/summaries`, { limit: WHOLE }, signal),
+  const [messages, turns, summaries, { total_cost: cost }] = await Promise.all([
+    all(`${path}/history`, "messages", signal),
+    all(`${path}/turns`, "turns", signal),
+    all(`${path}/summaries`, "summaries", signal),
     get(`${path}/metrics`, {}, signal),
   ]);
   return { messages, turns, summaries, cost };

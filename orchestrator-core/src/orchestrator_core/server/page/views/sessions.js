@@ -1,38 +1,24 @@
 // The conversations that the gateway keeps: a list, and one of them with all that it cost.
 
-import { get } from "../api.js";
+import { all, get } from "../api.js";
 import { conversation } from "../conversation.js";
 import { h, icon, put } from "../dom.js";
 import { ago, count, money, num, seconds, t, when } from "../i18n.js";
 import { dot } from "../providers.js";
 
 const PAGE = 30;
-const WHOLE = 100;
-
-/** Read all pages of a list, up to ten. */
-async function all(path, name, signal) {
-  const found = [];
-  let cursor = "";
-  for (let pages = 0; pages < 10; pages += 1) {
-    const page = await get(path, { limit: WHOLE, cursor }, signal);
-    found.push(...page[name]);
-    if (!page.has_more) break;
-    cursor = page.next_cursor;
-  }
-  return found;
-}
 
 const fact = (name, value) => h("div", {}, h("dt", {}, t(`session.${name}`)), h("dd", {}, value));
 const status = (name) => h(`span.badge.${name === "active" ? "good" : "idle"}`, {}, t(`session.${name}`));
 
 async function one({ main, signal }, id) {
   const path = `/api/sessions/${encodeURIComponent(id)}`;
-  const [session, metrics, messages, turns, ledger] = await Promise.all([
+  const [session, metrics, messages, turns, summaries] = await Promise.all([
     get(path, {}, signal),
     get(`${path}/metrics`, {}, signal),
     all(`${path}/history`, "messages", signal),
     all(`${path}/turns`, "turns", signal),
-    get(`${path}/summaries`, { limit: WHOLE }, signal),
+    all(`${path}/summaries`, "summaries", signal),
   ]);
   put(
     main,
@@ -69,7 +55,7 @@ async function one({ main, signal }, id) {
         ),
       ),
     messages.length
-      ? h("div.talk", {}, conversation(messages, turns, ledger.summaries))
+      ? h("div.talk", {}, conversation(messages, turns, summaries))
       : h("p.empty", {}, t("session.empty")),
   );
 }

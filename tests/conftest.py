@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 # A machine that is busy with other work is slow at everything: that is no property of what is tested.
 settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared-machine")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what the collection made: each full look at it stops everything for a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -58,11 +58,20 @@ export function answer() {
       put(who, by(known));
       reasoning.hidden = !known.reasoning;
       thoughts.textContent = known.reasoning ?? "";
-      put(text, known.text && markdown(known.text), known.pending && h("span.caret", { "aria-hidden": "true" }));
+      put(text, known.text && written(known.text), known.pending && h("span.caret", { "aria-hidden": "true" }));
       put(more, beyond(known));
       put(foot, !known.pending && bill(known).flatMap((fact) => [fact, " "]));
     },
   };
+}
+
+/** Draw a text, as it was written where the drawing fails: no answer may take the conversation around it along. */
+function written(text) {
+  try {
+    return markdown(text);
+  } catch {
+    return h("pre.prose", {}, text);
+  }
 }
 
 function by({ provider, model, pending }) {

@@ -102,8 +102,11 @@ const tile = (name, value, beside) =>
 /** What calls cost; nothing is known where none of them has a price. */
 const costOf = (rows) => money(rows.length && rows.every(({ cost }) => cost === null) ? null : sum(rows, "cost"));
 
-/** How many calls have no price, where there are any. */
-const unpriced = (rows) => sum(rows, "unpriced_calls") > 0 && count("unpriced", sum(rows, "unpriced_calls"));
+/** What a cost is of, and how many calls without a price it leaves out, where there are any. */
+function beside(text, rows) {
+  const without = sum(rows, "unpriced_calls");
+  return without ? `${text}, ${count("unpriced", without)}` : text;
+}
 
 function adminTiles(hour, steps, today, figures) {
   const all = hour.flatMap((minute) => [...minute.values()]);
@@ -115,7 +118,7 @@ function adminTiles(hour, steps, today, figures) {
     tile("failed", calls ? share(sum(all, "failed") / calls) : share(null), t("tile.hour")),
     tile("latency", calls ? seconds(sum(all, "seconds") / calls) : seconds(null), t("tile.hour")),
     tile("flight", num(now?.streams ?? 0), t("tile.flight.unit")),
-    tile("cost", costOf(today), unpriced(today) || count("calls", sum(today, "calls"))),
+    tile("cost", costOf(today), beside(count("calls", sum(today, "calls")), today)),
     tile("sessions", num(figures.sessions.active), t("tile.sessions.unit", { n: num(figures.sessions.total_created) })),
   ];
 }
@@ -124,8 +127,8 @@ function clientTiles(today, rows) {
   return [
     tile("calls", num(sum(today, "calls")), t("tile.today")),
     tile("tokens", short(sum(today, "total_tokens")), t("tile.today")),
-    tile("cost", costOf(today), unpriced(today) || t("tile.today")),
-    tile("month", costOf(rows), unpriced(rows) || t("tile.month.unit")),
+    tile("cost", costOf(today), beside(t("tile.today"), today)),
+    tile("month", costOf(rows), beside(t("tile.month.unit"), rows)),
   ];
 }
 
@@ -183,7 +186,8 @@ function providerRow(provider, hour, rows) {
     cell(t("figure.latency"), calls ? seconds(took / calls) : "–"),
     cell(
       t("figure.cost"),
-      spent.length ? money(spent.some(({ cost }) => cost !== null) ? sum(spent, "cost") : null) : "–",
+      spent.length ? costOf(spent) : "–",
+      spent.length > 0 && sum(spent, "unpriced_calls") > 0 && h("small", {}, count("unpriced", sum(spent, "unpriced_calls"))),
     ),
     h("td.can", {}, chips),
   );

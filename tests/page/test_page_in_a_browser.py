@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import aiohttp
 import pytest
 
 from processes import StartGateway
@@ -307,6 +308,28 @@ async def test_a_key_may_stay_for_the_tab_alone(
         await page.get_by_role("button", name="Forget the key").click()
         await expect(page.get_by_role("heading", name="This gateway asks for a key")).to_be_visible()
         assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_a_browser_that_keeps_nothing_shows_it_all_the_same(seen: Seen) -> None:
+    refused = "() => { throw new DOMException('no', 'SecurityError'); }"
+    await seen.page.add_init_script(
+        "for (const kept of ['sessionStorage', 'localStorage'])"
+        f" Object.defineProperty(window, kept, {{ get: {refused} }})"
+    )
+    await seen.open()
+    await expect(seen.page.get_by_role("row").filter(has_text="Mistral AI")).to_be_visible()
+
+
+async def test_a_long_conversation_is_there_to_its_last_word(seen: Seen) -> None:
+    session = None
+    async with aiohttp.ClientSession() as client:
+        for number in range(51):
+            body = {"message": f"Question {number}.", "agent_config": {"provider": "echo"}, "session_id": session}
+            async with client.post(f"{seen.url}/api/orchestrate", json=body) as response:
+                session = (await response.json())["session_id"]
+    await seen.open(f"/#/playground/{session}")
+    await expect(seen.page.locator(".message").last).to_contain_text("Question 50.")
+    await expect(seen.page.locator(".notice")).to_have_count(0)
 
 
 async def test_a_client_sees_its_own_and_nothing_of_the_gateway(

@@ -52,6 +52,10 @@ def add(text: str) -> Callable[[sqlite3.Connection], str]:
     return job
 
 
+def take_out(text: str) -> Callable[[sqlite3.Connection], object]:
+    return lambda connection: connection.execute("DELETE FROM lines WHERE text = ?", (text,))
+
+
 def lines(path: Path) -> list[str]:
     connection = sqlite3.connect(path)
     try:
@@ -179,10 +183,7 @@ async def test_a_caller_that_left_while_its_job_ran_has_it_undone(writer: Writer
         gate(connection)
         return add("mine")(connection)
 
-    def undo(text: str) -> Callable[[sqlite3.Connection], object]:
-        return lambda connection: connection.execute("DELETE FROM lines WHERE text = ?", (text,))
-
-    task = asyncio.create_task(writer.run(job, undo=undo))
+    task = asyncio.create_task(writer.run(job, undo=take_out))
     await asyncio.to_thread(gate.entered.wait, 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -193,14 +194,44 @@ async def test_a_caller_that_left_while_its_job_ran_has_it_undone(writer: Writer
     assert lines(path) == ["next", "last"]
 
 
+@pytest.mark.parametrize("told", [False, True])
+async def test_a_caller_that_left_as_its_job_was_done_has_it_undone_once(
+    writer: Writer, path: Path, log: Log, *, told: bool
+) -> None:
+    task = asyncio.create_task(writer.run(add("mine"), undo=take_out))
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # the job is done, and the loop has not heard of it
+    if told:
+        await asyncio.sleep(0)  # it has, and the caller has not
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await writer.run(add("next"))
+    await writer.run(add("last"))
+    assert lines(path) == ["next", "last"]
+    assert sum("DELETE" in statement for statement in log) == 1
+
+
 async def test_a_caller_waits_a_bounded_time_for_a_stuck_disk(path: Path) -> None:
-    writer = Writer("test-writer", lambda: connect_writer(path), budget=0.05)
+    def connect() -> sqlite3.Connection:
+        connection = connect_writer(path)
+        connection.execute("CREATE TABLE lines (text TEXT UNIQUE)")
+        return connection
+
+    writer = Writer("test-writer", connect, budget=0.05)
     await writer.start()
     gate = Gate()
+
+    def job(connection: sqlite3.Connection) -> str:
+        gate(connection)
+        return add("late")(connection)
+
     with pytest.raises(StorageBusy):
-        await writer.run(gate)
+        await writer.run(job, undo=take_out)
     gate.open.set()
+    await writer.run(add("next"))
     await writer.stop()
+    assert lines(path) == ["next"]
 
 
 async def test_what_was_begun_is_done_before_the_end(writer: Writer, path: Path) -> None:

@@ -87,7 +87,7 @@ class MessageCompiler:
             UnsupportedParameter: Something would get lost, and the caller is strict.
         """
         wire: list[dict[str, Json]] = []
-        last_user = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1)
+        last_user = next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "user"), -1)
         answered = last_answer(messages)
         for position, message in enumerate(messages):
             self._asked = position > answered or position == len(messages) - 1

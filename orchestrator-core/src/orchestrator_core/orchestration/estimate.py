@@ -107,32 +107,31 @@ def weigh_text(text: str) -> float:
 
 def weigh_message(message: Message) -> Weight:
     """Return what a message weighs."""
-    text, other = MESSAGE, 0.0
-    for part in message.parts:
-        if type(part) is TextPart:  # most of them are
-            text += weigh_text(part.text)
-        else:
-            weight = _weigh_part(part)
-            text, other = text + weight.text, other + weight.other
-    return Weight(text, other)
+    return weigh((message,))
 
 
 def weigh(messages: Iterable[Message]) -> Weight:
     """Return what messages weigh together."""
     text = other = 0.0
     for message in messages:
-        weight = weigh_message(message)
-        text, other = text + weight.text, other + weight.other
+        text += MESSAGE
+        for part in message.parts:
+            if type(part) is TextPart:  # most of them are
+                text += weigh_text(part.text)
+            else:
+                weight = _weigh_part(part)
+                text, other = text + weight.text, other + weight.other
     return Weight(text, other)
 
 
 def weigh_request(request: ChatRequest) -> Weight:
     """Return what a call weighs: its messages, its tools, and the schema of its answer."""
+    weight = weigh(request.messages)
     more = sum(map(_weigh_tool, request.tools))
     form = request.response_format
     if form is not None and form.json_schema is not None:
         more += len(to_json(form.json_schema)) / ASCII_BYTES
-    return weigh(request.messages) + Weight(more)
+    return weight + Weight(more) if more else weight
 
 
 def asked_tokens(request: ChatRequest | EmbeddingRequest) -> int:

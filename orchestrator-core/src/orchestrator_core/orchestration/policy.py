@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.context import View, cut_for_summary
@@ -41,13 +41,18 @@ class SummaryPolicy:
 
         What the tenant was lately refused counts above all.
         """
+        known = self.known_window(target)
         refused = self._estimates.refused(target.provider.id, target.model, tenant=tenant)
-        return min((tokens for tokens in (self.known_window(target), refused) if tokens is not None), default=None)
+        if known is None or refused is None:
+            return known if refused is None else refused
+        return min(known, refused)
 
     def known_window(self, target: Target) -> int | None:
         """Return the same as it is known: the plugin knows, or the provider's list says, or the tables of prices do."""
-        known = _first(model.context_window for model in target.provider.known(target.model))
-        return known or self._prices.window(target.provider.info, target.model)
+        for model in target.provider.known(target.model):
+            if model.context_window:
+                return model.context_window
+        return self._prices.window(target.provider.info, target.model)
 
     def asked(self, target: Target, request: ChatRequest) -> int | None:
         """Return the tokens that an answer may have, as they are sent; None where none are."""
@@ -56,13 +61,14 @@ class SummaryPolicy:
     def room(self, target: Target, request: ChatRequest, tenant: str) -> int | None:
         """Return the tokens that a call's input has room for, beside its answer; None where that is not known."""
         window = self.window(target, tenant)
-        if window is None:
-            return None
+        return None if window is None else self._beside_answer(window, target, request)
+
+    def _beside_answer(self, window: int, target: Target, request: ChatRequest) -> int:
         asked = self.asked(target, request)
         if asked is not None:
             return window - min(asked, window // 2)
-        usual = _first(model.max_output_tokens for model in target.provider.known(target.model)) or USUAL_ANSWER
-        return window - min(usual, window // 4)
+        known = (model.max_output_tokens for model in target.provider.known(target.model))
+        return window - min(next(filter(None, known), USUAL_ANSWER), window // 4)
 
     def due(self, target: Target, request: ChatRequest, messages: int, weight: Weight, tenant: str) -> bool:
         """Whether a conversation calls for a summary.
@@ -76,10 +82,11 @@ class SummaryPolicy:
         """
         if messages > self._threshold:
             return True
-        room = self.room(target, request, tenant)
-        if room is None:
+        window = self.window(target, tenant)
+        if window is None:
             return False
-        return self._tokens(target, weight) > min(room, self._budget(target, tenant) or room)
+        room = self._beside_answer(window, target, request)
+        return self._tokens(target, weight) > min(room, self._share * window or room)
 
     def overdue(self, target: Target, view: View, tenant: str) -> bool:
         """Whether a turn should wait for the summary."""
@@ -139,7 +146,3 @@ class SummaryPolicy:
     def _budget(self, target: Target, tenant: str) -> float | None:
         window = self.window(target, tenant)
         return None if window is None else self._share * window
-
-
-def _first(values: Iterable[int | None]) -> int | None:
-    return next((value for value in values if value), None)

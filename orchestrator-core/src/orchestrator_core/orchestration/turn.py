@@ -100,6 +100,7 @@ class TurnAnswer:
         self._begun = begun
         self._held = held
         self._stopping = stopping
+        self._folded: ChatResponse | None = None
         self._outcome: TurnOutcome | None = None
         self._finished: FinishedTurn | None = None
 
@@ -136,7 +137,7 @@ class TurnAnswer:
     @property
     def folded(self) -> ChatResponse:
         """The answer so far."""
-        return self._answer.folded
+        return self._folded or self._answer.folded
 
     @property
     def adjustments(self) -> Sequence[Adjustment]:
@@ -213,7 +214,7 @@ class TurnAnswer:
     async def _end(self, state: TurnState, error_code: str | None = None) -> None:
         if self._outcome is not None:
             return
-        folded = self._answer.folded
+        folded = self._folded = self._answer.folded
         choice = folded.choices[0]
         complete = state == "complete" or (state == "client_closed" and self._answer.complete)
         self._outcome = TurnOutcome(

@@ -191,18 +191,16 @@ class Turns:
         beginning = self._own(self._store.begin_turn(principal.tenant, turn))
         patience = request.template.deadline.remaining()
         try:
-            async with asyncio.timeout(patience):
-                return await asyncio.shield(beginning)
-        except TimeoutError:
-            self._own(self._abandon(principal, beginning, held.pop_all()))
-            if patience < _STORE_IS_BUSY:
-                raise DeadlineExceeded(
-                    "The time for this request ended before its turn was stored. Allow it more."
-                ) from None
-            raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0) from None
+            done, _ = await asyncio.wait((beginning,), timeout=patience)
         except asyncio.CancelledError:
             self._own(self._abandon(principal, beginning, held.pop_all()))
             raise
+        if done:
+            return beginning.result()
+        self._own(self._abandon(principal, beginning, held.pop_all()))
+        if patience < _STORE_IS_BUSY:
+            raise DeadlineExceeded("The time for this request ended before its turn was stored. Allow it more.")
+        raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0)
 
     async def _abandon(self, principal: Principal, beginning: asyncio.Task[StartedTurn], held: AsyncExitStack) -> None:
         """Wait for a beginning that nobody wants any more, and end it."""

@@ -105,4 +105,4 @@ def fields_of(marks: Mapping[str, Mapping[str, Json]], owner: str) -> list[str]:
 
 def last_answer(messages: Sequence[Message]) -> int:
     """Return the place of the last answer, after which everything is asked now; -1 where there is none."""
-    return max((place for place, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    return next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), -1)

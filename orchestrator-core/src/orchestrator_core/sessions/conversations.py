@@ -255,13 +255,14 @@ class Conversations:
         if outcome.state == "pending":
             raise ValueError("a turn cannot end as pending")
         answer = None if outcome.state == "failed" else outcome.message
+        usage = masked_usage(outcome.usage, self._redact)
         now = self._now()
         session, row = await self.database.write(
             EndTurn(
                 tenant=tenant,
                 turn_id=turn_id,
                 process_id=self.database.process_id,
-                outcome=replace(outcome, usage=masked_usage(outcome.usage, self._redact)),
+                outcome=outcome if usage is outcome.usage else replace(outcome, usage=usage),
                 answer=None if answer is None else said(answer, self._redact),
                 adjustments=adjustments_json(outcome.adjustments, self._redact),
                 now=now,

@@ -53,9 +53,11 @@ _SETTINGS: TypeAdapter[TurnSettings] = TypeAdapter(TurnSettings)
 
 def settings_of(call: ChatRequest) -> TurnSettings:
     """Return with what a call is asked for; its messages are the system messages of the turn."""
-    values: dict[str, Any] = {name: getattr(call, name) for name in _NAMES}
-    for name, value in values.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
+    values: dict[str, Any] = {}
+    for name in _NAMES:
+        value = getattr(call, name)
+        if value or (value is not None and name not in _EMPTY):
+            values[name] = tuple(value) if type(value) is list else value
     return TurnSettings(**values)
 
 

@@ -58,6 +58,8 @@ def noted_fields(parts: Sequence[Part], *, streamed: bool = False) -> dict[str, 
         streamed: Whether the message was written in pieces, where the notes on thoughts are apart from their text.
     """
     body: dict[str, Json] = {}
+    if not any(part.provider_metadata for part in parts):  # as in most answers
+        return body
     extra: dict[str, dict[str, Json]] = {}
     for part in parts:
         for provider, noted in (part.provider_metadata or {}).items():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias, TypeVar
 
 from orchestrator_core.provider_api import StorageError
@@ -44,19 +43,16 @@ class ObservedDatabase:
 
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:
         """See `Database.write`."""
-        with self._timed("write"):
-            return await self._database.write(transaction, undo=undo, scrub=scrub)
+        return await self._timed("write", self._database.write(transaction, undo=undo, scrub=scrub))
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""
-        with self._timed("read"):
-            return await self._database.read(transaction)
+        return await self._timed("read", self._database.read(transaction))
 
-    @contextmanager
-    def _timed(self, kind: Literal["read", "write"]) -> Iterator[None]:
+    async def _timed(self, kind: Literal["read", "write"], work: Awaitable[T]) -> T:
         begun, code = time.monotonic(), None
         try:
-            yield
+            return await work
         except StorageError as error:
             code = error.code
             raise

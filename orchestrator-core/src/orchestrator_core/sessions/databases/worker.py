@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from orchestrator_core.provider_api import GatewayError, StorageError
 from orchestrator_core.sessions.databases.sqlite_connection import is_locked, storage_error
 from orchestrator_core.sessions.errors import busy, closed
 
 T = TypeVar("T")
+
+Undo: TypeAlias = Callable[[T], Callable[[sqlite3.Connection], object] | None]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Job(Generic[T]):
         run: What to do. It may be run again after its transaction was rolled back.
         future: Where the caller waits.
         expires: Until when it may wait for a lock, on the monotonic clock.
+        undo: From its result, what has to be done where the caller went away before it learned of it.
         abandoned: Whether the caller has gone: the job is dropped unless it has begun.
         result: What `run` returned.
         error: What `run` raised.
@@ -41,6 +44,7 @@ class Job(Generic[T]):
     run: Callable[[sqlite3.Connection], T]
     future: asyncio.Future[T]
     expires: float
+    undo: Undo[T] | None = None
     abandoned: bool = False
     result: T | None = None
     error: Exception | None = None
@@ -125,12 +129,7 @@ class Worker:
             self._queue.put(None)
         await asyncio.wait(self._ended, timeout=_STOP_WITHIN)
 
-    async def run(
-        self,
-        run: Callable[[sqlite3.Connection], T],
-        *,
-        undo: Callable[[T], Callable[[sqlite3.Connection], object] | None] | None = None,
-    ) -> T:
+    async def run(self, run: Callable[[sqlite3.Connection], T], *, undo: Undo[T] | None = None) -> T:
         """Have a job done.
 
         Args:
@@ -142,43 +141,42 @@ class Worker:
             StorageFull: There is no room.
             StorageError: The store is closed or cannot be used.
         """
-        job = self._submit(run)
+        job = self._submit(run, undo)
+        # Twice: the job may wait for its lock and then still has to be done.
+        timer = self._loop.call_later(2 * self._budget, _give_up, job)
         try:
-            # Twice: the job may wait for its lock and then still has to be done.
-            async with asyncio.timeout(2 * self._budget):
-                return await asyncio.shield(job.future)
-        except TimeoutError:
-            self._abandon(job, undo)
-            raise busy() from None
+            return await job.future
         except asyncio.CancelledError:
-            self._abandon(job, undo)
+            job.abandoned = True
+            if not job.future.cancelled():  # it was done in the same moment
+                _retrieve(job.future)
+                self._undo(job)
             raise
+        finally:
+            timer.cancel()
 
-    def _submit(self, run: Callable[[sqlite3.Connection], T]) -> Job[T]:
+    def _submit(self, run: Callable[[sqlite3.Connection], T], undo: Undo[T] | None = None) -> Job[T]:
         if not self._accepting:
             raise closed()
         if self._load >= self._capacity:
             raise busy()
-        job = Job(run, self._loop.create_future(), time.monotonic() + self._budget)
+        job = Job(run, self._loop.create_future(), time.monotonic() + self._budget, undo)
         self._load += 1
         self._queue.put(job)
         return job
 
-    def _abandon(self, job: Job[T], undo: Callable[[T], Callable[[sqlite3.Connection], object] | None] | None) -> None:
-        job.abandoned = True
-
-        def follow_up(future: asyncio.Future[T]) -> None:
-            if future.cancelled() or future.exception() is not None or undo is None:
-                return
-            step = undo(future.result())
-            if step is None:
-                return
-            try:
-                self._submit(step).future.add_done_callback(_retrieve)
-            except GatewayError as error:
-                logger.warning("an abandoned job could not be undone: %s", error.message)
-
-        job.future.add_done_callback(follow_up)
+    def _undo(self, job: Job[Any]) -> None:
+        """Undo what was done for a caller that has gone."""
+        if job.undo is None or not job.done or job.error is not None:
+            return
+        undo, job.undo = job.undo, None
+        step = undo(job.result)
+        if step is None:
+            return
+        try:
+            self._submit(step).future.add_done_callback(_retrieve)
+        except GatewayError as error:
+            logger.warning("an abandoned job could not be undone: %s", error.message)
 
     def _main(self, ready: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
         try:
@@ -225,7 +223,9 @@ class Worker:
     def _settle(self, batch: Sequence[Job[Any]]) -> None:
         self._load -= len(batch)
         for job in batch:
-            if not job.done:
+            if job.future.done():
+                self._undo(job)
+            elif not job.done:
                 job.future.cancel()
             elif job.error is not None:
                 job.future.set_exception(job.error)
@@ -237,6 +237,12 @@ class Worker:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             logger.debug("the event loop has ended; nobody waits any more")
+
+
+def _give_up(job: Job[Any]) -> None:
+    if not job.future.done():
+        job.abandoned = True
+        job.future.set_exception(busy())
 
 
 def _succeed(future: asyncio.Future[None]) -> None:

@@ -18,10 +18,12 @@ class Context(NamedTuple):
 
     Attributes:
         rows: The messages.
+        size: The characters of their parts.
         whole: Whether these are all that no summary covers.
     """
 
     rows: Sequence[MessageRow]
+    size: int = 0
     whole: bool = True
 
     def messages(self) -> Sequence[StoredMessage]:
@@ -31,7 +33,7 @@ class Context(NamedTuple):
     @property
     def large(self) -> bool:
         """Whether they are so many that the event loop should not decode them."""
-        return len(self.rows) > _PAGE or sum(len(row[6]) for row in self.rows) > CONTEXT_BYTES // 32
+        return len(self.rows) > _PAGE or self.size > CONTEXT_BYTES // 32
 
 
 def read_newest(tenant: str, session: SessionRow) -> Steps[Context]:
@@ -43,10 +45,10 @@ def read_newest(tenant: str, session: SessionRow) -> Steps[Context]:
         for row in page:
             size += len(row[6])
             if row[2] != session.last_turn_id and (len(found) >= CONTEXT_MESSAGES or size > CONTEXT_BYTES):
-                return Context(found[::-1], whole=False)
+                return Context(found[::-1], size, whole=False)
             found.append(row)
         if len(page) < _PAGE:
-            return Context(found[::-1])
+            return Context(found[::-1], size)
         before = page[-1][1]
 
 
@@ -59,8 +61,8 @@ def read_oldest(tenant: str, session: SessionRow) -> Steps[Context]:
         for row in page:
             size += len(row[6])
             if found and (len(found) >= CONTEXT_MESSAGES or size > CONTEXT_BYTES):
-                return Context(found, whole=False)
+                return Context(found, size, whole=False)
             found.append(row)
         if len(page) < _PAGE:
-            return Context(found)
+            return Context(found, size)
         after = page[-1][1]

@@ -57,7 +57,7 @@ class Connection(web.RequestHandler):
         self._address = ""
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_size = 0
-        self._head = b""
+        self._line = b""
         self.unsent: tuple[int, float] = (0, 0.0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,7 +81,7 @@ class Connection(web.RequestHandler):
         """Watch the heads of requests: how long they take, and how long they are."""
         awaits_head = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
         if awaits_head and not self._head_size:
-            self._head = data[: MAX_LINE + 2]
+            self._line = _copy_line(data)
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
@@ -125,7 +125,7 @@ class Connection(web.RequestHandler):
 
     def _judge(self, exc: BaseException | None) -> GatewayError:
         if isinstance(exc, LineTooLong):
-            if b"\n" not in self._head:
+            if b"\n" not in self._line:
                 return InvalidRequest(f"The URL is longer than {MAX_LINE} bytes.", status=414)
             return _too_large()
         if isinstance(exc, BadHttpMessage) and exc.message.startswith(_TOO_MANY_HEADERS):
@@ -133,7 +133,7 @@ class Connection(web.RequestHandler):
         return InvalidRequest("The request is not valid HTTP.")
 
     def _surface(self) -> Surface:
-        _, _, rest = self._head.partition(b" ")
+        _, _, rest = self._line.partition(b" ")
         return surface_of(rest.partition(b" ")[0].decode("ascii", "replace"))
 
     def _report(self, reason: str) -> None:
@@ -200,6 +200,16 @@ def as_bytes(response: web.Response) -> bytes:
     head += [f"{name}: {value}" for name, value in response.headers.items() if name != hdrs.CONTENT_LENGTH]
     head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     return "\r\n".join(head).encode() + body
+
+
+def _copy_line(data: bytes) -> bytes:
+    """Copy the request line, or what there is of it, out of what came.
+
+    The event loop reads into 256 KiB, and gives back what stayed empty. A connection that kept what came would leave a
+    gap too small to read into again, and with each stream the memory of the process would grow.
+    """
+    end = data.find(b"\n", 2, MAX_LINE + 2)  # what ends before is an empty line, which aiohttp passes over
+    return bytes(memoryview(data)[: end + 1 or MAX_LINE + 2])
 
 
 def _too_large() -> InvalidRequest:

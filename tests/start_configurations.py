@@ -218,6 +218,23 @@ UNSAFE = (
         (f"{DATABASE}conversations would travel",),
     ),
     Configuration(
+        "a database without TLS at a host of its own variable",
+        {"ORCHESTRATOR_DATABASE_URL": "postgresql:///canaries?sslmode=disable", "PGHOST": "db.example.com"},
+        ("PGHOST: conversations would travel",),
+    ),
+    Configuration(
+        "a database whose host a service names",
+        {"ORCHESTRATOR_DATABASE_URL": "postgresql:///canaries?service=canary-service&sslmode=disable"},
+        (f"{DATABASE}a service",),
+    ),
+    Configuration(
+        "a database with a password that is cut in two",
+        {
+            "ORCHESTRATOR_DATABASE_URL": "postgresql://gateway:canary@db.example.com,x@localhost/canaries?sslmode=disable"
+        },
+        (f"{DATABASE}expected sqlite:///file",),
+    ),
+    Configuration(
         "a database with a kind of TLS that is none",
         {"ORCHESTRATOR_DATABASE_URL": f"{POSTGRES}?sslmode=requir"},
         (f"{DATABASE}there is no such sslmode",),
@@ -403,7 +420,7 @@ SAFE = (
     Configuration(
         "several PostgreSQL",
         {
-            "ORCHESTRATOR_DATABASE_URL": "postgresql://gateway:a@b@db1.example.com:5432,[2001:db8::1]/db?sslmode=verify-full"
+            "ORCHESTRATOR_DATABASE_URL": "postgresql://gateway:a%40b@db1.example.com:5432,[2001:db8::1]/db?sslmode=verify-full"
         },
     ),
     Configuration(

@@ -48,6 +48,29 @@ def test_the_url_counts_before_the_variable_of_the_driver(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("url", "hosts", "plain"),
+    [
+        ("postgresql:///d?sslmode=disable", "db.example.com", 1),
+        ("postgresql://u:p@/d?sslmode=disable", "db.example.com", 1),
+        ("postgresql:///d?host=&sslmode=disable", "db.example.com", 1),
+        ("postgresql:///d?sslmode=disable", "/run/postgresql,db.example.com:5433", 1),
+        ("postgresql:///d?sslmode=disable", "[2001:db8::1]:5433", 1),
+        ("postgresql:///d?sslmode=disable", "127.0.0.1:5433,[::1],/run/postgresql", 0),
+        ("postgresql:///d?sslmode=disable", "", 0),
+        ("postgresql://127.0.0.1/d?sslmode=disable", "db.example.com", 0),
+        ("postgresql:///d?host=/run/postgresql&sslmode=disable", "db.example.com", 0),
+        ("postgresql:///d?host=127.0.0.1:5433,[::1]:5433&sslmode=disable", "db.example.com", 0),
+    ],
+)
+def test_the_variable_of_the_driver_names_the_host_where_the_url_has_none(
+    tmp_path: Path, url: str, hosts: str, plain: int
+) -> None:
+    assert found(transport.plain_database, tmp_path, ORCHESTRATOR_DATABASE_URL=url, PGHOST=hosts) == plain
+    unstated = url.replace("sslmode=disable", "")
+    assert found(transport.unverified_database, tmp_path, ORCHESTRATOR_DATABASE_URL=unstated, PGHOST=hosts) == plain
+
+
+@pytest.mark.parametrize(
     ("url", "expected"),
     [
         ("redis://redis.example.com:6379/0", 1),

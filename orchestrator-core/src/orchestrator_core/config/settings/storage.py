@@ -28,6 +28,8 @@ def _database(value: str) -> str:
         raise ValueError("a database in memory loses every conversation: use sqlite:///file, or memory: for tests")
     if name != value and "?" in name:
         raise ValueError("sqlite:///file takes no parameters")
+    if value.startswith(POSTGRES) and "service" in parse_qs(value.partition("?")[2]):
+        raise ValueError("a service would hide where the database is, and its TLS; write both into the address")
     if name == value and value != MEMORY and not (value.startswith(POSTGRES) and _is_url(value)):
         raise ValueError(
             "expected sqlite:///file (relative), sqlite:////path/to/file, postgresql://user:password@host/database, "
@@ -38,10 +40,11 @@ def _database(value: str) -> str:
 
 def _is_url(value: str) -> bool:
     try:
-        hosts = urlsplit(value).netloc.rpartition("@")[2]
+        user, _, hosts = urlsplit(value).netloc.rpartition("@")
     except ValueError:
         return False
-    return all(map(_HOST.fullmatch, hosts.split(",")))
+    # The driver takes the first @ for the end of the password.
+    return "@" not in user and all(map(_HOST.fullmatch, hosts.split(",")))
 
 
 def _redis(value: str | None) -> str | None:

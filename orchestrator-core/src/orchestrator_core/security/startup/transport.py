@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 from orchestrator_core.config.settings import POSTGRES
@@ -13,6 +14,7 @@ _OTLP = "OTEL_EXPORTER_OTLP_"
 _SIGNALS = ("", "TRACES_", "METRICS_")
 _UNPROTECTED = frozenset({"disable", "allow"})
 _VERIFIED = frozenset({"verify-ca", "verify-full"})
+_PORT = re.compile(r"(?<![:\[]):\d+$")
 _MODES = _UNPROTECTED | _VERIFIED | {"require", "prefer", None}
 
 
@@ -69,20 +71,21 @@ def unknown_sslmode(subject: Subject) -> Iterator[str]:
 
 def plain_database(subject: Subject) -> Iterator[str]:
     """Yield that conversations travel to PostgreSQL in the clear because the configuration says so."""
-    if _elsewhere(subject) and _sslmode(subject) in _UNPROTECTED:
+    variable = _elsewhere(subject)
+    if variable and _sslmode(subject) in _UNPROTECTED:
         yield (
-            "ORCHESTRATOR_DATABASE_URL: conversations would travel to the database in the clear; set sslmode to "
-            "verify-full in place of what it or PGSSLMODE says."
+            f"{variable}: conversations would travel to the database in the clear; set sslmode to verify-full in "
+            "place of what ORCHESTRATOR_DATABASE_URL or PGSSLMODE says."
         )
 
 
 def unverified_database(subject: Subject) -> Iterator[str]:
     """Yield that TLS to PostgreSQL is not asked for, or does not make sure who answers."""
-    mode = _sslmode(subject)
-    if _elsewhere(subject) and mode not in _UNPROTECTED | _VERIFIED:
+    variable = _elsewhere(subject)
+    if variable and _sslmode(subject) not in _UNPROTECTED | _VERIFIED:
         yield (
-            "ORCHESTRATOR_DATABASE_URL: nothing makes sure that the right database answers, over TLS; add "
-            "?sslmode=verify-full where the network is not yours alone."
+            f"{variable}: nothing makes sure that the right database answers, over TLS; add ?sslmode=verify-full to "
+            "ORCHESTRATOR_DATABASE_URL where the network is not yours alone."
         )
 
 
@@ -109,22 +112,26 @@ def plain_telemetry(subject: Subject) -> Iterator[str]:
             )
 
 
-def _elsewhere(subject: Subject) -> bool:
-    url = subject.settings.database_url
-    return url.startswith(POSTGRES) and not all(map(_here, _hosts(url)))
+def _elsewhere(subject: Subject) -> str | None:
+    """Return the variable that names a database on another machine; None where none does.
+
+    The driver's own counts where the address has no host. Several hosts may stand between commas.
+    """
+    url = urlsplit(subject.settings.database_url)
+    if not subject.settings.database_url.startswith(POSTGRES):
+        return None
+    stated = [url.netloc.rpartition("@")[2], *parse_qs(url.query).get("host", ())]
+    for variable, hosts in (
+        ("ORCHESTRATOR_DATABASE_URL", ",".join(filter(None, stated))),
+        ("PGHOST", subject.runtime.environ.get("PGHOST")),
+    ):
+        if hosts:
+            return None if all(map(_here, hosts.split(","))) else variable
+    return None
 
 
-def _hosts(url: str) -> Sequence[str]:
-    """Return the hosts of PostgreSQL's address, several of which may stand between commas or in its parameters."""
-    parts = urlsplit(url)
-    named = [host.rpartition(":")[0] or host for host in parts.netloc.rpartition("@")[2].split(",") if host]
-    if parts.netloc.endswith("]"):
-        named = [parts.hostname or ""]
-    return [*named, *(host for value in parse_qs(parts.query).get("host", ()) for host in value.split(","))]
-
-
-def _here(host: str) -> bool:
-    return host.startswith(("/", "%2F", "%2f")) or is_loopback(host)
+def _here(address: str) -> bool:
+    return address.startswith(("/", "%2F", "%2f")) or is_loopback(_PORT.sub("", address))
 
 
 def _sslmode(subject: Subject) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from fake_providers.scripted import Step, answer
 from orchestrator_core.config.grants import Grant
 from orchestrator_core.orchestration import Selection
-from orchestrator_core.orchestration.cache import AnswerCache, key_of
+from orchestrator_core.orchestration.cache import AnswerCache, key_of, size_of_vectors
 from orchestrator_core.orchestration.recording import Recording
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatRequest,
     Deadline,
     EmbeddingRequest,
+    EmbeddingResponse,
     GatewayError,
     NamedTool,
     ProviderFailed,
@@ -28,6 +30,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     Tool,
+    Usage,
     text_message,
 )
 from orchestrator_core.provider_api.native import NativeRequest
@@ -219,6 +222,22 @@ def test_bytes_are_bounded_and_counted(puts: list[tuple[bytes, int]]) -> None:
     kept = sum(size for key, size in sizes.items() if bounded.get(key) is not None)
     assert kept <= 400
     assert f"orchestrator_cache_bytes {float(kept)}" in bounded._metrics.render()[0].decode()
+
+
+@pytest.mark.parametrize("numbers", [1, 1536])
+def test_the_bytes_of_vectors_are_about_what_they_take(numbers: int) -> None:
+    large = cache(max_bytes=2**30)
+    entries = 20_000 // numbers + 10
+    tracemalloc.start()
+    try:
+        for number in range(entries):
+            vectors = [[number + place / 7 for place in range(numbers)]]
+            kept = EmbeddingResponse(model=f"m{number}", vectors=vectors, usage=Usage(number + 1000))
+            large.put(f"{number:032}".encode(), kept, size_of_vectors(kept))
+        taken = tracemalloc.get_traced_memory()[0] / entries
+    finally:
+        tracemalloc.stop()
+    assert 0.7 < size_of_vectors(kept) / taken < 1.3
 
 
 async def test_an_answer_that_grows_too_large_is_forgotten_while_it_passes() -> None:

@@ -35,6 +35,9 @@ _SEEN: Final = {
 _NUMBER: Final = 32
 """Bytes of a number in a vector, as Python keeps it."""
 
+_VECTORS: Final = 700
+"""Bytes of an answer with vectors beside its numbers: what it is found by, and the objects that hold it."""
+
 
 def key_of(tenant: str, target: Target, request: ChatRequest | EmbeddingRequest) -> bytes:
     """Return what an answer is kept under: the tenant, the target, and every field that the provider sees."""
@@ -161,4 +164,4 @@ def _applies(call: Call[Any]) -> bool:
 def size_of_vectors(response: EmbeddingResponse) -> int:
     """Return the bytes of an answer with vectors, about."""
     native = len(response.native.data) if response.native is not None else 0
-    return native + _NUMBER * sum(len(vector) for vector in response.vectors)
+    return _VECTORS + native + _NUMBER * sum(len(vector) for vector in response.vectors)

@@ -1,12 +1,13 @@
 """Measures what an installation takes, from wheels to the first answer, and how large it is. It judges nothing.
 
-    PYTHONPATH=tests python tests/evidence/first_answer.py WHEELS    with the folder `dist` that `nox -s release` fills
+    python tests/evidence/first_answer.py WHEELS    with the folder `dist` that `nox -s release` fills
 
 Everything is downloaded from the configured index, or taken from pip's cache, as it is. See docs/how-to/deployment.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from processes import find_free_port, inherited_environment
 
@@ -70,8 +73,11 @@ def answer(program: Path, folder: Path) -> None:
         process.wait(timeout=30)
 
 
-def main(wheels: Path) -> None:
+def main() -> None:
     """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheels", type=Path, help="the folder of the wheels")
+    wheels: Path = parser.parse_args().wheels
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         place = folder / "orchestrator"
@@ -100,4 +106,4 @@ def main(wheels: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -1,6 +1,6 @@
 """Takes the steps of the guide's section on systemd, word for word, and starts what the unit starts.
 
-    PYTHONPATH=tests python tests/evidence/systemd_steps.py
+    python tests/evidence/systemd_steps.py
 
 It needs root, Linux, and the internet or a mirror of PyPI. What is written is kept in memory, over this machine's file
 system, and gone at the end. `python3` is the system's own, such as Debian's. systemd itself is not asked: the unit's
@@ -9,15 +9,19 @@ user, folder, command and signals are as it says, and `tests/deploy/test_systemd
 
 from __future__ import annotations
 
+import argparse
 import configparser
 import json
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from image import ROOT, Namespace, network
 from processes import find_free_port
@@ -78,6 +82,7 @@ def serve(namespace: Namespace, root: Path) -> None:
 
 def main() -> None:
     """Take the steps, and say how long each took."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         namespace = Namespace(Path(temporary))
         try:

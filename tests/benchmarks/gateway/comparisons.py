@@ -67,6 +67,7 @@ def _proxies(place: Place) -> Iterator[Sequence[Subject]]:
         found = [
             subjects.direct(place.vendor),
             stack.enter_context(subjects.pass_through(place.folder, place.vendor, SERVER)),
+            stack.enter_context(subjects.pass_through(place.folder, place.vendor, SERVER, rows=True)),
             stack.enter_context(subjects.gateway("gateway", place.folder / "gateway", place.vendor, SERVER)),
         ]
         for peer in PEERS if place.environments else ():

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 from orchestrator_core.provider_api import InternalError, Usage
-from orchestrator_core.sessions.bills import CallKind, CallTotal, Dimension, UsageFilter
+from orchestrator_core.sessions.bills import MAX_TOKENS, CallKind, CallTotal, Dimension, UsageFilter
 from orchestrator_core.sessions.models import NewFork, NewSummary, TurnOutcome
 from orchestrator_core.sessions.store import SessionStore
 from stores import TENANT, Clock, answered, ask, talk
@@ -83,6 +83,27 @@ async def test_calls_without_a_session_are_added_and_paged(store: SessionStore, 
     rest = await store.usage(TENANT, by=("model",), matching=UsageFilter(), limit=2, offset=2)
     assert [total.key["model"] for total in (*page.items, *rest.items)] == ["m0", "m1", "m2"]
     assert (page.has_more, rest.has_more) == (True, False)
+
+
+async def test_no_call_counts_less_than_nothing_or_takes_the_totals_away(store: SessionStore, clock: Clock) -> None:
+    absurd = Usage(-5, 2**62, -(2**63), -1_000_000, 10**30)
+    kind = CallKind(TENANT, int(clock.now // 86_400), "", "ck_1", "alpha", "m", "chat")
+    for _ in range(3):  # more than 64 bits together
+        total = CallTotal()
+        total.add(absurd, None, 1.0)
+        await store.add_usage({kind: total})
+        started = await ask(store, "q")
+        await store.finish_turn(TENANT, started.turn_id, answered(usage=absurd))
+    await store.add_summary(
+        TENANT,
+        started.session.id,
+        NewSummary(text="s", upto_sequence=1, provider="beta", model="m", usage=absurd, client="ck_2"),
+    )
+    total = (await store.usage(TENANT, by=(), matching=UsageFilter(), limit=1)).items[0]
+    assert total.usage == Usage(0, 7 * MAX_TOKENS, 0, 0, 7 * MAX_TOKENS)
+    turn = (await store.turns(TENANT, started.session.id, limit=1)).items[0]
+    assert turn.outcome.usage == Usage(0, MAX_TOKENS, 0, 0, MAX_TOKENS)
+    assert (await store.metrics(TENANT, started.session.id)).total_tokens == 4 * MAX_TOKENS
 
 
 async def test_calls_that_came_to_nothing_count_in_their_session_too(store: SessionStore, clock: Clock) -> None:

@@ -122,6 +122,16 @@ async def test_money_and_tokens_are_limited_both(make_book: MakeBook) -> None:
     assert not (await book.reserve(KEY, "b", both, wish(0)))[0], "nothing is left"
 
 
+@pytest.mark.parametrize("ceiling", [TOKENS, Ceiling(tokens=100, nanos=10), Ceiling(nanos=10)], ids=str)
+async def test_nothing_is_held_or_spent_that_is_less_than_nothing(make_book: MakeBook, ceiling: Ceiling) -> None:
+    book = make_book(Store(Amount(99, 9)))
+    assert (await book.reserve(KEY, "a", ceiling, wish(-(10**9), nanos=-(10**9))))[0]
+    assert await book.standing(KEY) == Standing(Amount(99, 9), Amount())
+    await settled(book, "a", Amount(-(10**9), -(10**9)))
+    assert await book.standing(KEY) == Standing(Amount(99, 9), Amount())
+    assert not (await book.reserve(KEY, "b", ceiling, wish(2, nanos=2)))[0]
+
+
 async def test_at_once_no_more_is_held_than_there_is(make_book: MakeBook) -> None:
     book = make_book(Store())
     outcomes = await asyncio.gather(*(book.reserve(KEY, str(number), TOKENS, wish(7)) for number in range(50)))

@@ -48,6 +48,10 @@ class Amount:
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.tokens - other.tokens, self.nanos - other.nanos)
 
+    def at_least_nothing(self) -> Amount:
+        """Return the same, where it is not below nothing: nobody holds or spends less."""
+        return Amount(max(0, self.tokens), max(0, self.nanos))
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
@@ -193,9 +197,9 @@ class LocalBudgets:
         before = account.standing(now)
         since = before.spent - account.at_reading
         left = ceiling.left(account.at_reading, share).left(since + before.held)
-        if not left.covers(wish.least):
+        if not left.covers(wish.least.at_least_nothing()):
             return False, before
-        account.holds[name] = (now + wish.seconds, left.cut(wish.most))
+        account.holds[name] = (now + wish.seconds, left.cut(wish.most.at_least_nothing()))
         return True, before
 
     def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
@@ -203,7 +207,7 @@ class LocalBudgets:
         account = self._accounts.get(key)
         if account is not None:
             account.holds.pop(name, None)
-            account.settle(amount, self._clock())
+            account.settle(amount.at_least_nothing(), self._clock())
 
     async def standing(self, key: AccountKey) -> Standing:
         """Return how an account stands.

@@ -67,7 +67,7 @@ if not read or now - read > tonumber(ARGV[9]) then
   return {-1, now}
 end
 local function part(least, most, ceiling, gone)
-  least, most, ceiling = tonumber(least), tonumber(most), tonumber(ceiling)
+  least, most, ceiling = math.max(0, tonumber(least)), math.max(0, tonumber(most)), tonumber(ceiling)
   if ceiling < 0 then
     return most
   end
@@ -147,7 +147,8 @@ redis.call('HDEL', KEYS[1], 'h' .. ARGV[1])
 if redis.call('HEXISTS', KEYS[1], 'read') == 1 then
   local name = 's' .. string.format('%.0f', math.floor(redis.call('TIME')[1] / ARGV[4]))
   local t, n = string.match(redis.call('HGET', KEYS[1], name) or '0:0', '(%-?%d+):(%-?%d+)')
-  redis.call('HSET', KEYS[1], name, string.format('%.0f:%.0f', t + ARGV[2], n + ARGV[3]))
+  local more_t, more_n = math.max(0, tonumber(ARGV[2])), math.max(0, tonumber(ARGV[3]))
+  redis.call('HSET', KEYS[1], name, string.format('%.0f:%.0f', t + more_t, n + more_n))
 end
 return 1
 """

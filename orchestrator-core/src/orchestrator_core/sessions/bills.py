@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, get_args
+from operator import attrgetter
+from typing import Final, Literal, get_args
 
 from orchestrator_core.provider_api import Usage
 
@@ -15,6 +16,20 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 """What totals can be split by."""
 
 Operation = Literal["chat", "embeddings", "summarize"]
+
+MAX_TOKENS: Final = 2**40
+"""Tokens of one kind in one call: a million times the largest window, and millions of calls add up in 64 bits."""
+
+_counts = attrgetter(*Usage().buckets())
+
+
+def countable(usage: Usage) -> Usage:
+    """Return a usage as it is counted: no call uses less than nothing, or more than `MAX_TOKENS` of a kind."""
+    counts = _counts(usage)
+    if min(counts) >= 0 and max(counts) <= MAX_TOKENS:
+        return usage
+    fresh, cached, written, output, reasoning = (min(max(0, count), MAX_TOKENS) for count in counts)
+    return Usage(fresh, cached, written, output, reasoning, usage.details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +117,7 @@ class CallTotal:
         """Count a call."""
         self.calls += 1
         if usage is not None:
-            self.usage += usage
+            self.usage += countable(usage)
         self.cost += cost or 0.0
         self.unpriced += cost is None
         self.seconds += seconds

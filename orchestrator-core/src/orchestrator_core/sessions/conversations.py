@@ -41,7 +41,7 @@ from orchestrator_core.sessions.jobs.rows import (
     stored_message,
 )
 from orchestrator_core.sessions.jobs.summarizing import AddSummary
-from orchestrator_core.sessions.jobs.usage_columns import masked_usage
+from orchestrator_core.sessions.jobs.usage_columns import fit_usage
 from orchestrator_core.sessions.models import (
     FinishedTurn,
     NewConversation,
@@ -255,7 +255,7 @@ class Conversations:
         if outcome.state == "pending":
             raise ValueError("a turn cannot end as pending")
         answer = None if outcome.state == "failed" else outcome.message
-        usage = masked_usage(outcome.usage, self._redact)
+        usage = fit_usage(outcome.usage, self._redact)
         now = self._now()
         session, row = await self.database.write(
             EndTurn(
@@ -302,7 +302,7 @@ class Conversations:
 
     async def add_summary(self, tenant: str, session_id: str, summary: NewSummary) -> bool:
         """See `SessionStore.add_summary`."""
-        summary = replace(summary, text=self._redact(summary.text), usage=masked_usage(summary.usage, self._redact))
+        summary = replace(summary, text=self._redact(summary.text), usage=fit_usage(summary.usage, self._redact))
         job = AddSummary(tenant, session_id, summary, self._now())
         return await self.database.write(job)
 

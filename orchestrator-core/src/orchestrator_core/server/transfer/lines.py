@@ -13,14 +13,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from orchestrator_core.provider_api import FinishReason, Json, Message, Part
 from orchestrator_core.provider_api.report import Action
+from orchestrator_core.sessions.bills import MAX_TOKENS
 from orchestrator_core.sessions.models import TurnState
 
 FORMAT: Final = "orchestrator-session"
 VERSION: Final = 1
 MEDIA_TYPE = "application/x-ndjson"
-
-MAX_TOKENS: Final = 2**40
-"""Tokens of one kind in one turn: a million times the largest window."""
 
 MAX_COST: Final = 1_000_000.0
 """USD of one turn."""

@@ -16,7 +16,7 @@ from orchestrator_core.sessions.jobs.rows import (
     micros_of,
     said,
 )
-from orchestrator_core.sessions.jobs.usage_columns import masked_usage, usage_columns
+from orchestrator_core.sessions.jobs.usage_columns import fit_usage, usage_columns
 from orchestrator_core.sessions.models import NewConversation, StoredSummary, StoredTurn, new_id
 from orchestrator_core.sessions.steps import Steps, insert
 
@@ -135,7 +135,7 @@ def _turn(
         known.provider,
         outcome.model,
         outcome.finish_reason,
-        *usage_columns(masked_usage(outcome.usage, redact)),
+        *usage_columns(fit_usage(outcome.usage, redact)),
         outcome.cost,
         outcome.price_version,
         redact(attempts_json("[]", outcome.attempts)),
@@ -167,7 +167,7 @@ def _summary(head: SessionHead, summary: StoredSummary, ids: dict[str, str], red
         redact(summary.text),
         summary.provider,
         summary.model,
-        *usage_columns(masked_usage(summary.usage, redact)),
+        *usage_columns(fit_usage(summary.usage, redact)),
         summary.cost,
         summary.tokens_before,
         summary.tokens_after,

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from orchestrator_core.provider_api import Usage, UsageDetails
+from orchestrator_core.sessions.bills import countable
 
 MAX_REASON: Final = 256
 """Characters that are kept of why a price is unknown."""
@@ -17,9 +18,12 @@ _DETAILS: TypeAdapter[UsageDetails] = TypeAdapter(UsageDetails)
 _NONE: Final = UsageDetails()
 
 
-def masked_usage(usage: Usage | None, redact: Callable[[str], str]) -> Usage | None:
-    """Return a usage whose only text, which a provider may have chosen, is fit to be written."""
-    if usage is None or usage.details.unpriced is None:
+def fit_usage(usage: Usage | None, redact: Callable[[str], str]) -> Usage | None:
+    """Return a usage that is fit to be written: its counts, and its only text, which a provider may have chosen."""
+    if usage is None:
+        return None
+    usage = countable(usage)
+    if usage.details.unpriced is None:
         return usage
     reason = redact(usage.details.unpriced)[:MAX_REASON]
     return replace(usage, details=replace(usage.details, unpriced=reason))

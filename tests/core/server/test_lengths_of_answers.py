@@ -111,7 +111,7 @@ async def test_a_length_that_is_none_is_refused_by_its_name(api: Api, way: str) 
 async def test_tries_that_failed_give_nothing_back(either: Api, budget: Mapping[str, Any]) -> None:
     await either.has(**budget)
     either.plugin.scripts.append(answer("pong", Usage(10, 0, 0, 15_000)))
-    path = "/v1/chat/completions"
+    path, spent = "/v1/chat/completions", 0
     assert (await either.ask("POST", path, ways(max_tokens=15_000)[path])).status == 200
     for fields in ({"max_new_tokens": -1_000_000}, {"N": -1000, "max_tokens": 1000}, {"num_predict": -1}):
         either.plugin.scripts.clear()

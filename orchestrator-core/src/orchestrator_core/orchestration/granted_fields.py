@@ -7,21 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+from orchestrator_core.orchestration.answer_limits import answer_limits
+from orchestrator_core.orchestration.asked_fields import asked_fields
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import ChatRequest, EmbeddingRequest, Json, PermissionDenied, ProviderInfo
 from orchestrator_core.security.principal import Principal
 
 _MODEL: Final = "model"
 _TOOLS: Final = "tools"
-_NESTED: Final = "extra_body"
-"""Where some servers look for more fields."""
 
 
 def check_fields(principal: Principal, targets: Sequence[Target], request: ChatRequest | EmbeddingRequest) -> None:
     """Refuse a request that would choose, past its `model`, what answers it, or what that costs.
 
     Which fields do so is said by the providers (`ProviderInfo.choosing_fields`, `pricing_fields`, `free_tools`). Names
-    are compared without case, as servers in Go read them.
+    are compared without case, as servers in Go read them. Of a caller with a budget the lengths have to be such that
+    they can be held: a turn that cannot begin is not stored.
 
     Args:
         principal: Who asks.
@@ -30,8 +31,11 @@ def check_fields(principal: Principal, targets: Sequence[Target], request: ChatR
 
     Raises:
         PermissionDenied: It would, and the caller is limited to some models, or in money.
+        InvalidRequest: As for `answer_limits`, where the caller has a budget.
     """
     grant = principal.grant
+    if grant.budget is not None and isinstance(request, ChatRequest):
+        answer_limits(request)
     money = grant.budget is not None and grant.budget.usd is not None
     if grant.models is None and not money:
         return
@@ -84,14 +88,9 @@ def _kind(tool: Json) -> str | None:
 
 def _fields(request: ChatRequest | EmbeddingRequest) -> Iterator[tuple[str, Json]]:
     """Yield the fields of a request that are not core's own, as the caller named them, also those within others."""
-    native = request.native_options if isinstance(request, ChatRequest) else request.native
-    own = ((name, value) for name, value in native.body.items() if name != _MODEL) if native else ()
-    for name, value in (*own, *request.extra.items()):
-        if value is None:
-            continue
-        yield name, value
-        if _folded(name) == _NESTED and isinstance(value, Mapping):
-            yield from ((inner, found) for inner, found in value.items() if found is not None)
+    for place, name, value in asked_fields(request):
+        if value is not None and (place != _MODEL or place in request.extra):
+            yield name, value
 
 
 @lru_cache(maxsize=512)

@@ -144,6 +144,11 @@ UNSAFE = (
     Configuration(
         "an origin with a space", {"CORS_ALLOWED_ORIGINS": "https://a b.example.com"}, (f"{CORS}has a character",)
     ),
+    Configuration(
+        "an origin with the port of https",
+        {"CORS_ALLOWED_ORIGINS": "https://app.example.com:443"},
+        (f"{CORS}has the port",),
+    ),
     Configuration("an origin that is none", {"CORS_ALLOWED_ORIGINS": "app.example.com"}, (f"{CORS}is no origin",)),
     Configuration(
         "an upstream without TLS", {"OPENAI_BASE_URL": "http://api.example.com/v1"}, ("openai: its base URL is",)
@@ -152,6 +157,21 @@ UNSAFE = (
         "an upstream that looks local",
         {"OPENAI_BASE_URL": "http://127.0.0.1.example.com/v1"},
         ("openai: its base URL is",),
+    ),
+    Configuration(
+        "an upstream at a port that is none",
+        {"OPENAI_BASE_URL": "https://api.example.com:99999/v1"},
+        ("OPENAI_BASE_URL: expected a URL",),
+    ),
+    Configuration(
+        "an upstream with a query",
+        {"OPENAI_BASE_URL": "https://api.example.com/v1?canary=canary"},
+        ("OPENAI_BASE_URL: expected a URL",),
+    ),
+    Configuration(
+        "answers of no length",
+        {"OPENAI_DEFAULT_MAX_TOKENS": "-1000000", "OPENAI_DEFAULT_TEMPERATURE": "99.5"},
+        ("OPENAI_DEFAULT_MAX_TOKENS: expected", "OPENAI_DEFAULT_TEMPERATURE: expected"),
     ),
     Configuration(
         "an upstream with a user",

@@ -153,6 +153,8 @@ def test_all_problems_are_reported_at_once_by_name_and_without_values(tmp_path: 
         ("ORCHESTRATOR_ALIASES", '["fast"]'),
         ("ORCHESTRATOR_ALIASES", "[" * 5000),
         ("ORCHESTRATOR_CLIENT_KEY", "one,two"),
+        ("ORCHESTRATOR_UPSTREAM_PROXY", "http://proxy.example.com:99999"),
+        ("ORCHESTRATOR_UPSTREAM_PROXY", "http://proxy.example.com:3128?x=1"),
         ("ORCHESTRATOR_CONFIG", "absent.toml"),
         ("ORCHESTRATOR_CLIENT_KEY_FILE", "absent"),
     ],

@@ -79,6 +79,58 @@ def test_every_field_of_the_settings_model_is_read(tmp_path: Path) -> None:
     assert found.keys == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_DEFAULT_MAX_TOKENS", "-1000000"),
+        ("OPENAI_DEFAULT_MAX_TOKENS", "0"),
+        ("OPENAI_DEFAULT_MAX_TOKENS", "1.5"),
+        ("OPENAI_DEFAULT_TEMPERATURE", "-0.1"),
+        ("OPENAI_DEFAULT_TEMPERATURE", "99"),
+        ("OPENAI_DEFAULT_TEMPERATURE", "nan"),
+        ("OPENAI_DEFAULT_TEMPERATURE", "inf"),
+        ("OPENAI_BASE_URL", "canary"),
+        ("OPENAI_BASE_URL", "ftp://canary.example/v1"),
+        ("OPENAI_BASE_URL", "https://"),
+        ("OPENAI_BASE_URL", "https://:443/v1"),
+        ("OPENAI_BASE_URL", "https://u:p@/v1"),
+        ("OPENAI_BASE_URL", "https://canary.example:99999/v1"),
+        ("OPENAI_BASE_URL", "https://canary.example:0/v1"),
+        ("OPENAI_BASE_URL", "https://canary.example:port/v1"),
+        ("OPENAI_BASE_URL", "https://canary..example/v1"),
+        ("OPENAI_BASE_URL", "https://[::1/v1"),
+        ("OPENAI_BASE_URL", "https://[::1]canary/v1"),
+        ("OPENAI_BASE_URL", "https://canary.example/v 1"),
+        ("OPENAI_BASE_URL", "https://canary.example/v1?x=1"),
+        ("OPENAI_BASE_URL", "https://canary.example/v1?"),
+        ("OPENAI_BASE_URL", "https://canary.example/v1#x"),
+        ("OPENAI_BASE_URL", "https://canary.example/v1#"),
+    ],
+)
+def test_what_no_call_could_be_made_with_is_a_problem_that_says_what_is_expected(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read({name: value}, tmp_path)
+    (only,) = caught.value.problems
+    assert only.startswith(f"{name}: expected ")
+    assert "canary" not in only
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://127.0.0.1:11434",
+        "https://[::1]:8443/v1/",
+        "https://user:word@canary.example/v1",
+        "https://\u00e4.canary.example:443/v1",
+        "http://my_server:8000/openai/v1",
+    ],
+)
+def test_addresses_that_can_be_called(tmp_path: Path, value: str) -> None:
+    assert read({"OPENAI_BASE_URL": value}, tmp_path).settings.base_url == value
+
+
 def test_the_file_has_a_table_for_each_provider(tmp_path: Path) -> None:
     (tmp_path / "orchestrator.toml").write_text(
         '[provider.openai]\ndefault_model = "a"\ndefault_max_tokens = 5\n[provider.kimi]\ndefault_model = "k"\n'

@@ -143,6 +143,7 @@ NAMES = [
     "error_for_status",
     "hookimpl",
     "fields_of",
+    "is_http_url",
     "is_message_note",
     "last_answer",
     "mask_key",

@@ -115,6 +115,16 @@ def test_the_policy_is_described_in_a_line() -> None:
         ("app.example.com", "no origin"),
         ("https://", "no origin"),
         ("https://app.example.com:port", "no origin"),
+        ("https://app.example.com:443", "port 443"),
+        ("https://app.example.com?", "path"),
+        ("https://app.example.com#", "path"),
+        ("https://app.example.com:", "not as browsers"),
+        ("https://app.example.com:08443", "not as browsers"),
+        ("https://app;example.com", "no origin"),
+        ("https://app.example.com\\path", "no origin"),
+        ("https://127.1", "no origin"),
+        ("https://[0:0::1]:8443", "not as browsers"),
+        ("https://[::1]example.com", "not as browsers"),
         ("https://[::1", "no origin"),
         ("https://a b.example.com", "no browser"),
         ("https://app.example.com\n", "no browser"),
@@ -127,7 +137,18 @@ def test_what_is_wrong_with_an_origin_is_said_without_it(origin: str, expected: 
     assert not any("example.com" in problem for problem in found)
 
 
-@pytest.mark.parametrize("origin", ["https://app.example.com", "https://app.example.com:8443", "https://[::1]:8443"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.com",
+        "HTTPS://App.Example.com",
+        "https://app.example.com:8443",
+        "https://xn--pp-wia.example.com",
+        "https://my_app.example.com.",
+        "https://[::1]:8443",
+        "https://192.0.2.1",
+    ],
+)
 def test_a_good_origin_has_no_problem(origin: str) -> None:
     assert list(origin_problems(origin)) == []
 

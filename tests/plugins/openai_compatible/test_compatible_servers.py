@@ -91,7 +91,7 @@ async def test_servers_without_embeddings(make: Make) -> None:
         await make(embeddings=False).embed(request=request)
 
 
-@pytest.mark.parametrize("base_url", [None, "", "127.0.0.1:11434", "ftp://x/v1", "http://"])
+@pytest.mark.parametrize("base_url", [None, "", "127.0.0.1:11434", "ftp://x/v1", "http://", "http://x:99999/v1"])
 def test_a_server_needs_an_address(base_url: str | None) -> None:
     with pytest.raises(ValidationError):
         CompatibleSettings.model_validate({"base_url": base_url})

@@ -41,10 +41,10 @@ another one.
 |---|---|---|
 | `<PREFIX>_API_KEY` | never | The key, or several, separated by commas: the next is used when one is refused. |
 | `<PREFIX>_API_KEY_FILE` | never | A file that holds the key, such as a mounted secret. |
-| `<PREFIX>_BASE_URL` | `base_url` | Where the provider is, in the form that the vendor's SDK takes. |
+| `<PREFIX>_BASE_URL` | `base_url` | Where the provider is, in the form that the vendor's SDK takes, without a query. |
 | `<PREFIX>_DEFAULT_MODEL` | `default_model` | The model where a request names none. |
-| `<PREFIX>_DEFAULT_TEMPERATURE` | `default_temperature` | Sent where a request sets none. |
-| `<PREFIX>_DEFAULT_MAX_TOKENS` | `default_max_tokens` | Sent where a request sets none. |
+| `<PREFIX>_DEFAULT_TEMPERATURE` | `default_temperature` | From 0 to 2; sent where a request sets none. |
+| `<PREFIX>_DEFAULT_MAX_TOKENS` | `default_max_tokens` | At least 1; sent where a request sets none. |
 
 A provider may have further settings; they follow the same rule. A secret of the gateway
 itself can be given as a file as well, such as `ORCHESTRATOR_CLIENT_KEY` in `ORCHESTRATOR_CLIENT_KEY_FILE`.

@@ -152,6 +152,7 @@ from orchestrator_core.provider_api.status_errors import (
     retry_after_seconds,
 )
 from orchestrator_core.provider_api.tools import NamedTool, ResponseFormat, Tool, ToolChoice
+from orchestrator_core.provider_api.urls import is_http_url
 from orchestrator_core.provider_api.usage import NO_DETAILS, Usage, UsageDetails
 
 __all__ = [
@@ -286,6 +287,7 @@ __all__ = [
     "error_for_status",
     "fields_of",
     "hookimpl",
+    "is_http_url",
     "is_message_note",
     "last_answer",
     "mask_key",

@@ -8,10 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.secret import Secret
+from orchestrator_core.provider_api.urls import HTTP_URL, is_http_url
 
 if TYPE_CHECKING:
     import httpx  # its types only: importing it costs 100 ms, and its command line more
@@ -26,16 +28,24 @@ class ProviderSettings(BaseModel):
     Attributes:
         base_url: Where the provider is, without a slash at the end; None is the plugin's own default.
         default_model: The model where the caller names none.
-        default_temperature: Sent where the caller sets none.
-        default_max_tokens: Sent where the caller sets none.
+        default_temperature: From 0 to 2, sent where the caller sets none.
+        default_max_tokens: At least 1, sent where the caller sets none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    base_url: str | None = None
     default_model: str | None = None
-    default_temperature: float | None = None
-    default_max_tokens: int | None = None
+    default_temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    default_max_tokens: int | None = Field(default=None, ge=1)
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_called(cls, value: str | None) -> str | None:
+        if value is not None and not is_http_url(value):
+            # Of a validator's own errors no word is shown, since a plugin's may hold the value.
+            raise PydanticCustomError("base_url", HTTP_URL)
+        return value
 
 
 @dataclass(slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from orchestrator_core.config import Settings
 
@@ -57,6 +59,8 @@ MAX_AGE: Final = 600
 """Seconds that a browser may remember a preflight."""
 
 _SDK_PREFIXES: Final = ("x-stainless-", "anthropic-", "openai-")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_NAME: Final = re.compile(r"[a-z0-9._-]+")
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALLOWED: Final = frozenset(name.lower() for name in REQUEST_HEADERS)
 
@@ -146,21 +150,42 @@ def origin_problems(origin: str) -> Iterator[str]:
         return
     try:
         parts = urlsplit(origin)
-        port_is_right = parts.port is None or parts.port > 0
+        address = _address(parts)
     except ValueError:
+        parts, address = None, None
+    if parts is None or address is None or parts.scheme not in _DEFAULT_PORTS:
         yield "is no origin; expected https://host or https://host:port"
         return
     if parts.scheme == "http":
         yield "is plain http; use https"
-    elif parts.scheme != "https" or not parts.hostname or not port_is_right:
-        yield "is no origin; expected https://host or https://host:port"
-        return
     if "@" in parts.netloc:
         yield "has a user name; an origin has none"
     if parts.path == "/":
         yield "ends with a slash; browsers send origins without one"
-    elif parts.path or parts.query or parts.fragment:
+    elif parts.path or "?" in origin or "#" in origin:
         yield "has a path; an origin ends with its host and port"
+    elif parts.port == _DEFAULT_PORTS[parts.scheme]:
+        yield f"has the port {parts.port}, which browsers leave out; leave it out too"
+    elif parts.netloc.rpartition("@")[2].lower() != address:
+        yield "is not as browsers send it; expected https://host or https://host:port"
+
+
+def _address(parts: SplitResult) -> str | None:
+    """Return the host and the port as a browser writes them; None where it has no page at such a one.
+
+    Raises:
+        ValueError: The port is no number, or a host of numbers is no address.
+    """
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{IPv6Address(host)}]"
+    elif host.rpartition(".")[2].isdigit():
+        host = str(IPv4Address(host))
+    elif not _NAME.fullmatch(host):
+        return None
+    if parts.port == 0:
+        return None
+    return host if parts.port is None else f"{host}:{parts.port}"
 
 
 def _is_local(origin: str) -> bool:

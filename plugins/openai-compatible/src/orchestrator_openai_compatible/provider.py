@@ -28,7 +28,7 @@ class CompatibleSettings(ProviderSettings):
         headers: Further headers. Never a credential: that is the server's key.
     """
 
-    base_url: str = Field(pattern=r"^https?://[^\s/]+")
+    base_url: str
     token_parameter: Literal["max_tokens", "max_completion_tokens", "either"] = Field(default="max_tokens")
     unsupported_parameters: tuple[str, ...] = ()
     accepted_parameters: tuple[str, ...] | None = None

@@ -127,7 +127,6 @@ def test_it_starts_with_the_four_settings_in_dotenv_too(tmp_path: Path) -> None:
         ({"CORS_ALLOWED_ORIGINS": "http://localhost:3000"}, "CORS_ALLOWED_ORIGINS: origin 1 is plain http"),
         ({"CORS_ALLOWED_ORIGINS": "https://a.example/"}, "CORS_ALLOWED_ORIGINS: origin 1 ends with a slash"),
         ({"OPENAI_BASE_URL": "http://api.example/v1"}, "openai: its base URL is neither https nor on this machine"),
-        ({"OPENAI_BASE_URL": "http://[::1"}, "openai: its base URL is neither"),
         ({"OPENAI_BASE_URL": "http://127.0.0.1.evil.example"}, "openai: its base URL is neither"),
         ({"LOG_LEVEL": "DEBUG"}, "LOG_LEVEL: this level"),
         ({"ORCHESTRATOR_DATABASE_URL": "memory:"}, "ORCHESTRATOR_DATABASE_URL: a database in memory"),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from orchestrator_core.config.settings.base import Count, Seconds, SettingsGroup
+from orchestrator_core.provider_api.urls import HTTP_URL, is_http_url
 
 
 def _proxy(value: str | None) -> str | None:
-    if value is not None and not re.match(r"https?://[^/\s]+", value):
-        raise ValueError("expected a URL that starts with http:// or https://")
+    if value is not None and not is_http_url(value):
+        raise ValueError(HTTP_URL)
     return value
 
 

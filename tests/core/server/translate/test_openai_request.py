@@ -365,6 +365,16 @@ def test_any_message_is_read_or_refused(role: str, message: dict[str, Any]) -> N
     assert place.startswith("messages.0")
 
 
+@given(st.one_of(st.sampled_from(["user", "assistant"]), json_values), json_values)
+def test_any_role_and_content_are_read_or_refused(role: Any, content: Any) -> None:
+    try:
+        read(messages=[{"role": role, "content": content}])
+        place = "messages.0"
+    except InvalidRequest as error:
+        place = error.param or ""
+    assert place.startswith("messages.0")
+
+
 def test_fields_of_parts_tools_and_results_that_the_dialect_does_not_have_are_noted() -> None:
     mark = {"cache_control": {"type": "ephemeral"}}
     tool = {"type": "function", "function": {"name": "f"}, **mark}

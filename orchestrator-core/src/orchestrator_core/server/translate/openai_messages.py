@@ -65,10 +65,10 @@ def are_plain(messages: Json) -> TypeGuard[list[dict[str, str]]]:
     if type(messages) is not list or not messages:
         return False
     for message in messages:
-        if type(message) is not dict or len(message) != 2 or message.get("role") not in _PLAIN_ROLES:
+        if type(message) is not dict or len(message) != 2:
             return False
-        content = message.get("content")
-        if type(content) is not str or not content:
+        role, content = message.get("role"), message.get("content")
+        if type(role) is not str or role not in _PLAIN_ROLES or type(content) is not str or not content:
             return False
     return True
 

@@ -19,6 +19,7 @@ from orchestrator_core.provider_api import (
     Deadline,
     InvalidRequest,
     NativeRequest,
+    Usage,
     text_message,
 )
 
@@ -64,6 +65,11 @@ def request(extra: Mapping[str, Any], max_tokens: int | None = None, n: int | No
     )
 
 
+def expected(asked: ChatRequest) -> tuple[Usage, Usage]:
+    found = expected_usage(asked)
+    return found.least, found.most
+
+
 def within(container: str | None, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return fields if container is None else {container: fields}
 
@@ -74,7 +80,7 @@ def test_of_several_lengths_the_largest_counts_however_it_is_written(name: str, 
     for value in EIGHT:
         asked = request(within(container, {name: value}), max_tokens=5)
         assert answer_limits(asked) == AnswerLimits(8000, limited=True, choices=1), value
-        least, most = expected_usage(asked)
+        least, most = expected(asked)
         assert least.output_tokens == most.output_tokens == 8000
     assert answer_limits(request(within(container, {name: 3}), max_tokens=5)).tokens == 5
 
@@ -96,11 +102,11 @@ def test_a_word_for_no_limit_holds_the_usual_answer_and_no_less_than_what_is_sai
     for value in NONE:
         if value is None and name == "max_completion_tokens":
             continue
-        least, most = expected_usage(request({name: value}))
+        least, most = expected(request({name: value}))
         assert (least.output_tokens, most.output_tokens) == (0, USUAL_ANSWER), value
-        least, most = expected_usage(request({name: value}, max_tokens=5, n=2))
+        least, most = expected(request({name: value}, max_tokens=5, n=2))
         assert (least.output_tokens, most.output_tokens) == (10, 2 * USUAL_ANSWER), value
-        least, most = expected_usage(request({"options": {name: value}}, max_tokens=8000))
+        least, most = expected(request({"options": {name: value}}, max_tokens=8000))
         assert least.output_tokens == most.output_tokens == 8000, value
 
 
@@ -129,7 +135,7 @@ def test_null_counts_as_not_set_where_core_reads_the_field_and_undoes_a_limit_el
 
 def test_what_no_provider_can_give_is_held_as_the_most_that_it_could() -> None:
     for extra in ({"max_new_tokens": 10**30}, {"max_new_tokens": 2**31, "n": "2147483647"}, {"n": 10**30}):
-        least, most = expected_usage(request(extra))
+        least, most = expected(request(extra))
         assert 0 <= least.output_tokens <= most.output_tokens == 2**31 - 1
 
 
@@ -150,7 +156,7 @@ def test_whatever_is_sent_nothing_is_expected_that_is_less_than_nothing(
     extra: dict[str, Any], max_tokens: int | None, n: int | None
 ) -> None:
     try:
-        least, most = expected_usage(request(extra, max_tokens, n))
+        least, most = expected(request(extra, max_tokens, n))
     except InvalidRequest:
         return
     assert 0 <= least.output_tokens <= most.output_tokens < 2**31

@@ -110,7 +110,10 @@ class ChatCall:
                 permit.end(failed=_failed(answer, call.deadline))
             meter.count_in_flight(answer.target, -1)
             if not answer.complete or (answer.usage is None and held is not None):
-                answer.estimate = unsaid_usage(call.request, answer.folded, answer.unread, answer.usage)
+                estimate = unsaid_usage(call.request, answer.folded, answer.unread, answer.usage)
+                if held is not None and held.broken is not None and estimate.details.estimated:
+                    estimate = held.broken
+                answer.estimate = estimate
             usage = answer.usage
             if usage and (paid := meter.bill(answer.target, answer.model, usage, held)):
                 answer.cost, answer.price_version = paid.usd, paid.version

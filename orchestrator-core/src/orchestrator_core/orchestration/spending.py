@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from orchestrator_core.config.grants import Budget, Period
 from orchestrator_core.orchestration.budget_use import BudgetUse, ceiling_of
 from orchestrator_core.orchestration.call import Call
-from orchestrator_core.orchestration.expected_usage import expected_usage
+from orchestrator_core.orchestration.expected_usage import Expected, expected_usage
+from orchestrator_core.orchestration.media import PICTURES, as_medium
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
     BudgetExceeded,
@@ -81,6 +82,8 @@ class Held:
     Attributes:
         unsaid: What a try used of which nobody said anything, as far as is known: what was sent, and the answer that
             was asked for, where its length is limited. What is charged is stored too, so that it is not forgotten.
+        broken: What an answer used that broke off, where sound or pictures were asked for: the most that was expected,
+            since nobody can tell by what came of them; None where it is text.
         usd: What is charged for a try whose price nobody knows: the most that was expected; None where money is not
             limited.
     """
@@ -90,7 +93,7 @@ class Held:
         key: AccountKey,
         settle: Callable[[AccountKey, str, Amount], None],
         wish: Wish,
-        asked: Usage,
+        expected: Expected,
         *,
         money: bool,
     ) -> None:
@@ -100,11 +103,12 @@ class Held:
             key: The account.
             settle: Counts what was spent.
             wish: What is held.
-            asked: The least that the call is expected to use.
+            expected: What the call is expected to use.
             money: Whether money is limited.
         """
         self.usd = wish.most.nanos / NANO if money else None
-        self.unsaid = replace(asked, details=UsageDetails(estimated=True))
+        self.unsaid = _estimated(expected.ways(expected.least)[-1])
+        self.broken = _estimated(expected.ways(expected.most)[-1]) if expected.media else None
         self.name = secrets.token_hex(8)
         self._key = key
         self._settle = settle
@@ -174,18 +178,18 @@ class Spending:
         budget = principal.grant.budget
         if budget is None:
             return None
+        expected = expected_usage(call.request)
         if budget.usd is not None:
-            call.targets = self._priced(call.targets)
-        asked, usual = expected_usage(call.request)
+            call.targets = self._priced(call.targets, expected)
         wish = Wish(
-            least=self._amount(call.targets, asked, budget),
-            most=self._amount(call.targets, usual, budget),
+            least=self._amount(call.targets, expected.ways(expected.least), budget),
+            most=self._amount(call.targets, expected.ways(expected.most), budget),
             seconds=call.deadline.remaining() + SPARE,
         )
         now = self._now()
         span = Span.of(budget.period, now)
         key = _key(principal.tenant, principal.id, span)
-        held = Held(key, self._settled(principal, budget), wish, asked, money=budget.usd is not None)
+        held = Held(key, self._settled(principal, budget), wish, expected, money=budget.usd is not None)
         fits, before = await self._book.reserve(key, held.name, ceiling_of(budget), wish)
         self._use.note(key, budget, before.spent, wish.least, now, span.ends_at)
         if not fits:
@@ -217,22 +221,39 @@ class Spending:
 
         return settle
 
-    def _priced(self, targets: Sequence[Target]) -> Sequence[Target]:
-        one = Usage(input_tokens=1)
-        first = targets[0]
-        if self._price(first, one) is None:
-            raise PermissionDenied(
-                f"The price of {first.name!r} is unknown, and this credential has a budget in money. Ask the operator "
-                "to set a price (ORCHESTRATOR_PRICES), or a budget of tokens."
-            )
-        return [target for target in targets if self._price(target, one) is not None]
+    def _priced(self, targets: Sequence[Target], expected: Expected) -> Sequence[Target]:
+        probes: list[tuple[str, Usage | None]] = [("model", Usage(input_tokens=1))]
+        if expected.least.details.input_audio_tokens:
+            probes.append(("messages", Usage(input_tokens=1, details=UsageDetails(input_audio_tokens=1))))
+        for count, place in expected.media.items():
+            probes.append((place, None if count is None else as_medium(Usage(output_tokens=1), count)))
 
-    def _amount(self, targets: Sequence[Target], usage: Usage, budget: Budget) -> Amount:
-        """Return what some usage comes to at the dearest of the targets."""
+        def unknown(target: Target) -> str | None:
+            prices = ((place, None if probe is None else self._price(target, probe)) for place, probe in probes)
+            return next((place for place, price in prices if price is None), None)
+
+        first = targets[0]
+        missing = unknown(first)
+        if missing is not None:
+            what = "" if missing == "model" else f" for the sound or pictures of {missing!r}"
+            raise PermissionDenied(
+                f"The price of {first.name!r}{what} is unknown, and this credential has a budget in money. Ask the "
+                "operator to set a price (ORCHESTRATOR_PRICES), or a budget of tokens.",
+                param=missing,
+            )
+        return [target for target in targets if unknown(target) is None]
+
+    def _amount(self, targets: Sequence[Target], ways: Sequence[Usage], budget: Budget) -> Amount:
+        """Return what some usage comes to at the dearest of the targets, and of the ways to count it."""
+        tokens = ways[0].total
         if budget.usd is None:
-            return Amount(usage.total)
-        costs = [self._price(target, usage) or 0.0 for target in targets]
-        return Amount(usage.total, math.ceil(max(costs) * NANO))
+            return Amount(tokens)
+        costs = [self._price(target, usage) or 0.0 for target in targets for usage in self._drawn(target, ways)]
+        return Amount(tokens, math.ceil(max(costs) * NANO))
+
+    def _drawn(self, target: Target, ways: Sequence[Usage]) -> Sequence[Usage]:
+        """Add the way of pictures where a model may make some without being asked to."""
+        return [*ways, as_medium(ways[0], PICTURES)] if self._prices.draws(target.provider.info, target.model) else ways
 
     def _price(self, target: Target, usage: Usage) -> float | None:
         found = self._prices.price(target.provider.id, target.provider.info, target.model, usage)
@@ -307,6 +328,10 @@ async def read_spent(store: SessionStore, key: AccountKey) -> Amount:
     page = await store.usage(key.tenant, by=(), matching=matching, limit=1)
     tokens = sum(total.usage.total for total in page.items)
     return Amount(tokens, round(sum(total.cost or 0.0 for total in page.items) * NANO))
+
+
+def _estimated(usage: Usage) -> Usage:
+    return replace(usage, details=replace(usage.details, estimated=True))
 
 
 def _key(tenant: str, client: str, span: Span) -> AccountKey:

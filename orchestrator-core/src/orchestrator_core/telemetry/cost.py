@@ -127,6 +127,13 @@ class Prices:
         """Return the context window of a model in the bundled tables, in tokens; None until they are loaded."""
         return _bundled_window(info.price_id, model) if info.price_id is not None and _loaded.is_set() else None
 
+    def draws(self, info: ProviderInfo, model: str) -> bool:
+        """Return whether the pictures of a model have a price of their own in the bundled tables.
+
+        Such a model may make some without being asked to.
+        """
+        return info.price_id is not None and any(_bundled_draws(info.price_id, name) for name in _names(model))
+
 
 def load_tables() -> None:
     """Load the bundled tables, in a thread at start, so that the first price does not hold the event loop."""
@@ -143,6 +150,17 @@ def _bundled_window(price_id: str, model: str) -> int | None:
     except LookupError:
         return None
     return found.context_window
+
+
+@lru_cache(maxsize=_KEPT)
+def _bundled_draws(price_id: str, model: str) -> bool:
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as in _bundled
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, price_id, None)
+    except LookupError:
+        return False
+    return found.get_prices(datetime.now(UTC)).output_image_mtok is not None
 
 
 def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:

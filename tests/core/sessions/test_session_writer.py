@@ -200,7 +200,8 @@ async def test_a_caller_that_left_as_its_job_was_done_has_it_undone_once(
 ) -> None:
     task = asyncio.create_task(writer.run(add("mine"), undo=take_out))
     await asyncio.sleep(0)
-    time.sleep(0.2)  # the job is done, and the loop has not heard of it
+    while "COMMIT" not in log:  # the loop stands still, so that it does not hear of it
+        time.sleep(0.01)
     if told:
         await asyncio.sleep(0)  # it has, and the caller has not
     task.cancel()
@@ -210,6 +211,34 @@ async def test_a_caller_that_left_as_its_job_was_done_has_it_undone_once(
     await writer.run(add("last"))
     assert lines(path) == ["next", "last"]
     assert sum("DELETE" in statement for statement in log) == 1
+
+
+async def test_what_cannot_be_undone_keeps_nothing_from_the_others(
+    writer: Writer, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def undo(_: str) -> None:
+        raise KeyError("a fault")
+
+    gate = Gate()
+    held = await gate.close(writer)
+    inner = Gate()
+
+    def job(connection: sqlite3.Connection) -> str:
+        inner(connection)
+        return add("left")(connection)
+
+    left = asyncio.create_task(writer.run(job, undo=undo))
+    stayed = asyncio.create_task(writer.run(add("stayed")))
+    await asyncio.sleep(0)
+    gate.open.set()
+    await held
+    await asyncio.to_thread(inner.entered.wait, 5)
+    left.cancel()
+    await asyncio.sleep(0)
+    inner.open.set()
+    assert await stayed == "stayed"
+    assert lines(path) == ["left", "stayed"]
+    assert "a fault" in caplog.text
 
 
 async def test_a_caller_waits_a_bounded_time_for_a_stuck_disk(path: Path) -> None:

@@ -148,8 +148,7 @@ class Worker:
             return await job.future
         except asyncio.CancelledError:
             job.abandoned = True
-            if not job.future.cancelled():  # it was done in the same moment
-                _retrieve(job.future)
+            if not job.future.cancelled() and job.future.exception() is None:  # it was done in the same moment
                 self._undo(job)
             raise
         finally:
@@ -224,9 +223,7 @@ class Worker:
         self._load -= len(batch)
         for job in batch:
             if job.future.done():
-                self._undo(job)
-            elif not job.done:
-                job.future.cancel()
+                self._loop.call_soon(self._undo, job)  # apart: whatever comes of it, the others are told
             elif job.error is not None:
                 job.future.set_exception(job.error)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -161,3 +162,13 @@ def test_whatever_is_sent_nothing_is_expected_that_is_less_than_nothing(
         return
     assert 0 <= least.output_tokens <= most.output_tokens < 2**31
     assert least.output_tokens >= min(max_tokens or 0, 2**31 - 1)
+
+
+def test_names_that_callers_choose_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            answer_limits(request({f"{number}{'x' * 2**20}": 1}))
+        assert tracemalloc.get_traced_memory()[0] < 2**20
+    finally:
+        tracemalloc.stop()

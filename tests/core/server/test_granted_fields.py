@@ -131,6 +131,9 @@ async def test_no_tool_that_the_provider_bills_where_money_is_limited(api: Api, 
     for nested in (search, {"google_search": {}}, {**function, "Type": "web_search"}, "web_search", {}):
         assert refused(await api.ask("POST", way, ways(extra_body={"tools": [nested]})[way]), "tools")
     assert refused(await api.ask("POST", way, ways(tools=[own, search])[way]), "web_search_20250305")
+    free = shell if way == "/v1/messages" else {"type": "custom", "custom": {"name": "c"}}
+    behind_it = [free, {**own, "Type": "web_search"}]
+    assert refused(await api.ask("POST", way, ways(tools=behind_it)[way]), "tools")
     assert api.asked == 0
     assert (await api.ask("POST", way, ways(tools=[own, shell])[way])).status == 200
     assert (await api.ask("POST", way, ways(tools=[own, search])[way], ADMIN)).status == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Final
 
 from orchestrator_core.provider_api import ChatRequest, EmbeddingRequest, Json
@@ -20,8 +19,11 @@ def asked_fields(request: ChatRequest | EmbeddingRequest) -> Iterator[tuple[str,
     What is null is among them: it may undo what another field says.
     """
     native = request.native_options if isinstance(request, ChatRequest) else request.native
-    outermost = request.extra if native is None else {**native.body, **request.extra}
-    left: list[tuple[str, Mapping[str, Json]]] = [("", outermost)]
+    left: list[tuple[str, Mapping[str, Json]]] = [("", request.extra)]
+    if native is not None:
+        # Of a field that core understood in part, `extra` has the rest, and what is sent may be the whole.
+        rest = {name: value for name, value in request.extra.items() if native.body.get(name) is not value}
+        left = [("", native.body), ("", rest)]
     while left:
         place, fields = left.pop()
         for name, value in fields.items():
@@ -30,7 +32,6 @@ def asked_fields(request: ChatRequest | EmbeddingRequest) -> Iterator[tuple[str,
                 left.append((f"{place}{name}.", value))
 
 
-@lru_cache(maxsize=512)
 def squeezed(name: str) -> str:
     """Return a name without case, `_` and `-`: the same field has several spellings, and some servers take them all."""
     return name.casefold().replace("_", "").replace("-", "")

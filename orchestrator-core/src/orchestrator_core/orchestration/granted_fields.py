@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 from orchestrator_core.orchestration.answer_limits import answer_limits
@@ -93,7 +92,6 @@ def _fields(request: ChatRequest | EmbeddingRequest) -> Iterator[tuple[str, Json
             yield name, value
 
 
-@lru_cache(maxsize=512)
 def _folded(name: str) -> str:
     """Return a name without case: `models` and `Models` are one to some servers, even with a long s at the end."""
     return name.casefold()

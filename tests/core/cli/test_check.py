@@ -91,6 +91,17 @@ def test_a_start_says_it_with_its_other_reasons_and_else_why_the_store_is_away(o
     assert "PostgreSQL cannot be used" in away.stderr
 
 
+def test_a_database_that_cannot_be_made_is_said_before_a_start_ends_of_it(orchestrator: RunCommand) -> None:
+    environ = {**MINIMUM, "ORCHESTRATOR_DATABASE_URL": "sqlite:////nowhere/canary/orchestrator.db"}
+    checked = orchestrator("check", **environ)
+    assert checked.returncode == 78
+    assert "  - ORCHESTRATOR_DATABASE_URL: its file cannot be made or written" in checked.stdout
+    assert "canary" not in checked.stdout
+    started = orchestrator("serve", "--port", "0", **environ)
+    assert started.returncode == 1, "its disk may be there in a moment, so that trying again is right"
+    assert "The database's directory cannot be written" in started.stderr
+
+
 def test_json_for_programs(orchestrator: RunCommand) -> None:
     good = orchestrator("check", "--json", **MINIMUM)
     found = json.loads(good.stdout)

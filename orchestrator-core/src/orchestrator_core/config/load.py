@@ -25,7 +25,7 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 PROVIDER_TABLE = "provider"
 """The table of the file that holds one table for each provider: `[provider.openai]`."""
 
-_SECRETS = {
+SECRETS = {
     setting: environment_names(setting)[0]
     for setting, field in Settings.model_fields.items()
     if Secret in get_args(field.annotation)
@@ -33,7 +33,7 @@ _SECRETS = {
 """The settings that hold a secret, with their names in the environment; `_FILE` after it names a file."""
 
 _KNOWN = {name: setting for setting in Settings.model_fields for name in environment_names(setting)}
-_OTHER = (CONFIG_VARIABLE, *(f"{name}_FILE" for name in _SECRETS.values()))
+_OTHER = (CONFIG_VARIABLE, *(f"{name}_FILE" for name in SECRETS.values()))
 
 # Kubernetes and Docker links put such variables into every container; for a Service that is called
 # `orchestrator-agent` they begin like settings (Kubernetes documentation, "Accessing the Service").
@@ -140,7 +140,7 @@ def load(
     values, names = _from_file(entries, problems)
     _from_environment(variables, values, names, problems)
     secret_files = [SecretFile(DOTENV, dotenv)] if dotenv.is_file() else []
-    for setting in _SECRETS:
+    for setting in SECRETS:
         _read_secret(setting, variables, directory, values, names, secret_files, problems)
     settings = _settings(values, names, problems)
     if settings is None:
@@ -193,9 +193,9 @@ def _provider_tables(found: object, problems: list[str]) -> dict[str, Mapping[st
 def _from_file(entries: Mapping[str, Any], problems: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     values: dict[str, Any] = {}
     for name, value in entries.items():
-        if name in _SECRETS:
+        if name in SECRETS:
             problems.append(
-                f"{name}: a key does not belong into the file. Set {_SECRETS[name]} or {_SECRETS[name]}_FILE."
+                f"{name}: a key does not belong into the file. Set {SECRETS[name]} or {SECRETS[name]}_FILE."
             )
         elif name in Settings.model_fields:
             values[name] = value
@@ -208,7 +208,7 @@ def _from_file(entries: Mapping[str, Any], problems: list[str]) -> tuple[dict[st
 def _from_environment(variables: Environ, values: dict[str, Any], names: dict[str, str], problems: list[str]) -> None:
     for setting, field in Settings.model_fields.items():
         variable = variables.first(environment_names(setting))
-        if variable is None or setting in _SECRETS:
+        if variable is None or setting in SECRETS:
             continue
         names[setting] = variable.name
         values.pop(setting, None)
@@ -244,7 +244,7 @@ def _read_secret(
     secret_files: list[SecretFile],
     problems: list[str],
 ) -> None:
-    name = _SECRETS[setting]
+    name = SECRETS[setting]
     variable = variables.first([name, f"{name}_FILE"])
     if variable is None:
         return

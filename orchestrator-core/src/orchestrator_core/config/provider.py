@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +68,11 @@ def key_names(info: ProviderInfo, name: str | None = None) -> tuple[str, ...]:
     return tuple(f"{prefix}_API_KEY" for prefix in prefixes(info, name))
 
 
+def with_files(names: Iterable[str]) -> list[str]:
+    """Return names of secrets, each with that of the variable that may name a file in its place."""
+    return [candidate for name in names for candidate in (name, f"{name}_FILE")]
+
+
 def read_provider(
     info: ProviderInfo,
     model: type[ProviderSettings],
@@ -127,7 +132,7 @@ def read_provider(
 def _read_keys(
     names: Sequence[str], environ: Environ, directory: Path, problems: list[str]
 ) -> tuple[tuple[Secret, ...], SecretFile | None]:
-    variable = environ.first([candidate for name in names for candidate in (name, f"{name}_FILE")])
+    variable = environ.first(with_files(names))
     if variable is None:
         return (), None
     file = None

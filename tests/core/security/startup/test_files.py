@@ -113,3 +113,20 @@ def test_conversations_and_a_password_in_the_configuration_count_as_secrets(fold
     (folder / "orchestrator.db").chmod(0o644)
     named = [found.partition(":")[0] for found in files.readable(subject(folder))]
     assert named == ["orchestrator.toml", "ORCHESTRATOR_DATABASE_URL"]
+
+
+def test_a_database_that_can_be_made_or_written_is_looked_for(folder: Path) -> None:
+    def found(url: str) -> int:
+        return len(list(files.unwritable_database(Subject(load({"ORCHESTRATOR_DATABASE_URL": url}, folder)))))
+
+    (folder / "file").touch()
+    (folder / "inner").mkdir()
+    assert found("sqlite:///orchestrator.db") == 0
+    assert found("sqlite:///inner/orchestrator.db") == 0
+    assert found("sqlite:///file") == 0
+    assert found("sqlite:///nowhere/orchestrator.db") == 1
+    assert found("sqlite:////nowhere/canary/orchestrator.db") == 1
+    assert found("sqlite:///file/orchestrator.db") == 1
+    assert found("sqlite:///inner") == 1
+    assert found("postgresql://db.example.com/nowhere") == 0
+    assert found("memory:") == 0

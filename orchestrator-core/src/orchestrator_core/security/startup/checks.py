@@ -76,6 +76,7 @@ CHECKS = (
     Check(processes.one_process_database,  "refuse", "warn",   "pass"),
     Check(processes.network_file_system,   "refuse", "warn",   "warn"),
     Check(processes.separate_limits,       "refuse", "warn",   "pass"),
+    Check(files.unwritable_database,       "wait",   "wait",   "wait"),
     Check(files.writable,                  "refuse", "warn",   "pass"),
     Check(files.readable,                  "refuse", "warn",   "pass"),
     Check(files.readable_mounted,          "warn",   "warn",   "pass"),
@@ -85,6 +86,7 @@ CHECKS = (
     Check(keys.malformed_but_tolerated,    "warn",   "warn",   "warn"),
     Check(capacity.few_connections,        "warn",   "warn",   "warn"),
     Check(names.unserved,                  "warn",   "warn",   "warn"),
+    Check(names.passed_over,               "warn",   "warn",   "warn"),
     Check(names.mistyped,                  "warn",   "warn",   "warn"),
     Check(monitoring.off,                  "warn",   "pass",   "pass"),
 )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Who else may read or change the files that the gateway reads."""
+"""Who may read or change the files that the gateway reads: it itself, and nobody else."""
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,12 +34,26 @@ def writable(subject: Subject) -> Iterator[str]:
             yield f"{name}: every user of this machine can change it; use `chmod 600`, in a folder of its own."
 
 
+def unwritable_database(subject: Subject) -> Iterator[str]:
+    """Yield that SQLite's file can neither be made nor written where it is to be."""
+    for name, path in _database(subject):
+        made = os.access(path.parent, os.W_OK | os.X_OK) and not stat.S_ISDIR(_mode(path))
+        if not made or (os.access(path, os.F_OK) and not os.access(path, os.W_OK)):
+            yield (
+                f"{name}: its file cannot be made or written; make its folder, and give both to the user who runs the "
+                "gateway."
+            )
+
+
 def _private(subject: Subject) -> Sequence[SecretFile]:
+    return [*subject.config.secret_files, *_database(subject)]
+
+
+def _database(subject: Subject) -> Iterator[SecretFile]:
     url = subject.settings.database_url
-    if not url.startswith(SQLITE):
-        return subject.config.secret_files
-    (name,) = environment_names("database_url")
-    return [*subject.config.secret_files, SecretFile(name, subject.config.directory / url.removeprefix(SQLITE))]
+    if url.startswith(SQLITE):
+        (name,) = environment_names("database_url")
+        yield SecretFile(name, subject.config.directory / url.removeprefix(SQLITE))
 
 
 def _is_read_by_others(path: Path) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
+from orchestrator_core.config.load import SECRETS
 from orchestrator_core.config.messages import nearest
-from orchestrator_core.config.provider import key_names, prefixes
+from orchestrator_core.config.provider import key_names, prefixes, with_files
 from orchestrator_core.config.settings import SPECIFIED, Settings, environment_names
+from orchestrator_core.config.sources import DOTENV, PROCESS, Variable
 from orchestrator_core.security.startup.subject import StartingProvider, Subject
 
 _MISTYPED = 0.9
@@ -54,9 +56,36 @@ def mistyped(subject: Subject) -> Iterator[str]:
         yield from (f"{name}: there is no such setting. Did you mean {each}?" for each in near)
 
 
+def passed_over(subject: Subject) -> Iterator[str]:
+    """Yield each variable that has no effect, since another one of the same setting counts.
+
+    The process wins over `.env` on purpose, so that only those of one source are looked at.
+    """
+    variables = {variable.name: variable for variable in subject.config.variables}
+    spellings: list[Sequence[str]] = [
+        environment_names(setting) for setting in Settings.model_fields if setting not in SECRETS
+    ]
+    spellings += [with_files([name]) for name in SECRETS.values()]
+    spellings += [names for provider in subject.providers for names in _spellings(provider)]
+    for names in spellings:
+        yield from _beside([variables[name] for name in names if name in variables])
+
+
+def _beside(found: Sequence[Variable]) -> Iterator[str]:
+    for source in (PROCESS, DOTENV):
+        of_source = [variable for variable in found if variable.source == source]
+        for other in of_source[1:]:
+            if other.value != of_source[0].value:
+                yield f"{other.name}: it has no effect, since {of_source[0].name} counts; set one of them."
+
+
 def _names_of(provider: StartingProvider) -> AbstractSet[str]:
     """Return the variables that a provider reads."""
-    fields = type(provider.settings).model_fields
-    keys = key_names(provider.info, provider.id)
-    settings = {f"{prefix}_{field.upper()}" for prefix in prefixes(provider.info, provider.id) for field in fields}
-    return settings.union(keys, (f"{key}_FILE" for key in keys))
+    return {name for names in _spellings(provider) for name in names}
+
+
+def _spellings(provider: StartingProvider) -> Iterator[Sequence[str]]:
+    """Yield the variables of each of a provider's settings, in order of precedence."""
+    yield with_files(key_names(provider.info, provider.id))
+    for field in type(provider.settings).model_fields:
+        yield [f"{prefix}_{field.upper()}" for prefix in prefixes(provider.info, provider.id)]

@@ -166,7 +166,7 @@ async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guard
     code: str | None = "internal_error"
     fault = False
     try:
-        opened = await send(call, call.request.changed(model=target.model, credential=credential))
+        opened = await send(call, call.request.addressed(model=target.model, credential=credential))
         code = None
     except GatewayError as error:
         code = error.code

@@ -117,10 +117,11 @@ async def test_the_deadline_ends_a_stream_that_stalls() -> None:
 
 
 async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> None:
-    source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), Finish())
-    opened = await open_stream(source.events(), Deadline.after(0.05), stream=True)
+    source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), TextDelta(text="c"), Finish())
+    opened = await open_stream(source.events(), Deadline.after(0.3), stream=True)
 
-    await asyncio.sleep(0.1)
+    assert await opened.next() == TextDelta(text="b")
+    await asyncio.sleep(0.4)
     with pytest.raises(ProviderTimeout):
         await opened.next()
     await opened.aclose()

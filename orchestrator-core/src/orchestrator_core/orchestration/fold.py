@@ -86,11 +86,6 @@ class Fold:
             self._finished += choice.reason is None
             choice.finish(event)
 
-    @property
-    def start(self) -> Start:
-        """How the answer began."""
-        return self._start
-
     def response(self) -> ChatResponse:
         """Return the answer that the events so far make."""
         choices = [fold.choice(index) for index, fold in sorted(self._choices.items())]

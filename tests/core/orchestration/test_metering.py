@@ -14,8 +14,10 @@ import pytest
 from fake_providers.scripted import ScriptedProvider, Step
 from orchestrator_core.config import load
 from orchestrator_core.orchestration import Gateway, Selection, TurnAnswer, TurnRequest
+from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import (
+    ChatEvent,
     ChatRequest,
     EmbeddingRequest,
     Finish,
@@ -142,6 +144,29 @@ async def test_a_stream_that_its_client_left_is_no_failure_of_the_provider(meter
     for outcome in ("cancelled", "interrupted"):
         assert f'orchestrator_attempts_total{{operation="chat",outcome="{outcome}",provider="priced"}} 1.0' in shown
     assert metered.gateway.metrics.figures().providers["priced"]["requests"] == 1
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_fault_of_the_gateways_own_is_no_client_that_left(
+    metered: Metered, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Fold):
+        def add(self, event: ChatEvent) -> None:
+            if isinstance(event, Finish):
+                raise TypeError("a fault")
+            super().add(event)
+
+    monkeypatch.setattr("orchestrator_core.orchestration.answer.Fold", Broken)
+    answer = await metered.turn("priced", [*BEGUN, Finish()])
+    with pytest.raises(TypeError, match="a fault"):
+        _ = [event async for event in answer.events()] if streams else await answer.result()
+
+    row = metered.row()
+    has_price(row)
+    assert (row["state"], row["error_code"]) == ("interrupted", "internal_error")
+    shown = metered.gateway.metrics.render()[0].decode()
+    assert 'orchestrator_attempts_total{operation="chat",outcome="internal_error",provider="priced"} 1.0' in shown
+    assert 'outcome="cancelled"' not in shown
 
 
 async def test_a_client_that_left_before_the_usage_came_used_what_is_estimated(metered: Metered) -> None:

@@ -14,7 +14,6 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     ChatResponse,
     EmbeddingResponse,
-    GatewayError,
     NativeEvent,
     ProviderBadResponse,
     Usage,
@@ -57,7 +56,7 @@ class Answer:
         self.attempts: Sequence[Attempt] = call.attempts
         self.cost: float | None = None
         self.price_version: str | None = None
-        self.failure: GatewayError | None = None
+        self.failure: Exception | None = None
         self.estimate: Usage | None = None
         self._opened = opened
         self._on_end = on_end
@@ -115,7 +114,7 @@ class Answer:
                 add(event)
                 yield event
             self._check_end()
-        except GatewayError as error:
+        except Exception as error:
             self.failure = error
             raise
         finally:
@@ -134,7 +133,7 @@ class Answer:
             while (event := await opened.next()) is not None:
                 add(event)
             self._check_end()
-        except GatewayError as error:
+        except Exception as error:
             self.failure = error
             raise
         finally:

@@ -14,7 +14,7 @@ from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
 from orchestrator_core.orchestration.spending import Held
-from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, Usage, UsageReport
+from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, GatewayError, Usage, UsageReport
 from orchestrator_core.resilience.faults import is_fault
 from orchestrator_core.telemetry.gen_ai_spans import end_chat
 from orchestrator_core.telemetry.metrics import CANCELLED
@@ -137,7 +137,9 @@ def _code(answer: Answer) -> str | None:
     """Return how an answer that had begun ended: None where it is whole."""
     if answer.complete:
         return None
-    return "interrupted" if answer.failure is not None else CANCELLED
+    if answer.failure is None:
+        return CANCELLED
+    return "interrupted" if isinstance(answer.failure, GatewayError) else code_of(answer.failure)
 
 
 def _failed(answer: Answer, deadline: Deadline) -> bool | None:
@@ -147,6 +149,6 @@ def _failed(answer: Answer, deadline: Deadline) -> bool | None:
     """
     if answer.complete:
         return False
-    if answer.failure is not None and is_fault(answer.failure, in_time=not deadline.expired):
+    if isinstance(answer.failure, GatewayError) and is_fault(answer.failure, in_time=not deadline.expired):
         return True
     return None

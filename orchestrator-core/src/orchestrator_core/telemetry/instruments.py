@@ -132,7 +132,7 @@ OVERHEAD = Spec(
 ATTEMPTS = Spec(
     name="orchestrator_attempts",
     meaning="Tries at providers; `outcome` is `ok`, the code of the error, `interrupted` (it broke off) or "
-    "`cancelled` (the client left).",
+    "`cancelled` (it was given up: the client left, or another target was quicker).",
     labels=("provider", "operation", "outcome"),
 )
 RETRIES = Spec(

@@ -18,7 +18,7 @@ class Bench:
         self.now = 1000.0
 
     def begin(self) -> int | None:
-        return self.breaker.admit(self.now)
+        return None if self.breaker.wait(self.now) else self.breaker.admit(self.now)
 
     def call(self, *, failed: bool) -> bool:
         phase = self.begin()

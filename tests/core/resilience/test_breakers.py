@@ -148,17 +148,6 @@ def test_where_it_is_off_everything_is_admitted() -> None:
     assert len(bench.breakers) == 0
 
 
-def test_a_call_that_names_the_model_that_stands_for_all_takes_no_probe_along() -> None:
-    bench = Bench()
-    for model in "abcd":
-        bench.fail("one", model, times=1)
-    bench.clock.now += 15
-
-    with pytest.raises(CircuitOpen):
-        bench.breakers.admit("one", ALL_MODELS)
-    assert bench.breakers.admit("one", "e")
-
-
 def test_calls_that_end_after_their_circuit_was_forgotten_open_none_that_nobody_would_close() -> None:
     bench = Bench()
     under_way = [bench.breakers.admit("one", "old") for _ in range(2)]

@@ -84,12 +84,10 @@ class Breaker:
         # An answer that is not streamed says only with its end how it went, and that may be far away.
         return 0.0 if self._probing < self._rules.probes else max(0.0, self.until - now)
 
-    def admit(self, now: float) -> int | None:
-        """Admit a call and return its phase, for `opened`, `succeeded`, `failed` or `released`; None refuses it."""
+    def admit(self, now: float) -> int:
+        """Admit a call, where `wait` is 0, and return its phase for `opened`, `succeeded`, `failed` or `released`."""
         if self.state == "closed":
             return self._phase
-        if self.wait(now) > 0:
-            return None
         if self.state == "open":
             self._turn("half_open")
         self._probing += 1

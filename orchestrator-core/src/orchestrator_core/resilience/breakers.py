@@ -121,16 +121,11 @@ class Breakers:
         if not self.enabled:
             return None
         whole, breaker, now = self._get(provider, ALL_MODELS), self._get(provider, model), self._clock()
-        if whole.wait(now) > 0:
-            raise _left_alone(f"all models of {provider!r}", provider, whole.wait(now))
-        phase = breaker.admit(now)
-        if phase is None:
-            raise _left_alone(f"the model {model!r} of {provider!r}", provider, breaker.wait(now))
-        whole_phase = whole.admit(now)
-        if whole_phase is None:
-            breaker.released(phase)
-            raise _left_alone(f"all models of {provider!r}", provider, whole.wait(now))
-        return Permit(breaker, phase, whole, whole_phase, self._clock)
+        if wait := whole.wait(now):
+            raise _left_alone(f"all models of {provider!r}", provider, wait)
+        if wait := breaker.wait(now):
+            raise _left_alone(f"the model {model!r} of {provider!r}", provider, wait)
+        return Permit(breaker, breaker.admit(now), whole, whole.admit(now), self._clock)
 
     def wait(self, provider: str, model: str) -> float:
         """Return the seconds after which a call would be admitted; 0 is now."""

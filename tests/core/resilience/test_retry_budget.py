@@ -43,7 +43,7 @@ def test_long_health_does_not_pay_for_a_storm() -> None:
     assert sum(budget.spend() for _ in range(100_000)) == MOST + 1
 
 
-@given(st.lists(st.one_of(st.just("call"), st.just("retry"), st.floats(0, 3)), max_size=400))
+@given(st.lists(st.one_of(st.sampled_from(["call", "retry", "withdrawn"]), st.floats(0, 3)), max_size=400))
 def test_retries_never_exceed_a_tenth_of_the_calls_and_one_a_second(steps: list[str | float]) -> None:
     clock, begun = Clock(), Clock.now
     budget = RetryBudget(clock)
@@ -54,6 +54,10 @@ def test_retries_never_exceed_a_tenth_of_the_calls_and_one_a_second(steps: list[
             budget.earn()
         elif step == "retry":
             retries += budget.spend()
+        elif step == "withdrawn":
+            if retries:
+                retries -= 1
+                budget.give_back()
         else:
             clock.now += float(step)
 
@@ -61,8 +65,23 @@ def test_retries_never_exceed_a_tenth_of_the_calls_and_one_a_second(steps: list[
 
 
 def test_what_was_spent_on_a_retry_that_was_not_made_is_given_back() -> None:
-    budget = RetryBudget(lambda: 0.0)
-    assert budget.spend()
-    budget.give_back()
+    budget = RetryBudget(Clock())
+    for _ in range(11):
+        budget.earn()
+    for _ in range(2):
+        assert budget.spend()
+        budget.give_back()
+        assert budget.spend()
+    assert not budget.spend()
+
+
+def test_retries_that_were_not_made_are_not_saved_for_later() -> None:
+    clock = Clock()
+    budget = RetryBudget(clock)
+    for _ in range(30):
+        clock.now += FREE_EVERY
+        assert budget.spend()
+        budget.give_back()
+
     assert budget.spend()
     assert not budget.spend()

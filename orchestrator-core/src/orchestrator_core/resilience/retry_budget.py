@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -27,7 +28,7 @@ class RetryBudget:
         """
         self._clock = clock
         self._saved = 0.0
-        self._free_at = float("-inf")
+        self._free_at = -math.inf
 
     def earn(self) -> None:
         """Count a call that is no retry."""
@@ -45,5 +46,5 @@ class RetryBudget:
         return True
 
     def give_back(self) -> None:
-        """Take back what was spent on a retry that was not made."""
-        self._saved = min(self._saved + 1, MOST)
+        """Let the next retry be free, in place of one that was not made: it is not saved for a later one."""
+        self._free_at = -math.inf

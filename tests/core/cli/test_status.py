@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -18,11 +19,13 @@ from prometheus_client.samples import Sample
 from rich.console import Console
 
 from fake_packages import install_plugin
-from orchestrator_core.cli.asking import url_of
+from orchestrator_core.cli.answers import Calls, Circuit, Health, ProviderRow, Step
+from orchestrator_core.cli.asking import AskedTooOften, NoAnswer, running_gateway, url_of
 from orchestrator_core.cli.gateway_status import report
-from orchestrator_core.cli.looks import Look
+from orchestrator_core.cli.looks import SLOW_EVERY, TOTALS_EVERY, Look, Watcher
 from orchestrator_core.cli.status_view import draw
 from orchestrator_core.config import load
+from orchestrator_core.provider_api import Secret
 from processes import COMMAND, GatewayProcess, RunCommand, StartGateway
 from terminal import Terminal
 
@@ -108,15 +111,124 @@ def test_who_is_no_admin_sees_the_providers_alone(orchestrator: RunCommand, gate
     assert "--role admin" in shown.stdout
 
 
+class Time:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("interval", [1.0, 2.0])
+def test_a_view_keeps_within_what_a_gateway_takes_in_a_minute(interval: float, gateway_process: StartGateway) -> None:
+    gateway = gateway_process({"ORCHESTRATOR_CLIENT_KEY": KEY, "ORCHESTRATOR_MAX_REQUESTS_PER_MINUTE": "100"})
+    time = Time()
+
+    async def look_for_a_minute() -> None:
+        async with running_gateway(gateway.url, Secret(KEY)) as asked:
+            watcher = Watcher(asked, time)
+            while time.now < 60:
+                await watcher.look()
+                time.now += interval
+
+    asyncio.run(look_for_a_minute())
+
+
+def test_what_changes_slowly_is_seen_too_after_a_while(gateway_process: StartGateway) -> None:
+    gateway, time = gateway_process(), Time()
+
+    async def look_twice() -> tuple[Look, Look]:
+        async with running_gateway(gateway.url, None) as asked:
+            watcher = Watcher(asked, time)
+            before = await watcher.look()
+            await asyncio.to_thread(ask, gateway)
+            time.now += max(SLOW_EVERY, TOTALS_EVERY)
+            return before, await watcher.look()
+
+    before, after = asyncio.run(look_twice())
+    assert before.totals is not None
+    assert after.totals is not None
+    assert (before.totals.active, after.totals.active) == (0, 1)
+
+
+def test_who_was_refused_is_not_refused_again_at_each_look(
+    orchestrator: RunCommand, gateway_process: StartGateway
+) -> None:
+    gateway, time = gateway_process({"ORCHESTRATOR_CLIENT_KEY": KEY}), Time()
+    key = orchestrator("clients", "create", "app").stdout.strip()
+
+    async def look_for_a_minute() -> list[str | None]:
+        async with running_gateway(gateway.url, Secret(key)) as asked:
+            watcher, refusals = Watcher(asked, time), []
+            for time.now in range(60):
+                refusals.append((await watcher.look()).refusal)
+            return refusals
+
+    refusals = asyncio.run(look_for_a_minute())
+    assert all(refusal and "--role admin" in refusal for refusal in refusals)
+    found = orchestrator("status", "--url", gateway.url, "--json", ORCHESTRATOR_CLIENT_KEY=KEY)
+    assert json.loads(found.stdout)["limits"] == {"permission_denied": 60 / TOTALS_EVERY}
+
+
+def test_a_gateway_that_is_asked_too_often_is_waited_for(tmp_path: Path, gateway_process: StartGateway) -> None:
+    gateway = gateway_process({"ORCHESTRATOR_CLIENT_KEY": KEY, "ORCHESTRATOR_MAX_REQUESTS_PER_MINUTE": "5"})
+    arguments = ("status", "--url", gateway.url, "--interval", "0.5")
+    terminal = Terminal(tmp_path, COMMAND, *arguments, columns=250, ORCHESTRATOR_CLIENT_KEY=KEY)
+    terminal.wait_for("takes no more requests for now: ask again in ")
+    assert "--interval" in terminal.text
+    assert "is no gateway" not in terminal.text
+    assert "● no answer" not in terminal.text
+
+    async def ask_too_often() -> float:
+        async with running_gateway(gateway.url, Secret(KEY)) as asked:
+            with pytest.raises(AskedTooOften) as caught:
+                await Watcher(asked).look()
+        return caught.value.wait
+
+    assert 1 < asyncio.run(ask_too_often()) <= 60
+    terminal.type("\x03")
+    assert terminal.end() == 0
+
+
+HEALTH = '{"status": "healthy", "version": "1", "timestamp": "2026-11-28T21:14:26.555Z"}'
+ONE = '{"calls": %s, "failed": 0, "seconds": 0, "cost": 0}'
+STEPS = '{"step": 15, "steps": [{"at": 15, "refused": 0, "providers": {"echo": %s}}]}'
+STRANGE = {
+    "page": {"/api/health": "<html>"},
+    "other": {"/api/health": '{"status": "ok"}'},
+    "list": {"/api/health": "[]"},
+    "deep": {"/api/health": "[" * 100_000},
+    "rows": {"/api/providers": '{"providers": [{"name": "echo", "state": null}]}'},
+    "text": {"/metrics": "<html>"},
+    "text2": {"/metrics": '_total{x="1", ="2"} 1 1\n'},
+    "steps": {"/api/activity": '{"steps": [1]}'},
+    "below": {"/api/activity": STEPS % ONE % -1000},
+    "huge": {"/api/activity": STEPS % ONE % "1e400"},
+    "totals": {"/api/metrics": "{}"},
+}
+"""What is other than a gateway's own answers, by the place of the server and the path."""
+
+OWN = {
+    "/api/health": HEALTH,
+    "/api/providers": '{"providers": [{"name": "echo", "state": "healthy"}]}',
+    "/metrics": "orchestrator_uptime_seconds 1\n",
+    "/api/activity": '{"step": 15, "steps": []}',
+    "/api/metrics": '{"sessions": {"active": 0}}',
+}
+
+
 class Stranger(BaseHTTPRequestHandler):
-    """A server that is no gateway."""
+    """A server that is no gateway, or a newer one."""
 
     def do_GET(self) -> None:
-        place, _, self.path = self.path[1:].partition("/")
+        place, _, path = self.path[1:].partition("/")
+        path = f"/{path.partition('?')[0]}"
         self.send_response({"moved": 302, "gone": 404}.get(place, 200))
         self.send_header("Location", "/elsewhere")
         self.end_headers()
-        self.wfile.write(b"<html>")
+        self.wfile.write({**OWN, **STRANGE.get(place, {})}[path].encode())
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -131,7 +243,13 @@ def stranger() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("place", "got"), [("page", "it gave no JSON"), ("moved", "it gave a redirect"), ("gone", "it gave status 404")]
+    ("place", "got"),
+    [
+        ("page", "it gave no JSON"),
+        ("other", "it gave no JSON of a gateway"),
+        ("moved", "it gave a redirect"),
+        ("gone", "it gave status 404"),
+    ],
 )
 def test_what_is_no_gateway_is_named_so(place: str, got: str, orchestrator: RunCommand) -> None:
     with stranger() as url:
@@ -139,6 +257,18 @@ def test_what_is_no_gateway_is_named_so(place: str, got: str, orchestrator: RunC
     assert done.returncode == 1
     assert "is no gateway" in done.stderr
     assert got in done.stderr
+
+
+def test_each_answer_has_to_be_that_of_a_gateway() -> None:
+    async def look(url: str) -> Look:
+        async with running_gateway(url, None) as asked:
+            return await Watcher(asked).look()
+
+    with stranger() as url:
+        assert asyncio.run(look(f"{url}/own")).health.status == "healthy"
+        for place in STRANGE:
+            with pytest.raises(NoAnswer, match=r"is no gateway.* it gave no (JSON|metrics)"):
+                asyncio.run(look(f"{url}/{place}"))
 
 
 @pytest.mark.parametrize(
@@ -205,13 +335,12 @@ def test_a_gateway_is_asked_where_it_listens(host: str, url: str) -> None:
     assert url_of(load(environ={"SERVER_HOST": host}).settings) == url
 
 
-def step(calls: int, failed: int, seconds: float, refused: int = 0) -> dict[str, Any]:
-    found = {"calls": calls, "failed": failed, "seconds": seconds, "tokens": 7, "cost": 0.01}
-    return {"at": 0, "refused": refused, "providers": {"echo": found}}
+def step(calls: int, failed: int, seconds: float, refused: int = 0) -> Step:
+    return Step(0, refused, {"echo": Calls(calls, failed, seconds, 0.01)})
 
 
-def look(steps: Sequence[Mapping[str, Any]], circuits: Sequence[Any] = ()) -> Look:
-    samples = [
+def look(steps: Sequence[Step], *rows: ProviderRow, version: str = "1", samples: Sequence[Sample] = ()) -> Look:
+    shown = [
         Sample("orchestrator_uptime_seconds", {}, 700),
         Sample("orchestrator_processes", {}, 2),
         Sample("orchestrator_calls_in_flight", {"provider": "echo"}, 2),
@@ -219,10 +348,10 @@ def look(steps: Sequence[Mapping[str, Any]], circuits: Sequence[Any] = ()) -> Lo
         Sample("orchestrator_security_events_total", {"event": "rate_limited"}, 3),
         Sample("orchestrator_security_events_total", {"event": "host_refused"}, 0),
         Sample("orchestrator_calls_refused_total", {"reason": "full"}, 2),
+        *samples,
     ]
-    health = {"status": "healthy", "version": "1", "timestamp": "2026-11-28T21:14:26.555Z"}
-    row = {"name": "echo", "title": "Echo", "state": "healthy", "error": None, "circuits": circuits}
-    return Look(health, [row], samples, None, steps, 15, None)
+    health = Health("healthy", version, "2026-11-28T21:14:26.555Z")
+    return Look(health, rows or [ProviderRow("echo", "healthy")], shown, None, steps, 15, None)
 
 
 def test_rates_are_those_of_the_last_five_minutes() -> None:
@@ -248,8 +377,8 @@ def test_a_gateway_that_has_just_started_has_no_rates_yet() -> None:
 
 
 def test_a_provider_whose_models_are_left_alone_is_degraded() -> None:
-    circuits = [{"model": "echo-1", "state": "open", "retry_after": 9.0}]
-    found = report("http://host", look([step(4, 4, 1)], circuits))
+    row = ProviderRow("echo", "healthy", circuits=[Circuit("echo-1")])
+    found = report("http://host", look([step(4, 4, 1)], row))
     assert found["providers"][0]["state"] == "degraded"
     shown = drawn(found)
     assert "echo  left alone for a while: echo-1" in shown
@@ -257,8 +386,30 @@ def test_a_provider_whose_models_are_left_alone_is_degraded() -> None:
     assert "rate limited 3" in " ".join(shown.split())
 
 
+def test_a_state_that_only_a_newer_gateway_knows_comes_first() -> None:
+    rows = [ProviderRow("echo", "healthy"), ProviderRow("acme", "resting"), ProviderRow("bad", "quarantined")]
+    found = report("http://host", look([], *rows))
+    assert [row["name"] for row in found["providers"]] == ["acme", "bad", "echo"]
+    assert "resting" in drawn(found)
+
+
+def test_nothing_that_a_gateway_says_reaches_the_terminal_as_a_command() -> None:
+    evil = "\x1b]0;title\x07[/red]\x9b2J"
+    event = Sample("orchestrator_security_events_total", {"event": evil}, 1)
+    rows = [
+        ProviderRow(evil, evil, error=evil, circuits=[Circuit(evil)]),
+        ProviderRow(evil, "healthy"),
+        ProviderRow(evil, "not_configured"),
+    ]
+    found = report("http://host", look([step(1, 0, 1)], *rows, version=evil, samples=[event]))
+    shown = drawn(found)
+    assert "[/red]" in shown
+    assert not {sign for sign in shown if sign < " " or "\x7f" <= sign <= "\x9f"} - {"\n"}
+    assert found["version"] == evil, "for programs, JSON has it as it is"
+
+
 def drawn(found: Mapping[str, Any]) -> str:
-    console = Console(width=100, file=StringIO())
+    console = Console(width=200, file=StringIO())
     console.print(draw(found))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()

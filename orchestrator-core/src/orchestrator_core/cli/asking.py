@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import math
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator_core.config.settings import Settings
 from orchestrator_core.provider_api import (
@@ -19,6 +21,7 @@ from orchestrator_core.provider_api import (
     ProviderTimeout,
     Secret,
     UpstreamResponse,
+    retry_after_seconds,
 )
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 from orchestrator_core.upstream.client import PooledClient
@@ -29,12 +32,27 @@ WITHIN = 5.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a gateway listens on, and where it then answers
 
 
+Answer = TypeVar("Answer")
+
+
 class NoAnswer(click.ClickException):
     """A gateway could not be asked; the message says what to do."""
 
 
 class Refused(NoAnswer):
     """The gateway answered, and not with what was asked for: the credential may not have it."""
+
+
+class AskedTooOften(NoAnswer):
+    """The gateway answered, and takes no more requests for a while.
+
+    Attributes:
+        wait: Seconds after which to ask again.
+    """
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class RunningGateway:
@@ -56,18 +74,23 @@ class RunningGateway:
         self._client = client
         self._key = key
 
-    async def json(self, path: str) -> Any:
+    async def read(self, path: str, kind: type[Answer]) -> Answer:
         """Ask for JSON.
+
+        Args:
+            path: Where it is.
+            kind: What it is, as `answers` has it.
 
         Raises:
             NoAnswer: Nothing answers, or it is no gateway.
             Refused: The credential may not have it.
+            AskedTooOften: The gateway takes no more requests for a while.
         """
         answer = await self._ask(path, "application/json")
         try:
-            return json.loads(answer.body)
-        except ValueError:
-            raise NoAnswer(self._foreign("no JSON")) from None
+            return TypeAdapter(kind).validate_json(answer.body)
+        except ValidationError:
+            raise self.foreign("no JSON of a gateway") from None
 
     async def text(self, path: str) -> str:
         """Ask for text.
@@ -75,8 +98,15 @@ class RunningGateway:
         Raises:
             NoAnswer: Nothing answers, or it is no gateway.
             Refused: The credential may not have it.
+            AskedTooOften: The gateway takes no more requests for a while.
         """
         return (await self._ask(path, "text/plain")).body.decode(errors="replace")
+
+    def foreign(self, got: str) -> NoAnswer:
+        """Return the error of an answer that no gateway gives."""
+        return NoAnswer(
+            f"What answers at {self.url} is no gateway, or one that is not well: it gave {got}. Check --url."
+        )
 
     async def _ask(self, path: str, kind: str) -> UpstreamResponse:
         deadline = Deadline.after(WITHIN)
@@ -85,7 +115,7 @@ class RunningGateway:
                 "GET", self.url + path, deadline=deadline, credential=self._key, headers={"accept": kind}
             )
         except ProviderRedirect:
-            raise NoAnswer(self._foreign("a redirect")) from None
+            raise self.foreign("a redirect") from None
         except ProviderTimeout:
             raise NoAnswer(
                 f"The gateway at {self.url} did not answer within {WITHIN:.0f} seconds. Look at its log."
@@ -107,12 +137,16 @@ class RunningGateway:
                 "This client key may not see it: set ORCHESTRATOR_CLIENT_KEY to that of an admin, such as "
                 "`orchestrator clients create operator --role admin` makes."
             )
+        if answer.status == 429:
+            wait = retry_after_seconds(answer.headers, time.time()) or 1.0
+            raise AskedTooOften(
+                f"The gateway at {self.url} takes no more requests for now: ask again in {math.ceil(wait)} s. A longer "
+                "--interval, or a client with a higher limit, keeps within what it takes.",
+                wait,
+            )
         if answer.status != 200:
-            raise NoAnswer(self._foreign(f"status {answer.status}"))
+            raise self.foreign(f"status {answer.status}")
         return answer
-
-    def _foreign(self, got: str) -> str:
-        return f"What answers at {self.url} is no gateway, or one that is not well: it gave {got}. Check --url."
 
 
 @asynccontextmanager

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from orchestrator_core.cli.answers import MOST, Activity, Figures, Health, ProviderRow, Providers, Sessions, Step
 from orchestrator_core.cli.asking import Refused, RunningGateway
 
+SLOW_EVERY = 5.0
+"""Seconds between two questions for what changes slowly: most gateways bound how often a client asks."""
+
 TOTALS_EVERY = 30.0
-"""Seconds between two questions for what the gateway has to ask its database for."""
+"""Seconds between two questions for what the gateway has to ask its database for, or has refused."""
 
 STEPS = 40
 """Steps of activity that are kept: ten minutes."""
@@ -35,11 +38,11 @@ class Look:
         refusal: Why something is not there; None where nothing is missing.
     """
 
-    health: Mapping[str, Any]
-    providers: Sequence[Mapping[str, Any]]
+    health: Health
+    providers: Sequence[ProviderRow]
     samples: Sequence[Sample] | None
-    totals: Mapping[str, Any] | None
-    steps: Sequence[Mapping[str, Any]]
+    totals: Sessions | None
+    steps: Sequence[Step]
     step: int
     refusal: str | None
 
@@ -58,39 +61,67 @@ class Watcher:
 
     Attributes:
         gateway: The gateway.
+        clock: Monotonic seconds.
     """
 
     gateway: RunningGateway
-    _steps: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=STEPS))
-    _totals: Mapping[str, Any] | None = None
-    _totals_at: float = field(default=float("-inf"))
+    clock: Callable[[], float] = time.monotonic
+    _providers: Sequence[ProviderRow] = ()
+    _steps: deque[Step] = field(default_factory=lambda: deque(maxlen=STEPS))
+    _step: int = 0
+    _totals: Sessions | None = None
+    _refusal: str | None = None
+    _next: dict[str, float] = field(default_factory=dict)
 
     async def look(self) -> Look:
         """Look once.
 
         Raises:
             NoAnswer: Nothing answers, it is no gateway, or the credential is wrong.
+            AskedTooOften: The gateway takes no more requests for a while.
         """
-        health, found = await asyncio.gather(self.gateway.json("/api/health"), self.gateway.json("/api/providers"))
-        samples, step, refusal = None, 0, None
+        health, _ = await asyncio.gather(self.gateway.read("/api/health", Health), self._read_providers())
+        samples = await self._read_for_admins()
+        return Look(health, self._providers, samples, self._totals, tuple(self._steps), self._step, self._refusal)
+
+    async def _read_providers(self) -> None:
+        if self._due("/api/providers"):
+            self._providers = (await self.gateway.read("/api/providers", Providers)).providers
+            self._asked("/api/providers", SLOW_EVERY)
+
+    async def _read_for_admins(self) -> Sequence[Sample] | None:
+        """Read what others may not have. They are not asked for it each time: a refusal is a security event."""
+        if self._refusal and not self._due("/metrics"):
+            return None
         try:
-            samples = await asyncio.to_thread(_samples, await self.gateway.text("/metrics"))
-            step = await self._read_steps()
-            if time.monotonic() - self._totals_at >= TOTALS_EVERY:
-                self._totals = (await self.gateway.json("/api/metrics"))["sessions"]
-                self._totals_at = time.monotonic()
+            samples = await asyncio.to_thread(self._samples, await self.gateway.text("/metrics"))
+            if self._due("/api/activity"):
+                after = self._steps[-1].at if self._steps else 0
+                found = await self.gateway.read(f"/api/activity?after={after}", Activity)
+                self._steps.extend(found.steps)
+                self._step = found.step
+                self._asked("/api/activity", SLOW_EVERY)
+            if self._due("/api/metrics"):
+                self._totals = (await self.gateway.read("/api/metrics", Figures)).sessions
+                self._asked("/api/metrics", TOTALS_EVERY)
         except Refused as error:
-            refusal = error.message
-        return Look(health, found["providers"], samples, self._totals, tuple(self._steps), step, refusal)
+            self._refusal = error.message
+            self._asked("/metrics", TOTALS_EVERY)
+            return None
+        self._refusal = None
+        return samples
 
-    async def _read_steps(self) -> int:
-        after = self._steps[-1]["at"] if self._steps else 0
-        found = await self.gateway.json(f"/api/activity?after={after}")
-        self._steps.extend(found["steps"])
-        return int(found["step"])
+    def _due(self, path: str) -> bool:
+        return self.clock() >= self._next.get(path, float("-inf"))
 
+    def _asked(self, path: str, every: float) -> None:
+        self._next[path] = self.clock() + every
 
-def _samples(text: str) -> Sequence[Sample]:
-    """Read the text of `/metrics`, without the buckets of histograms."""
-    families = text_string_to_metric_families(text)
-    return [one for family in families for one in family.samples if not one.name.endswith("_bucket")]
+    def _samples(self, text: str) -> Sequence[Sample]:
+        """Read the text of `/metrics`, without the buckets of histograms and what is not known."""
+        try:
+            families = list(text_string_to_metric_families(text))
+        except (LookupError, ValueError):
+            raise self.gateway.foreign("no metrics") from None
+        found = (one for family in families for one in family.samples)
+        return [one for one in found if not one.name.endswith("_bucket") and abs(one.value) <= MOST]

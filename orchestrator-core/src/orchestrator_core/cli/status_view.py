@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from rich import box
@@ -27,6 +26,7 @@ def draw(report: Mapping[str, Any], footer: str | None = None) -> RenderableType
         report: What `gateway_status.report` made.
         footer: What stands below; None is nothing.
     """
+    report = _visible(report)
     parts: list[RenderableType] = [_head(report), Text()]
     if "traffic" in report:
         parts.append(_figures(report))
@@ -43,6 +43,15 @@ def draw(report: Mapping[str, Any], footer: str | None = None) -> RenderableType
     if footer:
         parts += [Text(), Text(footer, style=_DIM)]
     return Group(*parts)
+
+
+def _visible(found: Any) -> Any:
+    """Write out the control characters of all that a gateway said: `--url` may be anybody's."""
+    if isinstance(found, str):
+        return visible(found)
+    if isinstance(found, Mapping):
+        return {visible(name): _visible(each) for name, each in found.items()}
+    return [_visible(each) for each in found] if isinstance(found, list) else found
 
 
 def _head(report: Mapping[str, Any]) -> Text:
@@ -104,7 +113,7 @@ def _providers(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            row["name"],
+            Text(row["name"]),
             styled(row["state"]),
             "-" if row["calls"] is None else f"{row['calls']:,}",
             _share(row["error_rate"]),
@@ -119,7 +128,7 @@ def _problems(rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
     for row in rows:
         left_alone = f"left alone for a while: {', '.join(row['left_alone'])}" if row["left_alone"] else ""
         if wrong := "; ".join(filter(None, (row["reason"], left_alone))):
-            yield Text.assemble((visible(row["name"]), "bold yellow"), (f"  {visible(wrong)}", "yellow"))
+            yield Text.assemble((row["name"], "bold yellow"), (f"  {wrong}", "yellow"))
 
 
 def _share(value: float | None) -> Text:
@@ -134,9 +143,8 @@ def _seconds(value: float | None) -> str:
 
 def _span(seconds: float) -> str:
     """Return a span of time in its two largest units."""
-    span = timedelta(seconds=round(seconds))
-    hours, rest = divmod(span.seconds, 3600)
-    units = {"d": span.days, "h": hours, "min": rest // 60, "s": rest % 60}
+    days, rest = divmod(round(seconds), 86400)
+    units = {"d": days, "h": rest // 3600, "min": rest // 60 % 60, "s": rest % 60}
     said = [f"{count} {unit}" for unit, count in units.items() if count][:2]
     return " ".join(said) or "0 s"
 

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,25 @@ def test_ctrl_c_ends_the_work_which_cleans_up_and_nothing_else() -> None:
         assert thing.seen == ["ended"]
         background.run(thing.work(0))
     assert thing.seen == ["ended", "ended", "closed"]
+
+
+def test_ctrl_c_before_the_work_was_asked_for_ends_it_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    thing = Thing()
+    background = Background(thing.opened())
+    with background:
+        ask, asked = background._loop.call_soon_threadsafe, threading.Event()
+
+        def interrupted(*what: Any) -> None:
+            if not asked.is_set():
+                asked.set()
+                raise KeyboardInterrupt
+            ask(*what)
+
+        monkeypatch.setattr(background._loop, "call_soon_threadsafe", interrupted)
+        with pytest.raises(Stopped):
+            background.run(thing.work(60))
+        background.run(thing.work(0))
+    assert thing.seen == ["ended", "closed"]
 
 
 def test_what_cannot_be_opened_says_why() -> None:

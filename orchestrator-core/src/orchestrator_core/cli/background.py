@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 Opened = TypeVar("Opened")
 Result = TypeVar("Result")
+
+_LOOK = 0.2
+"""Seconds after which a Ctrl+C is seen that came when the main thread was just about to wait."""
 
 
 class Stopped(Exception):
@@ -30,6 +33,7 @@ class Background(Generic[Opened]):
         self._opening = opening
         self._opened: Future[Opened] = Future()
         self._thread = threading.Thread(target=self._run, name="orchestrator-loop", daemon=True)
+        self._begun = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop
         self._main: asyncio.Task[Any]
@@ -41,13 +45,17 @@ class Background(Generic[Opened]):
         Raises:
             BaseException: Whatever kept it from being opened.
         """
-        self._thread.start()
         try:
-            return self._opened.result()
+            self._thread.start()
+            while not self._opened.done():
+                wait([self._opened], timeout=_LOOK)
         except KeyboardInterrupt:
-            self._loop.call_soon_threadsafe(self._main.cancel)
-            self._thread.join()
+            if self._thread.is_alive():
+                self._begun.wait()
+                self._loop.call_soon_threadsafe(self._main.cancel)
+                self._thread.join()
             raise
+        return self._opened.result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,16 +84,23 @@ class Background(Generic[Opened]):
             task.add_done_callback(lambda _: ended.set())
             started.set_result(task)
 
-        self._loop.call_soon_threadsafe(start)
+        def stop() -> None:
+            if started.done():
+                started.result().cancel()
+            else:  # Ctrl+C came before it was asked for
+                work.close()
+                ended.set()
+
         try:
-            ended.wait()
+            self._loop.call_soon_threadsafe(start)
+            while not ended.wait(_LOOK):
+                pass
         except KeyboardInterrupt:
-            self._loop.call_soon_threadsafe(started.result().cancel)
+            self._loop.call_soon_threadsafe(stop)
             ended.wait()
-        task = started.result()
-        if task.cancelled():
+        if not started.done() or started.result().cancelled():
             raise Stopped
-        return task.result()
+        return started.result().result()
 
     def _run(self) -> None:
         asyncio.run(self._hold())
@@ -96,6 +111,7 @@ class Background(Generic[Opened]):
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is a coroutine that runs
         self._main = task
+        self._begun.set()
         try:
             async with self._opening as opened:
                 self._opened.set_result(opened)

@@ -8,7 +8,9 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,12 @@ class Holder:
     """Shows its content, as a careless class does."""
 
     content: Any
+
+
+class Level(StrEnum):
+    """A word of a closed list."""
+
+    HIGH = "high"
 
 
 class NestedError(Exception):
@@ -202,6 +210,56 @@ def test_json_lines_have_the_same_fields_whoever_logs() -> None:
     assert (first["level"], first["logger"], first["request_id"]) == ("WARNING", "orchestrator_core.test", "req_1")
     assert (second["event"], second["logger"]) == ("other", "third.party")
     assert first["timestamp"].endswith("Z")
+
+
+@dataclass
+class Quiet:
+    """Shows a part of its content alone."""
+
+    shown: int
+    hidden: str = field(default="not for logs", repr=False)
+
+
+def in_itself() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["found"] = found
+    return found
+
+
+@pytest.mark.parametrize("wide", ["plain", "\xe9", "\udcff"])
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01 00:00:00+00:00"),
+        (timedelta(seconds=1.5), "0:00:01.500000"),
+        (Path("a/b"), "a/b"),
+        (Quiet(1), "Quiet(shown=1)"),
+        ([Quiet(1)], ["Quiet(shown=1)"]),
+        ({1}, [1]),
+        ((1, "b"), [1, "b"]),
+        (b"a", "b'a'"),
+        (b"\xff", "b'\\xff'"),
+        (ValueError("no"), "no"),
+        ({(1, 2): 3, 4: None, "\xe9": True}, {"(1, 2)": 3, "4": None, "\xe9": True}),
+        ([[[[[[[1]]]]]]], [[[[[["[1]"]]]]]]),
+        (float("inf"), float("inf")),
+        (Level.HIGH, "high"),
+    ],
+)
+def test_json_lines_write_a_value_the_same_way_whatever_stands_beside_it(value: Any, written: Any, wide: str) -> None:
+    output = start("json")
+    own.warning("said", value=value, wide=wide)
+    std.warning("said", extra={"value": value, "wide": wide})
+    assert [json.loads(line)["value"] for line in output.getvalue().splitlines()] == [written] * 2
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_holds_itself_is_logged(form: str) -> None:
+    output = start(form)
+    own.warning("said", value=in_itself())
+    std.warning("said", extra={"value": {(1, 2): in_itself()}})
+    assert output.getvalue().count("said") == 2
+    assert output.getvalue().count("{...}") == 2
 
 
 def test_json_takes_one_line_whatever_is_logged() -> None:

@@ -73,7 +73,16 @@ def test_a_hold_ends_with_an_error_too() -> None:
 
 def test_structures_are_followed() -> None:
     REDACTOR.add(Secret(KEY))
-    value = {"a": [KEY, (KEY, {KEY})], KEY: KEY.encode(), "n": 1, "b": bytearray(KEY.encode()), "none": None}
+    value = {
+        "a": [KEY, (KEY, {KEY})],
+        KEY: KEY.encode(),
+        KEY.encode(): 1,
+        (KEY, 1): 2,
+        Secret(KEY): 3,
+        "n": 1,
+        "b": bytearray(KEY.encode()),
+        "none": None,
+    }
     shown = repr(redact_value(value))
     assert find_leaks(shown, [KEY]) == []
     assert "'n': 1" in shown

@@ -29,6 +29,9 @@ _handler: SafeHandler | None = None
 
 _encode = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of which every writer of JSON makes the same."""
+
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
 
 
@@ -191,8 +194,12 @@ def _redact_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """Write an entry as JSON in ASCII, masked as a whole: that costs a tenth of masking each of its values."""
+    if not _PLAIN.issuperset(map(type, event.values())):
+        # Each writer of JSON has its own way with other types, so that one writes them all.
+        line = _encode({name: redact_value(value) for name, value in event.items()})
+        return REDACTOR.redact_json(line)
     try:
-        data = to_json(event, fallback=str, inf_nan_mode="constants")
+        data = to_json(event, inf_nan_mode="constants")
         line = data.decode() if data.isascii() else _encode(event)
     except ValueError:  # it holds what cannot be written as UTF-8
         line = _encode(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,6 +89,17 @@ async def test_vectors_come_from_one_model_alone(bench: Any) -> None:
         "one/e",
         "two/e",
     ]
+
+
+async def test_who_has_no_vectors_is_not_asked_for_some_unless_there_is_nobody_else(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for provider in bench.gateway.registry.usable:
+        without = replace(provider.info, capabilities=("chat",))
+        monkeypatch.setattr(provider, "info", without if provider.id == "two" else provider.info)
+    assert names(bench, Selection(alias="vectors"), "embeddings") == ["one/e"]
+    assert names(bench, Selection(provider="two", model="e", fallbacks=("one/z",)), "embeddings") == ["two/e"]
+    assert names(bench, Selection(alias="both")) == ["one/m", "two/n"]
 
 
 async def test_a_key_of_the_callers_own_never_meets_another_provider(bench: Any) -> None:

@@ -62,7 +62,8 @@ class Router:
         """Return the targets, the chosen one first.
 
         A caller with a key of its own has one target: a key is never tried at another provider. Vectors of another
-        model are of another space: all targets of embeddings have the model of the first.
+        model are of another space: all targets of embeddings have the model of the first. Providers without embeddings
+        are left out, unless there is no other.
 
         Raises:
             NotFound: The provider is unknown, or a fallback is.
@@ -92,7 +93,8 @@ class Router:
         if broken is not None and not targets:
             raise broken
         if operation == "embeddings":
-            return [target for target in targets if target.model == targets[0].model]
+            same = [target for target in targets if target.model == targets[0].model]
+            return [target for target in same if operation in target.provider.info.capabilities] or same
         return targets
 
     def _chain(self, selection: Selection, operation: Operation) -> Sequence[str]:

@@ -111,6 +111,14 @@ async def test_what_comes_together_is_told_together(receiver: Receiver) -> None:
     assert first["last"].endswith("Z")
 
 
+async def test_each_key_of_a_provider_is_told_of(receiver: Receiver) -> None:
+    async with posting(receiver) as (webhook, counted):
+        for key in (1, 2, 2):
+            webhook.add("provider_key_refused", {"provider": "openai", "key": key, "keys": 2})
+        await until(lambda: counted.alerts["sent"] == 3)
+    assert [(event["details"]["key"], event["count"]) for event in receiver.events] == [(1, 1), (2, 2)]
+
+
 async def test_it_is_signed_as_the_standard_says(receiver: Receiver) -> None:
     async with posting(receiver, Secret(f"whsec_{KEY}")) as (webhook, _):
         webhook.add("rate_limited", WHO)

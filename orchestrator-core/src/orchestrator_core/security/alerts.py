@@ -266,7 +266,7 @@ class AlertWebhook:
 
 
 def _who(details: Mapping[str, Detail]) -> Who:
-    """Return what tells one client, or one provider, from others."""
+    """Return what tells one client, or one key of a provider, from others."""
     remote = details.get("remote")
     network = client_of(remote) if isinstance(remote, str) else remote
-    return details.get("principal"), network, details.get("provider")
+    return details.get("principal"), network, details.get("provider"), details.get("key")

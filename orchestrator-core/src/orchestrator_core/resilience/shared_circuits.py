@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,14 +20,16 @@ KEY: Final = "orchestrator:circuits"
 _FORGET: Final = 600_000
 """Milliseconds after its cooldown for which a circuit that nobody closed is remembered."""
 
-# KEYS: a sorted set of circuits, by the end of their cooldown in milliseconds. ARGV: how long to remember them, then
-# the names and milliseconds of those that opened, with 0 for those that closed. Returns all: names and milliseconds
-# left.
+# KEYS: a sorted set of circuits, by the end of their cooldown in milliseconds; a token that goes when Redis forgets.
+# ARGV: how long to remember them, the token where there is none, then the names and milliseconds of those that opened,
+# with 0 for those that closed. Returns the token and all: names and milliseconds left.
 _SYNC: Final = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local kept = tonumber(ARGV[1])
-for i = 2, #ARGV, 2 do
+redis.call('SET', KEYS[2], ARGV[2], 'NX')
+redis.call('PEXPIRE', KEYS[2], kept)
+for i = 3, #ARGV, 2 do
   local left = tonumber(ARGV[i + 1])
   if left > 0 then
     redis.call('ZADD', KEYS[1], now + left, ARGV[i])
@@ -42,7 +45,7 @@ end
 for i = 2, #found, 2 do
   found[i] = string.format('%.0f', found[i] - now)
 end
-return found
+return {redis.call('GET', KEYS[2]), unpack(found)}
 """
 
 _logger = structlog.get_logger(__name__)
@@ -54,7 +57,8 @@ Name = tuple[str, str]
 class SharedCircuits:
     """Tells the other processes which circuits opened and closed here, and opens and closes here what they tell.
 
-    While Redis is away each process goes by its own calls; what it could not tell, it tells when Redis is back.
+    While Redis is away each process goes by its own calls; what it could not tell, it tells when Redis is back. To a
+    Redis that has forgotten everything it tells all that is open here: what is not there was not closed by anybody.
     """
 
     def __init__(self, breakers: Breakers, shared: SharedState) -> None:
@@ -68,6 +72,7 @@ class SharedCircuits:
         self._shared = shared
         self._changed: set[Name] = set()
         self._known: set[Name] = set()
+        self._memory: bytes | None = None
         self._taking = False
 
     def note(self, provider: str, model: str) -> None:
@@ -95,10 +100,14 @@ class SharedCircuits:
         changed, self._changed = self._changed, set()
         waits = {(each.provider, each.model): each.wait for each in self._breakers.circuits if each.state == "open"}
         try:
-            found = await read_circuits(self._shared, {name: waits.get(name, 0.0) for name in changed})
+            memory, found = await _sync(self._shared, {name: waits.get(name, 0.0) for name in changed})
         except BaseException:
             self._changed |= changed
             raise
+        if memory != self._memory:
+            self._memory = memory
+            self._known.clear()
+            self._changed |= waits.keys() - found.keys()
         self._take(found)
 
     def _take(self, found: Mapping[Name, float]) -> None:
@@ -115,22 +124,29 @@ class SharedCircuits:
         self._known = set(found)
 
 
-async def read_circuits(shared: SharedState, changed: Mapping[Name, float] | None = None) -> Mapping[Name, float]:
+async def read_circuits(shared: SharedState) -> Mapping[Name, float]:
     """Return the open circuits of all processes, by the seconds that are left of their cooldown; below 0 it is over.
 
     Args:
         shared: What all processes share.
-        changed: What to tell before: the seconds for which a circuit is open, 0 where it closed.
 
     Raises:
         SharedStateLost: Redis is away.
     """
-    args: list[str | int] = [_FORGET]
-    for (provider, model), seconds in (changed or {}).items():
+    return (await _sync(shared, {}))[1]
+
+
+async def _sync(shared: SharedState, changed: Mapping[Name, float]) -> tuple[bytes, Mapping[Name, float]]:
+    """Tell for how many seconds circuits are open here, 0 where they closed; return all, and a token of Redis' memory.
+
+    The token is the same for as long as Redis has forgotten nothing.
+    """
+    args: list[str | int] = [_FORGET, secrets.token_hex(8)]
+    for (provider, model), seconds in changed.items():
         args += [f"{provider}/{model}", int(seconds * 1000)]
-    answer = await shared.evaluate(_SYNC, [KEY], args)
+    memory, *answer = await shared.evaluate(_SYNC, [KEY, f"{KEY}:memory"], args)
     found: dict[Name, float] = {}
     for name, left in zip(answer[::2], answer[1::2], strict=True):
         provider, _, model = name.decode().partition("/")
         found[provider, model] = int(left) / 1000
-    return found
+    return memory, found

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from pydantic import ValidationError
 
 from fake_upstreams.anthropic_calls import HELLO, ask, folded, provider_at, sent
 from fake_upstreams.strict_anthropic import StrictAnthropic, signature
+from orchestrator_anthropic.provider import AnthropicSettings
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     OPENAI_CHAT,
@@ -202,6 +204,9 @@ async def test_what_is_lost_of_the_parameters_is_reported(server: StrictAnthropi
         ({"modalities": ["text"]}, "mapped"),
         ({"modalities": ["text", "audio"]}, "dropped"),
         ({"service_tier": {"no": "word"}}, "dropped"),
+        ({"betas": "no\nheader"}, "dropped"),
+        ({"betas": ["context-1m-2025-08-07", "no\x00header"]}, "dropped"),
+        ({"betas": [1]}, "dropped"),
         ({"tools": ["no object"]}, "dropped"),
         ({"tool_choice": {"type": "custom", "custom": {"name": "c"}}}, "dropped"),
         ({"logit_bias": {}, "prompt_cache_key": "", "nothing": None}, None),
@@ -561,6 +566,11 @@ async def test_its_own_tools_come_back_in_pairs(server: StrictAnthropic) -> None
     body, _ = await sent(server, ask(history, extra=betas), betas="context-1m-2025-08-07")
     assert len(body["messages"][1]["content"]) == 5
     assert server.asked[-1].headers["anthropic-beta"] == "context-1m-2025-08-07,mcp-client-2025-04-04"
+
+
+def test_names_of_betas_that_no_header_can_hold_are_no_setting() -> None:
+    with pytest.raises(ValidationError):
+        AnthropicSettings(betas="a\nb")
 
 
 async def test_system_prompts_in_the_middle(server: StrictAnthropic) -> None:

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.provider_api import (
@@ -227,6 +228,12 @@ async def test_the_delay_stands_between_words() -> None:
     await events(user("three words more"), provider=echo(delay=0.02))
 
     assert time.monotonic() - began >= 0.08
+
+
+@pytest.mark.parametrize("delay", [-1.0, math.inf, math.nan])
+def test_a_delay_has_an_end(delay: float) -> None:
+    with pytest.raises(ValidationError):
+        EchoSettings(delay=delay)
 
 
 async def test_it_is_well_and_lists_its_models_and_takes_any_key() -> None:

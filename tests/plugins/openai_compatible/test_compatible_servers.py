@@ -97,6 +97,14 @@ def test_a_server_needs_an_address(base_url: str | None) -> None:
         CompatibleSettings.model_validate({"base_url": base_url})
 
 
+@pytest.mark.parametrize(
+    "headers", [{"X-Title": "a\nb"}, {"X-Title": "a\0b"}, {"": "a"}, {"X Title": "a"}, {"X:": "a"}]
+)
+def test_headers_that_no_call_can_have_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        CompatibleSettings.model_validate({"base_url": "http://127.0.0.1:1/v1", "headers": headers})
+
+
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValidationError):
         CompatibleSettings.model_validate({"base_url": "http://127.0.0.1:1/v1", "tokens": "x"})

@@ -181,8 +181,8 @@ class _Compiler:
         for name, value in extra.items():
             if name in _OWN:
                 body[name] = value
-            elif name == "betas" and isinstance(value, str | list):
-                self._out.betas += [value] if isinstance(value, str) else map(str, value)
+            elif name == "betas" and (betas := _betas(value)) is not None:
+                self._out.betas += betas
             elif name in ("user", "metadata") and (user := _user(value)) is not None:
                 body["metadata"] = {"user_id": user}
             elif name == "service_tier" and isinstance(value, str) and value in _SERVICE_TIERS:
@@ -298,6 +298,13 @@ class _Compiler:
             binding = {"prefix_mismatch_behavior": "drop_block"}
             self._out.body["thinking"] = {**thinking, "block_binding": binding}
             self._out.betas.append(BINDING_BETA)
+
+
+def _betas(value: Json) -> list[str] | None:
+    """Return what is to stand in `anthropic-beta`; None where a header cannot hold it."""
+    named = value if isinstance(value, list) else [value]
+    betas = [each for each in named if isinstance(each, str) and each.isascii() and each.isprintable()]
+    return betas if len(betas) == len(named) else None
 
 
 def _user(value: Json) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import pydantic_core
+from pydantic import Field
 
 from orchestrator_anthropic.compile import compile_chat
 from orchestrator_anthropic.errors import error_in_answer, error_of_answer
@@ -53,7 +54,7 @@ class AnthropicSettings(ProviderSettings):
         betas: Names for `anthropic-beta` on every call, separated by commas.
     """
 
-    betas: str | None = None
+    betas: str | None = Field(default=None, pattern=r"^[ -~]*$")
 
 
 class AnthropicProvider(ProviderHooks):

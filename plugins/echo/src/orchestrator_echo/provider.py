@@ -51,7 +51,7 @@ class EchoSettings(ProviderSettings):
         delay: Seconds between two words.
     """
 
-    delay: float = Field(default=0.0, ge=0)
+    delay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class EchoProvider(ProviderHooks):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from orchestrator_core import openai_compatible
 from orchestrator_core.openai_compatible import LIMITS, Dialect, Refused
 from orchestrator_core.provider_api import ProviderContext, ProviderInfo, ProviderSettings
+
+_HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+_HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7E]*$")]
+"""RFC 9110, 5.5 and 5.6.2."""
 
 
 class CompatibleSettings(ProviderSettings):
@@ -37,7 +41,7 @@ class CompatibleSettings(ProviderSettings):
     stream_usage: bool = True
     embeddings: bool = True
     embedding_batch: int | None = Field(default=None, ge=1)
-    headers: Mapping[str, str] = Field(default_factory=dict)
+    headers: Mapping[_HeaderName, _HeaderValue] = Field(default_factory=dict)
 
     def dialect(self) -> Dialect:
         """Return the differences as the protocol's code reads them."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from orchestrator_core.config.settings.base import SettingsGroup
-from orchestrator_core.provider_api import KeyFormat, Secret, check_key
+from orchestrator_core.provider_api import KeyFormat, Secret, check_key, is_http_url
 
 _SECRET_FORM = KeyFormat(r"whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "whsec_...")
 
@@ -17,14 +17,10 @@ _SECRET_FORM = KeyFormat(r"whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==
 def _webhook(value: str | None) -> str | None:
     if value is None:
         return None
-    try:
-        parts = urlsplit(value)
-        usable = parts.port != 0 and (
-            parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
-        )
-    except ValueError:
-        raise ValueError("expected https://host/path, or http:// to this machine") from None
-    if not usable or not parts.hostname or parts.fragment or not value.isprintable():
+    address = value.partition("?")[0]
+    parts = urlsplit(address if is_http_url(address) else "")
+    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname or ""))
+    if not safe or "#" in value or not value.isprintable():
         raise ValueError("expected https://host/path, or http:// to this machine")
     if "@" in parts.netloc:
         raise ValueError("a user and a password do not belong here; the receiver can check the signature")

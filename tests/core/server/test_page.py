@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
+import threading
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
@@ -123,6 +126,19 @@ async def test_production_serves_it_to_everybody_and_says_that_it_asks_for_a_key
         assert (await ask(gateway, "/api/providers"))[0] == 401
         counts = gateway.gateway.metrics.render()[0].decode()
         assert 'orchestrator_security_events_total{event="authentication_failed"} 1.0' in counts
+
+
+async def test_files_that_were_read_need_no_thread(gateway: Served) -> None:
+    await ask(gateway, "/")
+    release = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        threads.submit(release.wait)
+        try:
+            async with asyncio.timeout(10):
+                assert (await ask(gateway, f"/page/{files().version}/app.js"))[0] == 200
+        finally:
+            release.set()
 
 
 async def test_development_says_that_it_asks_for_none(gateway: Served) -> None:

@@ -91,7 +91,7 @@ async def test_workers_show_the_events_of_all_and_go_on_from_those_before(
         places[1].activity.add(at, Totals(requests=requests))
     watching = []
     for number, recent in enumerate(places):
-        recent.share(tmp_path, number)
+        await recent.share(tmp_path, number)
         watching.append(asyncio.create_task(recent.watch(Metrics())))
     async with asyncio.timeout(10):
         for recent in places:
@@ -102,7 +102,7 @@ async def test_workers_show_the_events_of_all_and_go_on_from_those_before(
     await asyncio.gather(*watching, return_exceptions=True)
     assert {event.event for event in await places[0].events()} == {"rate_limited", "permission_denied"}
     successor = Recent(RecentEvents())
-    successor.share(tmp_path, 1)
+    await successor.share(tmp_path, 1)
     assert len(await successor.events()) == 2
     assert successor.activity.after(0, now)[0].requests == 5
 
@@ -111,6 +111,6 @@ async def test_a_file_that_is_none_hides_nothing(tmp_path: Path) -> None:
     own = RecentEvents()
     own.add("rate_limited", {})
     recent = Recent(own)
-    recent.share(tmp_path, 0)
+    await recent.share(tmp_path, 0)
     (tmp_path / "recent-1.json").write_text('{"events": [{"at": 1}], "steps": 2}')
     assert [event.event for event in await recent.events()] == ["rate_limited"]

@@ -117,7 +117,7 @@ async def asset(request: web.Request) -> web.Response:
 async def _files(request: web.Request) -> Files:
     if not settings(request).page:
         raise NotFound("The page is switched off (ORCHESTRATOR_PAGE).")
-    return await asyncio.to_thread(files)
+    return files() if files.cache_info().currsize else await asyncio.to_thread(files)
 
 
 def _response(request: web.Request, file: File, kept: str) -> web.Response:

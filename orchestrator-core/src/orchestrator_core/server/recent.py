@@ -46,7 +46,7 @@ class Recent:
         self._events = events
         self._file: Path | None = None
 
-    def share(self, folder: Path, place: int) -> None:
+    async def share(self, folder: Path, place: int) -> None:
         """Share with the other workers, and go on from what the one before at this place kept.
 
         Args:
@@ -54,7 +54,7 @@ class Recent:
             place: The place of this one.
         """
         self._file = folder / _PATTERN.replace("*", str(place))
-        events, steps = _read(self._file)
+        events, steps = await asyncio.to_thread(_read, self._file)
         self._events.take(events)
         self.activity.take(steps)
 

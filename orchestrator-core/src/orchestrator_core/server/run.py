@@ -118,6 +118,8 @@ async def serve_until_stopped(
             _logger.info("Stopped while starting")
             return EXIT_STOPPED
         app = make_app(gateway, config)
+        if settings.monitoring_enabled and place is not None:
+            await app[RECENT].share(*place)
         runner = GatewayRunner(app)
         await runner.setup()
         try:
@@ -135,8 +137,6 @@ async def serve_until_stopped(
             if settings.monitoring_enabled:
                 background.append(asyncio.create_task(watch_health(gateway)))
                 background.append(asyncio.create_task(watch_loop(gateway.metrics, lines)))
-                if place is not None:
-                    app[RECENT].share(*place)
                 background.append(asyncio.create_task(app[RECENT].watch(gateway.metrics)))
             try:
                 await signals.stop.wait()

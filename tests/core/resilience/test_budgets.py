@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import pytest
@@ -44,7 +44,7 @@ class Store:
     reads: int = 0
 
     async def read(self, key: AccountKey) -> Amount:
-        assert key == KEY
+        assert (key.tenant, key.client) == (KEY.tenant, KEY.client)
         self.reads += 1
         await asyncio.sleep(0)
         if self.away:
@@ -136,6 +136,24 @@ async def test_at_once_no_more_is_held_than_there_is(make_book: MakeBook) -> Non
     book = make_book(Store())
     outcomes = await asyncio.gather(*(book.reserve(KEY, str(number), TOKENS, wish(7)) for number in range(50)))
     assert sum(held for held, _ in outcomes) == 14
+
+
+async def test_accounts_of_the_past_are_forgotten_and_read_anew_where_they_are_used(
+    make_book: MakeBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("budgets", "shared_budgets"):
+        monkeypatch.setattr(f"orchestrator_core.resilience.{module}.MAX_ACCOUNTS", 2)
+    store = Store()
+    book = make_book(store)
+    days = [replace(KEY, period=f"2026-11-{day}") for day in (10, 11, 12)]
+    for day in days:
+        await book.standing(day)
+    assert store.reads == 3
+    for day in reversed(days[1:]):
+        await book.standing(day)
+    assert store.reads == 3
+    await book.standing(days[0])
+    assert store.reads == 4
 
 
 async def test_two_processes_share_an_account(redis_server: RedisServer) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from orchestrator_core.resilience.budgets import (
     BUCKET,
     LAG,
+    MAX_ACCOUNTS,
     REREAD_AFTER,
     AccountKey,
     Amount,
@@ -222,10 +223,9 @@ class SharedBudgets:
             began = int(answer[1])
             base = await self._read(key)
             reading: list[str | int] = [began, base.tokens, base.nanos, int(LAG), BUCKET, KEPT]
-            reading.append(int(self._lost_at > 0 and not trusted))
+            reading.append(int(self._lost_at > -math.inf and not trusted))
             await self._shared.evaluate(_REREAD, [_name(key)], reading)
-            now = time.monotonic()
-            self._trusted[key] = math.inf if now - self._lost_at > READ_AGAIN_AFTER else now + READ_AGAIN_AFTER
+            self._trust(key)
             answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, KEPT, *after])
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
@@ -236,6 +236,13 @@ class SharedBudgets:
             await self._shared.evaluate(_SETTLE, [_name(key)], [name, amount.tokens, amount.nanos, BUCKET])
         except SharedStateLost:
             self._lose()
+
+    def _trust(self, key: AccountKey) -> None:
+        now = time.monotonic()
+        self._trusted.pop(key, None)
+        self._trusted[key] = math.inf if now - self._lost_at > READ_AGAIN_AFTER else now + READ_AGAIN_AFTER
+        if len(self._trusted) > MAX_ACCOUNTS:
+            del self._trusted[next(iter(self._trusted))]  # read the longest ago, and read anew where it is used again
 
     def _lose(self) -> None:
         self._trusted.clear()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import certifi
+
 CLIENT_KEY = "b7e23ec29af22b0b4e41da31e868d57226121c84a9f3e6d5"
 OPENAI_KEY = "sk-proj-iK2ZWeqhFWCEPyYngFb51yBMWXaSCrUZoL8g5ubbbPIa84yRnBUbHoWC8FJowoRo"
 ANTHROPIC_KEY = "sk-ant-api03-" + "Qx7_Zr2k" * 12
@@ -432,7 +434,7 @@ SAFE = (
     Configuration(
         "a proxy over TLS", {"ORCHESTRATOR_UPSTREAM_PROXY": "https://canary:word-word@proxy.example.com:3128"}
     ),
-    Configuration("an authority of one's own", {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}),
+    Configuration("an authority of one's own", {"SSL_CERT_FILE": certifi.where()}),
     Configuration("PostgreSQL over TLS", SHARED),
     Configuration(
         "PostgreSQL on this machine", {"ORCHESTRATOR_DATABASE_URL": "postgresql://gateway@127.0.0.1/db?sslmode=disable"}

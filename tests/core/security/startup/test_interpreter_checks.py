@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import certifi
+
 from orchestrator_core.config import load
 from orchestrator_core.security.startup.interpreter import lost_authorities
 from orchestrator_core.security.startup.runtime import Runtime
 from orchestrator_core.security.startup.subject import Subject
-
-CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def test_authorities_that_cannot_be_read_are_said_without_their_path(tmp_path: Path) -> None:
@@ -23,5 +23,5 @@ def test_authorities_that_cannot_be_read_are_said_without_their_path(tmp_path: P
 
 
 def test_authorities_that_can_be_read_are_fine(tmp_path: Path) -> None:
-    for environ in ({}, {"SSL_CERT_FILE": ""}, {"SSL_CERT_FILE": str(CERTIFICATES)}):
+    for environ in ({}, {"SSL_CERT_FILE": ""}, {"SSL_CERT_FILE": certifi.where()}):
         assert list(lost_authorities(Subject(load({}, tmp_path), runtime=Runtime(environ)))) == []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
@@ -17,6 +17,9 @@ OFFERED = 50
 
 WITHIN = 2.0
 """Seconds that a database may take; whoever presses Tab waits."""
+
+_Found: TypeAlias = list[tuple[str, str]]
+"""What may be inserted, and what is told of it."""
 
 
 def provider_names(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -33,7 +36,7 @@ def session_ids(context: click.Context, _param: click.Parameter, incomplete: str
     """Offer the newest sessions."""
     from orchestrator_core.cli.session_work import session_rows
 
-    async def read(config: Config) -> list[tuple[str, str]]:
+    async def read(config: Config) -> _Found:
         rows = await session_rows(config, context.params.get("tenant") or "default", None, None, {}, OFFERED)
         return [(row["session_id"], f"{row['message_count']} messages, {row['created_at'][:16]}") for row in rows]
 
@@ -44,7 +47,7 @@ def client_names(context: click.Context, _param: click.Parameter, incomplete: st
     """Offer the clients whose keys are not revoked."""
     from orchestrator_core.cli.client_work import rows
 
-    async def read(config: Config) -> list[tuple[str, str]]:
+    async def read(config: Config) -> _Found:
         found = await rows(config, revoked=False)
         # The script of bash does not quote what it inserts.
         return [(row["id"], row["name"]) if " " in row["name"] else (row["name"], row["id"]) for row in found]
@@ -52,13 +55,13 @@ def client_names(context: click.Context, _param: click.Parameter, incomplete: st
     return _matching(_read(context, read), incomplete)
 
 
-def _read(context: click.Context, read: Any) -> list[tuple[str, str]]:
+def _read(context: click.Context, read: Callable[[Config], Coroutine[Any, Any, _Found]]) -> _Found:
     from orchestrator_core.cli.options import read_config
     from orchestrator_core.config import ConfigError
     from orchestrator_core.provider_api import GatewayError
 
-    async def within() -> list[tuple[str, str]]:
-        work: Coroutine[Any, Any, list[tuple[str, str]]] = read(read_config(context.params.get("config_file")))
+    async def within() -> _Found:
+        work = read(read_config(context.params.get("config_file")))
         async with asyncio.timeout(WITHIN):
             return await work
 

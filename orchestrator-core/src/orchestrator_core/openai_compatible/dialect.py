@@ -18,7 +18,7 @@ ForcedChoice = Literal["required", "named"]
 
 
 _MODELS: Final = 256
-"""Models of which a dialect remembers what holds for them: callers choose the names."""
+"""Models of all dialects together of which it is remembered what holds for them: callers choose the names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from orchestrator_core.provider_api import (
     UpstreamClient,
 )
 
-Refused: TypeAlias = Callable[[ProviderRefused], AsyncGenerator[ChatEvent, None] | None]
+OnRefusal: TypeAlias = Callable[[ProviderRefused], AsyncGenerator[ChatEvent, None] | None]
 """Says what is done instead where the vendor refused before it answered; None where nothing is."""
 
 
@@ -73,7 +73,7 @@ async def whole_chat(
     credential: Secret | None,
     headers: Mapping[str, str] | None,
     clock: Callable[[], float],
-    refused: Refused,
+    refused: OnRefusal,
 ) -> AsyncGenerator[ChatEvent, None]:
     """Ask for a whole answer and yield its events.
 
@@ -108,7 +108,7 @@ async def stream_chat(
     credential: Secret | None,
     headers: Mapping[str, str] | None,
     clock: Callable[[], float],
-    refused: Refused,
+    refused: OnRefusal,
 ) -> AsyncGenerator[ChatEvent, None]:
     """Ask for a stream and yield its events.
 

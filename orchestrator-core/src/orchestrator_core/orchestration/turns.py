@@ -46,11 +46,10 @@ T = TypeVar("T")
 FINISH_DELAYS = (0.5, 2.0, 5.0, 15.0, 30.0)
 """Seconds before each further try to store the end of a turn."""
 
-log = structlog.get_logger(__name__)
-
-
 _STORE_IS_BUSY: Final = 1.0
 """Seconds: a store that takes longer to begin a turn is busy. Where the caller allowed less, that was too little."""
+
+log = structlog.get_logger(__name__)
 
 
 class Turns:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator_core.provider_api.deadline import Deadline
 from orchestrator_core.provider_api.secret import Secret
-from orchestrator_core.provider_api.urls import HTTP_URL, is_http_url
+from orchestrator_core.provider_api.urls import NO_HTTP_URL, is_http_url
 
 if TYPE_CHECKING:
     import httpx  # its types only: importing it costs 100 ms, and its command line more
@@ -44,7 +44,7 @@ class ProviderSettings(BaseModel):
     def _can_be_called(cls, value: str | None) -> str | None:
         if value is not None and not is_http_url(value):
             # Of a validator's own errors no word is shown, since a plugin's may hold the value.
-            raise PydanticCustomError("base_url", HTTP_URL)
+            raise PydanticCustomError("base_url", NO_HTTP_URL)
         return value
 
 

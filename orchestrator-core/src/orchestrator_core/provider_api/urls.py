@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-HTTP_URL = (
+NO_HTTP_URL = (
     "expected a URL such as https://host:8443/path: http or https, a port from 1 to 65535, neither query nor fragment"
 )
 """What an operator is told whose URL is none that `is_http_url` takes."""

@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from orchestrator_core.config.settings.base import Count, Seconds, SettingsGroup
-from orchestrator_core.provider_api.urls import HTTP_URL, is_http_url
+from orchestrator_core.provider_api.urls import NO_HTTP_URL, is_http_url
 
 
 def _proxy(value: str | None) -> str | None:
     if value is not None and not is_http_url(value):
-        raise ValueError(HTTP_URL)
+        raise ValueError(NO_HTTP_URL)
     return value
 
 

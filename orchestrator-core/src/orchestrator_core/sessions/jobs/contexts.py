@@ -43,10 +43,11 @@ def read_newest(tenant: str, session: SessionRow) -> Steps[Context]:
     while True:
         page = yield from rows(statements.GET_NEWEST, tenant, session.id, session.summarized, before, _PAGE)
         for row in page:
-            size += len(row[6])
-            if row[2] != session.last_turn_id and (len(found) >= CONTEXT_MESSAGES or size > CONTEXT_BYTES):
+            longer = size + len(row[6])
+            if row[2] != session.last_turn_id and (len(found) >= CONTEXT_MESSAGES or longer > CONTEXT_BYTES):
                 return Context(found[::-1], size, whole=False)
             found.append(row)
+            size = longer
         if len(page) < _PAGE:
             return Context(found[::-1], size)
         before = page[-1][1]
@@ -59,10 +60,11 @@ def read_oldest(tenant: str, session: SessionRow) -> Steps[Context]:
     while True:
         page = yield from rows(statements.GET_OLDEST, tenant, session.id, after, _PAGE)
         for row in page:
-            size += len(row[6])
-            if found and (len(found) >= CONTEXT_MESSAGES or size > CONTEXT_BYTES):
+            longer = size + len(row[6])
+            if found and (len(found) >= CONTEXT_MESSAGES or longer > CONTEXT_BYTES):
                 return Context(found, size, whole=False)
             found.append(row)
+            size = longer
         if len(page) < _PAGE:
             return Context(found, size)
         after = page[-1][1]

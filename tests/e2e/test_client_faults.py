@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from contextlib import ExitStack
@@ -27,6 +28,14 @@ async def until(condition: Any, within: float) -> float:
         assert time.monotonic() - began < within, "it did not happen in time"
         await asyncio.sleep(0.01)
     return time.monotonic() - began
+
+
+async def streams(http: aiohttp.ClientSession, url: str) -> int:
+    """Return how many streams are under way."""
+    async with http.get(f"{url}/metrics") as response:
+        found = re.search(r"^orchestrator_streams_in_flight (\S+)$", await response.text(), re.MULTILINE)
+    assert found is not None
+    return int(float(found[1]))
 
 
 TURN = {"message": "hello", "agent_config": {"provider": "odd"}, "stream": True}
@@ -76,6 +85,7 @@ async def test_clients_that_never_read_do_not_slow_others(gateway_process: Any) 
     patient = {
         "ORCHESTRATOR_CLIENT_WRITE_TIMEOUT": "600",  # the deaf stay to the end
         "ORCHESTRATOR_MAX_LOOP_LAG": "60",  # nobody is refused because the machine has more to do
+        "MONITORING_ENABLED": "true",
     }
     async with MisbehavingUpstream() as upstream, aiohttp.ClientSession() as http:
         gateway = gateway_process(environ={**environ(upstream, "huge"), **patient})
@@ -89,8 +99,11 @@ async def test_clients_that_never_read_do_not_slow_others(gateway_process: Any) 
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 client.connect((host, int(port)))
                 client.sendall(head.encode() + payload)
-            await until(lambda: upstream.answering >= 1, within=30)
-            for _ in range(20):
-                async with http.post(f"{gateway.url}/api/orchestrate", json=OTHER) as response:
-                    assert response.status == 200
+            async with asyncio.timeout(60):
+                while await streams(http, gateway.url) < 20:
+                    await asyncio.sleep(0.01)
+                for _ in range(20):
+                    async with http.post(f"{gateway.url}/api/orchestrate", json=OTHER) as response:
+                        assert response.status == 200
+            assert await streams(http, gateway.url) == 20
         await until(lambda: upstream.answering == 0, within=30)

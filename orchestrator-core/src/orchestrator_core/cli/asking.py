@@ -121,7 +121,11 @@ class RunningGateway:
                 f"The gateway at {self.url} did not answer within {WITHIN:.0f} seconds. Look at its log."
             ) from None
         except GatewayError:
-            tls = " or its certificate is not trusted (SSL_CERT_FILE names others)" if self.url.startswith("https:") else ""
+            tls = (
+                " or its certificate is not trusted (SSL_CERT_FILE names others)"
+                if self.url.startswith("https:")
+                else ""
+            )
             raise NoAnswer(
                 f"No gateway answers at {self.url}{tls}. Start one with `orchestrator serve`, or say with --url where "
                 "it runs."

@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from processes import inherited_environment
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
@@ -48,6 +50,20 @@ class Terminal:
         while self.text.count(text) < times:
             assert time.monotonic() < end, self.text
             self._read(0.1)
+
+    def wait_until_it_waits(self, within: float = 20.0) -> None:
+        """Wait until its main thread waits for keys: it prints nothing, sleeps, and is not woken for a while."""
+        process, end = psutil.Process(self.pid), time.monotonic() + within
+        before = None
+        while True:
+            if self._read(0.05):
+                before = None
+                continue
+            seen = process.status(), process.num_ctx_switches().voluntary
+            if seen == before and seen[0] == psutil.STATUS_SLEEPING:
+                return
+            before = seen
+            assert time.monotonic() < end, self.text
 
     def type(self, text: str) -> None:
         """Type something."""

@@ -50,8 +50,8 @@ def ctrl_c(once: threading.Event) -> Iterator[None]:
     """Interrupt this thread as soon as something has begun; those who run tests may have set the signal aside."""
 
     def interrupt() -> None:
-        once.wait()
-        os.kill(os.getpid(), signal.SIGINT)
+        if once.wait(20):
+            os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 from orchestrator_core.cli.conversation import COMMANDS
@@ -84,11 +83,11 @@ def test_ctrl_c_discards_a_line_and_ends_it_the_second_time(tmp_path: Path) -> N
     terminal = talking(tmp_path, "--provider", "echo")
     terminal.type("half a line")
     terminal.wait_for("half a line")
-    time.sleep(1)  # a signal between an echo and the wait for keys is heard by readline with the next key alone
+    terminal.wait_until_it_waits()  # a signal before that is heard by readline with the next key alone
     terminal.type("\x03")
     terminal.wait_for("Once more ends.")
     terminal.wait_for("\n> ", times=2)
-    time.sleep(1)  # as above
+    terminal.wait_until_it_waits()
     terminal.type("\x03")
     assert terminal.end() == 130
     assert "Go on with" not in terminal.screen

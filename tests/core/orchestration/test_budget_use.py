@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from orchestrator_core.config.grants import Budget
+from orchestrator_core.orchestration import budget_use
 from orchestrator_core.orchestration.budget_use import SHOWN_FOR, BudgetUse
 from orchestrator_core.resilience.budgets import NANO, AccountKey, Amount
 from orchestrator_core.security.events import SecurityEvents
+from orchestrator_core.telemetry.budget_series import MAX_BUDGETS
 from orchestrator_core.telemetry.instruments import BUDGET_USED
-from orchestrator_core.telemetry.metrics import MAX_BUDGETS, Metrics
+from orchestrator_core.telemetry.metrics import Metrics
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DECEMBER = datetime(2026, 12, 1, tzinfo=UTC)
@@ -64,7 +65,7 @@ def test_what_is_over_is_shown_no_more() -> None:
     watched.use.hide(DECEMBER - timedelta(seconds=1))
     assert watched.shown == {"app": 0.9}
     watched.use.hide(DECEMBER)
-    assert math.isnan(watched.shown["app"])
+    assert watched.shown == {}
 
 
 def test_a_client_that_makes_no_more_calls_is_shown_no_more() -> None:
@@ -73,8 +74,7 @@ def test_a_client_that_makes_no_more_calls_is_shown_no_more() -> None:
         watched.note(key, Amount(tokens=900), NOW, None)
     watched.note(NOVEMBER, Amount(tokens=950), NOW + timedelta(hours=1), None)
     watched.use.hide(NOW + SHOWN_FOR)
-    assert watched.shown["app"] == 0.95
-    assert math.isnan(watched.shown["other"])
+    assert watched.shown == {"app": 0.95}
     watched.note(AccountKey("acme", "other", "total", None), Amount(tokens=900), NOW + SHOWN_FOR, None)
     assert watched.shown["other"] == 0.9
 
@@ -84,3 +84,21 @@ def test_the_clients_that_are_shown_are_bounded() -> None:
     for number in range(MAX_BUDGETS + 10):
         watched.note(AccountKey("acme", f"app-{number}", "total", None), Amount(tokens=number), NOW, None)
     assert len(watched.shown) == MAX_BUDGETS
+
+
+def test_a_client_that_is_shown_no_more_gives_its_place_to_another() -> None:
+    watched = Watched()
+    for round_ in range(12):
+        now = NOW + round_ * SHOWN_FOR
+        watched.use.hide(now)
+        for number in range(MAX_BUDGETS):
+            watched.note(AccountKey("acme", f"app-{round_}-{number}", "total", None), Amount(tokens=1), now, None)
+        assert set(watched.shown) == {f"app-{round_}-{number}" for number in range(MAX_BUDGETS)}
+
+
+def test_a_client_that_is_forgotten_gives_its_place_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_use, "MAX_CLIENTS", MAX_BUDGETS)
+    watched = Watched()
+    for number in range(MAX_BUDGETS + 10):
+        watched.note(AccountKey("acme", f"app-{number}", "total", None), Amount(tokens=number), NOW, None)
+    assert set(watched.shown) == {f"app-{number}" for number in range(10, MAX_BUDGETS + 10)}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from orchestrator_core.telemetry.budget_series import MAX_KEPT
 
 CODE = """
 import json, sys, time
@@ -74,3 +79,59 @@ def test_the_uptime_is_that_of_the_whole_gateway(tmp_path: Path) -> None:
     assert 100 <= shown["uptime"] < 130
     assert shown["text"].count("\norchestrator_uptime_seconds ") == 1
     assert shown["open"].endswith("# EOF\n")
+
+
+BUDGETS = """
+import json, sys
+from pathlib import Path
+from prometheus_client.parser import text_string_to_metric_families as parse
+from orchestrator_core.telemetry.budget_series import MAX_BUDGETS, MAX_KEPT
+from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.shared_values import share_values
+
+folder, place = Path(sys.argv[1]), int(sys.argv[2])
+share_values(folder, place)
+metrics = Metrics(shared=folder)
+for line in sys.stdin:
+    exec(line)
+    text = metrics.render()[0].decode()
+    found = (one for family in parse(text) for one in family.samples if one.name == "orchestrator_budget_used_ratio")
+    print(json.dumps({one.labels["client"]: one.value for one in found}), flush=True)
+"""
+
+
+@contextmanager
+def counting(folder: Path, place: int) -> Iterator[Callable[[str], dict[str, float]]]:
+    """Count in a process of its own, which does what it is told and says which budgets it shows then."""
+    command = [sys.executable, "-W", "error", "-c", BUDGETS, folder, str(place)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said, heard = process.stdin, process.stdout
+
+        def do(code: str) -> Any:
+            said.write(f"{code}\n")
+            said.flush()
+            return json.loads(heard.readline())
+
+        yield do
+        said.close()
+
+
+def test_a_process_hides_no_budget_of_which_another_knows_more(tmp_path: Path) -> None:
+    with counting(tmp_path, 0) as one, counting(tmp_path, 1) as other:
+        assert one("metrics.observe_budget('app', 0.5)") == {"app": 0.5}
+        assert other("metrics.observe_budget('app', 0.9)") == {"app": 0.9}
+        assert one("metrics.observe_budget('app', None)") == {"app": 0.9}
+        assert math.isnan(other("metrics.observe_budget('app', None)")["app"])
+        assert one("metrics.observe_budget('app', 0.1)") == {"app": 0.1}
+        assert math.isnan(one("metrics.observe_budget('app', None)")["app"])
+
+
+def test_hidden_budgets_of_several_processes_keep_others_out_only_when_there_are_very_many(tmp_path: Path) -> None:
+    seen_and_hidden = "for number in range({}): [metrics.observe_budget(str(number), used) for used in (0.5, None)]"
+    with counting(tmp_path, 0) as one:
+        one(seen_and_hidden.format("MAX_BUDGETS"))
+        assert one("metrics.observe_budget('app', 0.9)")["app"] == 0.9
+        assert len(one(seen_and_hidden.format("MAX_KEPT + 10"))) == MAX_KEPT
+        assert one("metrics.observe_budget('app', 0.95)")["app"] == 0.95

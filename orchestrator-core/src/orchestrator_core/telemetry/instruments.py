@@ -29,7 +29,8 @@ TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4
 """Buckets of tokens, by the conventions."""
 
 Together = Literal["livesum", "livemin", "livemax", "mostrecent"]
-"""How the values of several processes become one: the sum, the least or the most of those that live, or the newest."""
+"""How the values of several processes become one: the sum, the least or the most of those that live, or the newest, of
+which a process takes back by NaN what it has set itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,11 @@ class Children(dict[tuple[str, ...], Instrument], Generic[Instrument]):
     def __missing__(self, labels: tuple[str, ...]) -> Instrument:
         child = self[labels] = self._metric.labels(*labels)
         return child
+
+    def drop(self, labels: tuple[str, ...]) -> None:
+        """Show a series no more. The files that several processes keep cannot forget one."""
+        if self.pop(labels, None) is not None:
+            self._metric.remove(*labels)
 
 
 _CALL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "provider")
@@ -188,7 +194,8 @@ COST = Spec(
 BUDGET_USED = Spec(
     name="orchestrator_budget_used_ratio",
     meaning="The share of its budget that a client has spent in this period, above 1 where it spent more; of tokens or "
-    "money whichever is more. NaN where the period is over, or the client has made no call for a day.",
+    "money whichever is more. Gone, or NaN where several processes serve, once the period is over or the client has "
+    "made no call for a day.",
     labels=("client",),
     together="mostrecent",
 )

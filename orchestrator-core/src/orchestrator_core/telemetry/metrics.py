@@ -16,6 +16,7 @@ from prometheus_client.samples import Sample
 
 from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry import instruments as names
+from orchestrator_core.telemetry.budget_series import BudgetSeries
 from orchestrator_core.telemetry.instruments import Instruments
 from orchestrator_core.telemetry.model_names import OTHER, ModelNames
 from orchestrator_core.telemetry.process_figures import ProcessFigures
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 MAX_CODES: Final = 100
 """Codes of errors that become labels. Core's are a closed list; a plugin may have more of its own."""
-
-MAX_BUDGETS: Final = 500
-"""Clients whose budget becomes a series."""
 
 OPERATIONS: Final = {"summarize": "chat"}
 """OpenTelemetry's names of operations, where they are others than ours."""
@@ -112,7 +110,7 @@ class Metrics:
         self.cache_bytes = made.gauge(names.CACHE_BYTES)
         self._tokens = made.counters(names.KINDS_OF_TOKENS)
         self._cost = made.counters(names.COST)
-        self._budgets = made.gauges(names.BUDGET_USED)
+        self._budgets = BudgetSeries(made.gauges(names.BUDGET_USED), kept=shared is not None)
         self._healthy = made.gauges(names.HEALTHY)
         self._turns = made.counters(names.TURNS)
         self._summaries = made.histograms(names.SUMMARIES)
@@ -261,8 +259,7 @@ class Metrics:
 
     def observe_budget(self, client: str, used: float | None) -> None:
         """Note the share of its budget that a client has used, from 0; None where that is not known any more."""
-        if (client,) in self._budgets or len(self._budgets) < MAX_BUDGETS:
-            self._budgets[client,].set(math.nan if used is None else used)
+        self._budgets.show(client, used)
 
     def observe_health(self, provider: str, healthy: bool | None) -> None:
         """Note what the last look at a provider found; None where nobody looks at it any more."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import multiprocess, values
 
@@ -21,7 +23,15 @@ def share_values(folder: Path, place: int) -> None:
     os.environ[_VARIABLE] = str(folder)
     forget_living(folder, place)
     # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
-    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+    kept: Any = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+
+    class Value(kept):  # type: ignore[misc]  # likewise
+        """A value of which this process takes back by NaN what it has set; what another has set since then stays."""
+
+        def set(self, value: float, timestamp: float | None = None) -> None:
+            super().set(value, self._timestamp if math.isnan(value) else timestamp)
+
+    values.ValueClass = Value
 
 
 def forget_living(folder: Path, place: int) -> None:

@@ -117,6 +117,33 @@ def test_what_cannot_be_opened_says_why() -> None:
         pytest.fail("it was not opened")
 
 
+def test_a_loop_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("Too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", fail)
+    with pytest.raises(OSError, match="Too many"), Background(Thing().opened()):
+        pytest.fail("it was not opened")
+
+
+def test_ctrl_c_while_the_loop_is_made_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    making, interrupted = threading.Event(), threading.Event()
+    make = asyncio.events.new_event_loop
+
+    def make_late() -> asyncio.AbstractEventLoop:
+        making.set()
+        interrupted.wait(20)
+        return make()
+
+    thing = Thing()
+    background = Background(thing.opened(takes=60))
+    wait = background._begun.wait
+    monkeypatch.setattr(background._begun, "wait", lambda: (interrupted.set(), wait()))
+    monkeypatch.setattr(asyncio.events, "new_event_loop", make_late)
+    with ctrl_c(making), pytest.raises(KeyboardInterrupt), background:
+        pytest.fail("it was not opened")
+
+
 def test_ctrl_c_while_it_is_opened_ends_that() -> None:
     thing = Thing()
     with ctrl_c(thing.working), pytest.raises(KeyboardInterrupt), Background(thing.opened(takes=60)):

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -52,7 +52,8 @@ class Background(Generic[Opened]):
         except KeyboardInterrupt:
             if self._thread.is_alive():
                 self._begun.wait()
-                self._loop.call_soon_threadsafe(self._main.cancel)
+                with suppress(RuntimeError):  # it ended just then
+                    self._loop.call_soon_threadsafe(self._main.cancel)
                 self._thread.join()
             raise
         return self._opened.result()
@@ -75,6 +76,7 @@ class Background(Generic[Opened]):
 
         Raises:
             Stopped: Ctrl+C came; the work was cancelled, and has ended.
+            BaseException: Whatever the work raised.
         """
         started: Future[asyncio.Task[Result]] = Future()
         ended = threading.Event()
@@ -103,7 +105,13 @@ class Background(Generic[Opened]):
         return started.result().result()
 
     def _run(self) -> None:
-        asyncio.run(self._hold())
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._hold())
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._failure = error
+            if not self._opened.done():
+                self._opened.set_exception(error)
 
     async def _hold(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -112,11 +120,6 @@ class Background(Generic[Opened]):
         assert task is not None  # noqa: S101 - this is a coroutine that runs
         self._main = task
         self._begun.set()
-        try:
-            async with self._opening as opened:
-                self._opened.set_result(opened)
-                await self._end.wait()
-        except BaseException as error:  # noqa: BLE001 - the main thread raises it
-            self._failure = error
-            if not self._opened.done():
-                self._opened.set_exception(error)
+        async with self._opening as opened:
+            self._opened.set_result(opened)
+            await self._end.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import click
@@ -14,7 +13,7 @@ from orchestrator_core.cli.output import visible
 from orchestrator_core.cli.parts import open_gateway
 from orchestrator_core.cli.progress import Spinner
 from orchestrator_core.config import Config
-from orchestrator_core.orchestration import Gateway
+from orchestrator_core.orchestration import Gateway, reading
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.provider_api import (
     ChatRequest,
@@ -73,7 +72,7 @@ class Conversation:
         with Spinner("Waiting for an answer") as spinner:
             answer = await gateway.turn(ANONYMOUS, turn)
             self.session_id, self.acknowledged = answer.session_id, True
-            async with aclosing(answer.events()) as events:
+            async with reading(answer.events()) as events:
                 async for event in events:
                     if isinstance(event, TextDelta | RefusalDelta):
                         spinner.stop()

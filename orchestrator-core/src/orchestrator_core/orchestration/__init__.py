@@ -4,6 +4,7 @@ from orchestrator_core.orchestration.again import answer_again
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.orchestration.gateway import Gateway
+from orchestrator_core.orchestration.reading import reading
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
 from orchestrator_core.orchestration.turn import TurnAnswer, TurnResult
 
@@ -17,4 +18,5 @@ __all__ = [
     "TurnRequest",
     "TurnResult",
     "answer_again",
+    "reading",
 ]

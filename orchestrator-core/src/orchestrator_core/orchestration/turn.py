@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from orchestrator_core.orchestration.answer import Answer
+from orchestrator_core.orchestration.reading import reading
 from orchestrator_core.orchestration.replay import ReplayedAnswer
 from orchestrator_core.provider_api import (
     Adjustment,
@@ -151,7 +152,7 @@ class TurnAnswer:
             GatewayError: The answer broke off, or could not be stored; what had come is kept as `interrupted`.
         """
         try:
-            async with aclosing(self._answer.events()) as events:
+            async with reading(self._answer.events()) as events:
                 async for event in events:
                     yield event
         except BaseException as error:

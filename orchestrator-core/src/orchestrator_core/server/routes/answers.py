@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import aclosing
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
 
-from orchestrator_core.orchestration import Answer, EmbeddingAnswer, TurnAnswer
+from orchestrator_core.orchestration import Answer, EmbeddingAnswer, TurnAnswer, reading
 from orchestrator_core.provider_api import ChatEvent, Json, ServerSentEvent
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_response import encode
@@ -95,7 +94,7 @@ async def stream(
     """
     writer = EventWriter(request, {**answer_headers(answer), **headers})
     try:
-        async with aclosing(answer.events()) as events:
+        async with reading(answer.events()) as events:
             async for event in events:
                 if items := [*translator.add(event)]:
                     await writer.write(*items)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
-from orchestrator_core.orchestration import TurnAnswer, TurnResult
+from orchestrator_core.orchestration import TurnAnswer, TurnResult, reading
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatResponse,
@@ -83,7 +82,7 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
             "model_used": turn.model,
         }
         await writer.write(_framed("start", start))
-        async with aclosing(turn.events()) as events:
+        async with reading(turn.events()) as events:
             async for event in events:
                 named = _event(event)
                 if named is not None:

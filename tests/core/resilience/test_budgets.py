@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_core.provider_api import StorageError
-from orchestrator_core.resilience import shared_budgets
+from orchestrator_core.resilience import shared_budgets, shared_holds
 from orchestrator_core.resilience.budgets import (
     LAG,
     REREAD_AFTER,
@@ -113,6 +113,19 @@ async def test_a_call_without_a_limit_takes_what_is_left(make_book: MakeBook) ->
     assert not (await book.reserve(KEY, "b", TOKENS, wish(1, 4096)))[0]
 
 
+async def test_what_is_held_for_a_call_is_replaced_or_stays(make_book: MakeBook) -> None:
+    book = make_book(Store(Amount(10)))
+    assert (await book.reserve(KEY, "a", TOKENS, wish(60)))[0]
+    assert await book.reserve(KEY, "a", TOKENS, wish(91)) == (False, Standing(Amount(10), Amount()))
+    assert (await book.standing(KEY)).held == Amount(60)
+    assert await book.reserve(KEY, "a", TOKENS, wish(70, 4096)) == (True, Standing(Amount(10), Amount()))
+    assert await book.standing(KEY) == Standing(Amount(10), Amount(90))
+    assert (await book.reserve(KEY, "a", TOKENS, wish(80)))[0]
+    assert (await book.reserve(KEY, "b", TOKENS, wish(10)))[0]
+    await settled(book, "a", Amount(30))
+    assert await book.standing(KEY) == Standing(Amount(40), Amount(10))
+
+
 async def test_money_and_tokens_are_limited_both(make_book: MakeBook) -> None:
     book = make_book(Store())
     both = Ceiling(tokens=100, nanos=10)
@@ -166,6 +179,77 @@ async def test_two_processes_share_an_account(redis_server: RedisServer) -> None
         assert (await books[1].standing(KEY)).spent == Amount(2)
         for book in books:
             await book.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is held lapse within three seconds where nobody renews it."""
+    monkeypatch.setattr(shared_budgets, "TTL", 3)
+    monkeypatch.setattr(shared_holds, "TTL", 3)
+    monkeypatch.setattr(shared_holds, "RENEWAL", 0.2)
+    monkeypatch.setattr(shared_budgets, "RENEWED", 2)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_a_process_held_that_died_is_soon_free_and_that_of_others_is_not(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
+        dead, alive = (
+            SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)
+        )
+        assert (await dead.reserve(KEY, "a", TOKENS, wish(60)))[0]
+        assert (await alive.reserve(KEY, "b", TOKENS, wish(30)))[0]
+        await dead.close()
+        assert (await alive.standing(KEY)).held == Amount(90)
+        async with asyncio.timeout(10):
+            while (await alive.standing(KEY)).held != Amount(30):
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(3.1)
+        assert (await alive.standing(KEY)).held == Amount(30)
+        await settled(alive, "b", Amount(5))
+        assert await alive.standing(KEY) == Standing(Amount(5), Amount())
+
+
+@pytest.mark.usefixtures("quick")
+async def test_who_is_refused_for_what_nobody_renews_is_told_when_it_is_free(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
+        dead, alive = (
+            SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)
+        )
+        assert (await dead.reserve(KEY, "a", TOKENS, wish(60)))[0]
+        for _ in range(5):
+            assert (await alive.reserve(KEY, "b", TOKENS, wish(60)))[1].lapses == 0, "it may end at any time"
+            await asyncio.sleep(0.3)
+        await dead.close()
+        async with asyncio.timeout(10):
+            while not (refused := (await alive.reserve(KEY, "b", TOKENS, wish(60)))[1]).lapses:
+                await asyncio.sleep(0.1)
+        assert refused.held == Amount(60)
+        await asyncio.sleep(refused.lapses)
+        assert (await alive.reserve(KEY, "b", TOKENS, wish(60)))[0]
+        await alive.close()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_is_held_is_held_again_where_redis_has_forgotten_it(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (state, _):
+        book = SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2)
+        for name, tokens in (("a", 60), ("b", 20)):
+            assert (await book.reserve(KEY, name, TOKENS, wish(tokens)))[0]
+        redis_server.kill()
+        redis_server.start()
+        async with asyncio.timeout(10):
+            while not state.available or (await book.standing(KEY)).held != Amount(80):
+                await asyncio.sleep(0.05)
+        book.settle(KEY, "a", Amount(10))
+        async with asyncio.timeout(10):
+            while (await book.standing(KEY)).held != Amount(20):
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        assert (await book.standing(KEY)).held == Amount(20), "what is settled is renewed no more"
+        await book.close()
 
 
 async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(redis_server: RedisServer) -> None:

@@ -14,7 +14,15 @@ import aiohttp
 import pytest
 
 from fake_providers.scripted import ScriptedProvider, answer
-from orchestrator_core.provider_api import ModelInfo, ProviderFailed, ProviderInfo, Start, TextDelta, Usage
+from orchestrator_core.provider_api import (
+    ModelInfo,
+    ProviderFailed,
+    ProviderInfo,
+    ProviderTimeout,
+    Start,
+    TextDelta,
+    Usage,
+)
 from scripted_gateway import Reply, Served, served
 
 ADMIN = "9f2c4b7a1d3e5f60718293a4b5c6d7e8"
@@ -155,6 +163,20 @@ async def test_what_fails_costs_nothing_and_gives_back_what_was_held(api: Api) -
     assert (await api.chat()).status == 502
     state = await api.budget()
     assert (state["spent_tokens"], state["held_tokens"]) == (0, 0)
+
+
+async def test_where_the_budget_does_not_cover_a_fallback_the_turn_says_why_the_first_failed(api: Api) -> None:
+    await api.has(tokens=120)
+    api.one.scripts.append([ProviderTimeout("late")])
+    config = {"provider": "one", "model": "a", "max_tokens": 80, "fallbacks": ["two/a"]}
+    reply = await api.ask("POST", "/api/orchestrate", {"message": "hi", "agent_config": config})
+    assert (reply.status, reply.json["code"], reply.headers["x-should-retry"]) == (429, "budget_exceeded", "false")
+    assert reply.headers["x-orchestrator-attempts"] == "1"
+    assert api.gateway.plugins["two"].requests == []
+    turns = (await api.ask("GET", f"/api/sessions/{reply.json['session_id']}/turns")).json["turns"]
+    assert [(each["provider"], each["error"]) for each in turns[0]["attempts"]] == [("one", "provider_timeout")]
+    state = await api.budget()
+    assert (80 < state["spent_tokens"] < 90, state["held_tokens"]) == (True, 0)
 
 
 async def test_an_answer_that_is_left_is_counted_by_an_estimate(api: Api) -> None:

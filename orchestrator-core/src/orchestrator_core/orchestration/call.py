@@ -31,6 +31,7 @@ class Call(Generic[R]):
         cache: What it has to do with the cache of answers.
         attempts: Every try so far, and every target that was passed over.
         tries: How many of them were calls to a provider.
+        told: How many of `attempts` were counted already.
         target: Who is being asked now, and in the end who answered.
         next: Who is asked where the target fails; None where nobody is left.
         failed: Whose failure the next try comes after; None where it comes after none.
@@ -48,6 +49,7 @@ class Call(Generic[R]):
     cache: CacheUse = "off"
     attempts: list[Attempt] = field(default_factory=list)
     tries: int = 0
+    told: int = field(init=False)
     target: Target = field(init=False)
     next: Target | None = field(init=False, default=None)
     failed: Target | None = field(init=False, default=None)
@@ -58,7 +60,7 @@ class Call(Generic[R]):
     lost: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.target = self.targets[0]
+        self.target, self.told = self.targets[0], len(self.attempts)
 
     @property
     def deadline(self) -> Deadline:

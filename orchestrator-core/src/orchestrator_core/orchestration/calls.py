@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.cache import AnswerCache, size_of_vectors
 from orchestrator_core.orchestration.call import Call
@@ -9,7 +11,7 @@ from orchestrator_core.orchestration.chat_call import ChatCall
 from orchestrator_core.orchestration.granted_fields import check_fields
 from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.ledger import Payer
-from orchestrator_core.orchestration.metering import Meter, code_of
+from orchestrator_core.orchestration.metering import NOTHING, Meter, code_of
 from orchestrator_core.orchestration.opening import replayed
 from orchestrator_core.orchestration.pipeline import run
 from orchestrator_core.orchestration.requests import Selection
@@ -97,9 +99,10 @@ class Calls:
             spans.append(span)
             return response
 
+        cover = None if held is None else partial(self._meter.cover, call, payer, held, NOTHING)
         with given_back(held):
             try:
-                response = await run(call, send, self._guards)
+                response = await run(call, send, self._guards, cover=cover)
             finally:
                 self._meter.count_failures(call, payer, held)
                 if call.place is not None:
@@ -150,7 +153,7 @@ class Calls:
         chat = ChatCall(call, payer, held, self._meter, cache)
         with given_back(held):
             try:
-                opened = await run(call, chat.send, self._guards, chat.discard)
+                opened = await run(call, chat.send, self._guards, chat.discard, chat.cover)
             finally:
                 chat.count_failures()
         return chat.answer(opened, stored=stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.cache import AnswerCache
@@ -13,6 +14,7 @@ from orchestrator_core.orchestration.estimate import unsaid_usage
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
+from orchestrator_core.orchestration.pipeline import Cover
 from orchestrator_core.orchestration.spending import Held
 from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, GatewayError, Usage, UsageReport
 from orchestrator_core.resilience.faults import is_fault
@@ -40,7 +42,6 @@ class ChatCall:
         self._held = held
         self._meter = meter
         self._cache = cache
-        self._before = len(call.attempts)
         self._spent: dict[int, Usage] = {}
 
     async def send(self, call: Call[ChatRequest], request: ChatRequest) -> OpenStream:
@@ -87,9 +88,16 @@ class ChatCall:
             if call.place is not None:
                 call.place.leave()
 
+    @property
+    def cover(self) -> Cover | None:
+        """What holds more of a budget before another try; None where there is no budget."""
+        if self._held is None:
+            return None
+        return partial(self._meter.cover, self._call, self._payer, self._held, self._spent)
+
     def count_failures(self) -> None:
         """Tell what became of the tries that failed."""
-        self._meter.count_failures(self._call, self._payer, self._held, self._before, self._spent)
+        self._meter.count_failures(self._call, self._payer, self._held, self._spent)
 
     def answer(self, opened: OpenStream, *, stored: bool) -> Answer:
         """Return the answer, which is counted where it ends.

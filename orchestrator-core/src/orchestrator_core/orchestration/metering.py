@@ -36,7 +36,8 @@ BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse
 HELD = "held"
 """The price version of a call that costs a budget what was held for it, because no table knows its price."""
 
-_NOTHING: Mapping[int, Usage] = MappingProxyType({})
+NOTHING: Mapping[int, Usage] = MappingProxyType({})
+"""What is known of tries of which no provider said anything."""
 
 
 class Meter:
@@ -88,19 +89,18 @@ class Meter:
         call: Call[Any],
         payer: Payer,
         held: Held | None,
-        before: int = 0,
-        spent: Mapping[int, Usage] = _NOTHING,
+        spent: Mapping[int, Usage] = NOTHING,
     ) -> None:
-        """Tell what became of the tries that failed.
+        """Tell what became of the tries that failed, of each once.
 
         Args:
             call: The call.
             payer: Who is charged.
             held: What is held of a budget.
-            before: The first try that was not told yet.
             spent: What the provider said of the tokens of a try before it failed.
         """
-        for place, attempt in enumerate(call.attempts[before:], before):
+        first, call.told = call.told, len(call.attempts)
+        for place, attempt in enumerate(call.attempts[first:], first):
             if attempt.error in PASSED_OVER:
                 self._metrics.observe_passed_over(attempt.provider, attempt.error)
                 continue
@@ -115,6 +115,25 @@ class Meter:
             if held is not None and usage is not None:
                 held.charge(usage, cost)
             self.observe(attempt, payer, attempt.duration, attempt.error, usage, cost)
+
+    async def cover(
+        self, call: Call[Any], payer: Payer, held: Held, spent: Mapping[int, Usage], under_way: int
+    ) -> None:
+        """Hold what one more try of a call may cost; those that failed are told, and charged, before.
+
+        Args:
+            call: The call.
+            payer: Who is charged.
+            held: What is held of a budget.
+            spent: As for `count_failures`.
+            under_way: How many tries are under way.
+
+        Raises:
+            BudgetExceeded: It is not there.
+            StorageError: Nobody knows what was spent so far.
+        """
+        self.count_failures(call, payer, held, spent)
+        await held.take(under_way)
 
     def _cost(self, call: Call[Any], attempt: Attempt, usage: Usage, held: Held | None) -> float | None:
         for target in call.targets:

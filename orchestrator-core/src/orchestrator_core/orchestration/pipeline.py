@@ -18,6 +18,7 @@ from orchestrator_core.orchestration.guards import Guards
 from orchestrator_core.orchestration.hedging import Discard
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import (
+    BudgetExceeded,
     CircuitOpen,
     DeadlineExceeded,
     GatewayError,
@@ -40,11 +41,16 @@ PASSED_OVER: Final = frozenset({UNHEALTHY, CircuitOpen.code, Overloaded.code, Pr
 """The codes of targets that were not asked."""
 
 
+Cover = Callable[[int], Awaitable[None]]
+"""Holds of a budget what one more try may cost, beside as many as are under way."""
+
+
 async def run(
     call: Call[R],
     send: Callable[[Call[R], R], Awaitable[T]],
     guards: Guards,
     discard: Discard[R, T] | None = None,
+    cover: Cover | None = None,
 ) -> T:
     """Send a call through all steps and return it opened.
 
@@ -53,12 +59,15 @@ async def run(
         send: Makes a try, and returns it opened.
         guards: Stand between the call and providers that fail.
         discard: Closes what was opened, where nobody wants it any more; without it one target is asked at a time.
+        cover: Is awaited before each try but the first; None where no budget is.
 
     Raises:
+        BudgetExceeded: What is left of a budget does not cover another try; why the one before it failed is in the
+            call's attempts.
         GatewayError: No target answered; the error of the last that was asked.
     """
     guards.budget.earn()
-    ask: Step[R, T] = partial(_call, send=send, guards=guards)
+    ask: Step[R, T] = partial(_call, send=send, guards=guards, cover=cover)
     ask = partial(_retry, ask=ask, guards=guards)
     if discard is not None and guards.hedging.concerns(call):
         ask = partial(guards.hedging.race, ask=ask, discard=discard)
@@ -75,6 +84,9 @@ async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
             call.target, call.next = target, _next(order[place + 1 :], guards)
             try:
                 return await ask(call)
+            except BudgetExceeded as error:
+                error.attempts = len(call.attempts)
+                raise
             except GatewayError as error:
                 error.provider = error.provider or target.provider.id
                 failures.append(error)
@@ -147,8 +159,10 @@ def _delay(call: Call[R], error: GatewayError, guards: Guards) -> float | None:
     return delay
 
 
-async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guards: Guards) -> T:
+async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guards: Guards, cover: Cover | None) -> T:
     """Make one try at one target, with a key for it, and keep a record of it."""
+    if call.tries and cover is not None and not call.lost:
+        await cover(int(call.rival is not None and call.rival.begun is not None))
     target = call.target
     credential = call.credential or guards.keys.choose(target.provider.keys)
     if call.deadline.expired and not call.tries:

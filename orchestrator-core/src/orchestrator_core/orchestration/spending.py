@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 from orchestrator_core.config.grants import Budget, Period
@@ -38,7 +39,7 @@ class Book(Protocol):
     """Keeps accounts: `LocalBudgets`, `SharedBudgets`."""
 
     async def reserve(self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish) -> tuple[bool, Standing]:
-        """Hold an amount for a call, if it is there."""
+        """Hold an amount for a call, if it is there, in place of what was held for it before."""
         ...
 
     def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
@@ -91,18 +92,20 @@ class Held:
     def __init__(
         self,
         key: AccountKey,
+        reserve: Callable[[str, Wish, bool], Awaitable[None]],
         settle: Callable[[AccountKey, str, Amount], None],
         wish: Wish,
         expected: Expected,
         *,
         money: bool,
     ) -> None:
-        """Hold under a name of its own.
+        """Choose a name; `take` holds.
 
         Args:
             key: The account.
+            reserve: Holds under a name, in place of what is held under it; is told whether it is for another try.
             settle: Counts what was spent.
-            wish: What is held.
+            wish: What one try may cost.
             expected: What the call is expected to use.
             money: Whether money is limited.
         """
@@ -111,9 +114,30 @@ class Held:
         self.broken = _estimated(expected.ways(expected.most)[-1]) if expected.media else None
         self.name = secrets.token_hex(8)
         self._key = key
+        self._reserve = reserve
         self._settle = settle
-        self._spent = Amount()
+        self._wish = wish
+        self._tries = 0
+        self._covered = self._spent = Amount()
         self._ended = False
+
+    async def take(self, under_way: int = 0) -> None:
+        """Hold what one more try may cost, beside those that are under way and what was charged for those that failed.
+
+        Args:
+            under_way: How many tries are under way.
+
+        Raises:
+            BudgetExceeded: It is not there; what is held stays.
+            StorageError: Nobody knows what was spent so far.
+        """
+        tries, spent = under_way + 1, self._spent
+        if tries <= self._tries and spent == self._covered:
+            return
+        wish = self._wish
+        wish = replace(wish, least=wish.least * tries + spent, most=wish.most * tries + spent)
+        await self._reserve(self.name, wish, self._tries > 0)
+        self._tries, self._covered = tries, spent
 
     def charge(self, usage: Usage, cost: float | None) -> None:
         """Count what a try used and cost."""
@@ -186,14 +210,17 @@ class Spending:
             most=self._amount(call.targets, expected.ways(expected.most), budget),
             seconds=call.deadline.remaining() + SPARE,
         )
-        now = self._now()
-        span = Span.of(budget.period, now)
+        span = Span.of(budget.period, self._now())
         key = _key(principal.tenant, principal.id, span)
-        held = Held(key, self._settled(principal, budget), wish, expected, money=budget.usd is not None)
-        fits, before = await self._book.reserve(key, held.name, ceiling_of(budget), wish)
-        self._use.note(key, budget, before.spent, wish.least, now, span.ends_at)
-        if not fits:
-            raise self._exceeded(budget, span, before, wish)
+        held = Held(
+            key,
+            partial(self._reserve, key, budget, span),
+            self._settled(principal, budget),
+            wish,
+            expected,
+            money=budget.usd is not None,
+        )
+        await held.take()
         return held
 
     async def state(self, tenant: str, client_id: str, budget: Budget) -> dict[str, Any]:
@@ -208,6 +235,12 @@ class Spending:
     def hide(self) -> None:
         """Show no more of the budgets whose period is over, and of clients that are away."""
         self._use.hide(self._now())
+
+    async def _reserve(self, key: AccountKey, budget: Budget, span: Span, name: str, wish: Wish, again: bool) -> None:
+        fits, before = await self._book.reserve(key, name, ceiling_of(budget), wish)
+        self._use.note(key, budget, before.spent, wish.least, self._now(), span.ends_at)
+        if not fits:
+            raise self._exceeded(budget, span, before, wish, again=again)
 
     def _settled(self, principal: Principal, budget: Budget) -> Callable[[AccountKey, str, Amount], None]:
         def settle(key: AccountKey, name: str, amount: Amount) -> None:
@@ -259,7 +292,7 @@ class Spending:
         found = self._prices.price(target.provider.id, target.provider.info, target.model, usage)
         return None if found is None else found.usd
 
-    def _exceeded(self, budget: Budget, span: Span, before: Standing, wish: Wish) -> BudgetExceeded:
+    def _exceeded(self, budget: Budget, span: Span, before: Standing, wish: Wish, *, again: bool) -> BudgetExceeded:
         ceiling, spent = ceiling_of(budget), before.spent
         money = not Ceiling(None, ceiling.nanos).left(spent + before.held).covers(wish.least)
         limit = budget.usd if money else budget.tokens
@@ -267,16 +300,15 @@ class Spending:
         each = "" if budget.period == "total" else f" a {budget.period}"
         now, ends = self._now(), span.ends_at
         wait = None if ends is None else (ends - now).total_seconds()
-        again = "" if ends is None else f" It begins anew at {_time(ends)}."
+        anew = "" if ends is None else f" It begins anew at {_time(ends)}."
         if not ceiling.left(spent).covers(Amount()):
-            message = f"The budget of {text}{each} is spent.{again}"
+            message = f"The budget of {text}{each} is spent.{anew}"
         elif ceiling.left(spent).covers(wish.least):
             message = f"What is left of the budget of {text}{each} is promised to calls under way. Try again soon."
-            wait = 1.0
+            wait = max(1.0, before.lapses)
         else:
-            message = (
-                f"What is left of the budget of {text}{each} does not cover this call. Allow it fewer tokens.{again}"
-            )
+            what = "another try of this call, beside what is charged for the one before" if again else "this call"
+            message = f"What is left of the budget of {text}{each} does not cover {what}. Allow it fewer tokens.{anew}"
         return BudgetExceeded(
             message,
             retry_after=wait,

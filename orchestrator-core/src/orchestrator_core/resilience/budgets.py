@@ -48,6 +48,9 @@ class Amount:
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.tokens - other.tokens, self.nanos - other.nanos)
 
+    def __mul__(self, times: int) -> Amount:
+        return Amount(self.tokens * times, self.nanos * times)
+
     def at_least_nothing(self) -> Amount:
         """Return the same, where it is not below nothing: nobody holds or spends less."""
         return Amount(max(0, self.tokens), max(0, self.nanos))
@@ -105,10 +108,13 @@ class Standing:
     Attributes:
         spent: What was spent.
         held: What is held for calls under way.
+        lapses: Seconds after which all that is held is free, because the processes that held it are gone; 0 where a
+            call may be under way, whose end nobody knows.
     """
 
     spent: Amount
     held: Amount
+    lapses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,7 @@ class LocalBudgets:
     async def reserve(
         self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish, *, share: int = 1
     ) -> tuple[bool, Standing]:
-        """Hold an amount for a call, if it is there.
+        """Hold an amount for a call, if it is there. What was held for it before is replaced, or else stays.
 
         Args:
             key: The account.
@@ -195,6 +201,8 @@ class LocalBudgets:
         account = await self._known(key)
         now = self._clock()
         before = account.standing(now)
+        _, own = account.holds.get(name, (now, Amount()))
+        before = Standing(before.spent, before.held - own)
         since = before.spent - account.at_reading
         left = ceiling.left(account.at_reading, share).left(since + before.held)
         if not left.covers(wish.least.at_least_nothing()):

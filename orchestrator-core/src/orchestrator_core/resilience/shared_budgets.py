@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import math
 import time
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from orchestrator_core.resilience.budgets import (
     BUCKET,
@@ -21,6 +22,7 @@ from orchestrator_core.resilience.budgets import (
     Standing,
     Wish,
 )
+from orchestrator_core.resilience.shared_holds import RENEWED, TTL, SharedHolds
 from orchestrator_core.resilience.shared_state import SharedState, SharedStateLost
 
 KEPT: Final = 7 * 86_400
@@ -35,7 +37,7 @@ was away, that may have come before the last of what was spent meanwhile was sto
 # and in the seconds both. Amounts are `tokens:nanos`. All times are Redis' own.
 _STANDING: Final = """
 local now = tonumber(redis.call('TIME')[1])
-local read, twice, spent_t, spent_n, held_t, held_n = nil, false, 0, 0, 0, 0
+local read, twice, spent_t, spent_n, held_t, held_n, lapse = nil, false, 0, 0, 0, 0, 0
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do
   local name, value = flat[i], flat[i + 1]
@@ -49,7 +51,7 @@ for i = 1, #flat, 2 do
     if tonumber(till) <= now then
       redis.call('HDEL', KEYS[1], name)
     else
-      held_t, held_n = held_t + t, held_n + n
+      held_t, held_n, lapse = held_t + t, held_n + n, math.max(lapse, till - now)
     end
   else
     local t, n = string.match(value, '(%-?%d+):(%-?%d+)')
@@ -59,8 +61,9 @@ end
 """
 
 # ARGV: name, seconds, least and most tokens, least and most nanos, the ceilings (-1 is none), the oldest reading that
-# will do in seconds, and the oldest to refuse by where it may have counted twice. Returns 1 where it is held, 0 where
-# not, -1 where the store has to be read; then how it stood.
+# will do in seconds, and the oldest to refuse by where it may have counted twice. What was held under the same name is
+# replaced, or stays where it is not held. Returns 1 where it is held, 0 where not, -1 where the store has to be read;
+# then how it stood, in how many seconds the last of what is held lapses, and how much is held now.
 _RESERVE: Final = (
     _STANDING
     + """
@@ -78,6 +81,11 @@ local function part(least, most, ceiling, gone)
   end
   return math.min(most, left)
 end
+local own = redis.call('HGET', KEYS[1], 'h' .. ARGV[1])
+if own then
+  local t, n = string.match(own, ':(%-?%d+):(%-?%d+)$')
+  held_t, held_n = held_t - t, held_n - n
+end
 local tokens = part(ARGV[3], ARGV[4], ARGV[7], spent_t + held_t)
 local nanos = part(ARGV[5], ARGV[6], ARGV[8], spent_n + held_n)
 local held = 0
@@ -89,7 +97,7 @@ if held == 0 and twice and now - read > tonumber(ARGV[10]) then
   return {-1, now}
 end
 redis.call('EXPIRE', KEYS[1], ARGV[11])
-return {held, spent_t, spent_n, held_t, held_n}
+return {held, spent_t, spent_n, held_t, held_n, lapse, tokens or 0, nanos or 0}
 """
 )
 
@@ -100,7 +108,7 @@ _LOOK: Final = (
 if not read or now - read > tonumber(ARGV[1]) or (twice and now - read > tonumber(ARGV[2])) then
   return {-1, now}
 end
-return {0, spent_t, spent_n, held_t, held_n}
+return {0, spent_t, spent_n, held_t, held_n, lapse}
 """
 )
 
@@ -179,19 +187,23 @@ class SharedBudgets:
         self._trusted: dict[AccountKey, float] = {}
         """Until when Redis is trusted to know an account, by the monotonic clock."""
         self._lost_at = -math.inf
+        self._holds = SharedHolds(shared, KEPT)
         self._settling: set[asyncio.Task[None]] = set()
 
     async def reserve(self, key: AccountKey, name: str, ceiling: Ceiling, wish: Wish) -> tuple[bool, Standing]:
         """See `LocalBudgets.reserve`."""
         least, most = wish.least, wish.most
-        wanted: list[str | int] = [name, int(wish.seconds) + 1, least.tokens, most.tokens, least.nanos, most.nanos]
+        wanted: list[str | int] = [name, TTL, least.tokens, most.tokens, least.nanos, most.nanos]
         wanted += [-1 if limit is None else limit for limit in (ceiling.tokens, ceiling.nanos)]
         try:
-            held, standing = await self._ask(key, _RESERVE, wanted, [KEPT])
+            async with self._holds.unrenewed(name):
+                answer = await self._ask(key, _RESERVE, wanted, [KEPT])
+                if answer[0] == 1:
+                    self._holds.add(name, _name(key), Amount(answer[6], answer[7]), wish.seconds)
         except SharedStateLost:
             self._lose()
             return await self._local.reserve(key, name, ceiling, wish, share=self._processes)
-        return held == 1, standing
+        return answer[0] == 1, _standing(answer)
 
     def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
         """See `LocalBudgets.settle`; Redis is told in the background."""
@@ -203,7 +215,7 @@ class SharedBudgets:
     async def standing(self, key: AccountKey) -> Standing:
         """See `LocalBudgets.standing`."""
         try:
-            return (await self._ask(key, _LOOK, [], []))[1]
+            return _standing(await self._ask(key, _LOOK, [], []))
         except SharedStateLost:
             return await self._local.standing(key)
 
@@ -211,14 +223,17 @@ class SharedBudgets:
         """Tell Redis what is left to tell."""
         if self._settling:
             await asyncio.wait(self._settling)
+        await self._holds.close()
 
     async def _ask(
         self, key: AccountKey, script: str, before: list[str | int], after: list[str | int]
-    ) -> tuple[int, Standing]:
+    ) -> Sequence[int]:
         """Run a script on an account, after the store was read where that is due."""
         trusted = time.monotonic() < self._trusted.get(key, 0.0)
         oldest = int(REREAD_AFTER) if trusted else -1
-        answer = await self._shared.evaluate(script, [_name(key)], [*before, oldest, READ_AGAIN_AFTER, *after])
+        answer: Sequence[int] = await self._shared.evaluate(
+            script, [_name(key)], [*before, oldest, READ_AGAIN_AFTER, *after]
+        )
         if answer[0] == -1:
             began = int(answer[1])
             base = await self._read(key)
@@ -229,9 +244,10 @@ class SharedBudgets:
             answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, KEPT, *after])
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
-        return answer[0], _standing(answer)
+        return answer
 
     async def _settle(self, key: AccountKey, name: str, amount: Amount) -> None:
+        await self._holds.drop(name)
         try:
             await self._shared.evaluate(_SETTLE, [_name(key)], [name, amount.tokens, amount.nanos, BUCKET])
         except SharedStateLost:
@@ -249,9 +265,10 @@ class SharedBudgets:
         self._lost_at = time.monotonic()
 
 
-def _standing(answer: Any) -> Standing:
-    _, spent_tokens, spent_nanos, held_tokens, held_nanos = map(int, answer)
-    return Standing(Amount(spent_tokens, spent_nanos), Amount(held_tokens, held_nanos))
+def _standing(answer: Sequence[int]) -> Standing:
+    _, spent_tokens, spent_nanos, held_tokens, held_nanos, lapse, *_ = answer
+    lapses = lapse if lapse < RENEWED else 0
+    return Standing(Amount(spent_tokens, spent_nanos), Amount(held_tokens, held_nanos), lapses)
 
 
 def _name(key: AccountKey) -> str:

@@ -11,6 +11,7 @@ import pytest
 from documentation import PAGES, ROOT
 from orchestrator_core.config.settings import Settings, environment_names
 from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
+from orchestrator_core.telemetry.process_figures import READ
 
 SOURCE = ROOT / "orchestrator-core" / "src" / "orchestrator_core"
 PLUGINS = {path.parent.name.replace("-", "_") for path in (ROOT / "plugins").glob("*/pyproject.toml")}
@@ -25,6 +26,7 @@ SETTINGS = {name for field in Settings.model_fields for name in environment_name
 METRICS = {
     *(f"{spec.name}_total" for spec in COUNTERS),
     *(spec.name for spec in GAUGES),
+    *READ,
     *(f"{spec.name}{ending}" for spec in HISTOGRAMS for ending in ("", "_bucket", "_sum", "_count")),
 }
 MODULES = {"orchestrator_core", "orchestrator_acme", *(f"orchestrator_{name}" for name in PLUGINS)}

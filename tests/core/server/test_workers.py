@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import time
@@ -16,10 +17,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
 from databases import PostgresServer
 from fake_packages import install_plugin
 from processes import GatewayProcess, RunCommand, StartGateway
+from redis_server import RedisServer
 
 KEY = "sk-proj-" + "Ab1" * 20
 WITHIN = 15.0
@@ -85,11 +91,11 @@ def only(gateway: GatewayProcess, worker: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def get(gateway: GatewayProcess, path: str) -> Any:
+async def get(gateway: GatewayProcess, path: str, **headers: str) -> Any:
     """Ask on a connection of its own."""
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as http,
-        http.get(gateway.url + path) as response,
+        http.get(gateway.url + path, headers=headers) as response,
     ):
         text = await response.text()
         return json.loads(text) if response.content_type == "application/json" else text
@@ -191,11 +197,150 @@ async def test_every_worker_takes_new_keys_and_so_do_those_that_come_later(
     assert workers(gateway) == before, "without a restart"
     assert gateway.output().count(f"openai: sk-****{KEY[-4:]} valid") == 1
     os.kill(before[0], signal.SIGKILL)
-    until(lambda: gateway.output().count("Keys reloaded") == 3)
+    until(lambda: before[0] not in workers(gateway) and len(workers(gateway)) == 2)
     for worker in workers(gateway):
         with only(gateway, worker):
             assert (await get(gateway, "/health"))["openai_configured"] is True
     assert KEY not in gateway.output()
+    assert gateway.stop() == 0
+
+
+SAFE = {
+    "ENVIRONMENT": "production",
+    "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+    "ORCHESTRATOR_CLIENT_KEY": "9f2c4b7a1d3e5f60718293a4b5c6d7e8",
+    "ORCHESTRATOR_EXPECTED_PROCESSES": "2",
+    "ORCHESTRATOR_PROVIDERS": "openai",
+}
+KNOWN = {"Authorization": f"Bearer {SAFE['ORCHESTRATOR_CLIENT_KEY']}"}
+ANSWER = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [{
+    "index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop",
+}]}  # fmt: skip
+
+
+@asynccontextmanager
+async def vendor(asked: list[str]) -> AsyncIterator[str]:
+    """Play OpenAI, and note the key of each call."""
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers["Authorization"].removeprefix("Bearer "))
+        return web.json_response(ANSWER)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    async with TestServer(app) as server:
+        yield f"http://127.0.0.1:{server.port}/v1"
+
+
+async def keys_in_use(gateway: GatewayProcess, asked: list[str]) -> set[str]:
+    """Call by every worker, and return the keys that were sent."""
+    asked.clear()
+    body = {"model": "openai/m", "messages": [{"role": "user", "content": "hello"}]}
+    for worker in workers(gateway):
+        with only(gateway, worker):
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN), headers=KNOWN) as http,
+                http.post(f"{gateway.url}/v1/chat/completions", json=body) as response,
+            ):
+                assert response.status == 200, await response.text()
+    assert len(asked) == len(workers(gateway))
+    return set(asked)
+
+
+async def replace_all(gateway: GatewayProcess) -> None:
+    """Kill all workers, and wait until others serve."""
+    before = workers(gateway)
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: len(workers(gateway)) == len(before) and not set(workers(gateway)) & set(before))
+    await serving_and_wanted(gateway, len(before), len(before))
+
+
+async def serving_and_wanted(gateway: GatewayProcess, serving: int, wanted: int) -> None:
+    """Wait until so many workers serve, and so many are wanted."""
+    async with asyncio.timeout(WITHIN):
+        while (serving, wanted) != (
+            samples(text := await get(gateway, "/metrics", **KNOWN), "orchestrator_processes"),
+            samples(text, "orchestrator_processes_wanted"),
+        ):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_worker_that_comes_later_has_the_keys_of_the_others_whatever_became_of_the_file(
+    start: Callable[..., GatewayProcess], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    first, second, third = (f"sk-proj-{part * 20}" for part in ("Ab1", "Cd2", "Ef3"))
+    file = tmp_path / "key"
+    file.touch(0o600)
+    file.write_text(first)
+    asked: list[str] = []
+    async with vendor(asked) as base_url:
+        gateway = await asyncio.to_thread(
+            start,
+            **SAFE,
+            ORCHESTRATOR_REDIS_URL=redis_server.url,
+            OPENAI_API_KEY_FILE=str(file),
+            OPENAI_BASE_URL=base_url,
+        )
+        file.write_text(third)
+        await replace_all(gateway)
+        assert await keys_in_use(gateway, asked) == {first}, "a new key is taken at SIGHUP, and by all at once"
+        file.write_text(second)
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: gateway.output().count("Keys reloaded") == 2)
+        file.write_text("sk-ant-api03-" + "Ab1" * 30)
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: gateway.output().count("Keys not reloaded; the old ones stay") == 2)
+        await replace_all(gateway)
+        assert await keys_in_use(gateway, asked) == {second}
+        file.unlink()
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: gateway.output().count("its file cannot be read") == 2)
+        gateway.process.send_signal(signal.SIGTTIN)
+        until(lambda: len(workers(gateway)) == 3)
+        await replace_all(gateway)
+        assert await keys_in_use(gateway, asked) == {second}
+    assert "cannot start" not in gateway.output()
+    assert gateway.output().count("Keys reloaded") == 2, "only when some were"
+    assert gateway.stop() == 0
+
+
+async def test_a_worker_that_comes_later_knows_the_countries_of_the_others(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    file = tmp_path / "countries.mmdb"
+    writer = MMDBWriter(ip_version=6, ipv4_compatible=True, database_type="Country")
+    writer.insert_network(IPSet(["203.0.113.0/24"]), {"country": {"iso_code": "FR"}})
+    writer.to_db_file(str(file))
+    gateway = start(
+        ORCHESTRATOR_TRUSTED_PROXIES="127.0.0.1",
+        ORCHESTRATOR_BLOCKED_COUNTRIES="FR",
+        ORCHESTRATOR_GEOIP_DATABASE=file.name,
+    )
+    file.write_bytes(b"damaged")
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: gateway.output().count("Countries not reloaded") == 2)
+    await replace_all(gateway)
+    for worker in workers(gateway):
+        with only(gateway, worker):
+            refused = json.loads(await get(gateway, "/api/providers", **{"X-Forwarded-For": "203.0.113.7"}))
+            assert refused["status"] == 403
+    assert gateway.stop() == 0
+
+
+async def test_a_worker_that_cannot_start_is_missed(start: Callable[..., GatewayProcess], tmp_path: Path) -> None:
+    site = install_plugin(tmp_path, "orchestrator-stuck", "stuck", BLOCKING)
+    gateway = start(PYTHONPATH=site, ORCHESTRATOR_PROVIDERS="echo,stuck")
+    await serving_and_wanted(gateway, 2, 2)
+    gateway.process.send_signal(signal.SIGTTIN)
+    await serving_and_wanted(gateway, 3, 3)
+    gateway.process.send_signal(signal.SIGTTOU)
+    await serving_and_wanted(gateway, 2, 2)
+    until(lambda: len(workers(gateway)) == 2)
+    shutil.rmtree(site)
+    os.kill(workers(gateway)[0], signal.SIGKILL)
+    until(lambda: "The worker cannot start yet" in gateway.output())
+    await serving_and_wanted(gateway, 1, 2)
     assert gateway.stop() == 0
 
 

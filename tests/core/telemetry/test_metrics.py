@@ -12,7 +12,7 @@ from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry.instruments import COUNTERS, GAUGES, HISTOGRAMS
 from orchestrator_core.telemetry.metrics import MAX_CODES, Metrics
 from orchestrator_core.telemetry.model_names import MAX_MODELS, OTHER
-from orchestrator_core.telemetry.process_figures import BUILD, PROCESSES, UPTIME
+from orchestrator_core.telemetry.process_figures import BUILD, UPTIME, WANTED
 from orchestrator_core.telemetry.request_record import RequestRecord
 
 
@@ -182,7 +182,7 @@ def test_the_process_and_the_build_are_shown() -> None:
     metrics = Metrics()
     (build,) = samples(metrics, "orchestrator_build_info")
     assert build[1].count(".") == 2
-    assert samples(metrics, "orchestrator_processes") == {(): 1}
+    assert samples(metrics, "orchestrator_processes_wanted") == {(): 1}
     assert samples(metrics, "process_resident_memory_bytes")[()] > 1e6
     assert samples(metrics, "process_cpu_seconds_total")[()] > 0
 
@@ -196,7 +196,7 @@ def test_every_name_and_label_is_one_of_prometheus_and_in_the_list() -> None:
         assert spec.meaning.endswith(".")
         assert all(re.fullmatch(r"[a-z_]+", label) for label in spec.labels)
     made = {family.name for family in Metrics().registry.collect()}
-    read = {name for name in made if name.startswith("process_")} | {BUILD, UPTIME, PROCESSES}
+    read = {name for name in made if name.startswith("process_")} | {BUILD, UPTIME, WANTED}
     assert made - read == {spec.name for spec in listed}
 
 

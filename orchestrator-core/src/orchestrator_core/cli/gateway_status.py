@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator_core.cli.answers import Calls, ProviderRow, Step
 from orchestrator_core.cli.looks import Look
 from orchestrator_core.telemetry import instruments as names
-from orchestrator_core.telemetry.process_figures import PROCESSES, UPTIME
+from orchestrator_core.telemetry.process_figures import UPTIME
 
 WINDOW = 20
 """Steps over which rates are taken: five minutes."""
@@ -45,7 +45,7 @@ def _figures(look: Look) -> dict[str, Any]:
     refused = int(look.total(f"{names.CALLS_REFUSED.name}_total"))
     return {
         "uptime_seconds": round(look.total(UPTIME), 1),
-        "processes": int(look.total(PROCESSES)),
+        "processes": int(look.total(names.PROCESSES.name)),
         "traffic": {
             "over_seconds": seconds,
             "calls": int(sum(one.calls for one in calls)),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote as percent_decoded
@@ -44,7 +45,7 @@ _SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Config:
-    """All that an operator configured.
+    """All that an operator configured, as it was read: what is read of a provider is read once.
 
     Attributes:
         settings: The settings of the gateway itself.
@@ -67,6 +68,7 @@ class Config:
         self._secret_files = dict.fromkeys(secret_files)
         self._environ = environ
         self._tables = tables
+        self._providers: dict[str, ProviderConfig] = {}
         self.directory = directory
 
     @property
@@ -88,7 +90,7 @@ class Config:
         return tuple(self._tables)
 
     def provider(self, info: ProviderInfo, model: type[ProviderSettings], name: str | None = None) -> ProviderConfig:
-        """Read the settings and keys of a provider instance, from what `load` has read.
+        """Return the settings and keys of a provider instance; they are read when they are asked for first.
 
         Args:
             info: What the provider says about itself.
@@ -98,6 +100,9 @@ class Config:
         Raises:
             ConfigError: With every problem of this instance.
         """
+        known = self._providers.get(name or info.name)
+        if known is not None:
+            return known
         table, table_name = self._tables.get(info.name, {}), f"{PROVIDER_TABLE}.{info.name}"
         if name is not None and name in self.settings.servers:
             table, table_name = self.settings.servers[name].values, f"servers.{name}"
@@ -112,7 +117,17 @@ class Config:
         )
         if found.key_file is not None:
             self._secret_files[found.key_file] = None
+        self._providers[name or info.name] = found
         return found
+
+    def use_keys(self, name: str, keys: Sequence[Secret]) -> None:
+        """Have other keys of a provider instance in place of those that were read.
+
+        Args:
+            name: The name of the instance, which was read before.
+            keys: The keys.
+        """
+        self._providers[name] = replace(self._providers[name], keys=tuple(keys))
 
 
 def load(

@@ -21,19 +21,20 @@ COUNTRIES = web.AppKey("orchestrator.countries", Countries)
 """What knows the countries of addresses, where a file does."""
 
 
-def make_app(gateway: Gateway, config: Config) -> web.Application:
+def make_app(gateway: Gateway, config: Config, countries: Countries | None = None) -> web.Application:
     """Make the application that serves a gateway.
 
     Args:
         gateway: A gateway, started by the time that requests come.
         config: Its configuration.
+        countries: What knows the countries of addresses; read from the file that is configured where None.
 
     Raises:
         ConfigError: The file of countries cannot be read.
     """
     routes: dict[AbstractRoute, Endpoint] = {}
     lifecycle = Lifecycle()
-    countries = Countries.from_settings(config.settings)
+    countries = countries or Countries.from_settings(config.settings)
     load = Load(config.settings)
     layer = Middleware(gateway, config.settings, lifecycle, routes, countries, load)
 

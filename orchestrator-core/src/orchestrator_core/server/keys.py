@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import structlog
 
-from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.config import Config, ConfigError, Settings
 from orchestrator_core.orchestration import Gateway
-from orchestrator_core.plugins.fresh_keys import FreshRegistry
+from orchestrator_core.plugins import Registry
+from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.startup import describe
 from orchestrator_core.server.signals import Signals, say
@@ -43,6 +44,28 @@ async def _read_again(countries: Countries) -> None:
         _logger.info("Countries reloaded")
 
 
+def keep_keys(config: Config, registry: Registry, reload: Callable[[], Config]) -> None:
+    """Have in a configuration the keys that processes with it take now, for those that are made with it later.
+
+    Args:
+        config: The configuration.
+        registry: The providers that were made with it.
+        reload: Reads the configuration again.
+    """
+    try:
+        fresh = registry.fresh_keys(reload())
+    except ConfigError:
+        return  # no process takes any, and each says why
+    for name, keys in fresh.providers.items():
+        if not _refused(keys, config.settings):
+            config.use_keys(name, keys.keys)
+
+
+def _refused(keys: FreshKeys, settings: Settings) -> bool:
+    """Whether a provider keeps its old keys, since the fresh ones are not well-formed."""
+    return bool(keys.flaws) and settings.production and settings.key_check == "strict"
+
+
 def _use_keys(fresh: FreshRegistry, gateway: Gateway, *, aloud: bool) -> None:
     """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
     config = gateway.config
@@ -51,13 +74,16 @@ def _use_keys(fresh: FreshRegistry, gateway: Gateway, *, aloud: bool) -> None:
             say(line)
     if fresh.problems:
         _logger.error("Keys not reloaded", problems=list(fresh.problems))
-    strict = config.settings.production and config.settings.key_check == "strict"
+    taken = []
     for name, keys in fresh.providers.items():
-        if keys.flaws and strict:
+        if _refused(keys, config.settings):
             _logger.error("Keys not reloaded; the old ones stay", provider=name, problems=list(keys.flaws))
             continue
         if keys.flaws:
             _logger.warning("Keys reloaded that are not well-formed", provider=name, problems=list(keys.flaws))
+        if keys.keys or keys.provider.keys:
+            taken.append(name)
         keys.use()
         gateway.guards.keys.forget(keys.keys)
-    _logger.info("Keys reloaded")
+    if taken:
+        _logger.info("Keys reloaded", providers=taken)

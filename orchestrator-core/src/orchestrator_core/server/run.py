@@ -13,6 +13,8 @@ import structlog
 from aiohttp import web
 
 from orchestrator_core.config import Config, load
+from orchestrator_core.plugins import Registry
+from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.app import COUNTRIES, make_app
 from orchestrator_core.server.garbage import spare_the_collector
 from orchestrator_core.server.keys import take_keys
@@ -57,13 +59,14 @@ def serve(config: Config, reload: Callable[[], Config] = load) -> int:
     logging.configure(config.settings)
     if config.settings.workers == 1:
         return asyncio.run(to_the_end(_serve(config, reload)))
-    bound = asyncio.run(_prepare(config))
-    if isinstance(bound, int):
-        return bound
+    prepared = asyncio.run(_prepare(config))
+    if isinstance(prepared, int):
+        return prepared
+    registry, bound = prepared
     # Here, because one process does without gunicorn, which need not be installed.
     from orchestrator_core.server.workers import supervise  # noqa: PLC0415
 
-    return supervise(config, bound, reload)
+    return supervise(config, registry, bound, reload)
 
 
 async def _serve(config: Config, reload: Callable[[], Config]) -> int:
@@ -87,6 +90,7 @@ async def serve_until_stopped(
     *,
     alone: bool = True,
     place: tuple[Path, int] | None = None,
+    countries: Countries | None = None,
 ) -> int:
     """Start a gateway, serve until told to stop, and drain.
 
@@ -96,10 +100,11 @@ async def serve_until_stopped(
         listen: Starts to listen; raises OSError where it cannot.
         reload: Reads the configuration again.
         metrics: What counts; metrics of this process alone where None.
-        alone: Whether no other process accepts connections at the same address. One that is alone prints what it finds
-            at the start, and says to those who come while it drains that it is stopping; one of several leaves them to
-            the others, or the address to whoever starts the gateway again.
+        alone: Whether no other process accepts connections at the same address. One that is alone checks the
+            configuration, prints what it finds, and says to those who come while it drains that it is stopping; one of
+            several leaves them to the others, or the address to whoever starts the gateway again.
         place: Of one of several: the folder in which all of them keep what they show together, and its place in it.
+        countries: What knows the countries of addresses, where that was read already.
 
     Returns:
         The exit code of the process.
@@ -113,11 +118,11 @@ async def serve_until_stopped(
         lines = stack.enter_context(logging.written_aside())
         metrics = metrics or Metrics()
         await stack.enter_async_context(exported(settings, metrics))
-        gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, aloud=alone)))
+        gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, checked=not alone)))
         if gateway is None:
             _logger.info("Stopped while starting")
             return EXIT_STOPPED
-        app = make_app(gateway, config)
+        app = make_app(gateway, config, countries)
         if settings.monitoring_enabled and place is not None:
             await app[RECENT].share(*place)
         runner = GatewayRunner(app)
@@ -127,6 +132,7 @@ async def serve_until_stopped(
                 await listen(runner)
             except OSError as problem:
                 return _cannot_listen(config, problem)
+            metrics.serving.set(1)
             spare_the_collector()
             background = [
                 asyncio.create_task(take_keys(gateway, signals, reload, app.get(COUNTRIES))),
@@ -143,6 +149,7 @@ async def serve_until_stopped(
                 _logger.info("Stopping", grace_seconds=settings.shutdown_grace)
                 gateway.stopping = True
                 if not alone:
+                    metrics.serving.set(0)
                     for site in list(runner.sites):
                         await site.stop()
                 await app[LIFECYCLE].drain(settings.shutdown_grace)
@@ -156,11 +163,16 @@ async def serve_until_stopped(
     return EXIT_STOPPED
 
 
-async def _prepare(config: Config) -> Sequence[socket.socket] | int:
-    """Check everything and bind the address, for workers that are to share it; return the sockets or an exit code."""
+async def _prepare(config: Config) -> tuple[Registry, Sequence[socket.socket]] | int:
+    """Check everything and bind the address, for workers that are to share it.
+
+    Returns:
+        The providers and the sockets, or an exit code.
+    """
     signals = Signals()
     signals.hear()
-    if not await _unless(signals.stop, _try_out(config)):
+    registry = await _unless(signals.stop, _try_out(config))
+    if registry is None:
         _logger.info("Stopped while starting")
         return EXIT_STOPPED
     settings = config.settings
@@ -176,13 +188,13 @@ async def _prepare(config: Config) -> Sequence[socket.socket] | int:
     for found in bound:
         found.listen(BACKLOG)
     say(f"Listening on {_address(bound[0].getsockname())} with {settings.workers} workers")
-    return bound
+    return registry, bound
 
 
-async def _try_out(config: Config) -> bool:
+async def _try_out(config: Config) -> Registry:
     """Start a gateway that never serves: what is wrong is said once, and an empty database gets its schema once."""
-    async with started(config):
-        return True
+    async with started(config) as gateway:
+        return gateway.registry
 
 
 async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:

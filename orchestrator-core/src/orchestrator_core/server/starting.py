@@ -28,14 +28,14 @@ _logger = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def started(
-    config: Config, metrics: Metrics | None = None, *, aloud: bool = True
+    config: Config, metrics: Metrics | None = None, *, checked: bool = False
 ) -> AsyncGenerator[Gateway, None]:
     """Discover the providers, check everything, print what was found, and open the store.
 
     Args:
         config: The configuration.
         metrics: What counts; metrics of this process alone where None.
-        aloud: Whether to print what was found; problems are raised in any case.
+        checked: Whether that was done for this configuration already, so that nothing is judged or printed again.
 
     Raises:
         ConfigError: The gateway must not start; every reason is in it.
@@ -50,14 +50,7 @@ async def started(
 
     await clients.start()
     try:
-        registry, found = await _judged(config, clients)
-        if aloud:
-            for line in found.lines:
-                say(line)
-            for warning in found.warnings:
-                _logger.warning(warning)
-        if registry is None or found.problems:
-            raise ConfigError(found.reasons)
+        registry = await discover(config, clients.client) if checked else await _checked(config, clients)
         store = open_store(config.settings, redact=REDACTOR.redact, observe=observe)
         gateway = Gateway(config, registry, store, metrics)
         await gateway.start()
@@ -98,6 +91,18 @@ async def examine_rest(error: ConfigError) -> StartupReport:
         problem for problem in found.problems if not any(name.startswith(problem.partition(":")[0]) for name in wrong)
     ]
     return replace(found, problems=[*error.problems, *more])
+
+
+async def _checked(config: Config, clients: ClientFactory) -> Registry:
+    """Make the providers, and print what is found of everything."""
+    registry, found = await _judged(config, clients)
+    for line in found.lines:
+        say(line)
+    for warning in found.warnings:
+        _logger.warning(warning)
+    if registry is None or found.problems:
+        raise ConfigError(found.reasons)
+    return registry
 
 
 async def _judged(config: Config, clients: ClientFactory) -> tuple[Registry | None, StartupReport]:

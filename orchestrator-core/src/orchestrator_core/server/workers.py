@@ -15,6 +15,8 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,11 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from orchestrator_core.config import Config, ConfigError
+from orchestrator_core.plugins import Registry
+from orchestrator_core.plugins.loading import Isolated
 from orchestrator_core.provider_api import StorageError
+from orchestrator_core.security.countries import Countries
+from orchestrator_core.server.keys import keep_keys
 from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stopped
 from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
@@ -50,11 +56,14 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of a random nam
 _logger = structlog.get_logger(__name__)
 
 
-def supervise(config: Config, sockets: Sequence[socket.socket], reload: Callable[[], Config]) -> int:
+def supervise(
+    config: Config, registry: Registry, sockets: Sequence[socket.socket], reload: Callable[[], Config]
+) -> int:
     """Run workers until SIGTERM or SIGINT. In a worker this does not return, but ends with `SystemExit`.
 
     Args:
         config: The configuration, checked.
+        registry: The providers that were made with it; they judge new keys and are not called.
         sockets: What to listen on, bound.
         reload: Reads the configuration again, for the providers' keys, on SIGHUP.
 
@@ -65,7 +74,7 @@ def supervise(config: Config, sockets: Sequence[socket.socket], reload: Callable
     # No TemporaryDirectory: each worker, as it ends, would remove it for all.
     folder = Path(tempfile.mkdtemp(prefix="orchestrator-metrics-"))
     try:
-        _Master(Supervised(config, sockets, reload, folder)).run()
+        _Master(Supervised(config, registry, sockets, reload, folder)).run()
     except SystemExit as end:
         if os.getpid() != master:
             raise
@@ -80,23 +89,39 @@ class Supervised(BaseApplication):
     """What gunicorn runs.
 
     Attributes:
-        config: The configuration.
-        reload: Reads the configuration again.
+        config: The configuration, with the keys that the workers have now.
+        registry: The providers, to judge new keys.
+        read_again: Reads the configuration again.
+        countries: What knows the countries of addresses, where a file does.
         folder: Where the workers keep the values of their metrics.
         began: When the gateway began, in monotonic seconds.
-        has_new_keys: Whether new keys were taken since the start, so that new workers have to take them too.
+        wanted: How many workers there are to be; the master sets it, and workers read it.
     """
 
     def __init__(
-        self, config: Config, sockets: Sequence[socket.socket], reload: Callable[[], Config], folder: Path
+        self,
+        config: Config,
+        registry: Registry,
+        sockets: Sequence[socket.socket],
+        reload: Callable[[], Config],
+        folder: Path,
     ) -> None:
         self.config = config
+        self.registry = registry
         self._sockets = sockets
         self.read_again = reload
+        self.countries = Countries.from_settings(config.settings)
         self.folder = folder
         self.began = time.monotonic()
-        self.has_new_keys = False
+        self.wanted = RawValue("i", config.settings.workers)
         super().__init__()
+
+    def keep(self) -> None:
+        """Have what workers take at SIGHUP for those that come later."""
+        keep_keys(self.config, self.registry, self.read_again)
+        if self.countries is not None:
+            with suppress(ConfigError):  # each worker says it
+                self.countries.read_again()
 
     def load_config(self) -> None:
         """Set what gunicorn has to know."""
@@ -112,6 +137,7 @@ class Supervised(BaseApplication):
             "control_socket_disable": True,
             "pre_fork": _place,
             "child_exit": _ended,
+            "nworkers_changed": _wanted,
         }.items():
             self.cfg.set(name, value)
 
@@ -141,8 +167,10 @@ class _Master(Arbiter):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def handle_hup(self) -> None:
-        """Let every worker take new keys; one of them prints what it finds."""
-        self.app.has_new_keys = True
+        """Let every worker take new keys, and those that come later have them; one of them prints what it finds."""
+        kept = Isolated(self.app.keep, "judging new keys").run(self.app.config.settings.plugin_load_timeout)
+        if kept.fault is not None:
+            _logger.error("Workers that start later have the old keys", reason=kept.fault)
         for number, pid in enumerate(list(self.WORKERS)):
             self.kill_worker(pid, QUIET_HANGUP if number else signal.SIGHUP)
 
@@ -196,8 +224,6 @@ class GatewayWorker(Worker):
         loop.add_signal_handler(signal.SIGQUIT, signals.stop.set)
         loop.add_signal_handler(QUIET_HANGUP, lambda: signals.hang_up(aloud=False))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        if self.app.has_new_keys:
-            signals.hang_up(aloud=False)
         heart = asyncio.create_task(self._beat(signals))
         try:
             return await self._serve_when_possible(signals)
@@ -207,7 +233,8 @@ class GatewayWorker(Worker):
 
     async def _serve_when_possible(self, signals: Signals) -> int:
         """Serve as soon as there is what a gateway needs: the master saw it, so that it is away for a while only."""
-        metrics = Metrics(began=self.app.began, shared=self.app.folder)
+        wanted = self.app.wanted
+        metrics = Metrics(began=self.app.began, shared=self.app.folder, wanted=lambda: int(wanted.value))
         listening = asyncio.Event()
 
         async def listen(runner: web.AppRunner) -> None:
@@ -227,6 +254,7 @@ class GatewayWorker(Worker):
                     metrics,
                     alone=False,
                     place=(self.app.folder, self.place),
+                    countries=self.app.countries,
                 )
             except (ConfigError, StorageError) as error:
                 if listening.is_set():
@@ -261,6 +289,11 @@ def _place(master: Arbiter, worker: GatewayWorker) -> None:
 def _ended(master: _Master, worker: GatewayWorker) -> None:
     """Forget what a worker had under way when it ended."""
     forget_living(master.app.folder, worker.place)
+
+
+def _wanted(master: _Master, number: int, before: int | None) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Tell the workers how many of them there are to be."""
+    master.app.wanted.value = number
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

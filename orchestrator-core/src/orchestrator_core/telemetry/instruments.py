@@ -120,6 +120,7 @@ REQUEST_SECONDS = Spec(
     labels=("surface",),
     buckets=SECONDS,
 )
+PROCESSES = Spec(name="orchestrator_processes", meaning="Processes that serve, on this machine.")
 REQUESTS_IN_FLIGHT = Spec(name="orchestrator_http_requests_in_flight", meaning="Requests under way.")
 STREAMS_IN_FLIGHT = Spec(name="orchestrator_streams_in_flight", meaning="Streams under way, whose head was sent.")
 ERRORS = Spec(
@@ -271,6 +272,7 @@ COUNTERS: Final = (
     LINES_DROPPED,
 )
 GAUGES: Final = (
+    PROCESSES,
     REQUESTS_IN_FLIGHT,
     STREAMS_IN_FLIGHT,
     CALLS_IN_FLIGHT,

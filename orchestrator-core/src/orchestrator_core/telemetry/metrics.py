@@ -65,7 +65,12 @@ class Metrics:
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, *, began: float | None = None, shared: Path | None = None
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        began: float | None = None,
+        shared: Path | None = None,
+        wanted: Callable[[], int] | None = None,
     ) -> None:
         """Make metrics that start at zero.
 
@@ -74,6 +79,7 @@ class Metrics:
             began: When the gateway began, by the clock; now where None.
             shared: The folder in which the processes of this gateway keep their values (`telemetry.shared_values`);
                 what is shown is the sum of all. None is a gateway of one process.
+            wanted: Tells how many processes there are to be, where there are several.
         """
         self.registry = CollectorRegistry()
         self._clock = clock
@@ -86,7 +92,7 @@ class Metrics:
         if shared is not None:
             self._shown = CollectorRegistry()
             MultiProcessCollector(self._shown, str(shared))  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
-        self._shown.register(ProcessFigures(self._uptime, several=shared is not None))
+        self._shown.register(ProcessFigures(self._uptime, wanted))
         made = Instruments(self.registry)
         self._call_seconds = made.histograms(names.CALL_SECONDS)
         self._call_tokens = made.histograms(names.CALL_TOKENS)
@@ -118,7 +124,7 @@ class Metrics:
         self._store_errors = made.counters(names.STORE_ERRORS)
         self._security = made.counters(names.SECURITY_EVENTS)
         self._alerts = made.counters(names.ALERTS)
-        self.requests_in_flight = made.gauge(names.REQUESTS_IN_FLIGHT)
+        self.serving, self.requests_in_flight = made.gauge(names.PROCESSES), made.gauge(names.REQUESTS_IN_FLIGHT)
         self.streams_in_flight = made.gauge(names.STREAMS_IN_FLIGHT)
         self.sessions_created = made.counter(names.SESSIONS)
         self._store_ready = made.gauge(names.STORE_READY)

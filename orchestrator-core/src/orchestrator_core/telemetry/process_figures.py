@@ -14,12 +14,12 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 BUILD = "orchestrator_build"
 UPTIME = "orchestrator_uptime_seconds"
-PROCESSES = "orchestrator_processes"
+WANTED = "orchestrator_processes_wanted"
 
 READ = {
     f"{BUILD}_info": "Always 1; the labels `version` and `python` are the versions of the gateway and of Python.",
     UPTIME: "Seconds since the start.",
-    PROCESSES: "Processes that serve, on this machine.",
+    WANTED: "Processes that are to serve, on this machine.",
 }
 """What is read when it is asked for, beside the figures of the processes."""
 
@@ -30,24 +30,23 @@ class ProcessFigures(Collector):
     Where nobody can tell (outside of Linux), there are none.
     """
 
-    def __init__(self, uptime: Callable[[], float], *, several: bool) -> None:
+    def __init__(self, uptime: Callable[[], float], wanted: Callable[[], int] | None = None) -> None:
         """Prepare to look.
 
         Args:
             uptime: Tells the seconds since the start.
-            several: Whether this process is one of several workers, whose parent is the master.
+            wanted: Tells how many workers there are to be, whose parent is the master; None for one process alone.
         """
         self._uptime = uptime
-        self._several = several
+        self._wanted = wanted
         self._build = {"version": version("orchestrator-core"), "python": platform.python_version()}
 
     def collect(self) -> Iterator[Metric]:
         """Look."""
         yield InfoMetricFamily(BUILD, READ[f"{BUILD}_info"], self._build)
         yield GaugeMetricFamily(UPTIME, READ[UPTIME], self._uptime())
-        serving = _children(os.getppid()) if self._several else [os.getpid()]
-        yield GaugeMetricFamily(PROCESSES, READ[PROCESSES], len(serving))
-        yield from _together(serving)
+        yield GaugeMetricFamily(WANTED, READ[WANTED], self._wanted() if self._wanted else 1)
+        yield from _together(_children(os.getppid()) if self._wanted else [os.getpid()])
 
     def describe(self) -> Iterator[Metric]:
         """Say nothing before it is asked for: the registry need not look to know that no name comes twice."""

@@ -396,6 +396,38 @@ async def test_a_commit_of_unknown_end_is_undone(url: str, monkeypatch: pytest.M
         await talk(store, "three", session)
 
 
+async def test_who_gives_up_a_read_at_its_end_has_given_it_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_end = asyncio.Event()
+
+    async def slow(_: asyncpg.transaction.Transaction) -> None:
+        at_end.set()
+        await asyncio.sleep(60)
+
+    async with serving(url) as store:
+        session = (await talk(store, "one")).session.id
+        monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", slow)
+        reading = asyncio.create_task(store.get_session(TENANT, session))
+        await at_end.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        monkeypatch.undo()
+
+
+async def test_a_read_whose_connection_breaks_at_its_end_is_run_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(url) as store:
+        session = (await talk(store, "one")).session.id
+
+        async def broken(_: asyncpg.transaction.Transaction) -> None:
+            monkeypatch.undo()
+            raise ConnectionResetError
+
+        monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", broken)
+        assert (await store.get_session(TENANT, session)).id == session
+
+
 async def test_callers_that_leave_leave_no_pending_turn(url: str) -> None:
     async with serving(url) as store:
         session = (await talk(store, "one")).session.id

@@ -209,8 +209,10 @@ class PostgresDatabase:
             try:
                 await begun.commit()
             except (*_AWAY, TimeoutError, asyncio.CancelledError) as error:
-                # Whether it was committed is known to the server alone.
                 _break(connection)
+                if readonly:
+                    raise
+                # Whether it was committed is known to the server alone.
                 raise _Uncertain from error
             return result
         finally:

@@ -297,10 +297,11 @@ async def test_a_worker_that_comes_later_has_the_keys_of_the_others_whatever_bec
         gateway.process.send_signal(signal.SIGHUP)
         until(lambda: gateway.output().count("its file cannot be read") == 2)
         gateway.process.send_signal(signal.SIGTTIN)
-        until(lambda: len(workers(gateway)) == 3)
+        await serving_and_wanted(gateway, 3, 3)
         await replace_all(gateway)
         assert await keys_in_use(gateway, asked) == {second}
-    assert "cannot start" not in gateway.output()
+    kept_off = [line for line in gateway.output().splitlines() if "cannot start" in line and "_API_KEY" in line]
+    assert kept_off == []
     assert gateway.output().count("Keys reloaded") == 2, "only when some were"
     assert gateway.stop() == 0
 

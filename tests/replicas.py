@@ -17,6 +17,9 @@ from aiohttp import web
 RETRY = (409, 503)
 """What a client that wants its answer comes back after."""
 
+PATIENCE = 120.0
+"""Seconds for which it does."""
+
 
 class CountingUpstream:
     """A vendor that speaks OpenAI's protocol, answers with what it was told, and counts what it was asked."""
@@ -91,12 +94,15 @@ class Writers:
         urls: The gateways.
         seed: Of all choices.
         said: For each session, what was acknowledged.
+        given_up: What was stored as the database went, so that nobody knew, and stayed without an answer, since another
+            writer went on meanwhile: coming back with the same key says so.
         refused: How often a gateway asked to come again.
     """
 
     urls: Sequence[str]
     seed: int
     said: dict[str, list[str]] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
     refused: Counter[int] = field(default_factory=Counter)
 
     async def write(
@@ -118,8 +124,11 @@ class Writers:
                     body = {"message": text, "session_id": session, "agent_config": {"provider": "openai"}}
                     key = {"Idempotency-Key": f"{self.seed}-{number}"}
                     answer = await self._post(http, url, "/api/orchestrate", body, key)
-                    assert answer["response"] == f"re: {text}"
-                    self.said[session].append(text)
+                    if answer is None:
+                        self.given_up.add(text)
+                    else:
+                        assert answer["response"] == f"re: {text}"
+                        self.said[session].append(text)
                     outcome = between(number)
                     if outcome is not None:
                         await outcome
@@ -129,17 +138,20 @@ class Writers:
     async def _post(
         self, http: aiohttp.ClientSession, gateway: int, path: str, body: Any, headers: Mapping[str, str]
     ) -> Any:
-        while True:
-            url = self.urls[gateway % len(self.urls)]
-            try:
-                async with http.post(f"{url}{path}", json=body, headers=headers) as response:
-                    if response.status in (200, 201):
-                        return await response.json()
-                    assert response.status in RETRY, f"{response.status}: {await response.text()}"
-                    self.refused[response.status] += 1
-            except aiohttp.ClientConnectionError:
-                gateway += 1
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                url = self.urls[gateway % len(self.urls)]
+                try:
+                    async with http.post(f"{url}{path}", json=body, headers=headers) as response:
+                        if response.status in (200, 201):
+                            return await response.json()
+                        assert response.status in RETRY, f"{response.status}: {await response.text()}"
+                        self.refused[response.status] += 1
+                        if (await response.json(content_type=None))["code"] == "conflict":
+                            return None
+                except aiohttp.ClientConnectionError:
+                    gateway += 1
+                await asyncio.sleep(0.02)
 
     async def faults(self) -> list[str]:
         """Compare what is kept with what was acknowledged: nothing lost, nothing twice, no gap, no turn left open."""
@@ -154,6 +166,7 @@ class Writers:
                     kept += page["messages"]
                     if not page["has_more"]:
                         break
+                kept = [message for message in kept if message["content"] not in self.given_up]
                 texts = [message["content"] for message in kept]
                 pairs = list(zip(texts[::2], texts[1::2], strict=False))
                 found += [f"{session}: {state}" for state in {message["state"] for message in kept} - {"complete"}]

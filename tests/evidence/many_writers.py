@@ -104,7 +104,8 @@ async def write(options: argparse.Namespace, *, redis: bool) -> list[str]:
         print(
             f"{'with' if redis else 'without'} Redis: {acknowledged} turns of {options.writers} writers on "
             f"{options.sessions} sessions over {options.gateways} processes in {time.monotonic() - began:.0f} s, "
-            f"{killed}, {dict(writers.refused)} asked to come again, {sum(upstream.asked.values())} calls upstream, "
+            f"{killed}, {dict(writers.refused)} asked to come again, {len(writers.given_up)} without an answer, "
+            f"{sum(upstream.asked.values())} calls upstream, "
             f"{len(faults)} faults",
             flush=True,
         )

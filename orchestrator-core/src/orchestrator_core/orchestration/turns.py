@@ -195,7 +195,10 @@ class Turns:
             self._own(self._abandon(principal, beginning, held.pop_all()))
             raise
         if done:
-            return beginning.result()
+            try:
+                return beginning.result()
+            finally:
+                del beginning, done  # an error and a frame that hold each other stay until they are searched for
         self._own(self._abandon(principal, beginning, held.pop_all()))
         if patience < _STORE_IS_BUSY:
             raise DeadlineExceeded("The time for this request ended before its turn was stored. Allow it more.")

@@ -88,7 +88,8 @@ def test_limits_are_shared_and_redis_may_come_and_go(
     assert [ask(one, "/api/orchestrate", turn)[0] for _ in range(4)] == [200, 200, 200, 429]
     with redis_server.client() as client:
         kinds = {":".join(key.split(":")[:3]) for key in client.scan_iter()} - {"orchestrator:probe"}
-        assert kinds == {"orchestrator:requests:client", "orchestrator:requests:session", "orchestrator:session:fence"}
+        requests = {"orchestrator:requests:client", "orchestrator:requests:session"}
+        assert kinds == {*requests, "orchestrator:session:fence", "orchestrator:circuits:memory"}
     for gateway in gateways:
         assert gateway.stop() == 0
 

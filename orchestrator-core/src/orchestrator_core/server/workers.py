@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.sharedctypes import RawValue
+from mmap import PAGESIZE, mmap
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,6 @@ class Supervised(BaseApplication):
         countries: What knows the countries of addresses, where a file does.
         folder: Where the workers keep the values of their metrics.
         began: When the gateway began, in monotonic seconds.
-        wanted: How many workers there are to be; the master sets it, and workers read it.
     """
 
     def __init__(
@@ -113,8 +112,18 @@ class Supervised(BaseApplication):
         self.countries = Countries.from_settings(config.settings)
         self.folder = folder
         self.began = time.monotonic()
-        self.wanted = RawValue("i", config.settings.workers)
+        self._shared = memoryview(mmap(-1, PAGESIZE)).cast("i")  # of no file: /dev/shm need not be writable
+        self.wanted = config.settings.workers
         super().__init__()
+
+    @property
+    def wanted(self) -> int:
+        """How many workers there are to be; the master sets it, and workers read it."""
+        return self._shared[0]
+
+    @wanted.setter
+    def wanted(self, number: int) -> None:
+        self._shared[0] = number
 
     def keep(self) -> None:
         """Have what workers take at SIGHUP for those that come later."""
@@ -233,8 +242,7 @@ class GatewayWorker(Worker):
 
     async def _serve_when_possible(self, signals: Signals) -> int:
         """Serve as soon as there is what a gateway needs: the master saw it, so that it is away for a while only."""
-        wanted = self.app.wanted
-        metrics = Metrics(began=self.app.began, shared=self.app.folder, wanted=lambda: int(wanted.value))
+        metrics = Metrics(began=self.app.began, shared=self.app.folder, wanted=lambda: self.app.wanted)
         listening = asyncio.Event()
 
         async def listen(runner: web.AppRunner) -> None:
@@ -293,7 +301,7 @@ def _ended(master: _Master, worker: GatewayWorker) -> None:
 
 def _wanted(master: _Master, number: int, before: int | None) -> None:  # noqa: ARG001 - gunicorn's signature
     """Tell the workers how many of them there are to be."""
-    master.app.wanted.value = number
+    master.app.wanted = number
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -137,6 +137,7 @@ async def test_utf8_may_be_named(gateway: Served) -> None:
         ({"message": "a", "agent_config": {"temperature": "canary-input"}}, "agent_config.temperature"),
         ({"message": "a", "agent_config": {"max_tokens": 0}}, "agent_config.max_tokens"),
         ({"message": "a", "agent_config": {"max_tokens": 10**30}}, "agent_config.max_tokens"),
+        ({"message": "a", "agent_config": {"timeout": 0.09}}, "agent_config.timeout"),
         ({"message": "a", "agent_config": {"strict": 1}}, "agent_config.strict"),
         ({"message": "a", "agent_config": {"tools": [{"type": "function"}]}}, "agent_config.tools.0.function"),
     ],

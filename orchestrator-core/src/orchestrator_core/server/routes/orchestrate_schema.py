@@ -13,6 +13,8 @@ from orchestrator_core.server.routes.usage_bodies import UsageBody
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MAX_INTEGER = 2**63 - 1
+LEAST_TIMEOUT = 0.1
+"""Seconds: in less no turn is stored for certain, and all that came would be an error of the gateway's."""
 
 
 class TextInput(RequestModel):
@@ -144,7 +146,7 @@ class AgentConfig(RequestModel):
     fallbacks: list[str] | None = Field(
         default=None, description="`provider` or `provider/model`, in order; the configured chain where left out."
     )
-    timeout: Number | None = Field(default=None, gt=0, description="Seconds for the whole request.")
+    timeout: Number | None = Field(default=None, ge=LEAST_TIMEOUT, description="Seconds for the whole request.")
 
 
 class OrchestrateBody(RequestModel):

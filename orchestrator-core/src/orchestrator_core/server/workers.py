@@ -123,6 +123,7 @@ class Supervised(BaseApplication):
 
     @wanted.setter
     def wanted(self, number: int) -> None:
+        """Set it, for all processes."""
         self._shared[0] = number
 
     def keep(self) -> None:

@@ -156,7 +156,7 @@ def embedding(subject: Subject, base: str) -> load.MakeRequest:
     return _always(subject, base, "/v1/embeddings", {"model": model, "input": "The fox and the dog"})
 
 
-def turn(subject: Subject, _base: str) -> load.MakeRequest:
+def turn(clients: int, subject: Subject, _base: str) -> load.MakeRequest:
     """Take the next turn of a durable session; a proxy that keeps none is asked for the same answer."""
     if subject.kind != "gateway":
         return chat(subject, "")
@@ -164,7 +164,7 @@ def turn(subject: Subject, _base: str) -> load.MakeRequest:
     sessions.make(SESSIONS)
 
     def make(connection: int, number: int) -> bytes:
-        place = number // TURNS * 64 + connection
+        place = number // TURNS * clients + connection
         return subject.request("/api/orchestrate", _say(sessions.ids[place % len(sessions.ids)]))
 
     return make
@@ -219,11 +219,14 @@ CLIENTS_OF_HISTORIES = 16
 CHATS = tuple(Scenario(f"chat, c={clients}", clients, chat) for clients in (1, 16, 64, 256))
 PROXIES = (
     *CHATS,
-    *(Scenario(f"turn of a session, c={clients}", clients, turn, kinds=WITHOUT_PEERS) for clients in (1, 16, 64, 256)),
+    *(
+        Scenario(f"turn of a session, c={clients}", clients, partial(turn, clients), kinds=WITHOUT_PEERS)
+        for clients in (1, 16, 64, 256)
+    ),
     *(Scenario(f"stream, c={clients}", clients, streamed) for clients in (1, 16, 64)),
     Scenario("embeddings, c=16", 16, embedding),
     *(
-        Scenario(f"paced streams, {clients}", clients, streamed, "paced", 1.0, 1, min(1.0, clients / 100), rounds=2)
+        Scenario(f"paced streams, {clients}", clients, streamed, "paced", 60.0, 1, min(1.0, clients / 100), rounds=2)
         for clients in (1, 100, 1000)
     ),
 )
@@ -239,7 +242,10 @@ HISTORIES = tuple(
     )
     for messages, most in NEW.items()
 )
-WORKERS = (Scenario("workers: chat, c=64", 64, chat), Scenario("workers: turn of a session, c=64", 64, turn))
+WORKERS = (
+    Scenario("workers: chat, c=64", 64, chat),
+    Scenario("workers: turn of a session, c=64", 64, partial(turn, 64)),
+)
 CROWD = (
     Scenario("crowd: chat by alias, c=16", 16, by_alias),
     Scenario("crowd: first turn, c=16", 16, first_turn),

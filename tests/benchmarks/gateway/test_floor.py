@@ -16,7 +16,7 @@ async def test_what_the_floor_of_turns_carries_is_written(tmp_path: Path, monkey
         subjects.upstream(tmp_path, anywhere) as vendor,
         subjects.pass_through(tmp_path, vendor, anywhere, rows=True) as floor,
     ):
-        outcome = await load.run(floor.port, turn(floor, ""), connections=3, seconds=60, most=2)
+        outcome = await load.run(floor.port, turn(3, floor, ""), connections=3, seconds=60, most=2)
     assert (len(outcome.latencies), outcome.errors) == (6, 0)
     connection = sqlite3.connect(tmp_path / "rows.db")
     said = [text for (text,) in connection.execute("SELECT text FROM said")]

@@ -25,6 +25,7 @@ from orchestrator_core.resilience.budgets import (
     Wish,
 )
 from orchestrator_core.resilience.shared_budgets import SharedBudgets
+from orchestrator_core.resilience.shared_state import SharedState
 from redis_server import RedisServer, opened
 
 KEY = AccountKey("acme", "key", "2026-11", date(2026, 11, 1))
@@ -63,6 +64,10 @@ Book = LocalBudgets | SharedBudgets
 MakeBook = Callable[[Store], Book]
 
 
+def shared(state: SharedState, store: Store, processes: int = 2) -> SharedBudgets:
+    return SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, processes)
+
+
 @pytest.fixture(params=["local", "shared"])
 async def make_book(request: pytest.FixtureRequest) -> AsyncIterator[MakeBook]:
     if request.param == "local":
@@ -73,7 +78,7 @@ async def make_book(request: pytest.FixtureRequest) -> AsyncIterator[MakeBook]:
         made: list[SharedBudgets] = []
 
         def make(store: Store) -> SharedBudgets:
-            made.append(SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 4))
+            made.append(shared(state, store, 4))
             return made[-1]
 
         yield make
@@ -172,7 +177,7 @@ async def test_accounts_of_the_past_are_forgotten_and_read_anew_where_they_are_u
 async def test_two_processes_share_an_account(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
-        books = [SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)]
+        books = [shared(state, store) for state in (one, two)]
         outcomes = await asyncio.gather(*(books[n % 2].reserve(KEY, str(n), TOKENS, wish(7)) for n in range(50)))
         assert sum(held for held, _ in outcomes) == 14
         await settled(books[0], "0", Amount(2))
@@ -190,52 +195,55 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_budgets, "RENEWED", 2)
 
 
-@pytest.mark.usefixtures("quick")
-async def test_what_a_process_held_that_died_is_soon_free_and_that_of_others_is_not(redis_server: RedisServer) -> None:
+@pytest.fixture
+async def dying(redis_server: RedisServer, quick: None) -> AsyncIterator[tuple[SharedBudgets, SharedBudgets]]:
+    """Books of two processes on one Redis; a test closes the first as if it had died."""
     store = Store()
     async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
-        dead, alive = (
-            SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)
-        )
-        assert (await dead.reserve(KEY, "a", TOKENS, wish(60)))[0]
-        assert (await alive.reserve(KEY, "b", TOKENS, wish(30)))[0]
-        await dead.close()
-        assert (await alive.standing(KEY)).held == Amount(90)
-        async with asyncio.timeout(10):
-            while (await alive.standing(KEY)).held != Amount(30):
-                await asyncio.sleep(0.1)
-        await asyncio.sleep(3.1)
-        assert (await alive.standing(KEY)).held == Amount(30)
-        await settled(alive, "b", Amount(5))
-        assert await alive.standing(KEY) == Standing(Amount(5), Amount())
-
-
-@pytest.mark.usefixtures("quick")
-async def test_who_is_refused_for_what_nobody_renews_is_told_when_it_is_free(redis_server: RedisServer) -> None:
-    store = Store()
-    async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
-        dead, alive = (
-            SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)
-        )
-        assert (await dead.reserve(KEY, "a", TOKENS, wish(60)))[0]
-        for _ in range(5):
-            assert (await alive.reserve(KEY, "b", TOKENS, wish(60)))[1].lapses == 0, "it may end at any time"
-            await asyncio.sleep(0.3)
-        await dead.close()
-        async with asyncio.timeout(10):
-            while not (refused := (await alive.reserve(KEY, "b", TOKENS, wish(60)))[1]).lapses:
-                await asyncio.sleep(0.1)
-        assert refused.held == Amount(60)
-        await asyncio.sleep(refused.lapses)
-        assert (await alive.reserve(KEY, "b", TOKENS, wish(60)))[0]
+        dead, alive = shared(one, store), shared(two, store)
+        yield dead, alive
         await alive.close()
+
+
+async def test_what_a_process_held_that_died_is_soon_free_and_that_of_others_is_not(
+    dying: tuple[SharedBudgets, SharedBudgets],
+) -> None:
+    dead, alive = dying
+    assert (await dead.reserve(KEY, "a", TOKENS, wish(60)))[0]
+    assert (await alive.reserve(KEY, "b", TOKENS, wish(30)))[0]
+    await dead.close()
+    assert (await alive.standing(KEY)).held == Amount(90)
+    async with asyncio.timeout(10):
+        while (await alive.standing(KEY)).held != Amount(30):
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(3.1)
+    assert (await alive.standing(KEY)).held == Amount(30)
+    await settled(alive, "b", Amount(5))
+    assert await alive.standing(KEY) == Standing(Amount(5), Amount())
+
+
+async def test_who_is_refused_for_what_nobody_renews_is_told_when_it_is_free(
+    dying: tuple[SharedBudgets, SharedBudgets],
+) -> None:
+    dead, alive = dying
+    assert (await dead.reserve(KEY, "a", TOKENS, wish(60)))[0]
+    for _ in range(5):
+        assert (await alive.reserve(KEY, "b", TOKENS, wish(60)))[1].lapses == 0, "it may end at any time"
+        await asyncio.sleep(0.3)
+    await dead.close()
+    async with asyncio.timeout(10):
+        while not (refused := (await alive.reserve(KEY, "b", TOKENS, wish(60)))[1]).lapses:
+            await asyncio.sleep(0.1)
+    assert refused.held == Amount(60)
+    await asyncio.sleep(refused.lapses)
+    assert (await alive.reserve(KEY, "b", TOKENS, wish(60)))[0]
 
 
 @pytest.mark.usefixtures("quick")
 async def test_what_is_held_is_held_again_where_redis_has_forgotten_it(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (state, _):
-        book = SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2)
+        book = shared(state, store)
         for name, tokens in (("a", 60), ("b", 20)):
             assert (await book.reserve(KEY, name, TOKENS, wish(tokens)))[0]
         redis_server.kill()
@@ -255,7 +263,7 @@ async def test_what_is_held_is_held_again_where_redis_has_forgotten_it(redis_ser
 async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (state, _):
-        book = SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 4)
+        book = shared(state, store, 4)
         assert (await book.reserve(KEY, "a", TOKENS, wish(40)))[0]
         redis_server.kill()
         store.amount = Amount(20)
@@ -274,20 +282,20 @@ async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(
 async def test_a_new_process_counts_nothing_twice(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
-        books = [SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)]
+        books = [shared(state, store) for state in (one, two)]
         assert (await books[0].reserve(KEY, "a", TOKENS, wish(60)))[0]
         await settled(books[0], "a", Amount(60))
         store.amount = Amount(60)
         assert await books[1].reserve(KEY, "b", TOKENS, wish(40)) == (True, Standing(Amount(60), Amount()))
         await settled(books[1], "b", Amount(40))
-        three = SharedBudgets(one, LocalBudgets(store.read, alone=False), store.read, 2)
+        three = shared(one, store)
         assert (await three.standing(KEY)).spent == Amount(100), "the last is not stored yet and is not forgotten"
 
 
 async def test_a_new_process_learns_what_is_in_the_store_alone(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (state, _):
-        old, new = (SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for _ in range(2))
+        old, new = (shared(state, store) for _ in range(2))
         await old.standing(KEY)
         store.amount = Amount(70)  # of one that spent while Redis was away, and ended
         assert (await new.standing(KEY)).spent == Amount(70)
@@ -301,7 +309,7 @@ async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(
     monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
     store = Store()
     async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
-        books = [SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2) for state in (one, two)]
+        books = [shared(state, store) for state in (one, two)]
         redis_server.kill()
         for book in books:
             assert (await book.reserve(KEY, "a", TOKENS, wish(1)))[0]
@@ -328,7 +336,7 @@ async def test_what_came_into_the_store_after_a_loss_is_not_missed_for_long(
     monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
     store = Store()
     async with opened(redis_server.url) as (state, _):
-        book = SharedBudgets(state, LocalBudgets(store.read, alone=False), store.read, 2)
+        book = shared(state, store)
         assert (await book.reserve(KEY, "a", TOKENS, wish(30)))[0]
         redis_server.kill()
         await settled(book, "a", Amount(30))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestrator_core.orchestration.estimate import Weight, weigh_message, weigh_request
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Message, Role, ToolResultPart, text_message
@@ -32,7 +32,7 @@ class View:
     @classmethod
     def of(cls, template: ChatRequest, started: StartedTurn) -> View:
         """Return the view of a turn; the template's messages are its system messages."""
-        request = replace(template, messages=build_context(template.messages, started))
+        request = template.saying(build_context(template.messages, started))
         return cls(started, template, request, weigh_request(request))
 
 

@@ -85,6 +85,12 @@ class ChatRequest:
         made.__dict__.update(self.__dict__, model=model, credential=credential)
         return made
 
+    def saying(self, messages: Sequence[Message]) -> Self:
+        """Return the same request with another conversation."""
+        made = object.__new__(type(self))  # as every turn does
+        made.__dict__.update(self.__dict__, messages=messages)
+        return made
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRequest:

@@ -39,6 +39,7 @@ from orchestrator_core.sessions.jobs.rows import (
     micros_of,
     said,
     stored_message,
+    stored_messages,
 )
 from orchestrator_core.sessions.jobs.summarizing import AddSummary
 from orchestrator_core.sessions.jobs.usage_columns import fit_usage
@@ -279,7 +280,7 @@ class Conversations:
         rows = await self.database.read(
             partial(queries.read_history, tenant=tenant, session_id=session_id, limit=limit, offset=offset)
         )
-        return Page([stored_message(row) for row in rows[:limit]], len(rows) > limit)
+        return Page(stored_messages(rows[:limit]), len(rows) > limit)
 
     async def turns(self, tenant: str, session_id: str, *, limit: int, after: int = 0) -> Page[StoredTurn]:
         """See `SessionStore.turns`."""

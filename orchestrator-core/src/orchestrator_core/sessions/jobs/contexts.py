@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from orchestrator_core.sessions.jobs import statements
-from orchestrator_core.sessions.jobs.rows import MessageRow, SessionRow, stored_message
+from orchestrator_core.sessions.jobs.rows import MessageRow, SessionRow, stored_messages
 from orchestrator_core.sessions.models import CONTEXT_BYTES, CONTEXT_MESSAGES, StoredMessage
 from orchestrator_core.sessions.steps import Steps, rows
 
@@ -28,7 +28,7 @@ class Context(NamedTuple):
 
     def messages(self) -> Sequence[StoredMessage]:
         """Return the messages; where they are many, this takes a while."""
-        return [stored_message(row) for row in self.rows]
+        return stored_messages(self.rows)
 
     @property
     def large(self) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from orchestrator_core.provider_api import NotFound
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.beginning import read_session
-from orchestrator_core.sessions.jobs.rows import MessageRow, TurnRow, stored_message
+from orchestrator_core.sessions.jobs.rows import MessageRow, TurnRow, stored_messages
 from orchestrator_core.sessions.models import StoredTurn
 from orchestrator_core.sessions.steps import Steps, one, rows
 
@@ -21,7 +21,7 @@ class TurnRows(NamedTuple):
 
     def stored(self) -> Sequence[StoredTurn]:
         """Return the turns."""
-        messages = {row[1]: stored_message(row) for row in self.messages}
+        messages = {stored.sequence: stored for stored in stored_messages(self.messages)}
         return [turn.turn(messages) for turn in self.turns]
 
 

@@ -21,3 +21,12 @@ def test_numbers_that_json_does_not_have_become_null(write: object) -> None:
     assert callable(write)
     body = {"a": [1.5, INFINITE, {"b": (float("nan"), -INFINITE)}], "c": "Infinity"}
     assert json.loads(write(body), parse_constant=refuse) == {"a": [1.5, None, {"b": [None, None]}], "c": "Infinity"}
+
+
+def test_answers_are_utf8_and_halves_of_surrogate_pairs_are_escaped() -> None:
+    whole = json_response({"a": "é \U0001f642"})
+    assert (whole.body, whole.headers["Content-Type"]) == (
+        '{"a":"é \U0001f642"}'.encode(),
+        "application/json; charset=utf-8",
+    )
+    assert json.loads(json_response({"a": ["cut \ud83d", INFINITE]}).text or "") == {"a": ["cut \ud83d", None]}

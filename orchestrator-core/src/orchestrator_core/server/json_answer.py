@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from aiohttp import web
+from pydantic_core import PydanticSerializationError, to_json
 
 
 def dumps(value: Any, **options: Any) -> str:
@@ -25,7 +26,11 @@ def dumps(value: Any, **options: Any) -> str:
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
-    return web.json_response(body, status=status, headers=headers, dumps=dumps)
+    try:
+        data = to_json(body, inf_nan_mode="null")  # a fifth of the time of `dumps`
+    except PydanticSerializationError:  # half of a surrogate pair, which a model may be cut off in, is written escaped
+        data = dumps(body).encode()
+    return web.Response(body=data, status=status, headers=headers, content_type="application/json", charset="utf-8")
 
 
 def _finite(value: Any) -> Any:

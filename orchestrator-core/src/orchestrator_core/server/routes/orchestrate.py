@@ -53,6 +53,7 @@ from orchestrator_core.server.routes.usage_bodies import usage_body
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_notes import said_beyond
 from orchestrator_core.server.translate.openai_response import media, tool_call
+from orchestrator_core.sessions.models import Attempt
 
 
 async def orchestrate(request: web.Request) -> web.StreamResponse:
@@ -136,7 +137,7 @@ def _answer(result: TurnResult, folded: ChatResponse) -> dict[str, Any]:
             "was_summarized": result.was_summarized,
             "finish_reason": result.finish_reason,
             "usage": usage_body(used) if used else None,
-            "attempts": [asdict(attempt) for attempt in result.attempts],
+            "attempts": [_attempt(attempt) for attempt in result.attempts],
             "portability": [asdict(adjustment) for adjustment in result.adjustments],
         },
     }
@@ -150,6 +151,16 @@ def _answer(result: TurnResult, folded: ChatResponse) -> dict[str, Any]:
         if text:
             answer[field] = text
     return answer
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    # Every turn has one, and `asdict` takes ten times as long.
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "duration": attempt.duration,
+        "error": attempt.error,
+    }
 
 
 ANSWER_EXAMPLE = {

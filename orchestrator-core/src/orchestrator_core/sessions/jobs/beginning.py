@@ -126,12 +126,7 @@ class BeginTurn:
         for sequence, message in enumerate(self.messages, first):
             place = (self.tenant, session.id, sequence)
             yield from do(statements.INSERT_MESSAGE, *place, new_id("msg"), self.turn_id, *message, now)
-        session = session._replace(
-            message_count=session.message_count + users,
-            last_sequence=session.last_sequence + len(self.messages),
-            unsummarized=session.unsummarized + len(self.messages),
-        )
-        return (yield from self._go_on(session, self.turn_id, now))
+        return (yield from self._go_on(session, self.turn_id, now, len(self.messages), users))
 
     def _session(self) -> Steps[SessionRow]:
         if self.session_id is None:
@@ -199,8 +194,17 @@ class BeginTurn:
         yield from do(statements.RESUME_TURN, *again, self.tenant, turn.id)
         return (yield from self._go_on(session, turn.id, now))
 
-    def _go_on(self, session: SessionRow, turn_id: str, now: int) -> Steps[Begun]:
+    def _go_on(self, session: SessionRow, turn_id: str, now: int, messages: int = 0, users: int = 0) -> Steps[Begun]:
+        """Write that the session has a turn under way, with so many new messages, some of them the user's."""
         longer = now - session.active_at
+        session = session._replace(
+            message_count=session.message_count + users,
+            last_sequence=session.last_sequence + messages,
+            unsummarized=session.unsummarized + messages,
+            last_turn_id=turn_id,
+            last_turn_state="pending",
+            last_turn_at=now,
+        )
         yield from do(
             statements.SESSION_BEGINS_TURN,
             turn_id,
@@ -215,7 +219,6 @@ class BeginTurn:
         )
         if longer:
             yield from do(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
-        session = session._replace(last_turn_id=turn_id, last_turn_state="pending", last_turn_at=now)
         return Begun(turn_id, session, (yield from read_newest(self.tenant, session)))
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:

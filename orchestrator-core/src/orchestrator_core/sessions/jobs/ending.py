@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from orchestrator_core.provider_api import Conflict, NotFound
 from orchestrator_core.sessions.jobs import statements
-from orchestrator_core.sessions.jobs.beginning import read_session
 from orchestrator_core.sessions.jobs.rows import (
     MessageRow,
     Said,
@@ -23,6 +22,8 @@ from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
 
 GIVEN_UP = frozenset({"process_ended", "abandoned"})
 """The codes of turns that were ended in the place of a process that was not heard of. It may be heard of again."""
+
+_TURN: Final = len(TurnRow._fields)
 
 
 class Ended(NamedTuple):
@@ -52,11 +53,10 @@ class EndTurn:
             Conflict: The turn was taken for abandoned, and somebody else answered it or went on without it.
         """
         yield from lock(statements.LOCK_SESSION_OF_TURN, self.tenant, self.turn_id)
-        row = yield from one(statements.GET_TURN, self.tenant, self.turn_id)
+        row = yield from one(statements.GET_TURN_AND_SESSION, self.tenant, self.turn_id)
         if row is None:
             raise NotFound("There is no such turn. Its session may have been deleted.")
-        turn = TurnRow._make(row)
-        session = yield from read_session(self.tenant, turn.session_id)
+        turn, session = TurnRow._make(row[:_TURN]), SessionRow._make(row[_TURN:])
         given_up = turn.state == "interrupted" and turn.error_code in GIVEN_UP
         if turn.state == "pending" or (given_up and session.last_turn_id == turn.id):
             return (yield from self._end(session, turn))
@@ -83,19 +83,26 @@ class EndTurn:
                 outcome.provider,
                 outcome.model,
             )
-            session = session._replace(last_sequence=place, unsummarized=session.unsummarized + 1)
-        if outcome.state == "failed":
-            uncovered = turn.last_sequence - max(session.summarized, turn.first_sequence - 1)
-            session = session._replace(
-                message_count=session.message_count - turn.user_messages,
-                unsummarized=session.unsummarized - max(0, uncovered),
-            )
         yield from self._write_turn(session, turn, place)
-        if outcome.state == "complete":
-            session = session._replace(seen_summary_id=self._summary(turn))
+        session = self._after(session, turn)
         yield from self._write_session(session)
         yield from self._count(session, turn)
-        return Ended(session._replace(last_turn_state=outcome.state), answer)
+        return Ended(session, answer)
+
+    def _after(self, session: SessionRow, turn: TurnRow) -> SessionRow:
+        """Return the session as the turn leaves it."""
+        state, answers = self.outcome.state, int(self.answer is not None)
+        users = uncovered = 0
+        if state == "failed":
+            users = turn.user_messages
+            uncovered = max(0, turn.last_sequence - max(session.summarized, turn.first_sequence - 1))
+        return session._replace(
+            message_count=session.message_count - users,
+            last_sequence=session.last_sequence + answers,
+            unsummarized=session.unsummarized + answers - uncovered,
+            seen_summary_id=self._summary(turn) if state == "complete" else session.seen_summary_id,
+            last_turn_state=state,
+        )
 
     def _is_taken_over(self) -> Steps[bool]:
         row = yield from one(statements.GET_TURN_HOLDER, self.tenant, self.turn_id)

@@ -9,14 +9,18 @@ plan.
 
 from __future__ import annotations
 
-SESSION = """
-SELECT s.id, s.user_id, s.metadata, s.created_at, s.last_turn_at, s.closed_at, s.message_count, s.last_sequence,
-       s.unsummarized, s.providers, s.seen_summary_id, s.last_turn_id, t.state,
-       s.summary_id, m.from_sequence, m.upto_sequence, m.text, m.created_at, m.provider, m.model, s.fence, s.parent_id
-FROM sessions s
-LEFT JOIN turns t ON t.tenant = s.tenant AND t.id = s.last_turn_id
+_SESSION_COLUMNS = """
+s.id, s.user_id, s.metadata, s.created_at, s.last_turn_at, s.closed_at, s.message_count, s.last_sequence,
+s.unsummarized, s.providers, s.seen_summary_id, s.last_turn_id, last.state,
+s.summary_id, m.from_sequence, m.upto_sequence, m.text, m.created_at, m.provider, m.model, s.fence, s.parent_id
+"""
+
+_OF_SESSION = """
+LEFT JOIN turns last ON last.tenant = s.tenant AND last.id = s.last_turn_id
 LEFT JOIN summaries m ON m.tenant = s.tenant AND m.id = s.summary_id
 """
+
+SESSION = f"SELECT {_SESSION_COLUMNS} FROM sessions s {_OF_SESSION}"  # noqa: S608 - names of this file
 """The columns of a session; a condition follows."""
 
 LOCK_SESSION = "SELECT id FROM sessions WHERE tenant = ? AND id = ? FOR UPDATE"
@@ -106,13 +110,15 @@ COUNT_ACTIVE = """
 SELECT count(*) FROM sessions WHERE tenant = ? AND closed_at IS NULL AND active_at >= ? AND filled_by IS NULL
 """
 
-_TURN = """
-SELECT id, session_id, state, started_at, summary_id, first_sequence, messages, user_messages, answer_sequence,
-       first_with_summary, provider, model, finish_reason, input_tokens, cached_input_tokens, cache_write_tokens,
-       output_tokens, reasoning_tokens, usage_details, cost, price_version, attempts, adjustments, error_code,
-       duration, client, finished_at, idempotency_key IS NOT NULL, settings, fingerprint
-FROM turns
+_SELECT_TURN = """
+SELECT t.id, t.session_id, t.state, t.started_at, t.summary_id, t.first_sequence, t.messages, t.user_messages,
+t.answer_sequence, t.first_with_summary, t.provider, t.model, t.finish_reason, t.input_tokens,
+t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.usage_details, t.cost,
+t.price_version, t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at,
+t.idempotency_key IS NOT NULL, t.settings, t.fingerprint
 """
+
+_TURN = _SELECT_TURN + "FROM turns t "
 
 GET_TURN = _TURN + "WHERE tenant = ? AND id = ?"
 
@@ -120,15 +126,19 @@ GET_TURN_BY_KEY = _TURN + "WHERE tenant = ? AND idempotency_key = ?"
 
 GET_TURN_OF_SESSION = _TURN + "WHERE tenant = ? AND session_id = ? AND id = ?"
 
-GET_TURNS = """
-SELECT t.id, t.session_id, t.state, t.started_at, t.summary_id, t.first_sequence, t.messages, t.user_messages,
-       t.answer_sequence, t.first_with_summary, t.provider, t.model, t.finish_reason, t.input_tokens,
-       t.cached_input_tokens, t.cache_write_tokens, t.output_tokens, t.reasoning_tokens, t.usage_details, t.cost,
-       t.price_version, t.attempts, t.adjustments, t.error_code, t.duration, t.client, t.finished_at,
-       t.idempotency_key IS NOT NULL, t.settings, t.fingerprint
+GET_TURN_AND_SESSION = (
+    f"{_SELECT_TURN}, {_SESSION_COLUMNS} FROM turns t JOIN sessions s ON s.tenant = t.tenant AND s.id = t.session_id "
+    f"{_OF_SESSION} WHERE t.tenant = ? AND t.id = ?"
+)
+"""The columns of a turn and then those of its session."""
+
+GET_TURNS = (
+    _SELECT_TURN
+    + """
 FROM messages m JOIN turns t ON t.tenant = m.tenant AND t.id = m.turn_id AND t.first_sequence = m.sequence
 WHERE m.tenant = ? AND m.session_id = ? AND m.sequence > ? ORDER BY m.sequence LIMIT ?
 """
+)
 """In the order of their first messages, whose index it walks."""
 
 FORGET_TURN_KEY = "UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND id = ?"

@@ -106,7 +106,7 @@ async def test_nobody_is_told_before_the_commit(writer: Writer, path: Path) -> N
         assert len(lines(path)) == number + 1
 
 
-async def test_a_job_that_fails_takes_only_itself_along(writer: Writer, path: Path) -> None:
+async def test_a_job_that_fails_takes_only_itself_along(writer: Writer, path: Path, log: Log) -> None:
     def broken(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO lines VALUES ('half')")
         raise NotFound("nothing there")
@@ -119,12 +119,31 @@ async def test_a_job_that_fails_takes_only_itself_along(writer: Writer, path: Pa
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
 
     await held
+    assert log.count("SAVEPOINT job") == 4  # all of them again
     assert outcomes[0] == "a"
     assert isinstance(outcomes[1], NotFound)
     assert type(outcomes[2]) is StorageError
     assert isinstance(outcomes[2].__cause__, sqlite3.IntegrityError)
     assert outcomes[3] == "b"
     assert lines(path) == ["a", "b"]
+
+
+async def test_a_job_that_fails_before_it_writes_has_no_other_done_again(writer: Writer, path: Path, log: Log) -> None:
+    def refused(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT text FROM lines").fetchall()
+        raise NotFound("nothing there")
+
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(job)) for job in (add("a"), refused, add("a"), add("b"))]
+    await asyncio.sleep(0)
+    gate.open.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    await held
+    assert [type(outcome) for outcome in outcomes] == [str, NotFound, StorageError, str]
+    assert lines(path) == ["a", "b"]
+    assert log.count("BEGIN IMMEDIATE") == 2  # the gate's, and theirs
 
 
 async def test_a_job_that_loses_the_transaction_does_not_take_the_others_along(writer: Writer, path: Path) -> None:

@@ -70,6 +70,7 @@ async def test_a_fallback_that_the_budget_does_not_cover_is_not_asked(bench: Any
     assert bench.two.requests == []
     assert (refused.value.attempts, refused.value.provider, refused.value.retry_after) == (1, None, None)
     spent, held = await client.state()
+    assert refused.value.details["spent"] == spent
     assert (100 < spent < 110, held) == (True, 0)
 
 

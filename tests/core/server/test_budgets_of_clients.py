@@ -15,6 +15,7 @@ import pytest
 
 from fake_providers.scripted import ScriptedProvider, answer
 from orchestrator_core.provider_api import (
+    Finish,
     ModelInfo,
     ProviderFailed,
     ProviderInfo,
@@ -22,6 +23,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     Usage,
+    UsageReport,
 )
 from scripted_gateway import Reply, Served, served
 
@@ -190,6 +192,36 @@ async def test_an_answer_that_is_left_is_counted_by_an_estimate(api: Api) -> Non
         while (await api.budget())["held_tokens"]:
             await asyncio.sleep(0.02)
     assert 50 <= (await api.budget())["spent_tokens"] <= 70
+
+
+LONG = "word " * 8000
+BESIDE: list[tuple[str, Any]] = [
+    ("/v1/chat/completions", {"tools": [{"type": "custom", "custom": {"name": "f", "description": LONG}}]}),
+    ("/v1/chat/completions", {"prediction": {"type": "content", "content": LONG}}),
+    ("/v1/messages", {"tools": [{"name": "f", "input_schema": {"type": "object"}, "input_examples": [{"a": LONG}]}]}),
+    ("/api/v1/one/chat", {"documents": [{"text": LONG}]}),
+    ("/api/orchestrate", {"message": "hi", "agent_config": {"provider": "one", "max_tokens": 9, "documents": [LONG]}}),
+    ("/v1/embeddings", {"model": "one/e", "input": "hi", "documents": [LONG]}),
+]
+
+
+@pytest.mark.parametrize(("path", "fields"), BESIDE, ids=[f"{path} {next(iter(fields))}" for path, fields in BESIDE])
+async def test_what_is_said_where_core_does_not_look_is_held_too(api: Api, path: str, fields: Any) -> None:
+    await api.has(tokens=5_000)
+    body = fields if path == "/api/orchestrate" else {**CHAT, **fields}
+    reply = await api.ask("POST", path, body)
+    assert (reply.status, api.one.requests) == (429, [])
+    assert (await api.ask("POST", path, body, ADMIN)).status == 200, "it is for the provider to judge"
+
+
+async def test_a_usage_of_nothing_beside_an_answer_is_none(api: Api) -> None:
+    await api.has(tokens=1000)
+    zeros = [TextDelta(text="word " * 40), UsageReport(usage=Usage(0, 0)), Finish(reason="stop")]
+    for stream in (False, True):
+        before = (await api.budget())["spent_tokens"]
+        api.one.scripts.append([Start(id="a", model="a"), *zeros])
+        assert (await api.chat(stream=stream)).status == 200
+        assert 50 <= (await api.budget())["spent_tokens"] - before <= 70
 
 
 async def test_a_restart_loses_nothing(tmp_path: Path) -> None:

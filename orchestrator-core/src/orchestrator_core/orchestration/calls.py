@@ -110,7 +110,9 @@ class Calls:
         if call.permit is not None:
             call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
-        usage = response.usage or (held.unsaid if held is not None else None)
+        usage = response.usage
+        if held is not None and (usage is None or not usage.total):
+            usage = held.unsaid
         paid = self._meter.bill(call.target, model, usage, held) if usage else None
         cost = paid.usd if paid else None
         seconds = call.attempts[-1].duration

@@ -10,7 +10,7 @@ from functools import partial
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.cache import AnswerCache
 from orchestrator_core.orchestration.call import Call
-from orchestrator_core.orchestration.estimate import unsaid_usage
+from orchestrator_core.orchestration.estimate import asked_tokens, unsaid_usage
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
@@ -117,8 +117,12 @@ class ChatCall:
             if permit is not None:
                 permit.end(failed=_failed(answer, call.deadline))
             meter.count_in_flight(answer.target, -1)
-            if not answer.complete or (answer.usage is None and held is not None):
-                estimate = unsaid_usage(call.request, answer.folded, answer.unread, answer.usage)
+            told = answer.usage
+            if held is not None and told is not None and not told.total:
+                told = None  # some servers write zeros where they do not count
+            if not answer.complete or (told is None and held is not None):
+                asked = asked_tokens(call.request) if held is None else held.unsaid.input_tokens
+                estimate = unsaid_usage(asked, answer.folded, answer.unread, told)
                 if held is not None and held.broken is not None and estimate.details.estimated:
                     estimate = held.broken
                 answer.estimate = estimate

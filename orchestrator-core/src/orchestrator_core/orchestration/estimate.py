@@ -22,6 +22,7 @@ from orchestrator_core.provider_api import (
     EmbeddingRequest,
     FilePart,
     ImagePart,
+    Json,
     Message,
     OpaquePart,
     Part,
@@ -130,8 +131,13 @@ def weigh_request(request: ChatRequest) -> Weight:
     more = sum(map(_weigh_tool, request.tools))
     form = request.response_format
     if form is not None and form.json_schema is not None:
-        more += len(to_json(form.json_schema)) / ASCII_BYTES
+        more += weigh_json(form.json_schema)
     return weight + Weight(more) if more else weight
+
+
+def weigh_json(value: Json) -> float:
+    """Return what JSON weighs that nobody here reads."""
+    return len(to_json(value)) / ASCII_BYTES
 
 
 def asked_tokens(request: ChatRequest | EmbeddingRequest) -> int:
@@ -141,11 +147,11 @@ def asked_tokens(request: ChatRequest | EmbeddingRequest) -> int:
     return round(weigh_request(request).total)
 
 
-def unsaid_usage(request: ChatRequest, said: ChatResponse, unread: int, told: Usage | None = None) -> Usage:
+def unsaid_usage(asked: int, said: ChatResponse, unread: int, told: Usage | None = None) -> Usage:
     """Return about what an answer used of which its provider did not say all.
 
     Args:
-        request: What was sent.
+        asked: The tokens of what was sent.
         said: As much of the answer as came.
         unread: The tokens of it that nobody took apart.
         told: What the provider said before the end; some say at the beginning that they have written nothing yet.
@@ -154,7 +160,7 @@ def unsaid_usage(request: ChatRequest, said: ChatResponse, unread: int, told: Us
     output = math.ceil(sum(_weigh_part(part).total for part in parts)) + unread
     reasoning = math.ceil(sum(weigh_text(part.text) for part in parts if isinstance(part, ReasoningPart)))
     if told is None:
-        return Usage(asked_tokens(request), 0, 0, output, reasoning, UsageDetails(estimated=True))
+        return Usage(asked, 0, 0, output, reasoning, UsageDetails(estimated=True))
     missing = output + reasoning - told.total_output
     if missing <= 0:
         return told
@@ -163,8 +169,8 @@ def unsaid_usage(request: ChatRequest, said: ChatResponse, unread: int, told: Us
 
 
 def _weigh_tool(tool: Tool) -> float:
-    schema = len(to_json(tool.parameters)) if tool.parameters else 0
-    return CALL + schema / ASCII_BYTES + weigh_text(tool.name) + weigh_text(tool.description or "")
+    schema = weigh_json(tool.parameters) if tool.parameters else 0.0
+    return CALL + schema + weigh_text(tool.name) + weigh_text(tool.description or "")
 
 
 def _weigh_part(part: Part) -> Weight:

@@ -92,7 +92,7 @@ class Held:
     def __init__(
         self,
         key: AccountKey,
-        reserve: Callable[[str, Wish, bool], Awaitable[None]],
+        reserve: Callable[[str, Wish, bool, Amount], Awaitable[None]],
         settle: Callable[[AccountKey, str, Amount], None],
         wish: Wish,
         expected: Expected,
@@ -103,7 +103,8 @@ class Held:
 
         Args:
             key: The account.
-            reserve: Holds under a name, in place of what is held under it; is told whether it is for another try.
+            reserve: Holds under a name, in place of what is held under it; is told whether it is for another try, and
+                what is charged already.
             settle: Counts what was spent.
             wish: What one try may cost.
             expected: What the call is expected to use.
@@ -136,7 +137,7 @@ class Held:
             return
         wish = self._wish
         wish = replace(wish, least=wish.least * tries + spent, most=wish.most * tries + spent)
-        await self._reserve(self.name, wish, self._tries > 0)
+        await self._reserve(self.name, wish, self._tries > 0, spent)
         self._tries, self._covered = tries, spent
 
     def charge(self, usage: Usage, cost: float | None) -> None:
@@ -236,11 +237,13 @@ class Spending:
         """Show no more of the budgets whose period is over, and of clients that are away."""
         self._use.hide(self._now())
 
-    async def _reserve(self, key: AccountKey, budget: Budget, span: Span, name: str, wish: Wish, again: bool) -> None:
+    async def _reserve(
+        self, key: AccountKey, budget: Budget, span: Span, name: str, wish: Wish, again: bool, charged: Amount
+    ) -> None:
         fits, before = await self._book.reserve(key, name, ceiling_of(budget), wish)
         self._use.note(key, budget, before.spent, wish.least, self._now(), span.ends_at)
         if not fits:
-            raise self._exceeded(budget, span, before, wish, again=again)
+            raise self._exceeded(budget, span, before, wish, charged, again=again)
 
     def _settled(self, principal: Principal, budget: Budget) -> Callable[[AccountKey, str, Amount], None]:
         def settle(key: AccountKey, name: str, amount: Amount) -> None:
@@ -292,7 +295,9 @@ class Spending:
         found = self._prices.price(target.provider.id, target.provider.info, target.model, usage)
         return None if found is None else found.usd
 
-    def _exceeded(self, budget: Budget, span: Span, before: Standing, wish: Wish, *, again: bool) -> BudgetExceeded:
+    def _exceeded(
+        self, budget: Budget, span: Span, before: Standing, wish: Wish, charged: Amount, *, again: bool
+    ) -> BudgetExceeded:
         ceiling, spent = ceiling_of(budget), before.spent
         money = not Ceiling(None, ceiling.nanos).left(spent + before.held).covers(wish.least)
         limit = budget.usd if money else budget.tokens
@@ -309,6 +314,7 @@ class Spending:
         else:
             what = "another try of this call, beside what is charged for the one before" if again else "this call"
             message = f"What is left of the budget of {text}{each} does not cover {what}. Allow it fewer tokens.{anew}"
+        spent += charged
         return BudgetExceeded(
             message,
             retry_after=wait,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from orchestrator_core.provider_api import Adjustment, FinishReason, Json, Message, Usage
 from orchestrator_core.sessions.settings import TurnSettings
@@ -78,9 +78,8 @@ class SessionFilter:
     inactive_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredMessage:
-    """A message in its place.
+class StoredMessage(NamedTuple):
+    """A message in its place: a tuple, since a turn makes one for each message of its history.
 
     Attributes:
         id: `msg_...`.

@@ -96,7 +96,8 @@ class Worker:
         self._capacity = capacity
         self._budget = budget
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
-        self._load = 0
+        self._waiting: dict[Job[Any], None] = {}  # oldest first
+        self._timer: asyncio.TimerHandle | None = None
         self._ended: list[asyncio.Future[None]] = []
         self._accepting = False
 
@@ -128,6 +129,8 @@ class Worker:
         for _ in self._ended:
             self._queue.put(None)
         await asyncio.wait(self._ended, timeout=_STOP_WITHIN)
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def run(self, run: Callable[[sqlite3.Connection], T], *, undo: Undo[T] | None = None) -> T:
         """Have a job done.
@@ -142,8 +145,6 @@ class Worker:
             StorageError: The store is closed or cannot be used.
         """
         job = self._submit(run, undo)
-        # Twice: the job may wait for its lock and then still has to be done.
-        timer = self._loop.call_later(2 * self._budget, _give_up, job)
         try:
             return await job.future
         except asyncio.CancelledError:
@@ -151,18 +152,34 @@ class Worker:
             if not job.future.cancelled() and job.future.exception() is None:  # it was done in the same moment
                 self._undo(job)
             raise
-        finally:
-            timer.cancel()
 
     def _submit(self, run: Callable[[sqlite3.Connection], T], undo: Undo[T] | None = None) -> Job[T]:
         if not self._accepting:
             raise closed()
-        if self._load >= self._capacity:
+        if len(self._waiting) >= self._capacity:
             raise busy()
         job = Job(run, self._loop.create_future(), time.monotonic() + self._budget, undo)
-        self._load += 1
+        self._waiting[job] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(2 * self._budget, self._give_up)
         self._queue.put(job)
         return job
+
+    def _give_up(self) -> None:
+        """Let nobody wait for longer than twice the budget: a job may wait for its lock and then still has to be done.
+
+        One timer serves all jobs, since they come to it in their order: one for each would cost as much as a statement.
+        """
+        self._timer, now = None, time.monotonic()
+        for job in self._waiting:
+            if job.future.done():
+                continue
+            left = job.expires + self._budget - now
+            if left > 0:
+                self._timer = self._loop.call_later(left, self._give_up)
+                return
+            job.abandoned = True
+            job.future.set_exception(busy())
 
     def _undo(self, job: Job[Any]) -> None:
         """Undo what was done for a caller that has gone."""
@@ -220,8 +237,8 @@ class Worker:
         raise NotImplementedError
 
     def _settle(self, batch: Sequence[Job[Any]]) -> None:
-        self._load -= len(batch)
         for job in batch:
+            del self._waiting[job]
             if job.future.done():
                 self._loop.call_soon(self._undo, job)  # apart: whatever comes of it, the others are told
             elif job.error is not None:
@@ -234,12 +251,6 @@ class Worker:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             logger.debug("the event loop has ended; nobody waits any more")
-
-
-def _give_up(job: Job[Any]) -> None:
-    if not job.future.done():
-        job.abandoned = True
-        job.future.set_exception(busy())
 
 
 def _succeed(future: asyncio.Future[None]) -> None:

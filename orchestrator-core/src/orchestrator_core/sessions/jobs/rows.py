@@ -307,14 +307,14 @@ def stored_messages(rows: Sequence[MessageRow]) -> list[StoredMessage]:
     ]
     return [
         StoredMessage(
-            id=identity,
-            sequence=sequence,
-            turn_id=turn_id,
-            turn_state=state,
-            message=message,
-            created_at=moment(created_at),
-            provider=provider if role == "assistant" else None,
-            model=model if role == "assistant" else None,
+            identity,
+            sequence,
+            turn_id,
+            state,
+            message,
+            moment(created_at),
+            provider if role == "assistant" else None,
+            model if role == "assistant" else None,
         )
         for (identity, sequence, turn_id, state, role, _, _, created_at, provider, model), message in zip(
             rows, _read_messages(f"[{','.join(written)}]"), strict=True

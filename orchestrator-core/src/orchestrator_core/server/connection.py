@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
+from orchestrator_core.config.chance import random_hex
 from orchestrator_core.provider_api import GatewayError, InternalError, InvalidRequest, RequestTimeout
 from orchestrator_core.security.headers import security_headers
 from orchestrator_core.server.errors import Surface, render, surface_of
@@ -188,7 +188,7 @@ class Refused(asyncio.Protocol):
 
 def early_answer(error: GatewayError, surface: Surface) -> web.Response:
     """Return the answer to what no application has seen, with all that every answer has."""
-    request_id = f"req_{secrets.token_hex(16)}"
+    request_id = f"req_{random_hex()}"
     ids = {"X-Request-Id": request_id, "X-Orchestrator-Request-Id": request_id}
     return render(error, surface, request_id, {**security_headers(tls=False), hdrs.SERVER: SERVER_NAME, **ids})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from aiohttp import hdrs, web
 from aiohttp.web_urldispatcher import AbstractRoute
 
 from orchestrator_core.config import Settings
+from orchestrator_core.config.chance import random_hex
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.provider_api import (
     MASK,
@@ -277,7 +277,7 @@ def _request_id(request: web.Request) -> str:
         credentials = [request.headers.get(name, "") for name in _CREDENTIAL_HEADERS]
         if not any(given in credential for credential in credentials):
             return given
-    return f"req_{secrets.token_hex(16)}"
+    return f"req_{random_hex()}"
 
 
 def _path(request: web.Request) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from orchestrator_core.config.chance import random_hex
 from orchestrator_core.provider_api import Adjustment, FinishReason, Json, Message, Usage
 from orchestrator_core.sessions.settings import TurnSettings
 
@@ -29,7 +29,7 @@ CONTEXT_BYTES = 32 * 1024 * 1024
 
 def new_id(prefix: str) -> str:
     """Make an id that sorts by time and cannot be guessed: `<prefix>_` and 32 hexadecimal digits."""
-    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{random_hex()[:20]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,18 @@ async def test_an_ambiguous_body_behind_its_head_ends_the_connection(gateway: Se
     assert gateway.plugins["scripted"].requests == []
 
 
+@pytest.mark.parametrize("name", [name for name in AMBIGUOUS if CODED in AMBIGUOUS[name]])
+async def test_a_body_is_refused_wherever_it_is_cut(
+    gateway: Served, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = AMBIGUOUS[name] + SMUGGLED
+    for cut in range(whole.index(b"\r\n\r\n") + 4, len(whole)):
+        got = await exchange(gateway, whole[:cut], whole[cut:])
+        assert re.findall(rb"HTTP/1\.[01] (\d{3}) ", got) == [b"400"], cut
+    assert gateway.plugins["scripted"].requests == []
+    assert "Unhandled" not in caplog.text
+
+
 async def test_a_coding_that_nobody_undoes_is_refused(gateway: Served) -> None:
     sent = HEAD + b"Connection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED
     assert (await exchange(gateway, sent)).startswith(b"HTTP/1.1 415 ")

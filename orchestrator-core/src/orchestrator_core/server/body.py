@@ -86,6 +86,8 @@ async def read_bytes(
                     while size <= limit and (chunk := await content.readany()):
                         size += _held(context, chunk)
                         chunks.append(chunk)
+                    if (broken := content.exception()) is not None:
+                        raise broken
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {patience:g} seconds.") from None
     except web.RequestPayloadError:

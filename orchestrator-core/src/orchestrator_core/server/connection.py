@@ -89,8 +89,11 @@ class Connection(web.RequestHandler):
             self._head_size = 0
             current = self._current_request
             if current is not None and not current.content.is_eof():
-                # Only an error can come before a body is complete. aiohttp lets its reader wait.
+                # Only an error can come before a body is complete. aiohttp lets its reader wait, and one that the end
+                # of a chunk has just woken looks for no error any more: it is told that this is the end.
                 current.content.set_exception(web.RequestPayloadError("framed wrongly"))
+                current.content.feed_eof()
+                self.close()
         elif awaits_head:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:

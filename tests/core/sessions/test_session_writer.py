@@ -219,6 +219,7 @@ async def test_a_caller_that_left_as_its_job_was_done_has_it_undone_once(
 ) -> None:
     task = asyncio.create_task(writer.run(add("mine"), undo=take_out))
     await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the thread has it
     while "COMMIT" not in log:  # the loop stands still, so that it does not hear of it
         time.sleep(0.01)
     if told:

@@ -96,6 +96,7 @@ class Worker:
         self._capacity = capacity
         self._budget = budget
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._gathered: list[Job[Any]] = []
         self._waiting: dict[Job[Any], None] = {}  # oldest first
         self._timer: asyncio.TimerHandle | None = None
         self._ended: list[asyncio.Future[None]] = []
@@ -126,6 +127,7 @@ class Worker:
         if not self._accepting:
             return
         self._accepting = False
+        self._hand_over()
         for _ in self._ended:
             self._queue.put(None)
         await asyncio.wait(self._ended, timeout=_STOP_WITHIN)
@@ -162,8 +164,19 @@ class Worker:
         self._waiting[job] = None
         if self._timer is None:
             self._timer = self._loop.call_later(2 * self._budget, self._give_up)
-        self._queue.put(job)
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(job)
         return job
+
+    def _hand_over(self) -> None:
+        """Give the threads what one step of the event loop asked for.
+
+        One by one, the first of them would begin a group, and its thread take the interpreter's lock within that step.
+        """
+        for job in self._gathered:
+            self._queue.put(job)
+        self._gathered.clear()
 
     def _give_up(self) -> None:
         """Let nobody wait for longer than twice the budget: a job may wait for its lock and then still has to be done.

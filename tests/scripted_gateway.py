@@ -91,7 +91,6 @@ async def served(
     """Serve these plugins, configured by `environ`, on a store in `directory`."""
     config = load(environ=environ or {}, directory=directory)
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings), waiting_for_provider, leaving_for)
-    await clients.start()
     providers, scripted = [], {}
     for plugin in plugins:
         own = config.provider(plugin.info, plugin.settings_model)

@@ -60,7 +60,6 @@ async def main() -> dict[str, Any]:
     structlog.configure(processors=[remember])
     config = load(directory=Path.cwd())
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
-    await clients.start()
     try:
         try:
             registry = await discover(config, clients.client)

@@ -34,7 +34,6 @@ def ask(messages: Sequence[Message] = HELLO, *, model: str = "claude-sonnet-5-5"
 async def provider_at(url: str, **settings: Any) -> AsyncIterator[AnthropicProvider]:
     """A provider with core's real client, whose API is at `url`."""
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
     model = AnthropicProvider.settings_model(base_url=url, **settings)
     try:
         yield AnthropicProvider(ProviderContext("anthropic", model, factory.client(AnthropicProvider.info.auth)))

@@ -142,7 +142,6 @@ async def dialogues(database: Path) -> AsyncIterator[Dialogue]:
     """Start the eight servers, and a gateway over them, with the real client between."""
     factory = ClientFactory(UpstreamLimits())
     async with AsyncExitStack() as stack:
-        await factory.start()
         stack.push_async_callback(factory.close)
         servers: dict[str, StrictVendor] = {}
         providers: list[Provider] = []

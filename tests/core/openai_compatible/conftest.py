@@ -29,7 +29,6 @@ async def server() -> AsyncIterator[OpenAIServer]:
 @pytest.fixture
 async def clients() -> AsyncIterator[ClientFactory]:
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
     yield factory
     await factory.close()
 

@@ -19,6 +19,5 @@ async def upstream() -> AsyncIterator[MisbehavingUpstream]:
 @pytest.fixture
 async def client() -> AsyncIterator[PooledClient]:
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
     yield factory.client(HeaderAuth())
     await factory.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -40,7 +42,6 @@ STREAMED = b'{"stream": true}'
 @asynccontextmanager
 async def client_with(limits: UpstreamLimits, auth: Auth | None = None) -> AsyncIterator[PooledClient]:
     factory = ClientFactory(limits)
-    await factory.start()
     try:
         yield factory.client(auth or HeaderAuth())
     finally:
@@ -252,7 +253,6 @@ async def test_calls_wait_for_a_connection_as_long_as_connecting_may_take(upstre
 
 async def test_clients_do_not_share_connections(upstream: MisbehavingUpstream) -> None:
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
     for client in (factory.client(HeaderAuth()), factory.client(HeaderAuth())):
         await client.request("GET", upstream.base_url(), deadline=Deadline.after(5))
     assert upstream.connections == 2
@@ -267,11 +267,6 @@ async def test_a_closed_client_refuses_calls(upstream: MisbehavingUpstream) -> N
         await task
     with pytest.raises(ShuttingDown):
         await client.request("GET", upstream.base_url(), deadline=Deadline.after(5))
-
-
-def test_a_factory_must_be_started() -> None:
-    with pytest.raises(RuntimeError, match="start"):
-        ClientFactory(UpstreamLimits()).client(HeaderAuth())
 
 
 async def test_an_expired_deadline_ends_a_call_at_once(client: PooledClient, upstream: MisbehavingUpstream) -> None:
@@ -361,13 +356,30 @@ async def test_a_certificate_that_is_not_trusted_is_refused(
     assert tls_upstream.calls == []
 
 
+CALL = """
+import asyncio, sys
+from orchestrator_core.provider_api import Deadline, HeaderAuth
+from orchestrator_core.upstream import ClientFactory, UpstreamLimits
+
+async def call():
+    factory = ClientFactory(UpstreamLimits())
+    answer = await factory.client(HeaderAuth()).request("GET", sys.argv[1], deadline=Deadline.after(5))
+    await factory.close()
+    print(answer.status)
+
+asyncio.run(call())
+"""
+
+
 async def test_a_certificate_that_the_operator_trusts_is_accepted(
-    tls_upstream: MisbehavingUpstream, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tls_upstream: MisbehavingUpstream, certificate: tuple[Path, Path]
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    async with client_with(UpstreamLimits()) as client:
-        answer = await client.request("GET", tls_upstream.base_url(), deadline=Deadline.after(5))
-    assert answer.status == 200
+    """In a process of its own, since the list of who is trusted is read once."""
+    environ = {**os.environ, "SSL_CERT_FILE": str(certificate[0])}
+    command = [sys.executable, "-c", CALL, tls_upstream.base_url()]
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=subprocess.PIPE)
+    said, _ = await process.communicate()
+    assert said == b"200\n"
 
 
 async def test_tls_with_a_server_that_speaks_none_fails(client: PooledClient) -> None:

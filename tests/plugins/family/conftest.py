@@ -15,7 +15,6 @@ Connect = Callable[..., OpenAICompatibleProvider]
 async def connect() -> AsyncIterator[Connect]:
     """Make a provider of a server, with the real client between them."""
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
 
     def make(kind: type[OpenAICompatibleProvider], url: str, **settings: object) -> OpenAICompatibleProvider:
         values = kind.settings_model.model_validate({"base_url": url, **settings})

@@ -22,7 +22,6 @@ async def vendor() -> AsyncIterator[StrictGemini]:
 @pytest.fixture
 async def clients() -> AsyncIterator[ClientFactory]:
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
     yield factory
     await factory.close()
 

@@ -17,7 +17,6 @@ from orchestrator_openai.provider import OpenAISettings
 async def connect_openai() -> AsyncIterator[Callable[..., OpenAIProvider]]:
     """Makes a provider for a base URL."""
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
 
     def connect(base_url: str, **settings: Any) -> OpenAIProvider:
         given = OpenAISettings(base_url=base_url, **settings)

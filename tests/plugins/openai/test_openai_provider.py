@@ -48,7 +48,6 @@ async def server() -> AsyncIterator[OpenAIServer]:
 @pytest.fixture
 async def provider(server: OpenAIServer) -> AsyncIterator[OpenAIProvider]:
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
     settings = ProviderSettings(base_url=server.base_url + "/")
     yield OpenAIProvider(ProviderContext("openai", settings, factory.client(OpenAIProvider.info.auth)))
     await factory.close()

@@ -69,7 +69,6 @@ async def answer_to(record: Any) -> Any:
     stream = isinstance(body, str)
     async with OpenAIServer() as server:
         factory = ClientFactory(UpstreamLimits())
-        await factory.start()
         try:
             settings = OpenAISettings(base_url=server.base_url, responses="always")
             provider = OpenAIProvider(ProviderContext("openai", settings, factory.client(OpenAIProvider.info.auth)))

@@ -33,7 +33,6 @@ async def server() -> AsyncIterator[OpenAIServer]:
 @pytest.fixture
 async def make(server: OpenAIServer) -> AsyncIterator[Make]:
     factory = ClientFactory(UpstreamLimits())
-    await factory.start()
 
     def provider(**settings: Any) -> OpenAICompatibleProvider:
         values = CompatibleSettings.model_validate({"base_url": server.base_url, **settings})

@@ -157,7 +157,6 @@ class RunningGateway:
 async def running_gateway(url: str, key: Secret | None) -> AsyncGenerator[RunningGateway, None]:
     """Prepare to ask a gateway; the connections are closed at the end."""
     clients = ClientFactory(UpstreamLimits())
-    await clients.start()
     try:
         yield RunningGateway(url, clients.client(HeaderAuth()), key)
     finally:

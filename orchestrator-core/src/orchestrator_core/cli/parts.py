@@ -30,7 +30,6 @@ async def discovered(config: Config, found: Sequence[FoundPlugin] | None = None)
     """
     logging.configure(config.settings)  # to standard error: standard output is for the answer
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
-    await clients.start()
     try:
         if found is None:
             yield await discover(config, clients.client)

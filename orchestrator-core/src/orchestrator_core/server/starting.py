@@ -48,7 +48,6 @@ async def started(
         metrics.observe_store(kind, seconds, code)
         note_store(kind, seconds, code)
 
-    await clients.start()
     try:
         registry = await discover(config, clients.client) if checked else await _checked(config, clients)
         store = open_store(config.settings, redact=REDACTOR.redact, observe=observe)
@@ -66,7 +65,6 @@ async def examine(config: Config) -> StartupReport:
     """Check everything that a start checks. Nothing is made or called, and nothing serves."""
     logging.configure(config.settings)  # plugins that are set aside are logged
     clients = ClientFactory(UpstreamLimits.from_settings(config.settings))
-    await clients.start()
     try:
         return (await _judged(config, clients))[1]
     finally:

@@ -7,7 +7,6 @@ import contextlib
 import inspect
 import io
 import logging
-import ssl
 import traceback
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -149,8 +148,7 @@ class Bench:
         self._provider, self._fake = provider, fake
         self._settings, self._model, self._base_url = settings, model, base_url
         limits = UpstreamLimits(max_connections=20)
-        # The loopback is asked without TLS: the empty context spares reading the system's certificates each time.
-        self._pool = PooledClient(provider.info.auth, limits, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._pool = PooledClient(provider.info.auth, limits)
         self.client = CountingClient(self._pool)
         self.instance: ProviderHooks
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import cache, lru_cache
@@ -55,7 +54,6 @@ class PooledClient:
         self,
         auth: Auth,
         limits: UpstreamLimits,
-        tls: ssl.SSLContext,
         waiting: Waiting = nullcontext,
         leaving: Leaving = _nothing_to_add,
     ) -> None:
@@ -64,7 +62,6 @@ class PooledClient:
         Args:
             auth: Makes the headers that carry a credential.
             limits: The bounds on connections, calls and sizes.
-            tls: How to check certificates.
             waiting: Stands around each wait.
             leaving: Is told of each call.
         """
@@ -72,7 +69,6 @@ class PooledClient:
         self._leaving = leaving
         self._waiting = waiting
         self._limits = limits
-        self._tls = tls
         self._calls = 0
         self._pool: aiohttp.ClientSession | None = None
         self._closed = False
@@ -224,9 +220,8 @@ class PooledClient:
             raise ShuttingDown("The gateway is stopping.")
         if self._pool is None:
             self._pool = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._limits.max_connections, keepalive_timeout=KEEP_ALIVE, ssl=self._tls
-                ),
+                # aiohttp checks certificates, with the list that it read when it was imported.
+                connector=aiohttp.TCPConnector(limit=self._limits.max_connections, keepalive_timeout=KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"user-agent": _user_agent(), "accept-encoding": "identity"},
                 skip_auto_headers=("content-type",),
@@ -240,7 +235,8 @@ class PooledClient:
 class ClientFactory:
     """Makes a client for each provider instance, and closes them all.
 
-    The clients share nothing but the list of trusted certificates.
+    The clients share nothing but the list of trusted certificates: the system's, or what `SSL_CERT_FILE` and
+    `SSL_CERT_DIR` name.
     """
 
     def __init__(
@@ -256,22 +252,11 @@ class ClientFactory:
         self._leaving = leaving
         self._limits = limits
         self._waiting = waiting
-        self._tls: ssl.SSLContext | None = None
         self._clients: list[PooledClient] = []
 
-    async def start(self) -> None:
-        """Read the certificates that the system trusts, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name."""
-        self._tls = await asyncio.to_thread(_tls_context)
-
     def client(self, auth: Auth) -> PooledClient:
-        """Make a client that sends credentials as `auth` says.
-
-        Raises:
-            RuntimeError: The factory was not started.
-        """
-        if self._tls is None:
-            raise RuntimeError("start the factory before it makes clients")
-        client = PooledClient(auth, self._limits, self._tls, self._waiting, self._leaving)
+        """Make a client that sends credentials as `auth` says."""
+        client = PooledClient(auth, self._limits, self._waiting, self._leaving)
         self._clients.append(client)
         return client
 
@@ -292,12 +277,6 @@ def _check(response: aiohttp.ClientResponse) -> None:
         raise ProviderBadResponse(
             "The provider's answer is compressed, which was not asked for.", upstream_status=response.status
         )
-
-
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 @lru_cache(maxsize=16)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from orchestrator_core.plugins.loading import find_plugins
 from orchestrator_core.provider_api import ModelInfo, ProviderHooks, ProviderInfo, Usage
-from orchestrator_core.telemetry.cost import Prices, load_tables
+from orchestrator_core.telemetry.cost import Prices
 
 SAMPLE = 1_000
 """Tokens by which prices are asked for: fewer than any tier of a price begins with."""
@@ -150,7 +150,6 @@ def price_source(info: ProviderInfo, model: str) -> str | None:
 
 def context_window(info: ProviderInfo, model: ModelInfo) -> int | None:
     """Return the context window of a model, in tokens, as far as the plugin or the price tables know it."""
-    load_tables()
     return model.context_window or Prices().window(info, model.id)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, tzinfo
 from importlib.metadata import version
@@ -16,7 +14,7 @@ from genai_prices.data_snapshot import get_snapshot
 from orchestrator_core.config import ConfigError, load
 from orchestrator_core.provider_api import ModelPrice, ProviderInfo, Usage, UsageDetails
 from orchestrator_core.telemetry import cost
-from orchestrator_core.telemetry.cost import Price, Prices, load_tables
+from orchestrator_core.telemetry.cost import Price, Prices
 
 
 def info(price_id: str | None, *prices: ModelPrice) -> ProviderInfo:
@@ -55,19 +53,6 @@ def test_reasoning_is_billed_as_output() -> None:
 )
 def test_an_unknown_price_is_none_and_never_zero(price_id: str | None, model: str) -> None:
     assert price(info(price_id), model, Usage(1000, 0, 0, 100)) is None
-
-
-def test_the_tables_are_loaded_where_a_price_is_asked_and_not_before() -> None:
-    code = "import sys, orchestrator_core.telemetry.cost; sys.exit('genai_prices' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_the_tables_can_be_loaded_ahead() -> None:
-    code = (
-        "import sys; from orchestrator_core.telemetry.cost import load_tables; load_tables(); "
-        "sys.exit('genai_prices' not in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 OWN = ModelPrice(
@@ -137,8 +122,6 @@ def test_prices_that_make_no_sense_stop_the_start(tmp_path: Path, text: str) -> 
 
 
 def test_the_tables_know_windows() -> None:
-    load_tables()
-
     def window(price_id: str | None, model: str) -> int | None:
         info = ProviderInfo(name="p", title="P", capabilities=("chat",), price_id=price_id)
         return Prices().window(info, model)

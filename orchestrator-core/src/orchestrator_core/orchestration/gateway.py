@@ -35,7 +35,7 @@ from orchestrator_core.security.events import MEANINGS, SecurityEvents
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import StoredSummary
 from orchestrator_core.sessions.store import SessionStore
-from orchestrator_core.telemetry.cost import Prices, load_tables
+from orchestrator_core.telemetry.cost import Prices
 from orchestrator_core.telemetry.metrics import Metrics
 
 
@@ -109,7 +109,6 @@ class Gateway:
             wait=wait,
             stopping=lambda: self.stopping,
         )
-        self._tables: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the store and the providers, and connect to Redis where one is configured.
@@ -127,11 +126,6 @@ class Gateway:
             self._alerts.start()
         if self._circuits is not None and self.guards.breakers.enabled:
             self._sharing = asyncio.create_task(self._circuits.run(), name="shared circuits")
-        if any(provider.info.price_id for provider in self.registry.usable):
-            # In a thread, and waited for by nobody: reading the tables takes a quarter of a second.
-            self._tables = asyncio.create_task(asyncio.to_thread(load_tables))
-            if any(entry.strategy == "cheapest" for entry in self.config.settings.aliases.values()):
-                await self._tables  # who is cheapest must not depend on when the first request comes
 
     async def close(self) -> None:
         """Finish what must be stored, then close everything."""
@@ -140,8 +134,6 @@ class Gateway:
         await self._memory.close()
         await self._turns.close()
         await self.guards.hedging.close()
-        if self._tables is not None:
-            await asyncio.wait([self._tables])
         if self._sharing is not None:
             self._sharing.cancel()
             await asyncio.wait([self._sharing])

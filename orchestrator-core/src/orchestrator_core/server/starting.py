@@ -18,6 +18,7 @@ from orchestrator_core.sessions import open_store
 from orchestrator_core.sessions.first_look import has_client_key
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
+from orchestrator_core.telemetry.price_tables import load_tables
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.telemetry.request_record import waiting_for_provider
 from orchestrator_core.telemetry.traces import leaving_for, note_store
@@ -50,6 +51,8 @@ async def started(
 
     try:
         registry = await discover(config, clients.client) if checked else await _checked(config, clients)
+        # First, so that the memory that reading them takes is used again by all that comes.
+        load_tables(provider.info.price_id for provider in registry.usable if provider.info.price_id)
         store = open_store(config.settings, redact=REDACTOR.redact, observe=observe)
         gateway = Gateway(config, registry, store, metrics)
         await gateway.start()

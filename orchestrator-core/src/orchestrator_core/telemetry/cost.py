@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from operator import attrgetter
-from threading import Event
 
 from orchestrator_core.config.settings import PriceEntry
 from orchestrator_core.provider_api import NO_DETAILS, ModelPrice, ProviderInfo, Usage
+from orchestrator_core.telemetry.price_tables import table
 
 MILLION = 1_000_000
 
@@ -37,8 +37,6 @@ _TYPICAL = Usage(input_tokens=3 * _PROBE, output_tokens=_PROBE)
 
 _KEPT = 512
 """Models of which prices are remembered: callers choose the names."""
-
-_loaded = Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +122,8 @@ class Prices:
         return next((entry for pattern, entry in self._configured.items() if fnmatchcase(name, pattern)), None)
 
     def window(self, info: ProviderInfo, model: str) -> int | None:
-        """Return the context window of a model in the bundled tables, in tokens; None until they are loaded."""
-        return _bundled_window(info.price_id, model) if info.price_id is not None and _loaded.is_set() else None
+        """Return the context window of a model in the bundled tables, in tokens; None where they do not tell."""
+        return _bundled_window(info.price_id, model) if info.price_id is not None else None
 
     def draws(self, info: ProviderInfo, model: str) -> bool:
         """Return whether the pictures of a model have a price of their own in the bundled tables.
@@ -135,18 +133,10 @@ class Prices:
         return info.price_id is not None and any(_bundled_draws(info.price_id, name) for name in _names(model))
 
 
-def load_tables() -> None:
-    """Load the bundled tables, in a thread at start, so that the first price does not hold the event loop."""
-    _calculated("openai", "none", Usage())
-    _loaded.set()
-
-
 @lru_cache(maxsize=512)
 def _bundled_window(price_id: str, model: str) -> int | None:
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as in _bundled
-
     try:
-        _, found = get_snapshot().find_provider_model(model, None, price_id, None)
+        _, found = table(price_id).find_provider_model(model, None, price_id, None)
     except LookupError:
         return None
     return found.context_window
@@ -154,10 +144,8 @@ def _bundled_window(price_id: str, model: str) -> int | None:
 
 @lru_cache(maxsize=_KEPT)
 def _bundled_draws(price_id: str, model: str) -> bool:
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as in _bundled
-
     try:
-        _, found = get_snapshot().find_provider_model(model, None, price_id, None)
+        _, found = table(price_id).find_provider_model(model, None, price_id, None)
     except LookupError:
         return False
     return found.get_prices(datetime.now(UTC)).output_image_mtok is not None
@@ -183,9 +171,6 @@ def _bundled(price_id: str, model: str, usage: Usage) -> Price | None:
 @lru_cache(maxsize=_KEPT)
 def _rates(price_id: str, model: str, minute: int) -> _Rates | None:  # noqa: ARG001 - vendors have prices by time of day
     """Return what a model's tokens cost within a minute; None where no table knows it."""
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as in _calculated
-    from genai_prices.types import TieredPrices  # noqa: PLC0415 - as in _calculated
-
     kinds = (
         Usage(input_tokens=_PROBE),
         Usage(cached_input_tokens=_PROBE),
@@ -198,7 +183,9 @@ def _rates(price_id: str, model: str, minute: int) -> _Rates | None:  # noqa: AR
         return None
     if len(costs) < len(kinds):
         return _Rates(0, 0, 0, 0, 0)
-    _, known = get_snapshot().find_provider_model(model, None, price_id, None)
+    from genai_prices.types import TieredPrices  # noqa: PLC0415 - as in _calculated
+
+    _, known = table(price_id).find_provider_model(model, None, price_id, None)
     prices = vars(known.get_prices(datetime.now(UTC)))
     tiers = [tier.start for price in prices.values() if isinstance(price, TieredPrices) for tier in price.tiers]
     # A price for each request is no price of tokens.
@@ -215,7 +202,8 @@ def _table() -> str:
 
 
 def _calculated(price_id: str, model: str, usage: Usage) -> Price | None:
-    import genai_prices  # noqa: PLC0415 - its tables take more than 200 ms to load, so only where one is asked
+    prices = table(price_id)
+    import genai_prices  # noqa: PLC0415 - only where a price is asked, and after `table`, which spares it an import
 
     details = usage.details
     counts = {
@@ -232,7 +220,7 @@ def _calculated(price_id: str, model: str, usage: Usage) -> Price | None:
         "web_searches": details.web_searches,
     }
     try:
-        found = genai_prices.calc_price(genai_prices.Usage(**counts), model, provider_id=price_id)
+        found = prices.calc(genai_prices.Usage(**counts), model, price_id, None, None)
     except LookupError:
         return None
     except ValueError:  # counts that contradict each other, such as more sound than input

@@ -8,6 +8,7 @@ from aiohttp.web_urldispatcher import AbstractRoute
 from orchestrator_core.config import Config
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.security.countries import Countries
+from orchestrator_core.server.body import RequestModel
 from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.endpoints import ENDPOINTS
 from orchestrator_core.server.idempotency import idempotent
@@ -49,6 +50,8 @@ def make_app(gateway: Gateway, config: Config, countries: Countries | None = Non
         app[COUNTRIES] = countries
     app.on_response_prepare.append(layer.prepare)
     for endpoint in ENDPOINTS:
+        if endpoint.request is not None and issubclass(endpoint.request, RequestModel):
+            endpoint.request.model_rebuild()
         handler = idempotent(endpoint.handler, endpoint.body_media_types) if endpoint.idempotent else endpoint.handler
         # RFC 9110, 9.3.2: HEAD is GET without the body, which aiohttp leaves out.
         for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):

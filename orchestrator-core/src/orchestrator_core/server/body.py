@@ -39,7 +39,8 @@ M = TypeVar("M", bound=BaseModel)
 class RequestModel(BaseModel):
     """The base of request bodies: JSON types are not converted, and unknown fields are refused by name."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+    # `make_app` builds those that bodies are checked by, and what these are made of is built within them.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 async def read_bytes(

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from orchestrator_core.config.grants import Role
 from orchestrator_core.provider_api import GatewayError
 from orchestrator_core.server.errors import Surface
 
+T = TypeVar("T")
+
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Described(BaseModel):
+    """The base of models that document something and check nothing: they are built when the document is."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class DescribedRoot(RootModel[T]):
+    """The same for what is one of several."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestrator_core.server.endpoint import Described
 from orchestrator_core.server.errors import Surface
 
 
-class Problem(BaseModel):
+class Problem(Described):
     """An error as RFC 9457 has it."""
 
     model_config = ConfigDict(extra="allow")
@@ -28,7 +29,7 @@ class Problem(BaseModel):
     limit: float | None = Field(default=None, description="Of 429: how much it is.")
 
 
-class ConnectorError(BaseModel):
+class ConnectorError(Described):
     """An error of a connector."""
 
     success: Literal[False]
@@ -37,7 +38,7 @@ class ConnectorError(BaseModel):
     request_id: str
 
 
-class OpenAIErrorDetail(BaseModel):
+class OpenAIErrorDetail(Described):
     """What OpenAI's API says of an error."""
 
     message: str
@@ -46,20 +47,20 @@ class OpenAIErrorDetail(BaseModel):
     code: str | None
 
 
-class OpenAIError(BaseModel):
+class OpenAIError(Described):
     """An error as OpenAI's API has it."""
 
     error: OpenAIErrorDetail
 
 
-class AnthropicErrorDetail(BaseModel):
+class AnthropicErrorDetail(Described):
     """What Anthropic's API says of an error."""
 
     type: str
     message: str
 
 
-class AnthropicError(BaseModel):
+class AnthropicError(Described):
     """An error as Anthropic's API has it."""
 
     type: Literal["error"]

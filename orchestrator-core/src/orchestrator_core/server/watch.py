@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Provider
@@ -26,7 +26,7 @@ LATE_AFTER = HEALTH_TIMEOUT + 3.0
 READ_EVERY = 5.0
 """The most seconds after which what another process found is known here."""
 
-_REPORTS = TypeAdapter(dict[str, HealthReport])
+_REPORTS = TypeAdapter(dict[str, HealthReport], config=ConfigDict(defer_build=True))
 
 _logger = structlog.get_logger(__name__)
 

@@ -20,4 +20,5 @@ def lower(value: Any) -> Any:
 class SettingsGroup(BaseModel):
     """Settings that belong together. All groups make one flat model, `Settings`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Values are checked by `Settings` alone: the groups are never built.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.security.events import MEANINGS
 from orchestrator_core.server.context import gateway
-from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.endpoint import Described, Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import integer
@@ -26,7 +26,7 @@ _MEANINGS: Mapping[str, str] = {str(event): meaning for event, meaning in MEANIN
 _DETAILS = ("principal", "remote", "path", "provider", "reason")
 
 
-class ProviderActivityBody(BaseModel):
+class ProviderActivityBody(Described):
     """Calls to one provider that ended in a step."""
 
     calls: int = Field(description="Tries; those that the client gave up do not count.")
@@ -36,7 +36,7 @@ class ProviderActivityBody(BaseModel):
     cost: float = Field(description="USD, of those with a known price.")
 
 
-class StepBody(BaseModel):
+class StepBody(Described):
     """What happened in one step."""
 
     at: int = Field(description="When it ended, in seconds since 1970.")
@@ -48,7 +48,7 @@ class StepBody(BaseModel):
     providers: dict[str, ProviderActivityBody]
 
 
-class ActivityBody(BaseModel):
+class ActivityBody(Described):
     """The last hour, oldest step first."""
 
     now: int = Field(description="The time of the gateway, in seconds since 1970.")
@@ -56,7 +56,7 @@ class ActivityBody(BaseModel):
     steps: list[StepBody]
 
 
-class EventBody(BaseModel):
+class EventBody(Described):
     """A security event. What is not known of it is left out."""
 
     at: str
@@ -69,7 +69,7 @@ class EventBody(BaseModel):
     reason: str | None = None
 
 
-class EventsBody(BaseModel):
+class EventsBody(Described):
     """The newest events, newest first, and how often each happened since the start."""
 
     counts: dict[str, int]

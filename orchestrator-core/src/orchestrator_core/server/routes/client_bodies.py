@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from orchestrator_core.config.grants import MAX_NAMES, Budget, Grant, Period, Role, check_model, check_provider
 from orchestrator_core.orchestration.clients import MAX_NAME, MAX_OVERLAP, NAME, TENANT
 from orchestrator_core.server.body import RequestModel
+from orchestrator_core.server.endpoint import Described
 from orchestrator_core.server.query import time_text
 from orchestrator_core.sessions.clients import Client
 
@@ -95,7 +96,7 @@ class RotationBody(RequestModel):
     )
 
 
-class BudgetState(BaseModel):
+class BudgetState(Described):
     """A budget, and where one client is read, what is left of it."""
 
     usd: float | None
@@ -110,7 +111,7 @@ class BudgetState(BaseModel):
     resets_at: str | None = Field(default=None, description="When it begins anew; null where it never does.")
 
 
-class ClientBody(BaseModel):
+class ClientBody(Described):
     """A client; null is no limit of its own."""
 
     id: str = Field(description="The public id, which the key and the totals of usage have too.")
@@ -135,7 +136,7 @@ class IssuedKeyBody(ClientBody):
     key: str
 
 
-class ClientPageBody(BaseModel):
+class ClientPageBody(Described):
     """Clients, oldest first."""
 
     clients: list[ClientBody]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field
 
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import (
@@ -25,7 +25,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import cache_use, gateway, principal, provider_key, request_id, strict
-from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
+from orchestrator_core.server.endpoint import Described, DescribedRoot, Endpoint, EventStream, Parameter
 from orchestrator_core.server.error_schema import ConnectorError
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.routes.answers import answer_headers, drain, json_response, stream
@@ -59,7 +59,7 @@ class ConnectorChatRequest(ChatOptions):
     model: str | None = Field(None, description="As the provider names it; its default where left out.")
 
 
-class ConnectorUsage(BaseModel):
+class ConnectorUsage(Described):
     """Tokens; null where the provider does not count them."""
 
     model_config = ConfigDict(extra="allow")
@@ -69,7 +69,7 @@ class ConnectorUsage(BaseModel):
     total_tokens: int | None
 
 
-class ConnectorChatAnswer(BaseModel):
+class ConnectorChatAnswer(Described):
     """An answer."""
 
     model_config = ConfigDict(extra="allow")
@@ -80,11 +80,11 @@ class ConnectorChatAnswer(BaseModel):
     finish_reason: str | None
 
 
-class ConnectorStreamEvent(RootModel[ChatCompletionChunk | ConnectorError]):
+class ConnectorStreamEvent(DescribedRoot[ChatCompletionChunk | ConnectorError]):
     """The data of one event. An answer that is complete ends in the data `[DONE]`, which is no JSON."""
 
 
-class ConnectorEmbeddingsRequest(BaseModel):
+class ConnectorEmbeddingsRequest(Described):
     """Texts."""
 
     model_config = ConfigDict(extra="allow")
@@ -93,7 +93,7 @@ class ConnectorEmbeddingsRequest(BaseModel):
     model: str | None = None
 
 
-class ConnectorEmbeddingsAnswer(BaseModel):
+class ConnectorEmbeddingsAnswer(Described):
     """Vectors, in the order of the texts."""
 
     success: Literal[True]
@@ -102,7 +102,7 @@ class ConnectorEmbeddingsAnswer(BaseModel):
     usage: dict[str, int | None]
 
 
-class ConnectorModels(BaseModel):
+class ConnectorModels(Described):
     """The provider's models."""
 
     success: Literal[True]

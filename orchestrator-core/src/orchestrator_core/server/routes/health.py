@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from aiohttp import web
 from importlib_metadata import version
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.provider_api import ShuttingDown, StorageError
 from orchestrator_core.server.context import gateway
-from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.endpoint import Described, Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import time_text
@@ -27,7 +27,7 @@ STORE_TIMEOUT = 2.0
 Status = Literal["healthy", "degraded", "unhealthy"]
 
 
-class HealthBody(BaseModel):
+class HealthBody(Described):
     """How the gateway is. A provider without a key is false and does not count."""
 
     status: Status
@@ -36,7 +36,7 @@ class HealthBody(BaseModel):
     providers_status: dict[str, bool]
 
 
-class ServiceHealthBody(BaseModel):
+class ServiceHealthBody(Described):
     """How the service is, with one field `<provider>_configured` for each served provider."""
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": {"type": "boolean"}})
@@ -46,7 +46,7 @@ class ServiceHealthBody(BaseModel):
     version: str
 
 
-class ProbeBody(BaseModel):
+class ProbeBody(Described):
     """The answer to a probe."""
 
     status: Literal["alive", "ready"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field
 
+from orchestrator_core.server.endpoint import Described, DescribedRoot
 from orchestrator_core.server.error_schema import AnthropicError
 
 
-class _Open(BaseModel):
+class _Open(Described):
     """Fields that are not named here are passed on to the provider, or come from it."""
 
     model_config = ConfigDict(extra="allow")
@@ -106,11 +107,11 @@ class MessageEvent(_Open):
     usage: dict[str, Any] | None = None
 
 
-class MessageStreamEvent(RootModel[MessageEvent | AnthropicError]):
+class MessageStreamEvent(DescribedRoot[MessageEvent | AnthropicError]):
     """The data of one event, whose name is its `type`."""
 
 
-class TokenCount(BaseModel):
+class TokenCount(Described):
     """An estimate."""
 
     input_tokens: int

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field
 
+from orchestrator_core.server.endpoint import Described, DescribedRoot
 from orchestrator_core.server.error_schema import OpenAIError
 
 
-class _Open(BaseModel):
+class _Open(Described):
     """Fields that are not named here are passed on to the provider, or come from it."""
 
     model_config = ConfigDict(extra="allow")
@@ -113,7 +114,7 @@ class ChatCompletionChunk(_Open):
     usage: Usage | None = None
 
 
-class ChatStreamEvent(RootModel[ChatCompletionChunk | OpenAIError]):
+class ChatStreamEvent(DescribedRoot[ChatCompletionChunk | OpenAIError]):
     """The data of one event. An answer that is complete ends in the data `[DONE]`, which is no JSON."""
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import Field
 
 from orchestrator_core.provider_api import FinishReason
+from orchestrator_core.server.endpoint import Described, DescribedRoot
 from orchestrator_core.server.error_schema import Problem
 from orchestrator_core.server.routes.orchestrate_schema import OrchestrateAnswer
 from orchestrator_core.server.routes.usage_bodies import UsageBody
 
 
-class StartEvent(BaseModel):
+class StartEvent(Described):
     """The first event: who answers, in which session."""
 
     type: Literal["start"]
@@ -22,7 +23,7 @@ class StartEvent(BaseModel):
     model_used: str
 
 
-class _ChoiceEvent(BaseModel):
+class _ChoiceEvent(Described):
     choice: int = Field(0, description="Which alternative; left out for the first.")
 
 
@@ -97,5 +98,5 @@ _Named = Annotated[
 ]
 
 
-class OrchestrateEvent(RootModel[_Named | Problem]):
+class OrchestrateEvent(DescribedRoot[_Named | Problem]):
     """The data of one event. Its `type` is also the event's name; that of an error is `error`, and it is the last."""

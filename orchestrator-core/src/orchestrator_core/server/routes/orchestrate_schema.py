@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from orchestrator_core.provider_api import FinishReason, Json
 from orchestrator_core.server.body import RequestModel
+from orchestrator_core.server.endpoint import Described
 from orchestrator_core.server.metadata import Metadata
 from orchestrator_core.server.routes.usage_bodies import UsageBody
 
@@ -169,7 +170,7 @@ class OrchestrateBody(RequestModel):
         return self
 
 
-class AttemptBody(BaseModel):
+class AttemptBody(Described):
     """One try at one provider."""
 
     provider: str
@@ -178,7 +179,7 @@ class AttemptBody(BaseModel):
     error: str | None = Field(description="The code of the error that ended it.")
 
 
-class PortabilityBody(BaseModel):
+class PortabilityBody(Described):
     """What had to be changed in the request for the provider that answered."""
 
     subject: str
@@ -186,7 +187,7 @@ class PortabilityBody(BaseModel):
     reason: str
 
 
-class ProviderNotes(BaseModel):
+class ProviderNotes(Described):
     """What the provider said beyond the other fields, as its API has it. The session keeps the notes on the message."""
 
     message: dict[str, Any] | None = Field(
@@ -201,7 +202,7 @@ class ProviderNotes(BaseModel):
     answer: dict[str, Any] | None = Field(None, description="Of the answer as a whole, such as `service_tier`.")
 
 
-class TurnMetadata(BaseModel):
+class TurnMetadata(Described):
     """What the turn took."""
 
     turn_id: str
@@ -215,7 +216,7 @@ class TurnMetadata(BaseModel):
     provider: ProviderNotes | None = None
 
 
-class OrchestrateAnswer(BaseModel):
+class OrchestrateAnswer(Described):
     """The answer of a turn."""
 
     response: str

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.provider_api import Json, OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from orchestrator_core.server.endpoint import Described
 from orchestrator_core.server.query import time_text
 from orchestrator_core.server.translate.openai_notes import notes_apart
 from orchestrator_core.server.translate.openai_response import tool_call
@@ -17,7 +18,7 @@ from orchestrator_core.sessions.models import Session, SessionStatus, StoredMess
 MAX_USER_ID = 256
 
 
-class SessionBody(BaseModel):
+class SessionBody(Described):
     """A session."""
 
     session_id: str
@@ -31,7 +32,7 @@ class SessionBody(BaseModel):
     parent_id: str | None = Field(description="The session that it was copied from; it may be gone.")
 
 
-class HistoryMessage(BaseModel):
+class HistoryMessage(Described):
     """A message; `provider` and `model` are there for answers."""
 
     id: str

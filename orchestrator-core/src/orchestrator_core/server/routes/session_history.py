@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.provider_api import NotFound, StorageError
 from orchestrator_core.server.context import gateway, principal
-from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.endpoint import Described, Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
@@ -34,7 +34,7 @@ from orchestrator_core.server.routes.session_bodies import (
 MAX_HISTORY = 100
 
 
-class SessionMetricsBody(BaseModel):
+class SessionMetricsBody(Described):
     """Totals of a session."""
 
     session_id: str
@@ -47,7 +47,7 @@ class SessionMetricsBody(BaseModel):
     created_at: str
 
 
-class HistoryBody(BaseModel):
+class HistoryBody(Described):
     """Messages, oldest first."""
 
     session_id: str

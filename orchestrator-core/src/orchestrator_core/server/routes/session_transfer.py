@@ -18,9 +18,7 @@ from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import SESSION_ID, session_id
 from orchestrator_core.server.routes.session_bodies import SESSION_EXAMPLE, SessionBody, session_body
 from orchestrator_core.server.sse import send_bounded
-from orchestrator_core.server.transfer.lines import MEDIA_TYPE
-from orchestrator_core.server.transfer.reading import read_conversation
-from orchestrator_core.server.transfer.writing import export as lines_of
+from orchestrator_core.server.transfer import MEDIA_TYPE
 
 FILE_TYPES: Final = (MEDIA_TYPE, "application/octet-stream")
 """What a file may be sent as: many clients do not know what it is."""
@@ -37,6 +35,9 @@ _FILE = (
 
 async def export(request: web.Request) -> web.StreamResponse:
     """Send a session as lines of JSON."""
+    # Few gateways export or import: what the lines are checked by takes half a MiB.
+    from orchestrator_core.server.transfer.writing import export as lines_of  # noqa: PLC0415 - as above
+
     store, tenant = gateway(request).store, principal(request).tenant
     session = await store.get_session(tenant, session_id(request))
     response = web.StreamResponse(
@@ -54,6 +55,8 @@ async def export(request: web.Request) -> web.StreamResponse:
 
 async def import_(request: web.Request) -> web.Response:
     """Make a session of what was exported."""
+    from orchestrator_core.server.transfer.reading import read_conversation  # noqa: PLC0415 - as in `export`
+
     data = await read_bytes(request, media_types=FILE_TYPES)
     # In a thread: a file of many megabytes takes a second to be read.
     conversation = await asyncio.to_thread(read_conversation, data)

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.provider_api import FinishReason, NotFound, StorageError
 from orchestrator_core.server.context import gateway, principal
-from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.endpoint import Described, Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
@@ -39,7 +39,7 @@ from orchestrator_core.sessions.models import StoredTurn, TurnState
 MAX_TURNS = 100
 
 
-class TurnBody(BaseModel):
+class TurnBody(Described):
     """A turn."""
 
     turn_id: str
@@ -71,7 +71,7 @@ class WholeTurnBody(TurnBody):
     messages: list[HistoryMessage]
 
 
-class TurnPageBody(BaseModel):
+class TurnPageBody(Described):
     """Turns, oldest first."""
 
     session_id: str

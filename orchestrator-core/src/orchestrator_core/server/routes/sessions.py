@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.provider_api import InvalidRequest, NotFound, StorageError
 from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import gateway, principal, tell_session
-from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.endpoint import Described, Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.metadata import Metadata
@@ -54,7 +54,7 @@ class SessionChangeBody(RequestModel):
     status: Literal["closed"] | None = Field(default=None, description="`closed` ends the session.")
 
 
-class SessionPageBody(BaseModel):
+class SessionPageBody(Described):
     """Sessions, newest first."""
 
     sessions: list[SessionBody]

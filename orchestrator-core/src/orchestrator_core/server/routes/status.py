@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.plugins import Provider
 from orchestrator_core.provider_api import Capability, StorageError
 from orchestrator_core.resilience.breakers import ALL_MODELS, Circuit
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.server.context import gateway, principal
-from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.endpoint import Described, Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 
@@ -24,7 +24,7 @@ _TEXT_FORMATS = {
 }
 
 
-class CircuitBody(BaseModel):
+class CircuitBody(Described):
     """A model that is left alone for a while, because too many of its calls failed."""
 
     model: str
@@ -35,7 +35,7 @@ class CircuitBody(BaseModel):
 ProviderState = Literal["healthy", "unhealthy", "not_configured", "quarantined"]
 
 
-class ProviderRow(BaseModel):
+class ProviderRow(Described):
     """A provider; one whose plugin failed has no models and says why in `error`."""
 
     name: str
@@ -50,13 +50,13 @@ class ProviderRow(BaseModel):
     circuits: list[CircuitBody] = Field(default=[], description="The models that are left alone for a while.")
 
 
-class ProvidersBody(BaseModel):
+class ProvidersBody(Described):
     """The providers."""
 
     providers: list[ProviderRow]
 
 
-class SystemMetrics(BaseModel):
+class SystemMetrics(Described):
     """The gateway, with all its processes on this machine."""
 
     uptime: str
@@ -64,7 +64,7 @@ class SystemMetrics(BaseModel):
     errors_rate: float = Field(description="The share of requests that were answered with 500 or above, from 0 to 1.")
 
 
-class ProviderMetrics(BaseModel):
+class ProviderMetrics(Described):
     """Calls to one provider."""
 
     requests: int
@@ -72,7 +72,7 @@ class ProviderMetrics(BaseModel):
     success_rate: float = Field(description="From 0 to 1.")
 
 
-class SessionTotals(BaseModel):
+class SessionTotals(Described):
     """The sessions of all tenants."""
 
     active: int
@@ -80,7 +80,7 @@ class SessionTotals(BaseModel):
     avg_duration: str = Field(description="Hours, minutes and seconds.")
 
 
-class MetricsBody(BaseModel):
+class MetricsBody(Described):
     """The figures of this gateway."""
 
     system: SystemMetrics

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import (
@@ -20,7 +20,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import RequestModel, read_model
 from orchestrator_core.server.context import admit_session, gateway, principal, provider_key
-from orchestrator_core.server.endpoint import Endpoint
+from orchestrator_core.server.endpoint import Described, Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import (
@@ -57,7 +57,7 @@ class SummarizeBody(RequestModel):
     )
 
 
-class SummaryBody(BaseModel):
+class SummaryBody(Described):
     """An entry of the ledger: what a summary stands for, and what it took."""
 
     id: str
@@ -75,7 +75,7 @@ class SummaryBody(BaseModel):
     turn_ids: list[str] = Field(description="The turns that it covers and no earlier one did.")
 
 
-class SummarizedBody(BaseModel):
+class SummarizedBody(Described):
     """What came of it."""
 
     session_id: str
@@ -83,7 +83,7 @@ class SummarizedBody(BaseModel):
     detail: str | None = Field(description="Why there is no summary.")
 
 
-class LedgerBody(BaseModel):
+class LedgerBody(Described):
     """Summaries, oldest first. The last one is what providers are shown."""
 
     session_id: str

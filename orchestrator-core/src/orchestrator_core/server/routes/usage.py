@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 from aiohttp import web
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.provider_api import InvalidRequest, StorageError
 from orchestrator_core.server.context import gateway, principal
-from orchestrator_core.server.endpoint import Endpoint, Parameter
+from orchestrator_core.server.endpoint import Described, Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.query import MAX_OFFSET, OFFSET, integer, limit_parameter
@@ -40,7 +40,7 @@ class UsageRow(TokensBody):
     seconds: float = Field(description="How long the calls took together.")
 
 
-class UsageReportBody(BaseModel):
+class UsageReportBody(Described):
     """Totals, ordered by what they are split by."""
 
     since: str

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from orchestrator_core.provider_api import NO_DETAILS, Usage
+from orchestrator_core.server.endpoint import Described
 
 
-class TokensBody(BaseModel):
+class TokensBody(Described):
     """Tokens, in buckets that do not overlap."""
 
     input_tokens: int
@@ -20,7 +21,7 @@ class TokensBody(BaseModel):
     reasoning_tokens: int
 
 
-class UsageDetailsBody(BaseModel):
+class UsageDetailsBody(Described):
     """What of the tokens has a price of its own, and what is billed beside them; what is left out is 0."""
 
     input_audio_tokens: int = Field(0, description="Of all input tokens, those of sound, cached ones among them.")

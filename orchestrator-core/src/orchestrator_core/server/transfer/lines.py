@@ -18,7 +18,6 @@ from orchestrator_core.sessions.models import TurnState
 
 FORMAT: Final = "orchestrator-session"
 VERSION: Final = 1
-MEDIA_TYPE = "application/x-ndjson"
 
 MAX_COST: Final = 1_000_000.0
 """USD of one turn."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"alembic", "genai_prices", "httpx", "openai", "redis", "sqlalchemy"}
+HEAVY = {"alembic", "genai_prices", "httpx", "httpx2", "openai", "redis", "sqlalchemy"}
 PLUGIN_PREFIXES = ("orchestrator_echo", "orchestrator_openai")
 
 
@@ -29,13 +29,45 @@ def test_the_server_starts_without_what_it_may_never_need(module: str) -> None:
     assert not [name for name in loaded if name.startswith(PLUGIN_PREFIXES)]
 
 
+SELDOM = {f"orchestrator_core.server.{name}" for name in ("openapi", "transfer.lines", "transfer.reading")}
+
+
+def test_the_server_starts_without_what_few_requests_need() -> None:
+    loaded = modules_after("import orchestrator_core.server.run")
+    assert "orchestrator_core.server.routes.session_transfer" in loaded
+    assert loaded & SELDOM == set()
+
+
+BUILT = """
+import sys
+from pydantic import BaseModel
+import orchestrator_core.server.run
+
+def families(kind):
+    yield kind
+    for child in kind.__subclasses__():
+        yield from families(child)
+
+for model in families(BaseModel):
+    ours = model.__module__.startswith(("orchestrator_core.server", "orchestrator_core.config"))
+    if ours and model.__pydantic_complete__ and not model.__pydantic_generic_metadata__["parameters"]:
+        print(model.__name__)
+"""
+
+
+def test_the_server_builds_no_model_that_only_documents_or_belongs_to_another() -> None:
+    done = subprocess.run([sys.executable, "-c", BUILT], check=True, capture_output=True, text=True, timeout=30)
+    # They check what an operator writes within a setting.
+    assert set(done.stdout.split()) == {"AliasEntry", "PriceEntry", "ServerEntry"}
+
+
 def test_the_server_starts_without_what_only_a_terminal_needs() -> None:
     refused = "cli(['serve', '--providers', 'nobody'])"
     loaded = modules_after(
         f"from orchestrator_core.cli.group import cli\ntry:\n    {refused}\nexcept SystemExit:\n    pass"
     )
     assert {"structlog", "orchestrator_core.server.run"} <= loaded
-    assert loaded & {*HEAVY, "pygments", "rich"} == set()
+    assert loaded & {*HEAVY, "greenlet", "pygments", "rich"} == set()
 
 
 def test_the_command_shows_its_help_without_the_gateway() -> None:

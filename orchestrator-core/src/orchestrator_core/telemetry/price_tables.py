@@ -73,7 +73,8 @@ def _read(wanted: Callable[[], bool]) -> list[Provider]:
     whole = types.ModelInfo
 
     def model(**given: Any) -> Any:
-        return whole(**given) if wanted() else None
+        # The variants are prices of other tiers of service, which no price is asked for.
+        return whole(**{**given, "price_variants": None}) if wanted() else None
 
     names = vars(types)
     names["ModelInfo"] = model

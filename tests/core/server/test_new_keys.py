@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from pathlib import Path
+
+import aiohttp
+import pytest
 
 from orchestrator_core.config import Config, load
 from orchestrator_core.server.keys import take_keys
@@ -37,3 +42,55 @@ async def test_keys_that_rested_start_clean(tmp_path: Path) -> None:
 
         assert len(ring) == 0
         assert ring.choose(provider.keys) == provider.keys[0]
+
+
+async def test_a_key_file_that_hangs_stops_nothing_and_the_next_signal_takes_the_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEYS[0])
+    environ = {
+        "OPENAI_API_KEY_FILE": str(file),
+        "MONITORING_ENABLED": "false",
+        "ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT": "0.5",
+    }
+    async with served(tmp_path, [OpenAIProvider], environ) as gateway, aiohttp.ClientSession() as client:
+        provider, signals = gateway.gateway.registry.providers["openai"], Signals()
+
+        def read() -> Config:
+            return load(environ=environ, directory=tmp_path)
+
+        taking = asyncio.create_task(take_keys(gateway.gateway, signals, read))
+        file.unlink()
+        os.mkfifo(file)
+        ended, pipe = threading.Event(), file
+
+        def let_go() -> None:  # whoever opens it waits until somebody writes
+            ended.set()
+            file.write_text(KEYS[1])
+
+        hanging = threading.Timer(5, let_go)
+        hanging.start()
+        try:
+            signals.hangup.set()
+            async with asyncio.timeout(20):
+                while "took longer than 0.5 s" not in capsys.readouterr().out:
+                    async with client.get(f"{gateway.url}/health/live") as response:
+                        assert response.status == 200
+                    await asyncio.sleep(0.01)
+            assert not ended.is_set(), "it serves while the file hangs"
+            assert [key.reveal() for key in provider.keys] == KEYS[:1]
+            pipe = file.rename(tmp_path / "hung")
+            file.write_text(KEYS[2])
+            signals.hangup.set()
+            async with asyncio.timeout(20):
+                while [key.reveal() for key in provider.keys] != KEYS[2:]:
+                    await asyncio.sleep(0.01)
+            assert not ended.is_set()
+        finally:
+            hanging.cancel()
+            hanging.join()
+            if not ended.is_set():
+                pipe.write_text(KEYS[1])
+            taking.cancel()
+            await asyncio.wait([taking])

@@ -35,6 +35,7 @@ MAX_ERROR: Final = 200
 
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_A_PLUGIN_WAITS = "a plugin must not wait there. Update or remove it"
 _OUTSIDE = "its distribution is not in ORCHESTRATOR_ALLOWED_PLUGINS, so that none of its code was run"
 _OUTSIDE_CURE = "Uninstall it, or list its distribution there."
 _SENSITIVE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
@@ -140,7 +141,7 @@ def _import_cure(point: EntryPoint, loaded: Isolated[object]) -> str:
 
 
 class Isolated(Generic[T]):
-    """A plugin's code on a thread of its own; one that hangs is left behind, since nothing can end it.
+    """What may hang, such as a plugin's code, on a thread of its own; it is left behind then, since nothing can end it.
 
     Attributes:
         result: What the code gave; None where it did not end well.
@@ -148,18 +149,20 @@ class Isolated(Generic[T]):
         ended: Whether it came to an end at all.
     """
 
-    def __init__(self, work: Callable[[], T], doing: str) -> None:
+    def __init__(self, work: Callable[[], T], doing: str, waiting: str = _A_PLUGIN_WAITS) -> None:
         """Prepare a run.
 
         Args:
             work: What to run.
             doing: What that is, for messages: `importing it`.
+            waiting: What must not wait there, and what to do about it.
         """
         self.result: T | None = None
         self.fault: str | None = None
         self.ended = True
         self._work = work
         self._doing = doing
+        self._waiting = waiting
         self._thread = threading.Thread(target=self._run, name=f"plugin: {doing}", daemon=True)
 
     def run(self, timeout: float) -> Self:
@@ -169,7 +172,7 @@ class Isolated(Generic[T]):
         if self._thread.is_alive():
             self.ended = False
             self.fault = (
-                f"{self._doing} took longer than {timeout:g} s: a plugin must not wait there. Update or remove it; "
+                f"{self._doing} took longer than {timeout:g} s: {self._waiting}; "
                 "a slow machine may need a larger ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT"
             )
         return self

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
 from orchestrator_core.config import Config, ConfigError, Settings
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Registry
-from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry
+from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry, reading_keys
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.startup import describe
 from orchestrator_core.server.signals import Signals, say
@@ -21,18 +22,31 @@ _logger = structlog.get_logger(__name__)
 async def take_keys(
     gateway: Gateway, signals: Signals, reload: Callable[[], Config], countries: Countries | None = None
 ) -> None:
-    """Take new keys of the providers, and what is new of countries, whenever the process is told to."""
+    """Take new keys of the providers, and what is new of countries, whenever the process is told to.
+
+    Files and plugins have `ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT` for it, on a thread, so that one that hangs stops nothing.
+    """
     while True:
         await signals.hangup.wait()
         signals.hangup.clear()
-        try:
-            fresh = gateway.registry.fresh_keys(await asyncio.to_thread(reload))
-        except ConfigError as error:
-            _logger.error("Keys not reloaded", problems=list(error.problems))  # noqa: TRY400 - the traceback says no more
+        reading = reading_keys(partial(_read, gateway.registry, reload))
+        await asyncio.to_thread(reading.run, gateway.config.settings.plugin_load_timeout)
+        if isinstance(reading.result, FreshRegistry):
+            _use_keys(reading.result, gateway, aloud=signals.aloud)
         else:
-            _use_keys(fresh, gateway, aloud=signals.aloud)
+            _logger.error(
+                "Keys not reloaded", problems=[reading.fault] if reading.result is None else list(reading.result)
+            )
         if countries is not None:
             await _read_again(countries)
+
+
+def _read(registry: Registry, reload: Callable[[], Config]) -> FreshRegistry | Sequence[str]:
+    """Return the keys as they are now, or what is wrong with the configuration that has them."""
+    try:
+        return registry.fresh_keys(reload())
+    except ConfigError as error:
+        return list(error.problems)
 
 
 async def _read_again(countries: Countries) -> None:

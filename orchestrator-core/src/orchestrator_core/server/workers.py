@@ -29,7 +29,7 @@ from gunicorn.workers.base import Worker
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins import Registry
-from orchestrator_core.plugins.loading import Isolated
+from orchestrator_core.plugins.fresh_keys import reading_keys
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.keys import keep_keys
@@ -178,7 +178,7 @@ class _Master(Arbiter):
 
     def handle_hup(self) -> None:
         """Let every worker take new keys, and those that come later have them; one of them prints what it finds."""
-        kept = Isolated(self.app.keep, "judging new keys").run(self.app.config.settings.plugin_load_timeout)
+        kept = reading_keys(self.app.keep).run(self.app.config.settings.plugin_load_timeout)
         if kept.fault is not None:
             _logger.error("Workers that start later have the old keys", reason=kept.fault)
         for number, pid in enumerate(list(self.WORKERS)):

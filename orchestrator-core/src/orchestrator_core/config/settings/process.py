@@ -21,7 +21,9 @@ class ProcessSettings(SettingsGroup):
         default=30.0, description="Seconds without a sign of life after which one of several workers is replaced."
     )
     shutdown_grace: Seconds = Field(default=30.0, description="Seconds that requests under way have at shutdown.")
-    plugin_load_timeout: Seconds = Field(default=5.0, description="Seconds that a plugin has to load.")
+    plugin_load_timeout: Seconds = Field(
+        default=5.0, description="Seconds that a plugin has to load, and that new keys have to be read and judged."
+    )
     log_format: LogFormat = Field(
         default="auto", description="How log lines look: `auto` is `console` in development and `json` otherwise."
     )

@@ -80,8 +80,10 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Watch the heads of requests: how long they take, and how long they are."""
         awaits_head = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
-        if awaits_head and not self._head_size:
-            self._line = _copy_line(data)
+        if awaits_head:
+            begun = self._line if self._head_size else b""
+            if b"\n" not in begun:
+                self._line = _copy_line(begun, data)
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
@@ -205,14 +207,14 @@ def as_bytes(response: web.Response) -> bytes:
     return "\r\n".join(head).encode() + body
 
 
-def _copy_line(data: bytes) -> bytes:
-    """Copy the request line, or what there is of it, out of what came.
+def _copy_line(begun: bytes, data: bytes) -> bytes:
+    """Copy the request line, or what there is of it, out of what came, behind what came of it before.
 
     The event loop reads into 256 KiB, and gives back what stayed empty. A connection that kept what came would leave a
     gap too small to read into again, and with each stream the memory of the process would grow.
     """
-    end = data.find(b"\n", 2, MAX_LINE + 2)  # what ends before is an empty line, which aiohttp passes over
-    return bytes(memoryview(data)[: end + 1 or MAX_LINE + 2])
+    came = (begun + data[: MAX_LINE + 2]).lstrip(b"\r\n")  # aiohttp passes over empty lines before it
+    return bytes(memoryview(came)[: came.find(b"\n") + 1 or MAX_LINE + 2])
 
 
 def _too_large() -> InvalidRequest:

@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.resilience import shared_budgets, shared_holds
@@ -279,6 +280,67 @@ async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(
         await book.close()
 
 
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store be read again a second after a loss of Redis."""
+    monkeypatch.setattr(shared_budgets, "LAG", 0)
+    monkeypatch.setattr(shared_budgets, "BUCKET", 1)
+    monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
+
+
+@pytest.mark.parametrize("restored", [False, True], ids=["empty", "older"])
+@pytest.mark.usefixtures("early")
+async def test_a_redis_that_was_started_anew_between_two_calls_is_noticed(
+    redis_server: RedisServer, restored: bool
+) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (state, _):
+        book, account = shared(state, store), shared_budgets._name(KEY)
+        assert (await book.reserve(KEY, "a", TOKENS, wish(60)))[0]
+        async with Redis.from_url(redis_server.url) as client:
+            snapshot = await client.dump(account)
+        await settled(book, "a", Amount(60))
+        redis_server.kill()
+        redis_server.start()
+        if restored:
+            async with Redis.from_url(redis_server.url) as client:
+                await client.restore(account, 0, snapshot)
+            store.amount = Amount(60)
+            assert not (await book.reserve(KEY, "b", TOKENS, wish(60)))[0]
+        await book.standing(KEY)
+        store.amount = Amount(60)
+        async with asyncio.timeout(10):
+            while (await book.standing(KEY)).spent != Amount(60):
+                await asyncio.sleep(0.1)
+        await book.close()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_slow_store_lets_nothing_lapse_that_others_hold(redis_server: RedisServer) -> None:
+    other, slow = replace(KEY, client="slow"), asyncio.Event()
+
+    async def read(key: AccountKey) -> Amount:
+        if key == other:
+            await slow.wait()
+        return Amount()
+
+    async with opened(redis_server.url) as (state, _), Redis.from_url(redis_server.url) as client:
+        book = SharedBudgets(state, LocalBudgets(read, alone=False), read, 2)
+        slow.set()
+        assert (await book.reserve(KEY, "a", TOKENS, wish(60)))[0]
+        assert (await book.reserve(other, "b", TOKENS, wish(20)))[0]
+        slow.clear()
+        await client.hdel(shared_budgets._name(other), "read")
+        again = asyncio.create_task(book.reserve(other, "b", TOKENS, wish(40)))
+        await asyncio.sleep(4.5)
+        assert (await book.standing(KEY)).held == Amount(60)
+        slow.set()
+        assert (await again)[0]
+        await asyncio.sleep(0.5)
+        assert (await book.standing(other)).held == Amount(40), "what was renewed meanwhile is replaced"
+        await book.close()
+
+
 async def test_a_new_process_counts_nothing_twice(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
@@ -301,12 +363,8 @@ async def test_a_new_process_learns_what_is_in_the_store_alone(redis_server: Red
         assert (await new.standing(KEY)).spent == Amount(70)
 
 
-async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shared_budgets, "LAG", 0)
-    monkeypatch.setattr(shared_budgets, "BUCKET", 1)
-    monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
+@pytest.mark.usefixtures("early")
+async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (one, _), opened(redis_server.url) as (two, _):
         books = [shared(state, store) for state in (one, two)]
@@ -328,12 +386,8 @@ async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(
         await asyncio.gather(*(book.close() for book in books))
 
 
-async def test_what_came_into_the_store_after_a_loss_is_not_missed_for_long(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shared_budgets, "LAG", 0)
-    monkeypatch.setattr(shared_budgets, "BUCKET", 1)
-    monkeypatch.setattr(shared_budgets, "READ_AGAIN_AFTER", 1)
+@pytest.mark.usefixtures("early")
+async def test_what_came_into_the_store_after_a_loss_is_not_missed_for_long(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (state, _):
         book = shared(state, store)

@@ -134,7 +134,7 @@ class Wish:
 
 @dataclass(slots=True)
 class _Account:
-    """One account; times are seconds since the epoch."""
+    """One account; times are seconds of the clock."""
 
     base: Amount
     read_at: float
@@ -167,13 +167,13 @@ Read = Callable[[AccountKey], Awaitable[Amount]]
 class LocalBudgets:
     """The accounts of this process. Used on one event loop only."""
 
-    def __init__(self, read: Read, *, alone: bool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, read: Read, *, alone: bool, clock: Callable[[], float] = time.monotonic) -> None:
         """Know no account yet.
 
         Args:
             read: Reads what is stored of one.
             alone: Whether no other process spends from the same accounts.
-            clock: Seconds since the epoch.
+            clock: Monotonic seconds.
         """
         self._read = read
         self._reread_after = REREAD_AFTER if alone else REREAD_OTHERS_AFTER

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from orchestrator_core.resilience.budgets import (
@@ -187,6 +187,7 @@ class SharedBudgets:
         self._trusted: dict[AccountKey, float] = {}
         """Until when Redis is trusted to know an account, by the monotonic clock."""
         self._lost_at = -math.inf
+        self._era = shared.era
         self._holds = SharedHolds(shared, KEPT)
         self._settling: set[asyncio.Task[None]] = set()
 
@@ -195,11 +196,17 @@ class SharedBudgets:
         least, most = wish.least, wish.most
         wanted: list[str | int] = [name, TTL, least.tokens, most.tokens, least.nanos, most.nanos]
         wanted += [-1 if limit is None else limit for limit in (ceiling.tokens, ceiling.nanos)]
-        try:
+
+        async def hold(oldest: int, doubtful: int) -> Sequence[int]:
+            args = [*wanted, oldest, doubtful, KEPT]
             async with self._holds.unrenewed(name):
-                answer = await self._ask(key, _RESERVE, wanted, [KEPT])
+                answer: Sequence[int] = await self._shared.evaluate(_RESERVE, [_name(key)], args)
                 if answer[0] == 1:
                     self._holds.add(name, _name(key), Amount(answer[6], answer[7]), wish.seconds)
+            return answer
+
+        try:
+            answer = await self._ask(key, hold)
         except SharedStateLost:
             self._lose()
             return await self._local.reserve(key, name, ceiling, wish, share=self._processes)
@@ -214,8 +221,13 @@ class SharedBudgets:
 
     async def standing(self, key: AccountKey) -> Standing:
         """See `LocalBudgets.standing`."""
+
+        async def look(oldest: int, doubtful: int) -> Sequence[int]:
+            answer: Sequence[int] = await self._shared.evaluate(_LOOK, [_name(key)], [oldest, doubtful])
+            return answer
+
         try:
-            return _standing(await self._ask(key, _LOOK, [], []))
+            return _standing(await self._ask(key, look))
         except SharedStateLost:
             return await self._local.standing(key)
 
@@ -225,26 +237,38 @@ class SharedBudgets:
             await asyncio.wait(self._settling)
         await self._holds.close()
 
-    async def _ask(
-        self, key: AccountKey, script: str, before: list[str | int], after: list[str | int]
-    ) -> Sequence[int]:
-        """Run a script on an account, after the store was read where that is due."""
-        trusted = time.monotonic() < self._trusted.get(key, 0.0)
-        oldest = int(REREAD_AFTER) if trusted else -1
-        answer: Sequence[int] = await self._shared.evaluate(
-            script, [_name(key)], [*before, oldest, READ_AGAIN_AFTER, *after]
-        )
+    async def _ask(self, key: AccountKey, run: Callable[[int, int], Awaitable[Sequence[int]]]) -> Sequence[int]:
+        """Run a script on an account, after the store was read where that is due.
+
+        Args:
+            key: The account.
+            run: Runs it, with the oldest reading that will do, and that which will do where it may have counted twice.
+        """
+        self._notice()
+        answer = await run(int(REREAD_AFTER) if self._trusts(key) else -1, READ_AGAIN_AFTER)
+        if self._notice():
+            answer = await run(-1, READ_AGAIN_AFTER)
         if answer[0] == -1:
             began = int(answer[1])
             base = await self._read(key)
             reading: list[str | int] = [began, base.tokens, base.nanos, int(LAG), BUCKET, KEPT]
-            reading.append(int(self._lost_at > -math.inf and not trusted))
+            reading.append(int(self._lost_at > -math.inf and not self._trusts(key)))
             await self._shared.evaluate(_REREAD, [_name(key)], reading)
             self._trust(key)
-            answer = await self._shared.evaluate(script, [_name(key)], [*before, KEPT, KEPT, *after])
+            answer = await run(KEPT, KEPT)
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
         return answer
+
+    def _trusts(self, key: AccountKey) -> bool:
+        return time.monotonic() < self._trusted.get(key, 0.0)
+
+    def _notice(self) -> bool:
+        """Return whether Redis was away or started anew since the last look, also where no call of here saw it."""
+        if self._era == self._shared.era:
+            return False
+        self._lose()
+        return True
 
     async def _settle(self, key: AccountKey, name: str, amount: Amount) -> None:
         await self._holds.drop(name)
@@ -261,6 +285,7 @@ class SharedBudgets:
             del self._trusted[next(iter(self._trusted))]  # read the longest ago, and read anew where it is used again
 
     def _lose(self) -> None:
+        self._era = self._shared.era
         self._trusted.clear()
         self._lost_at = time.monotonic()
 

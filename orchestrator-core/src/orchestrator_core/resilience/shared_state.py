@@ -62,6 +62,7 @@ class SharedState:
         self._client = client
         self._on_change = on_change
         self._hashes: dict[str, str] = {}
+        self._ran: set[str] = set()
         self._available = False
         self._era = 0
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -105,6 +106,11 @@ class SharedState:
     def available(self) -> bool:
         """Whether Redis answered the last time."""
         return self._available
+
+    @property
+    def era(self) -> int:
+        """How often Redis was away, or was seen to be started anew: what it knew in an era before may be gone."""
+        return self._era
 
     async def start(self) -> None:
         """Connect. A Redis that is away is waited for in the background.
@@ -196,9 +202,14 @@ class SharedState:
             known = self._hashes[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         async with asyncio.timeout(TIMEOUT):
             try:
-                return await self._client.evalsha(known, len(keys), *keys, *args)
+                answer = await self._client.evalsha(known, len(keys), *keys, *args)
             except NoScriptError:
-                return await self._client.eval(script, len(keys), *keys, *args)
+                if script in self._ran:  # the client connects again without a word, and no server keeps scripts
+                    self._era += 1
+                    self._ran.clear()
+                answer = await self._client.eval(script, len(keys), *keys, *args)
+        self._ran.add(script)
+        return answer
 
     def _lose(self, error: Exception) -> None:
         self._available = False

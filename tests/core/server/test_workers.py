@@ -345,6 +345,24 @@ async def test_a_worker_that_cannot_start_is_missed(start: Callable[..., Gateway
     assert gateway.stop() == 0
 
 
+async def test_a_worker_is_replaced_where_the_folder_of_the_metrics_is_gone(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    gateway = start(TMPDIR=str(temporary))
+    await serving_and_wanted(gateway, 2, 2)
+    for found in temporary.iterdir():
+        shutil.rmtree(found)
+    killed = workers(gateway)
+    for worker in killed:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: len(workers(gateway)) == 2 and not set(killed) & set(workers(gateway)))
+    await serving_and_wanted(gateway, 2, 2)
+    assert (await turn(gateway, "hello"))["message_count"] == 1
+    assert gateway.stop() == 0
+
+
 async def test_streams_under_way_are_finished_before_the_end(start: Callable[..., GatewayProcess]) -> None:
     gateway = start(ECHO_DELAY="0.05", ORCHESTRATOR_SHUTDOWN_GRACE="10")
     words = " ".join(str(number) for number in range(20))

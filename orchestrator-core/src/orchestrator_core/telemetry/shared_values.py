@@ -16,11 +16,13 @@ def share_values(folder: Path, place: int) -> None:
     """Keep the values of all metrics that are made from now on in a folder; to be called once, in each process.
 
     Args:
-        folder: The same for all processes of the gateway, and empty when the first of them starts.
+        folder: The same for all processes of the gateway, and empty when the first of them starts. It is made where it
+            is not there.
         place: The place of this process among them. One that takes the place of a dead one counts on from where that
             ended, so that no counter ever falls and there are never more files than places.
     """
     os.environ[_VARIABLE] = str(folder)
+    folder.mkdir(mode=0o700, exist_ok=True)  # what tidies up /tmp may have removed it
     forget_living(folder, place)
     # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
     kept: Any = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

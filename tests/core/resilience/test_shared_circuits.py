@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +180,29 @@ async def test_a_redis_that_lost_its_memory_closes_nothing_and_is_told_again(sta
     three = await start()
     await sync(three)
     assert not three.asks
+
+
+async def test_a_redis_that_came_back_older_closes_nothing(start: Start, redis: RedisServer) -> None:
+    one, two = await start(), await start()
+    await sync(one, two)
+    with redis.client() as client:
+        before = client.dump(f"{KEY}:memory")
+    one.fail()
+    await sync(one, two)
+    redis.kill()
+    redis.start()
+    with redis.client() as client:
+        client.restore(f"{KEY}:memory", 0, before)
+
+    for process in (two, one):
+        with suppress(SharedStateLost):
+            await sync(process)
+    await until(one.shared, available=True)
+    await until(two.shared, available=True)
+    await sync(two, one)
+
+    assert not one.asks
+    assert not two.asks
 
 
 async def test_nothing_stays_in_redis_for_ever(start: Start, redis: RedisServer) -> None:

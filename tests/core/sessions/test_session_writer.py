@@ -106,19 +106,25 @@ async def test_nobody_is_told_before_the_commit(writer: Writer, path: Path) -> N
         assert len(lines(path)) == number + 1
 
 
+async def outcomes_of_a_group(writer: Writer, *jobs: Callable[[sqlite3.Connection], Any]) -> list[Any]:
+    """Have jobs done in one transaction, and return what each gave or raised."""
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(job)) for job in jobs]
+    await asyncio.sleep(0)
+    gate.open.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    await held
+    return outcomes
+
+
 async def test_a_job_that_fails_takes_only_itself_along(writer: Writer, path: Path, log: Log) -> None:
     def broken(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO lines VALUES ('half')")
         raise NotFound("nothing there")
 
-    gate = Gate()
-    held = await gate.close(writer)
-    waiting = [asyncio.create_task(writer.run(job)) for job in (add("a"), broken, add("a"), add("b"))]
-    await asyncio.sleep(0)
-    gate.open.set()
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    outcomes = await outcomes_of_a_group(writer, add("a"), broken, add("a"), add("b"))
 
-    await held
     assert log.count("SAVEPOINT job") == 4  # all of them again
     assert outcomes[0] == "a"
     assert isinstance(outcomes[1], NotFound)
@@ -133,14 +139,8 @@ async def test_a_job_that_fails_before_it_writes_has_no_other_done_again(writer:
         connection.execute("SELECT text FROM lines").fetchall()
         raise NotFound("nothing there")
 
-    gate = Gate()
-    held = await gate.close(writer)
-    waiting = [asyncio.create_task(writer.run(job)) for job in (add("a"), refused, add("a"), add("b"))]
-    await asyncio.sleep(0)
-    gate.open.set()
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    outcomes = await outcomes_of_a_group(writer, add("a"), refused, add("a"), add("b"))
 
-    await held
     assert [type(outcome) for outcome in outcomes] == [str, NotFound, StorageError, str]
     assert lines(path) == ["a", "b"]
     assert log.count("BEGIN IMMEDIATE") == 2  # the gate's, and theirs

@@ -198,10 +198,10 @@ class SharedBudgets:
         wanted += [-1 if limit is None else limit for limit in (ceiling.tokens, ceiling.nanos)]
 
         async def hold(oldest: int, doubtful: int) -> Sequence[int]:
-            args = [*wanted, oldest, doubtful, KEPT]
+            args, era = [*wanted, oldest, doubtful, KEPT], self._shared.era
             async with self._holds.unrenewed(name):
                 answer: Sequence[int] = await self._shared.evaluate(_RESERVE, [_name(key)], args)
-                if answer[0] == 1:
+                if answer[0] == 1 and era == self._shared.era:
                     self._holds.add(name, _name(key), Amount(answer[6], answer[7]), wish.seconds)
             return answer
 
@@ -245,8 +245,10 @@ class SharedBudgets:
             run: Runs it, with the oldest reading that will do, and that which will do where it may have counted twice.
         """
         self._notice()
+        era = self._era
         answer = await run(int(REREAD_AFTER) if self._trusts(key) else -1, READ_AGAIN_AFTER)
-        if self._notice():
+        if era != self._shared.era:
+            self._notice()
             answer = await run(-1, READ_AGAIN_AFTER)
         if answer[0] == -1:
             began = int(answer[1])
@@ -263,12 +265,10 @@ class SharedBudgets:
     def _trusts(self, key: AccountKey) -> bool:
         return time.monotonic() < self._trusted.get(key, 0.0)
 
-    def _notice(self) -> bool:
-        """Return whether Redis was away or started anew since the last look, also where no call of here saw it."""
-        if self._era == self._shared.era:
-            return False
-        self._lose()
-        return True
+    def _notice(self) -> None:
+        """Trust Redis no more where it was away or another one since the last look, whoever saw it."""
+        if self._era != self._shared.era:
+            self._lose()
 
     async def _settle(self, key: AccountKey, name: str, amount: Amount) -> None:
         await self._holds.drop(name)

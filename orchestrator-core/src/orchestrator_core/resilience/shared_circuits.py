@@ -58,7 +58,7 @@ class SharedCircuits:
     """Tells the other processes which circuits opened and closed here, and opens and closes here what they tell.
 
     While Redis is away each process goes by its own calls; what it could not tell, it tells when Redis is back. To a
-    Redis that has forgotten everything it tells all that is open here: what is not there was not closed by anybody.
+    Redis that has forgotten something it tells all that is open here: what is not there was not closed by anybody.
     """
 
     def __init__(self, breakers: Breakers, shared: SharedState) -> None:
@@ -72,7 +72,7 @@ class SharedCircuits:
         self._shared = shared
         self._changed: set[Name] = set()
         self._known: set[Name] = set()
-        self._memory: bytes | None = None
+        self._memory: tuple[bytes, int] | None = None
         self._taking = False
 
     def note(self, provider: str, model: str) -> None:
@@ -104,8 +104,9 @@ class SharedCircuits:
         except BaseException:
             self._changed |= changed
             raise
-        if memory != self._memory:
-            self._memory = memory
+        told = memory, self._shared.era  # one that came back older has the token that it had
+        if told != self._memory:
+            self._memory = told
             self._known.clear()
             self._changed |= waits.keys() - found.keys()
         self._take(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from orchestrator_core.config.extras import missing_extra
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
 
 SETTING: Final = "ORCHESTRATOR_REDIS_URL"
 
@@ -44,6 +46,33 @@ class SharedStateLost(Exception):
     """Redis is away: go on with what this process knows."""
 
 
+class _Server:
+    """Which server answers: the client connects again without a word, and it may be one that has less in its memory.
+
+    Attributes:
+        changes: How often it was another than before, or was started anew.
+    """
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self._id: bytes | None = None
+
+    async def greet(self, connection: AbstractConnection) -> None:
+        """Make a connection ready, and look who is there."""
+        from redis.exceptions import NoPermissionError  # noqa: PLC0415 - as in `from_settings`
+
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        try:
+            told = await connection.read_response()
+        except NoPermissionError:
+            return
+        found = re.search(rb"^run_id:(\w+)", told, re.MULTILINE)
+        before, self._id = self._id, found[1] if found else None
+        if before is not None and before != self._id:
+            self.changes += 1
+
+
 class SharedState:
     """The connection of this process to Redis: one pool, every operation one script, every wait bounded.
 
@@ -52,17 +81,18 @@ class SharedState:
     reported, so that a stalled event loop or a quick failover is no alert. Used on one event loop only.
     """
 
-    def __init__(self, client: Redis, on_change: Callable[[str | None], None]) -> None:
+    def __init__(self, client: Redis, server: _Server, on_change: Callable[[str | None], None]) -> None:
         """Take a client; `start` before use.
 
         Args:
             client: Without retries of its own. It is closed with the state.
+            server: Is told of each connection of the client.
             on_change: Called with the reason when Redis is found to be away, and with None when it is back.
         """
         self._client = client
+        self._server = server
         self._on_change = on_change
         self._hashes: dict[str, str] = {}
-        self._ran: set[str] = set()
         self._available = False
         self._era = 0
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -86,6 +116,7 @@ class SharedState:
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
 
+        server = _Server()
         try:
             pool = BlockingConnectionPool.from_url(
                 settings.redis_url,
@@ -97,10 +128,11 @@ class SharedState:
                 retry=Retry(NoBackoff(), 0),
                 client_name="orchestrator",
                 protocol=2,
+                redis_connect_func=server.greet,
             )
         except ValueError:
             raise ConfigError([f"{SETTING}: expected redis://host:6379/0 or rediss://host:6379/0."]) from None
-        return cls(Redis.from_pool(pool), on_change)
+        return cls(Redis.from_pool(pool), server, on_change)
 
     @property
     def available(self) -> bool:
@@ -109,8 +141,8 @@ class SharedState:
 
     @property
     def era(self) -> int:
-        """How often Redis was away, or was seen to be started anew: what it knew in an era before may be gone."""
-        return self._era
+        """How often Redis was away, or was another than before: what was told to it in an era before may be gone."""
+        return self._era + self._server.changes
 
     async def start(self) -> None:
         """Connect. A Redis that is away is waited for in the background.
@@ -202,14 +234,9 @@ class SharedState:
             known = self._hashes[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         async with asyncio.timeout(TIMEOUT):
             try:
-                answer = await self._client.evalsha(known, len(keys), *keys, *args)
+                return await self._client.evalsha(known, len(keys), *keys, *args)
             except NoScriptError:
-                if script in self._ran:  # the client connects again without a word, and no server keeps scripts
-                    self._era += 1
-                    self._ran.clear()
-                answer = await self._client.eval(script, len(keys), *keys, *args)
-        self._ran.add(script)
-        return answer
+                return await self._client.eval(script, len(keys), *keys, *args)
 
     def _lose(self, error: Exception) -> None:
         self._available = False

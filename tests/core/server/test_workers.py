@@ -360,6 +360,16 @@ async def test_a_worker_is_replaced_where_the_folder_of_the_metrics_is_gone(
     until(lambda: len(workers(gateway)) == 2 and not set(killed) & set(workers(gateway)))
     await serving_and_wanted(gateway, 2, 2)
     assert (await turn(gateway, "hello"))["message_count"] == 1
+
+    shutil.rmtree(temporary)
+    dead, other = workers(gateway)
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: "The metrics cannot be kept in" in gateway.output())
+    assert (await turn(gateway, "hello"))["message_count"] == 1, "the other one serves"
+    temporary.mkdir()
+    (third,) = set(workers(gateway)) - {other}
+    with only(gateway, third):
+        assert (await turn(gateway, "hello"))["message_count"] == 1
     assert gateway.stop() == 0
 
 

@@ -224,7 +224,6 @@ class GatewayWorker(Worker):
     def run(self) -> None:
         """Serve, and end the process."""
         logging.configure(self.app.config.settings, worker=self.place)
-        share_values(self.app.folder, self.place)
         raise SystemExit(asyncio.run(to_the_end(self._serve())))
 
     async def _serve(self) -> int:
@@ -243,7 +242,6 @@ class GatewayWorker(Worker):
 
     async def _serve_when_possible(self, signals: Signals) -> int:
         """Serve as soon as there is what a gateway needs: the master saw it, so that it is away for a while only."""
-        metrics = Metrics(began=self.app.began, shared=self.app.folder, wanted=lambda: self.app.wanted)
         listening = asyncio.Event()
 
         async def listen(runner: web.AppRunner) -> None:
@@ -260,7 +258,7 @@ class GatewayWorker(Worker):
                     signals,
                     listen,
                     self.app.read_again,
-                    metrics,
+                    self._metrics(),
                     alone=False,
                     place=(self.app.folder, self.place),
                     countries=self.app.countries,
@@ -278,6 +276,21 @@ class GatewayWorker(Worker):
             await _wait(signals.stop, RETRY_DELAYS[min(tries, len(RETRY_DELAYS) - 1)])
             tries += 1
         return EXIT_STOPPED
+
+    def _metrics(self) -> Metrics:
+        """Make the metrics, whose values lie in files.
+
+        Raises:
+            ConfigError: There can be none.
+        """
+        try:
+            share_values(self.app.folder, self.place)
+            return Metrics(began=self.app.began, shared=self.app.folder, wanted=lambda: self.app.wanted)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise ConfigError(
+                [f"The metrics cannot be kept in {self.app.folder}: {reason}. See to it, or to TMPDIR."]
+            ) from None
 
     async def _beat(self, signals: Signals) -> None:
         """Tell the master again and again that the event loop runs; stop when there is no master any more."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from structlog.testing import CapturingLogger
 
 from orchestrator_core.config import Config, load
+from orchestrator_core.server import keys
 from orchestrator_core.server.keys import take_keys
 from orchestrator_core.server.signals import Signals
 from orchestrator_openai import OpenAIProvider
@@ -45,8 +47,10 @@ async def test_keys_that_rested_start_clean(tmp_path: Path) -> None:
 
 
 async def test_a_key_file_that_hangs_stops_nothing_and_the_next_signal_takes_the_key(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(keys, "_logger", log)
     file = tmp_path / "key"
     file.write_text(KEYS[0])
     environ = {
@@ -74,10 +78,11 @@ async def test_a_key_file_that_hangs_stops_nothing_and_the_next_signal_takes_the
         try:
             signals.hangup.set()
             async with asyncio.timeout(20):
-                while "took longer than 0.5 s" not in capsys.readouterr().out:
+                while not log.calls:
                     async with client.get(f"{gateway.url}/health/live") as response:
                         assert response.status == 200
                     await asyncio.sleep(0.01)
+            assert "took longer than 0.5 s" in log.calls[0].kwargs["problems"][0]
             assert not ended.is_set(), "it serves while the file hangs"
             assert [key.reveal() for key in provider.keys] == KEYS[:1]
             pipe = file.rename(tmp_path / "hung")

@@ -29,6 +29,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clock import processor_time
 from databases import PostgresServer, postgres_server
 from filled import DAYS, Filling, fill_postgres, fill_sqlite
 from orchestrator_core.config import Settings
@@ -96,11 +97,10 @@ class Subject:
             return json.loads(content) if content else None
 
     def processor(self) -> float:
-        """Return the milliseconds of processor time that the gateway has used (proc_pid_schedstat)."""
+        """Return the milliseconds of processor time that the gateway has used."""
         if self.gateway is None:
             raise RuntimeError("no gateway runs")
-        tasks = Path(f"/proc/{self.gateway.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+        return processor_time(self.gateway.process.pid) * 1e3
 
     def resident(self) -> float:
         """Return the resident memory of the gateway in MiB (proc_pid_status(5))."""

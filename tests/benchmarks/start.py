@@ -8,7 +8,6 @@ Linux alone, since it reads the memory from `/proc`. See docs/explanation/perfor
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.clock import processor_time
 from processes import COMMAND, find_free_port, inherited_environment
 
 QUESTION = {"message": "Hello!", "agent_config": {"provider": "echo"}}
@@ -80,12 +80,6 @@ def resident(process: subprocess.Popen[bytes]) -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
 
 
-def processor_time(process: subprocess.Popen[bytes]) -> float:
-    """Return the milliseconds that a process and its ended children have computed (proc_pid_stat(5))."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(ticks) for ticks in fields[11:15]) * 1e3 / os.sysconf("SC_CLK_TCK")
-
-
 @dataclass(frozen=True)
 class Start:
     """What one start took.
@@ -107,7 +101,7 @@ def start(directory: Path) -> Start:
     begun = time.perf_counter()
     with gateway(directory, port) as process:
         answer(port)
-        answered, computed = (time.perf_counter() - begun) * 1e3, processor_time(process)
+        answered, computed = (time.perf_counter() - begun) * 1e3, processor_time(process.pid) * 1e3
         time.sleep(SETTLE)
         return Start(answered, computed, resident(process))
 

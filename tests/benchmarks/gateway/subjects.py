@@ -18,6 +18,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
+from benchmarks.clock import processor_time
 from processes import COMMAND, find_free_port, inherited_environment
 
 Kind = Literal["direct", "floor", "gateway", "peer"]
@@ -93,11 +94,11 @@ class Subject:
 
     def processor_seconds(self) -> float:
         """Return what it has computed so far, in all its processes."""
-        return sum(_computed(each) for each in _family(self.process))
+        return sum(processor_time(each.pid) for each in _family(self.process))
 
     def stores_seconds(self) -> float:
         """Return what its database and Redis have computed so far."""
-        return sum(_computed(each) for first in self.stores for each in _family(first))
+        return sum(processor_time(each.pid) for first in self.stores for each in _family(first))
 
     def memory(self) -> float:
         """Return its resident memory in MiB."""
@@ -106,12 +107,6 @@ class Subject:
 
 def _family(process: psutil.Process | None) -> Sequence[psutil.Process]:
     return [process, *process.children(recursive=True)] if process else []
-
-
-def _computed(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    # What ended children computed is their parent's: a database has a process for each connection.
-    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def _pin(processors: Sequence[int]) -> Callable[[], None]:

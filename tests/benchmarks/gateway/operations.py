@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -78,17 +79,15 @@ async def counted(url: str, redis: RedisServer, log: Path) -> Counts:
 async def measure(subject: Subject, url: str, redis: RedisServer, log: Path, clients: Sequence[int]) -> None:
     """Print what each load takes, per request."""
     columns: dict[str, Counts] = {}
-    for name, make in (("chat", chat), ("turn", turn)):
-        for count in clients:
-            requests = make(subject, "")
-            await load.run(subject.port, requests, count, 60, most=2)  # connections are opened
-            before = await counted(url, redis, log)
-            outcome = await load.run(subject.port, requests, count, 600, most=REQUESTS // count)
-            after = await counted(url, redis, log)
-            answers = len(outcome.latencies)
-            columns[f"{name}, {count} clients"] = {
-                each: (after[each] - before.get(each, 0)) / answers for each in after
-            }
+    loads = [("chat", count, chat) for count in clients] + [("turn", count, partial(turn, count)) for count in clients]
+    for name, count, make in loads:
+        requests = make(subject, "")
+        await load.run(subject.port, requests, count, 60, most=2)  # connections are opened
+        before = await counted(url, redis, log)
+        outcome = await load.run(subject.port, requests, count, 600, most=REQUESTS // count)
+        after = await counted(url, redis, log)
+        answers = len(outcome.latencies)
+        columns[f"{name}, {count} clients"] = {each: (after[each] - before.get(each, 0)) / answers for each in after}
     sys.stdout.write(f"| For each | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|\n")
     for each in sorted({name for found in columns.values() for name in found}):
         values = [found.get(each, 0.0) for found in columns.values()]

@@ -24,7 +24,7 @@ from benchmarks.gateway import subjects
 from benchmarks.gateway.comparisons import CLIENTS, COMPARISONS, Comparison, Place
 from benchmarks.gateway.goals import document
 from benchmarks.gateway.plots import draw
-from benchmarks.gateway.report import Results, Server, write_json
+from benchmarks.gateway.report import Results, Run, Server, write_json
 from benchmarks.gateway.scenarios import Cell, Scenario, chat, measure
 from benchmarks.gateway.subjects import Subject
 
@@ -34,6 +34,10 @@ WARMING = Scenario("warming up", 16, chat)
 def main() -> None:
     """Measure, and print tables."""
     arguments = _arguments()
+    run = Run(arguments.rounds)
+    _say(f"Load of the machine before: {', '.join(f'{each:.2f}' for each in run.load)}")
+    if run.warning:
+        _say(f"WARNING: {run.warning}")
     os.sched_setaffinity(0, CLIENTS)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
@@ -50,15 +54,15 @@ def main() -> None:
                 described = [Server.of(each) for each in servers]
                 found.append(Results(comparison.title, comparison.floor, cells, described))
             if arguments.folder:
-                _write(arguments.folder, found, arguments.rounds)
-        sys.stdout.write(document(found, arguments.rounds))
+                _write(arguments.folder, found, run)
+        sys.stdout.write(document(found, run))
 
 
-def _write(folder: Path, found: Sequence[Results], rounds: int) -> None:
+def _write(folder: Path, found: Sequence[Results], run: Run) -> None:
     """Write what is there so far: a run takes long, and what ends it early need not take all with it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "figures.md").write_text(document(found, rounds))
-    write_json(folder / "figures.json", found, rounds)
+    (folder / "figures.md").write_text(document(found, run))
+    write_json(folder / "figures.json", found, run)
     for path in (folder / "figures.md", folder / "figures.json", *draw(folder, found)):
         _say(f"Written: {path}")
 

@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.gateway import subjects
 from benchmarks.gateway.crowd import crowded, uncrowded
-from benchmarks.gateway.peers import PEERS, NotInstallable
+from benchmarks.gateway.peers import PEERS, NotInstallable, nginx
 from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PROXIES, WORKERS, Scenario
 from benchmarks.gateway.subjects import Subject
 from databases import postgres_server
@@ -70,12 +70,12 @@ def _proxies(place: Place) -> Iterator[Sequence[Subject]]:
             stack.enter_context(subjects.pass_through(place.folder, place.vendor, SERVER, rows=True)),
             stack.enter_context(subjects.gateway("gateway", place.folder / "gateway", place.vendor, SERVER)),
         ]
-        for peer in PEERS if place.environments else ():
+        environments = place.environments or place.folder
+        for peer in PEERS if place.environments else (nginx,):  # which needs none
             folder = place.folder / peer.__name__
             folder.mkdir(exist_ok=True)
-            assert place.environments is not None
             try:
-                found.append(stack.enter_context(peer(place.environments, folder, place.vendor, SERVER)))
+                found.append(stack.enter_context(peer(environments, folder, place.vendor, SERVER)))
             except (NotInstallable, RuntimeError) as error:
                 sys.stderr.write(f"{peer.__name__} is left out: {error}\n")
         yield found
@@ -143,5 +143,5 @@ COMPARISONS = (
     Comparison("When the first of two models fails", "first answers", FALLBACKS, _fallbacks),
     Comparison("Cost of a turn against the length of its history", "pass-through", HISTORIES, _histories),
     Comparison("Two workers beside one, on PostgreSQL and Redis", "1 worker", WORKERS, _workers),
-    Comparison("A crowded gateway beside an empty one", "few", CROWD, _crowd),
+    Comparison("A crowded gateway beside one with few sessions", "few", CROWD, _crowd),
 )

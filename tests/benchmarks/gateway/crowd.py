@@ -1,4 +1,4 @@
-"""A gateway with much of everything, and one with next to nothing."""
+"""A gateway with much of everything, and one with one of each and few sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fake_packages import install_plugin
 from filled import DAYS, Filling, fill_sqlite
 from stores import copy_to
 
-FEW_SESSIONS = 1000
+FEW_SESSIONS = 20_000
+"""So many that turns of any of them leave all as short as they were: what differs is how many there are."""
 ALIASES = 100
 FURTHER_PLUGINS = 2
 """Beside the ten that are installed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.gateway.report import FLOOR, GATEWAY, Results, added, facts, ratios, spread, table
+from benchmarks.gateway.report import FLOOR, GATEWAY, Results, Run, added, facts, ratios, spread, table
 
 STREAMS = 1000
 _PACED = f"paced streams, {STREAMS}"
@@ -46,8 +46,14 @@ def _milliseconds(scenario: str, measure: str) -> Callable[[Results], Sequence[f
     return lambda results: added(results, scenario, measure)
 
 
-def _paced(measure: str, scale: float) -> Callable[[Results], Sequence[float]]:
-    return lambda results: [getattr(cell, measure) * scale for cell in results.cells[_PACED].get(GATEWAY, ())]
+def _most(scenario: str, measure: str, scale: float = 1.0) -> Callable[[Results], Sequence[float]]:
+    """Return the most of all rounds: what one round has taken of memory, the next one finds there."""
+
+    def found(results: Results) -> Sequence[float]:
+        values = [getattr(cell, measure) * scale for cell in results.cells[scenario].get(GATEWAY, ())]
+        return [max(values)] if values else []
+
+    return found
 
 
 def _goals() -> Iterator[Goal]:
@@ -65,14 +71,14 @@ def _goals() -> Iterator[Goal]:
         yield Goal(f"{load}: added {name} to the pass-through's", "<= 1.4", load, _times_the_floors(load, measure))
         yield Goal(f"{load}: added {name}, milliseconds", "", load, _milliseconds(load, measure))
     yield Goal(f"{_PACED}: processor time to the pass-through's", "<= 1.6", _PACED, _ratio(_PACED, "processor", FLOOR))
-    yield Goal(f"{_PACED}: KB each", "< 50", _PACED, _paced("memory", 1024 / STREAMS))
-    yield Goal(f"{_PACED}: errors", "0", _PACED, _paced("errors", 1))
+    yield Goal(f"{_PACED}: KB each, the most of the rounds", "< 50", _PACED, _most(_PACED, "memory", 1024 / STREAMS))
+    yield Goal(f"{_PACED}: errors, the most of the rounds", "0", _PACED, _most(_PACED, "errors"))
     for load in ("workers: chat, c=64", "workers: turn of a session, c=64"):
         two, one = "2 workers", "1 worker"
         yield Goal(f"{load}: processor time to one worker's", "<= 1.1", load, _ratio(load, "processor", one, two))
         yield Goal(f"{load}: rate to one worker's", ">= 1.5", load, _ratio(load, "rate", one, two))
     for load in ("crowd: chat by alias, c=16", "crowd: first turn, c=16", "crowd: turn of any session, c=16"):
-        yield Goal(f"{load}: processor time to the empty one's", "1", load, _ratio(load, "processor", "few", "many"))
+        yield Goal(f"{load}: processor time to that of few", "1", load, _ratio(load, "processor", "few", "many"))
 
 
 def goals(found: Sequence[Results]) -> Iterator[str]:
@@ -88,7 +94,7 @@ def goals(found: Sequence[Results]) -> Iterator[str]:
             yield f"| {goal.name} | {goal.wanted} | {values or 'not measured'} |"
 
 
-def document(found: Sequence[Results], rounds: int) -> str:
+def document(found: Sequence[Results], run: Run) -> str:
     """Return everything that was found, as a page: the goals first, then a table for each comparison."""
-    lines = ["# Figures", "", *facts(rounds), "", *goals(found)]
+    lines = ["# Figures", "", *facts(run), "", *goals(found)]
     return "\n".join([*lines, *(line for each in found for line in ["", *table(each)]), ""])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks.gateway.load import median
@@ -22,6 +23,9 @@ Cells = Mapping[str, Mapping[str, Sequence[Cell]]]
 FLOOR = "pass-through"
 DIRECT = "direct"
 GATEWAY = "gateway"
+
+IDLE = 0.5
+"""The load average of a machine that has nothing else to do, at most."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,40 @@ class Results:
     servers: Sequence[Server] = field(default=())
 
 
-def facts(rounds: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class Run:
+    """When and on what everything was measured.
+
+    Attributes:
+        rounds: How many.
+        load: The load averages of the machine before it, over 1, 5 and 15 minutes.
+        begun: When.
+    """
+
+    rounds: int
+    load: tuple[float, float, float] = field(default_factory=os.getloadavg)
+    begun: datetime = field(default_factory=partial(datetime.now, UTC))
+
+    @property
+    def warning(self) -> str:
+        """What to know before the figures are believed; empty where there is nothing."""
+        busy = self.load[0] > IDLE
+        return (
+            f"The machine had a load of {self.load[0]:.2f} before: these are no figures of an idle one." if busy else ""
+        )
+
+
+def facts(run: Run) -> Iterator[str]:
     """Yield on what, when and with which settings it was measured."""
     known = Settings.model_fields
     shown = {name: "(one)" if "KEY" in name else value for name, value in GATEWAY_SETTINGS.items()}
     yield (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {rounds} rounds, CPython {platform.python_version()}, "
-        f"{os.cpu_count()} processors ({platform.machine()}), load of the machine {os.getloadavg()[2]:.1f}."
+        f"{run.begun:%Y-%m-%d %H:%M} UTC, {run.rounds} rounds, CPython {platform.python_version()}, "
+        f"{os.cpu_count()} processors ({platform.machine()}), load of the machine before {run.load[0]:.2f}."
     )
+    if run.warning:
+        yield ""
+        yield f"**{run.warning}**"
     yield ""
     yield "The gateway's settings:"
     yield ""
@@ -149,9 +179,14 @@ def spread(values: Sequence[float]) -> str:
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else ""
 
 
-def write_json(path: Path, found: Sequence[Results], rounds: int) -> None:
+def write_json(path: Path, found: Sequence[Results], run: Run) -> None:
     """Write every cell of every round, with what they were measured on."""
-    machine = {"python": platform.python_version(), "processors": os.cpu_count(), "machine": platform.machine()}
+    machine = {
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "load_before": run.load,
+    }
     comparisons = [asdict(results) for results in found]
-    written = {"on": machine, "facts": list(facts(rounds)), "rounds": rounds, "comparisons": comparisons}
+    written = {"on": machine, "facts": list(facts(run)), "rounds": run.rounds, "comparisons": comparisons}
     path.write_text(json.dumps(written, indent=1) + "\n")

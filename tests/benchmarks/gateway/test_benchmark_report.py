@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.gateway.goals import document, goals
-from benchmarks.gateway.report import Results, Server, added, facts, ratios, series, table, write_json
+from benchmarks.gateway.report import Results, Run, Server, added, facts, ratios, series, table, write_json
 from benchmarks.gateway.scenarios import Cell
 from benchmarks.gateway.subjects import GATEWAY_SETTINGS
 
@@ -63,23 +64,37 @@ def test_goals_are_shown_as_far_as_they_were_measured(results: Results) -> None:
     assert not [line for line in lines if "streams" in line]
 
 
+def test_memory_of_streams_is_the_most_of_the_rounds() -> None:
+    cells = {"paced streams, 1000": {"gateway": [replace(cell(), memory=each) for each in (40.0, 1.0, 2.0)]}}
+    lines = list(goals([Results("Beside a bare proxy", "pass-through", cells)]))
+    assert "| paced streams, 1000: KB each, the most of the rounds | < 50 | 40.96 (40.96 to 40.96) |" in lines
+
+
+@pytest.mark.parametrize(("load", "warned"), [(0.5, False), (0.51, True)])
+def test_a_machine_that_was_not_idle_is_told(load: float, *, warned: bool) -> None:
+    run = Run(3, (load, 0.0, 0.0))
+    assert f"load of the machine before {load:.2f}." in next(facts(run))
+    assert any("no figures of an idle one" in line for line in facts(run)) == bool(run.warning) == warned
+
+
 def test_settings_are_shown_without_keys() -> None:
-    shown = "\n".join(facts(3))
+    shown = "\n".join(facts(Run(3)))
     assert "total_timeout 600" in shown
     assert "ENVIRONMENT=production" in shown
     assert not [name for name, value in GATEWAY_SETTINGS.items() if "KEY" in name and value in shown]
 
 
 def test_a_page_has_the_goals_and_every_comparison(results: Results) -> None:
-    headings = [line for line in document([results, results], 3).splitlines() if line.startswith("#")]
+    headings = [line for line in document([results, results], Run(3)).splitlines() if line.startswith("#")]
     assert headings == ["# Figures", "## Goals", "## Beside a bare proxy", "## Beside a bare proxy"]
 
 
 def test_every_figure_is_written(results: Results, tmp_path: Path) -> None:
-    write_json(tmp_path / "found.json", [results], 3)
+    write_json(tmp_path / "found.json", [results], Run(3, (0.7, 0.2, 0.1)))
     written = json.loads((tmp_path / "found.json").read_text())
     assert written["comparisons"][0]["cells"]["chat, c=1"]["gateway"][2]["rate"] == 60
     assert written["comparisons"][0]["servers"][0]["idle_mib"] == 70
+    assert written["on"]["load_before"] == [0.7, 0.2, 0.1]
 
 
 def test_lines_of_a_picture_go_by_the_number_in_the_name(results: Results) -> None:

@@ -152,6 +152,18 @@ UNSAFE = (
         (f"{CORS}has the port",),
     ),
     Configuration("an origin that is none", {"CORS_ALLOWED_ORIGINS": "app.example.com"}, (f"{CORS}is no origin",)),
+    *(
+        Configuration(f"an origin {what}", {"CORS_ALLOWED_ORIGINS": origin}, (f"{CORS}is no origin",))
+        for what, origin in {
+            "that begins with a dot": "https://.example.com",
+            "with a part of 64 characters": f"https://{'a' * 64}.example.com",
+            "with a part that begins with a hyphen": "https://-app.example.com",
+            "with a part that ends with a hyphen": "https://app-.example.com",
+            "at a port that is none": "https://app.example.com:99999",
+            "of one interface": "https://[fe80::1%eth0]",
+        }.items()
+    ),
+    Configuration("nothing but a wildcard for the host", {"CORS_ALLOWED_ORIGINS": "https://*"}, (f"{CORS}has a wild",)),
     Configuration(
         "an upstream without TLS", {"OPENAI_BASE_URL": "http://api.example.com/v1"}, ("openai: its base URL is",)
     ),
@@ -411,6 +423,8 @@ SAFE = (
         "several pages, a port among them",
         {"CORS_ALLOWED_ORIGINS": "https://a.example.com, https://b.example.com:8443"},
     ),
+    Configuration("a page with an international name", {"CORS_ALLOWED_ORIGINS": "https://xn--pp-wia.example.com"}),
+    Configuration("a page at an address of IPv6", {"CORS_ALLOWED_ORIGINS": "https://[2001:db8::1]:8443"}),
     Configuration("the other name of CORS", {"CORS_ORIGINS": "https://app.example.com", "CORS_ALLOWED_ORIGINS": ""}),
     Configuration("two keys of a provider", {"OPENAI_API_KEY": f"{OPENAI_KEY},{OPENAI_KEY[:-1]}9"}),
     Configuration(

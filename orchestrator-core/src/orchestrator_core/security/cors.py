@@ -60,7 +60,9 @@ MAX_AGE: Final = 600
 
 _SDK_PREFIXES: Final = ("x-stainless-", "anthropic-", "openai-")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_NAME: Final = re.compile(r"[a-z0-9._-]+")
+_MAX_NAME: Final = 253
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ALLOWED: Final = frozenset(name.lower() for name in REQUEST_HEADERS)
 
@@ -174,14 +176,17 @@ def _address(parts: SplitResult) -> str | None:
     """Return the host and the port as a browser writes them; None where it has no page at such a one.
 
     Raises:
-        ValueError: The port is no number, or a host of numbers is no address.
+        ValueError: The port is no number up to 65535, or a host of numbers is no address.
     """
     host = parts.hostname or ""
+    labels = host.removesuffix(".").split(".")
     if ":" in host:
+        if "%" in host:  # an interface, which is of one machine
+            return None
         host = f"[{IPv6Address(host)}]"
-    elif host.rpartition(".")[2].isdigit():
+    elif _NUMBER.fullmatch(labels[-1]):
         host = str(IPv4Address(host))
-    elif not _NAME.fullmatch(host):
+    elif len(".".join(labels)) > _MAX_NAME or not all(map(_LABEL.fullmatch, labels)):
         return None
     if parts.port == 0:
         return None

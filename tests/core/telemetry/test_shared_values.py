@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from orchestrator_core.telemetry.budget_series import MAX_KEPT
 
@@ -135,3 +139,71 @@ def test_hidden_budgets_of_several_processes_keep_others_out_only_when_there_are
         assert one("metrics.observe_budget('app', 0.9)")["app"] == 0.9
         assert len(one(seen_and_hidden.format("MAX_KEPT + 10"))) == MAX_KEPT
         assert one("metrics.observe_budget('app', 0.95)")["app"] == 0.95
+
+
+FULL = """
+import json, os, sys
+from pathlib import Path
+from structlog.testing import capture_logs
+from orchestrator_core.telemetry import shared_values
+from orchestrator_core.telemetry.metrics import Metrics
+
+shared_values.TRY_AGAIN_AFTER = 0.0
+folder, filler, full_from_the_start = Path("small/metrics"), Path("small/filler"), sys.argv[1] == "start"
+
+def fill():
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)): pass
+        except OSError: pass
+
+def told(metrics):
+    return {"counted": sum(sample.value for sample in metrics.samples("orchestrator_fallbacks_total")),
+            "small": os.statvfs("small").f_blocks * os.statvfs("small").f_frsize, "free": os.statvfs("small").f_bavail}
+
+def call(metrics, times):
+    for number in range(times):
+        metrics.observe_call("acme", f"model-{number}", "chat", 1.0)
+        metrics.observe_next_try("acme", f"other-{number}", other=True)
+
+with capture_logs() as logs:
+    if full_from_the_start: fill()
+    shared_values.share_values(folder, 0)
+    metrics = Metrics(shared=folder)
+    call(metrics, 1)
+    if not full_from_the_start: fill()
+    call(metrics, 400)
+    full = told(metrics)
+    filler.unlink()
+    call(metrics, 400)
+    room = told(metrics)
+print(json.dumps({"full": full, "room": room, "logs": logs}))
+"""
+
+
+@pytest.mark.parametrize("full_from", ["start", "later"])
+def test_where_the_disk_is_full_a_process_counts_for_itself_until_there_is_room(tmp_path: Path, full_from: str) -> None:
+    (tmp_path / "small").mkdir()
+    mounted = f"mount -t tmpfs -o size=8m tmpfs {shlex.quote(str(tmp_path / 'small'))}"
+    unshare = shutil.which("unshare")
+    in_a_namespace = [str(unshare), "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if unshare is None or subprocess.run([*in_a_namespace, mounted], check=False, capture_output=True).returncode:
+        pytest.skip("no small file system can be mounted here")
+    command = shlex.join([sys.executable, "-W", "error", "-c", FULL, full_from])
+    done = subprocess.run(
+        [*in_a_namespace, f"{mounted} && exec {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    found = json.loads(done.stdout)
+    assert found["full"]["small"] == 8 << 20
+    assert found["full"]["free"] < 64, "pages: the disk was full"
+    assert found["full"]["counted"] < 401, "there was no room for all that was counted"
+    assert found["room"]["counted"] == 801, "nothing that was counted is lost"
+    (said,) = found["logs"]
+    assert "small/metrics" in said["folder"]
+    assert said["log_level"] == "error"

@@ -4,12 +4,110 @@ from __future__ import annotations
 
 import math
 import os
+import struct
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Final
 
+import structlog
 from prometheus_client import multiprocess, values
+from prometheus_client.mmap_dict import MmapedDict
+
+TRY_AGAIN_AFTER: Final = 10.0
+"""Seconds for which a process whose disk is full writes no new values."""
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_FIRST_SIZE: Final = 1 << 16
+_ROOM: Final = 32
+"""Bytes that an entry of a file has at most beside its key."""
+_VALUE_AND_TIME: Final = struct.Struct("dd")
+
+_logger = structlog.get_logger(__name__)
+
+
+class _File(MmapedDict):
+    """Values of a process in a file whose blocks are all there before anything is written to them.
+
+    Writing to a block that is only promised kills the process where the disk is full. What has no room on it is kept by
+    its process alone, and written as soon as there is some.
+    """
+
+    _next_try: ClassVar = -math.inf
+    _told: ClassVar = False
+    _f: Any = None
+
+    def __init__(self, filename: str) -> None:
+        self._fname = filename
+        self._open = False
+        self._positions: dict[str, int] = {}
+        self._has_room(None)
+
+    def read_value(self, key: str) -> tuple[float, float]:
+        """Return a value and its time; zeros where there is none yet."""
+        if not self._has_room(key):
+            return 0.0, 0.0
+        found: tuple[float, float] = super().read_value(key)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+        return found
+
+    def write_value(self, key: str, value: float, timestamp: float) -> None:
+        """Write a value, where there is room for it."""
+        if key in self._positions or self._has_room(key):
+            at = self._positions[key]
+            self._m[at : at + 16] = _VALUE_AND_TIME.pack(value, timestamp)
+
+    def _has_room(self, key: str | None) -> bool:
+        """Make room for a key, or for the first one, where there is none and that was not tried in vain just now."""
+        if key in self._positions:
+            return True
+        if time.monotonic() < _File._next_try:
+            return False
+        try:
+            if not self._open:
+                _create(Path(self._fname))
+                super().__init__(self._fname)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+                self._open = True
+            if key is not None and key not in self._positions:
+                self._init_value(key)
+        except OSError as error:
+            _File._next_try = time.monotonic() + TRY_AGAIN_AFTER
+            if not _File._told:
+                _File._told = True
+                _logger.error(  # noqa: TRY400 - the traceback says no more
+                    "Metrics of this worker have no room, and those that are new are missing until there is some. "
+                    "Make room in the folder's file system, or set TMPDIR to another",
+                    folder=str(Path(self._fname).parent),
+                    reason=error.strerror or type(error).__name__,
+                )
+            return False
+        return True
+
+    def _init_value(self, key: str) -> None:
+        capacity = self._capacity
+        while self._used + len(key.encode()) + _ROOM > capacity:
+            capacity *= 2
+        _extend(self._f.fileno(), capacity)
+        super()._init_value(key)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+
+
+def _create(path: Path) -> None:
+    """Make a file of values, so that nobody ever sees it without any room."""
+    if path.exists():
+        return
+    made = path.with_suffix(".new")
+    with made.open("wb", buffering=0) as file:
+        _extend(file.fileno(), _FIRST_SIZE)
+    made.replace(path)
+
+
+def _extend(file: int, size: int) -> None:
+    """Lengthen a file with zeros, so that it has all its blocks; raises OSError where they are not to be had."""
+    before = os.fstat(file).st_size
+    try:
+        while (missing := size - os.fstat(file).st_size) > 0:
+            os.write(file, bytes(missing))
+    except OSError:
+        os.ftruncate(file, before)
+        raise
 
 
 def share_values(folder: Path, place: int) -> None:
@@ -24,6 +122,7 @@ def share_values(folder: Path, place: int) -> None:
     os.environ[_VARIABLE] = str(folder)
     folder.mkdir(mode=0o700, exist_ok=True)  # what tidies up /tmp may have removed it
     forget_living(folder, place)
+    values.MmapedDict = _File  # type: ignore[attr-defined,assignment]  # it cannot be handed over
     # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
     kept: Any = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
 

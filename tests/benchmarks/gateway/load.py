@@ -6,6 +6,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -14,7 +15,6 @@ from benchmarks.gateway.wire import MessageReader
 MakeRequest = Callable[[int, int], bytes]
 """Makes the bytes of a request, by the number of its connection and its own number on it."""
 
-CONNECT_AT_ONCE = 64
 PATIENCE = 40.0
 """Seconds after the end of the time in which what is under way must have ended."""
 
@@ -53,35 +53,63 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-class _Connection(asyncio.Protocol):
-    """One client."""
+class _Client(asyncio.Protocol):
+    """One client: a request at a time, over one connection for as long as the server keeps it."""
 
-    def __init__(self, number: int, make: MakeRequest, outcome: Outcome, until: float, most: int | None) -> None:
+    def __init__(self, number: int, port: int, make: MakeRequest, outcome: Outcome, most: int | None) -> None:
         self._number = number
+        self._port = port
         self._make = make
         self._outcome = outcome
-        self._until = until
         self._most = most
+        self._until = 0.0
         self._reader = MessageReader()
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._asked = count()
         self._sent = 0.0
-        self._had_first = self._over = False
+        self._asking = self._had_first = self._over = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def connect(self) -> None:
+        """Open a connection."""
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport, self._reader = transport, MessageReader()
+        if self._over:
+            transport.close()
 
-    def begin(self) -> None:
-        """Ask, unless the time is over."""
-        now, number = time.perf_counter(), next(self._asked)
-        if now >= self._until or (self._most is not None and number >= self._most):
+    def begin(self, until: float) -> None:
+        """Ask, and again after each answer until then."""
+        self._until = until
+        self._go_on()
+
+    def _go_on(self) -> None:
+        number = next(self._asked)
+        if time.perf_counter() >= self._until or (self._most is not None and number >= self._most):
             self._end()
             return
+        self._asking = True
+        if self._transport is None:
+            self._connecting = asyncio.create_task(self._ask_anew(number))
+        else:
+            self._ask(self._transport, number)
+
+    def _ask(self, transport: asyncio.Transport, number: int) -> None:
         self._reader.reset()
         self._had_first = False
-        self._transport.write(self._make(self._number, number))
+        transport.write(self._make(self._number, number))
         self._sent = time.perf_counter()
+
+    async def _ask_anew(self, number: int) -> None:
+        with suppress(OSError):
+            await self.connect()
+        if self._transport is None:
+            self._fail()
+        elif not self._over:
+            self._ask(self._transport, number)
 
     def data_received(self, data: bytes) -> None:
         complete = self._reader.feed(data)
@@ -92,18 +120,28 @@ class _Connection(asyncio.Protocol):
             self._had_first = True
             outcome.first.append(time.perf_counter() - self._sent)
         if complete:
+            self._asking = False
             whole = head.length is not None or self._reader.finished
             if whole and head.start.split(b" ", 2)[1] == b"200":
                 outcome.latencies.append(time.perf_counter() - self._sent)
                 outcome.events += self._reader.events
             else:
                 outcome.errors += 1
-            self.begin()
+            self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._over:
+            self._finish()
+        elif self._asking:
+            self._fail()
+
+    def _fail(self) -> None:
+        """Count what was asked as an error, and ask again."""
         if not self._over:
+            self._asking = False
             self._outcome.errors += 1
-        self.done.set_result(None)
+            self._go_on()
 
     def give_up(self) -> None:
         """Wait no longer."""
@@ -113,7 +151,14 @@ class _Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         self._over = True
-        self._transport.close()
+        if self._transport is None:
+            self._finish()
+        else:
+            self._transport.close()
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 async def run(
@@ -129,15 +174,13 @@ async def run(
         most: Requests of each client, at most.
         spread: Seconds over which the clients begin.
     """
-    loop, outcome, clients = asyncio.get_running_loop(), Outcome(), list[_Connection]()
-    for number in range(connections):
-        made = _Connection(number, make, outcome, float("inf"), most)
-        await loop.create_connection(lambda made=made: made, "127.0.0.1", port)  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
-        clients.append(made)
+    loop, outcome = asyncio.get_running_loop(), Outcome()
+    clients = [_Client(number, port, make, outcome, most) for number in range(connections)]
+    for client in clients:
+        await client.connect()
     begun = time.perf_counter()
     for number, client in enumerate(clients):
-        client._until = begun + seconds
-        loop.call_later(spread * number / connections, client.begin)
+        loop.call_later(spread * number / connections, client.begin, begun + seconds)
     waited = [client.done for client in clients]
     await asyncio.wait(waited, timeout=seconds + PATIENCE)
     for client in clients:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -50,6 +51,45 @@ async def test_a_stream_that_breaks_off_is_an_error() -> None:
         port = server.sockets[0].getsockname()[1]
         outcome = await load.run(port, streamed(direct(port), ""), connections=1, seconds=60, most=1)
     assert (outcome.latencies, outcome.errors) == ([], 1)
+
+
+@pytest.mark.parametrize("ending", ["each_third_breaks_off", "each_third_is_refused", "closes_after_each"])
+async def test_every_request_is_an_answer_or_an_error_however_a_server_ends_them(ending: str) -> None:
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.rpartition(b": ")[2]))
+                asked += 1
+                status = b"503 Busy" if ending == "each_third_is_refused" and asked % 3 == 0 else b"200 OK"
+                body = b"" if ending == "each_third_breaks_off" and asked % 3 == 0 else b"hello"
+                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\n" + body)
+                await writer.drain()
+                if not body or ending == "closes_after_each":
+                    break
+        writer.close()
+
+    clients, most = 4, 9
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await load.run(port, chat(direct(port), ""), clients, seconds=60, most=most)
+    assert len(outcome.latencies) + outcome.errors == clients * most
+    assert outcome.errors > 0
+    assert outcome.latencies
+
+
+async def test_every_request_to_a_server_that_went_away_is_an_error() -> None:
+    async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.close()
+        writer.close()
+
+    server = await asyncio.start_server(leave, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    outcome = await load.run(port, chat(direct(port), ""), connections=1, seconds=60, most=5)
+    assert (outcome.latencies, outcome.errors) == ([], 5)
 
 
 async def test_what_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from orchestrator_core.telemetry.budget_series import MAX_KEPT
+from orchestrator_core.telemetry.shared_values import forget_living
 
 CODE = """
 import json, sys, time
@@ -130,6 +131,15 @@ def test_a_process_hides_no_budget_of_which_another_knows_more(tmp_path: Path) -
         assert math.isnan(other("metrics.observe_budget('app', None)")["app"])
         assert one("metrics.observe_budget('app', 0.1)") == {"app": 0.1}
         assert math.isnan(one("metrics.observe_budget('app', None)")["app"])
+
+
+def test_a_process_that_ended_shows_no_budgets_any_more(tmp_path: Path) -> None:
+    with counting(tmp_path, 0) as one:
+        with counting(tmp_path, 1) as other:
+            other("metrics.observe_budget('app', 0.9)")
+            assert one("metrics.observe_budget('other', 0.1)") == {"app": 0.9, "other": 0.1}
+        forget_living(tmp_path, 1)
+        assert one("metrics.observe_health('acme', True)") == {"other": 0.1}
 
 
 def test_hidden_budgets_of_several_processes_keep_others_out_only_when_there_are_very_many(tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ PER_TOKEN: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7
 TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 """Buckets of tokens, by the conventions."""
 
-Together = Literal["livesum", "livemin", "livemax", "mostrecent"]
-"""How the values of several processes become one: the sum, the least or the most of those that live, or the newest, of
-which a process takes back by NaN what it has set itself."""
+Together = Literal["livesum", "livemin", "livemax", "livemostrecent", "mostrecent"]
+"""How the values of several processes become one: the sum, the least, the most or the newest of those that live, or the
+newest of all. Of the newest, a process takes back by NaN what it has set itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +196,9 @@ BUDGET_USED = Spec(
     name="orchestrator_budget_used_ratio",
     meaning="The share of its budget that a client has spent in this period, above 1 where it spent more; of tokens or "
     "money whichever is more. Gone, or NaN where several processes serve, once the period is over or the client has "
-    "made no call for a day.",
+    "made no call for a day. What a process showed goes with it, until the next call.",
     labels=("client",),
-    together="mostrecent",
+    together="livemostrecent",
 )
 HEALTHY = Spec(
     name="orchestrator_provider_healthy",

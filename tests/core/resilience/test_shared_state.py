@@ -153,6 +153,17 @@ async def test_the_user_that_the_documentation_makes_may_do_all_that_is_needed(
         assert reports == []
 
 
+async def test_a_server_that_does_not_say_which_it_is_is_used_all_the_same(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "log", *OPTIONS, "--rename-command", "INFO", "")
+    try:
+        async with opened(f"redis://:secret@127.0.0.1:{server.port}/0") as (state, reports):
+            assert state.available
+            assert await state.ping()
+            assert reports == []
+    finally:
+        server.kill()
+
+
 async def test_by_tls_the_certificate_is_checked(redis_server: RedisServer, tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subprocess.run(  # noqa: ASYNC221 - before anything runs

@@ -89,7 +89,7 @@ def read(tmp_path: Path, **environ: str) -> Any:
 
 
 def take(registry: Registry, config: Any) -> Sequence[str]:
-    fresh = registry.fresh_keys(config)
+    fresh = registry.fresh_keys(config, 10)
     for keys in fresh.providers.values():
         keys.use()
     return fresh.problems
@@ -114,7 +114,7 @@ def test_new_keys_are_taken_by_every_provider_that_can(tmp_path: Path, monkeypat
 
 def test_fresh_keys_are_judged_before_they_are_used(tmp_path: Path) -> None:
     registry = Registry([provided(Keyed, keys=["k" * 24])])
-    fresh = registry.fresh_keys(read(tmp_path, KEYED_API_KEY="your-key-here")).providers["keyed"]
+    fresh = registry.fresh_keys(read(tmp_path, KEYED_API_KEY="your-key-here"), 10).providers["keyed"]
     assert not fresh.configured
     assert len(fresh.flaws) == 1
     assert "your-key-here" not in fresh.flaws[0]

@@ -104,7 +104,9 @@ def test_the_file_is_read_again_and_a_bad_one_changes_nothing(tmp_path: Path) ->
     assert found.of(french) == "FR"
     write_database(path, {"203.0.113.0/24": {"country": {"iso_code": "IT"}}})
     assert found.of(french) == "FR"
-    found.read_again()
+    fresh = found.read_again()
+    assert found.of(french) == "FR"
+    found.use(fresh)
     assert found.of(french) == "IT"
     for damage in (b"", b"no database", path.read_bytes()[: len(path.read_bytes()) // 4]):
         path.write_bytes(damage)

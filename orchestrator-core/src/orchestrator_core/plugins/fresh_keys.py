@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from orchestrator_core.plugins.loading import Isolated
 from orchestrator_core.plugins.provider import Provider, usable_keys
 from orchestrator_core.provider_api import KeyVerdict, ProviderInfo, ProviderSettings, Secret
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +64,3 @@ class FreshRegistry:
 
     providers: Mapping[str, FreshKeys]
     problems: Sequence[str]
-
-
-def reading_keys(work: Callable[[], T]) -> Isolated[T]:
-    """Return the reading and judging of keys, ready to run: their files may be on a disk that hangs."""
-    return Isolated(work, "reading and judging new keys", "look at the files of the keys, and at what judges them")

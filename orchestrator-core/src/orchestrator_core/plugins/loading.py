@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -163,12 +164,18 @@ class Isolated(Generic[T]):
         self._work = work
         self._doing = doing
         self._waiting = waiting
+        self._began = 0.0
         self._thread = threading.Thread(target=self._run, name=f"plugin: {doing}", daemon=True)
 
-    def run(self, timeout: float) -> Self:
-        """Run it, and wait at most `timeout` seconds."""
+    def start(self) -> Self:
+        """Run it, and do not wait."""
+        self._began = time.monotonic()
         self._thread.start()
-        self._thread.join(timeout)
+        return self
+
+    def wait(self, timeout: float) -> Self:
+        """Wait for its end, until `timeout` seconds after its start."""
+        self._thread.join(max(0.0, self._began + timeout - time.monotonic()))
         if self._thread.is_alive():
             self.ended = False
             self.fault = (
@@ -176,6 +183,10 @@ class Isolated(Generic[T]):
                 "a slow machine may need a larger ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT"
             )
         return self
+
+    def run(self, timeout: float) -> Self:
+        """Run it, and wait at most `timeout` seconds."""
+        return self.start().wait(timeout)
 
     def _run(self) -> None:
         try:

@@ -10,6 +10,7 @@ import structlog
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry
+from orchestrator_core.plugins.loading import Isolated
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.watchdog import Watchdog
 from orchestrator_core.provider_api import NotFound, PluginError
@@ -113,22 +114,32 @@ class Registry:
                 QuarantinedPlugin(name=provider_id, distribution=distribution, version=version, reason=reason)
             )
 
-    def fresh_keys(self, config: Config) -> FreshRegistry:
-        """Read and judge every provider's keys in a configuration that was read anew. None is used yet."""
+    def fresh_keys(self, config: Config, timeout: float) -> FreshRegistry:
+        """Read and judge every provider's keys in a configuration that was read anew. None is used yet.
+
+        Args:
+            config: The configuration.
+            timeout: Seconds that all have, side by side: one whose file or plugin hangs does not hold the others up.
+        """
+        readings = {
+            provider.id: Isolated(
+                partial(_fresh, provider, config),
+                f"reading and judging the keys of {provider.id}",
+                "look at the files of the keys, and at what judges them",
+            ).start()
+            for provider in self.providers.values()
+            if provider.quarantined is None
+        }
         fresh: dict[str, FreshKeys] = {}
         problems: list[str] = []
-        for provider in self.providers.values():
-            if provider.quarantined is None:
-                name = None if provider.id == provider.info.name else provider.id
-                try:
-                    keys = config.provider(provider.info, type(provider.settings), name).keys
-                    verdicts = [provider.validate_key(key) for key in keys]
-                except ConfigError as error:
-                    problems += error.problems
-                except PluginError as error:
-                    problems.append(error.message)
-                else:
-                    fresh[provider.id] = FreshKeys(provider, keys, verdicts)
+        for name, reading in readings.items():
+            reading.wait(timeout)
+            if isinstance(reading.result, FreshKeys):
+                fresh[name] = reading.result
+            elif reading.fault is not None:
+                problems.append(reading.fault)
+            else:
+                problems += reading.result or ()
         return FreshRegistry(fresh, problems)
 
     async def start(self) -> None:
@@ -138,6 +149,18 @@ class Registry:
     async def close(self) -> None:
         """Stop watching."""
         self._watchdog.stop()
+
+
+def _fresh(provider: Provider, config: Config) -> FreshKeys | Sequence[str]:
+    """Return the keys that a provider has in a configuration, or why it has none."""
+    name = None if provider.id == provider.info.name else provider.id
+    try:
+        keys = config.provider(provider.info, type(provider.settings), name).keys
+        return FreshKeys(provider, keys, [provider.validate_key(key) for key in keys])
+    except ConfigError as error:
+        return error.problems
+    except PluginError as error:
+        return [error.message]
 
 
 def names_of(provider: Provider) -> tuple[str, ...]:

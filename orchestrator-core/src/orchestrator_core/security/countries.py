@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from orchestrator_core.config import ConfigError, Settings
 from orchestrator_core.config.extras import missing_extra
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from maxminddb.reader import Reader
 
 SETTING: Final = "ORCHESTRATOR_GEOIP_DATABASE"
+
+Lookup: TypeAlias = Callable[[Address], str | None]
+"""Gives the two-letter code of an address's country."""
 
 
 class Countries:
@@ -38,19 +41,23 @@ class Countries:
         """
         return cls(Path(settings.geoip_database)) if settings.geoip_database else None
 
-    def read_again(self) -> None:
-        """Read the file once more; where it cannot be read, what was known stays. To be called in a thread.
+    def read_again(self) -> Lookup:
+        """Read the file once more; what was known stays until it is used. To be called in a thread.
 
         Raises:
             ConfigError: As for the class.
         """
-        self._look = self._opened()
+        return self._opened()
+
+    def use(self, fresh: Lookup) -> None:
+        """Go by what was read again."""
+        self._look = fresh
 
     def of(self, address: Address) -> str | None:
         """Return the two-letter code of an address's country, else of the one it is registered in; None if unknown."""
         return self._look(address)
 
-    def _opened(self) -> Callable[[Address], str | None]:
+    def _opened(self) -> Lookup:
         if problem := missing_extra(SETTING, "maxminddb", "geoip"):
             raise ConfigError([problem])
         # Here, because most gateways do without.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from orchestrator_core.config import Config, ConfigError, Settings
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Registry
-from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry, reading_keys
+from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry
+from orchestrator_core.plugins.loading import Isolated
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.startup import describe
 from orchestrator_core.server.signals import Signals, say
+
+T = TypeVar("T")
 
 _logger = structlog.get_logger(__name__)
 
@@ -29,47 +32,58 @@ async def take_keys(
     while True:
         await signals.hangup.wait()
         signals.hangup.clear()
-        reading = reading_keys(partial(_read, gateway.registry, reload))
-        await asyncio.to_thread(reading.run, gateway.config.settings.plugin_load_timeout)
-        if isinstance(reading.result, FreshRegistry):
-            _use_keys(reading.result, gateway, aloud=signals.aloud)
-        else:
-            _logger.error(
-                "Keys not reloaded", problems=[reading.fault] if reading.result is None else list(reading.result)
-            )
+        fresh = await asyncio.to_thread(read_keys, gateway.config, gateway.registry, reload)
+        _use_keys(fresh, gateway, aloud=signals.aloud)
         if countries is not None:
-            await _read_again(countries)
+            problems = await asyncio.to_thread(read_countries, gateway.config, countries)
+            if problems:
+                _logger.error("Countries not reloaded; what was known stays", problems=problems)
+            else:
+                _logger.info("Countries reloaded")
 
 
-def _read(registry: Registry, reload: Callable[[], Config]) -> FreshRegistry | Sequence[str]:
-    """Return the keys as they are now, or what is wrong with the configuration that has them."""
-    try:
-        return registry.fresh_keys(reload())
-    except ConfigError as error:
-        return list(error.problems)
+def read_keys(config: Config, registry: Registry, reload: Callable[[], Config]) -> FreshRegistry:
+    """Return the keys as they are now. What hangs is left behind, and nothing is used of what it says later.
+
+    Args:
+        config: The configuration that is in use; it says how long to wait.
+        registry: The providers that were made with it.
+        reload: Reads the configuration again.
+    """
+    timeout = config.settings.plugin_load_timeout
+    fresh = _read(reload, "the configuration", timeout)
+    return registry.fresh_keys(fresh, timeout) if isinstance(fresh, Config) else FreshRegistry({}, fresh)
 
 
-async def _read_again(countries: Countries) -> None:
-    try:
-        await asyncio.to_thread(countries.read_again)
-    except ConfigError as error:
-        _logger.error("Countries not reloaded; what was known stays", problems=list(error.problems))  # noqa: TRY400 - as above
-    else:
-        _logger.info("Countries reloaded")
+def read_countries(config: Config, countries: Countries) -> Sequence[str]:
+    """Take what the file of countries says now, or say why not. It waits no longer for it than `read_keys` does."""
+    fresh = _read(countries.read_again, "the file of countries", config.settings.plugin_load_timeout)
+    if not callable(fresh):
+        return fresh
+    countries.use(fresh)
+    return ()
 
 
-def keep_keys(config: Config, registry: Registry, reload: Callable[[], Config]) -> None:
+def _read(read: Callable[[], T], what: str, timeout: float) -> T | Sequence[str]:
+    """Return what is read, or what is wrong with it."""
+
+    def reading() -> T | Sequence[str]:
+        try:
+            return read()
+        except ConfigError as error:
+            return error.problems
+
+    done = Isolated(reading, f"reading {what}", "look at the disk that it is on").run(timeout)
+    return done.result if done.result is not None else [done.fault or "nothing was read"]
+
+
+def keep_keys(config: Config, fresh: FreshRegistry) -> None:
     """Have in a configuration the keys that processes with it take now, for those that are made with it later.
 
     Args:
         config: The configuration.
-        registry: The providers that were made with it.
-        reload: Reads the configuration again.
+        fresh: The keys.
     """
-    try:
-        fresh = registry.fresh_keys(reload())
-    except ConfigError:
-        return  # no process takes any, and each says why
     for name, keys in fresh.providers.items():
         if not _refused(keys, config.settings):
             config.use_keys(name, keys.keys)
@@ -83,7 +97,7 @@ def _refused(keys: FreshKeys, settings: Settings) -> bool:
 def _use_keys(fresh: FreshRegistry, gateway: Gateway, *, aloud: bool) -> None:
     """Check fresh keys as at the start, print what was found, and give the providers those that may be used."""
     config = gateway.config
-    if aloud:
+    if aloud and fresh.providers:
         for line in describe(config.settings, fresh.providers.values()):
             say(line)
     if fresh.problems:

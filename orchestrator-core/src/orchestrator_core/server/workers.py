@@ -15,7 +15,6 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from mmap import PAGESIZE, mmap
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,9 @@ from gunicorn.workers.base import Worker
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins import Registry
-from orchestrator_core.plugins.fresh_keys import reading_keys
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.security.countries import Countries
-from orchestrator_core.server.keys import keep_keys
+from orchestrator_core.server.keys import keep_keys, read_countries, read_keys
 from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stopped
 from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
@@ -128,10 +126,12 @@ class Supervised(BaseApplication):
 
     def keep(self) -> None:
         """Have what workers take at SIGHUP for those that come later."""
-        keep_keys(self.config, self.registry, self.read_again)
+        fresh = read_keys(self.config, self.registry, self.read_again)
+        if fresh.problems:
+            _logger.error("Workers that start later have the old keys", problems=list(fresh.problems))
+        keep_keys(self.config, fresh)
         if self.countries is not None:
-            with suppress(ConfigError):  # each worker says it
-                self.countries.read_again()
+            read_countries(self.config, self.countries)  # each worker says what is wrong
 
     def load_config(self) -> None:
         """Set what gunicorn has to know."""
@@ -178,9 +178,7 @@ class _Master(Arbiter):
 
     def handle_hup(self) -> None:
         """Let every worker take new keys, and those that come later have them; one of them prints what it finds."""
-        kept = reading_keys(self.app.keep).run(self.app.config.settings.plugin_load_timeout)
-        if kept.fault is not None:
-            _logger.error("Workers that start later have the old keys", reason=kept.fault)
+        self.app.keep()
         for number, pid in enumerate(list(self.WORKERS)):
             self.kill_worker(pid, QUIET_HANGUP if number else signal.SIGHUP)
 

@@ -373,6 +373,32 @@ async def test_a_worker_is_replaced_where_the_folder_of_the_metrics_is_gone(
     assert gateway.stop() == 0
 
 
+async def test_a_gateway_removes_the_folder_of_one_whose_master_was_killed(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    first = start(TMPDIR=str(temporary))
+    second = start(TMPDIR=str(temporary))
+    lost = workers(first)
+    (folder,) = folders_of(first)
+    first.process.kill()
+    first.process.wait()
+    until(lambda: not any(lives(pid) for pid in lost))
+    third = start(TMPDIR=str(temporary))
+    assert set(temporary.iterdir()) == {*folders_of(second), *folders_of(third)}
+    assert not folder.exists()
+    await serving_and_wanted(second, 2, 2)
+    assert (second.stop(), third.stop()) == (0, 0)
+    assert list(temporary.iterdir()) == []
+
+
+def folders_of(gateway: GatewayProcess) -> set[Path]:
+    """Return the folders in which its workers keep the values of their metrics."""
+    mapped = "".join(Path(f"/proc/{worker}/maps").read_text() for worker in workers(gateway))
+    return {Path(found).parent for found in re.findall(r"/\S+\.db$", mapped, re.MULTILINE)}
+
+
 async def test_streams_under_way_are_finished_before_the_end(start: Callable[..., GatewayProcess]) -> None:
     gateway = start(ECHO_DELAY="0.05", ORCHESTRATOR_SHUTDOWN_GRACE="10")
     words = " ".join(str(number) for number in range(20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import shutil
 import subprocess
@@ -149,6 +150,65 @@ def test_hidden_budgets_of_several_processes_keep_others_out_only_when_there_are
         assert one("metrics.observe_budget('app', 0.9)")["app"] == 0.9
         assert len(one(seen_and_hidden.format("MAX_KEPT + 10"))) == MAX_KEPT
         assert one("metrics.observe_budget('app', 0.95)")["app"] == 0.95
+
+
+HOLDING = """
+import os, sys
+from pathlib import Path
+from orchestrator_core.telemetry.shared_values import make_folder, share_values
+
+folder = make_folder()
+if "anew" in sys.argv:
+    folder.rmdir()
+    share_values(folder, 0)
+if "forked" in sys.argv and not os.fork():
+    sys.stdin.read()
+    os._exit(0)
+print(folder, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(temporary: Path, how: str = "") -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """Make a folder in a process of its own, which lives on."""
+    command = [sys.executable, "-W", "error", "-c", HOLDING, how]
+    environ = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout is not None
+        yield Path(process.stdout.readline().rstrip("\n")), process
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdout.read()  # until the process that it forked has ended too
+
+
+def test_the_folder_of_a_gateway_that_was_killed_goes_as_another_starts_and_no_other_does(tmp_path: Path) -> None:
+    with (
+        holding(tmp_path) as (lives, _),
+        holding(tmp_path, "anew") as (lives_anew, _),
+        holding(tmp_path, "forked") as (child_lives, master),
+        holding(tmp_path) as (_, dead),
+    ):
+        for process in (master, dead):
+            process.kill()
+            process.wait()
+        notes = tmp_path / "orchestrator-metrics-notes"
+        notes.touch()
+        with holding(tmp_path) as (new, _):
+            assert set(tmp_path.iterdir()) == {lives, lives_anew, child_lives, notes, new}
+    with holding(tmp_path) as (last, _):
+        assert set(tmp_path.iterdir()) == {notes, last}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_the_folder_of_another_user_stays(tmp_path: Path) -> None:
+    others = tmp_path / "orchestrator-metrics-others"
+    others.mkdir()
+    os.chown(others, 12345, 12345)
+    link = tmp_path / "orchestrator-metrics-link"
+    link.symlink_to(others)
+    with holding(tmp_path) as (new, _):
+        assert set(tmp_path.iterdir()) == {others, link, new}
 
 
 FULL = """

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from mmap import PAGESIZE, mmap
@@ -36,7 +35,7 @@ from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stop
 from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
-from orchestrator_core.telemetry.shared_values import forget_living, share_values
+from orchestrator_core.telemetry.shared_values import forget_living, make_folder, share_values
 
 EXIT_FAILED = 1
 
@@ -69,8 +68,7 @@ def supervise(
         The exit code of the process.
     """
     master = os.getpid()
-    # No TemporaryDirectory: each worker, as it ends, would remove it for all.
-    folder = Path(tempfile.mkdtemp(prefix="orchestrator-metrics-"))
+    folder = make_folder()
     try:
         _Master(Supervised(config, registry, sockets, reload, folder)).run()
     except SystemExit as end:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
+import shutil
 import struct
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -16,6 +20,7 @@ from prometheus_client.mmap_dict import MmapedDict
 TRY_AGAIN_AFTER: Final = 10.0
 """Seconds for which a process whose disk is full writes no new values."""
 
+_PREFIX: Final = "orchestrator-metrics-"
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _FIRST_SIZE: Final = 1 << 16
 _ROOM: Final = 32
@@ -110,6 +115,41 @@ def _extend(file: int, size: int) -> None:
         raise
 
 
+def make_folder() -> Path:
+    """Make a folder for the values of a gateway, and remove those of gateways that were killed.
+
+    Returns:
+        The folder. It is kept as long as this process lives, or one that it forks, and is to be removed by this one.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # it is no folder, is in use, or another removed it
+            _remove_unused(left)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    _hold(folder)
+    return folder
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a folder of this user; raises OSError where it is in use."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(opened).st_uid == os.geteuid():
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+    finally:
+        os.close(opened)
+
+
+def _hold(folder: Path) -> None:
+    """Make a folder where it is not there, and lock it as long as this process lives, or one that it forks."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(OSError):  # without locks on the file system nobody removes it either
+            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
+        if folder.exists():  # nobody removed it before it was locked
+            return
+
+
 def share_values(folder: Path, place: int) -> None:
     """Keep the values of all metrics that are made from now on in a folder; to be called once, in each process.
 
@@ -120,7 +160,7 @@ def share_values(folder: Path, place: int) -> None:
             ended, so that no counter ever falls and there are never more files than places.
     """
     os.environ[_VARIABLE] = str(folder)
-    folder.mkdir(mode=0o700, exist_ok=True)  # what tidies up /tmp may have removed it
+    _hold(folder)  # what tidies up /tmp may have removed it
     forget_living(folder, place)
     values.MmapedDict = _File  # type: ignore[attr-defined,assignment]  # it cannot be handed over
     # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").

@@ -63,6 +63,7 @@ def test_what_is_no_text_counts_flat() -> None:
     assert parts(ImagePart(data="aGk=", detail="low")).other == SMALL_IMAGE
     assert parts(FilePart(data="aGk=" * 999, media_type="application/pdf")).other == FILE
     assert parts(FilePart(data="aGk=" * 1000, media_type="text/plain")).text == pytest.approx(750, abs=10)
+    assert parts(FilePart(data="aGk=" * 1000, media_type="TEXT/Plain")).text == pytest.approx(750, abs=10)
     assert parts(ReasoningPart(text="x" * 999)) == parts()
 
 

@@ -214,14 +214,19 @@ async def test_what_is_said_where_core_does_not_look_is_held_too(api: Api, path:
     assert (await api.ask("POST", path, body, ADMIN)).status == 200, "it is for the provider to judge"
 
 
-async def test_a_usage_of_nothing_beside_an_answer_is_none(api: Api) -> None:
+@pytest.mark.parametrize(
+    ("told", "least", "most"), [((0, 0), 50, 70), ((9, 0), 59, 70), ((0, 7), 8, 20), ((9, 7), 16, 16)]
+)
+async def test_what_a_provider_writes_zero_for_is_estimated(
+    api: Api, told: tuple[int, int], least: int, most: int
+) -> None:
     await api.has(tokens=1000)
-    zeros = [TextDelta(text="word " * 40), UsageReport(usage=Usage(0, 0)), Finish(reason="stop")]
+    said = [TextDelta(text="word " * 40), UsageReport(usage=Usage(told[0], 0, 0, told[1])), Finish(reason="stop")]
     for stream in (False, True):
         before = (await api.budget())["spent_tokens"]
-        api.one.scripts.append([Start(id="a", model="a"), *zeros])
+        api.one.scripts.append([Start(id="a", model="a"), *said])
         assert (await api.chat(stream=stream)).status == 200
-        assert 50 <= (await api.budget())["spent_tokens"] - before <= 70
+        assert least <= (await api.budget())["spent_tokens"] - before <= most
 
 
 async def test_a_restart_loses_nothing(tmp_path: Path) -> None:

@@ -118,12 +118,11 @@ class ChatCall:
                 permit.end(failed=_failed(answer, call.deadline))
             meter.count_in_flight(answer.target, -1)
             told = answer.usage
-            if held is not None and told is not None and not told.total:
-                told = None  # some servers write zeros where they do not count
-            if not answer.complete or (told is None and held is not None):
+            if not answer.complete or (held is not None and not (told and told.total_input and told.total_output)):
                 asked = asked_tokens(call.request) if held is None else held.unsaid.input_tokens
-                estimate = unsaid_usage(asked, answer.folded, answer.unread, told)
-                if held is not None and held.broken is not None and estimate.details.estimated:
+                estimate = unsaid_usage(asked, answer.folded, answer.unread, told, whole=answer.complete)
+                unsaid = told is None or estimate.total_output > told.total_output
+                if held is not None and held.broken is not None and unsaid:
                     estimate = held.broken
                 answer.estimate = estimate
             usage = answer.usage

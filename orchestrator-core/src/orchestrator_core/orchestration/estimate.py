@@ -147,25 +147,32 @@ def asked_tokens(request: ChatRequest | EmbeddingRequest) -> int:
     return round(weigh_request(request).total)
 
 
-def unsaid_usage(asked: int, said: ChatResponse, unread: int, told: Usage | None = None) -> Usage:
+def unsaid_usage(
+    asked: int, said: ChatResponse, unread: int, told: Usage | None = None, *, whole: bool = False
+) -> Usage:
     """Return about what an answer used of which its provider did not say all.
 
     Args:
         asked: The tokens of what was sent.
         said: As much of the answer as came.
         unread: The tokens of it that nobody took apart.
-        told: What the provider said before the end; some say at the beginning that they have written nothing yet.
+        told: What the provider said; some say at the beginning that they have written nothing yet, and some servers
+            write zeros where they do not count.
+        whole: Whether the answer came to its end, so that what was said of it counts all of it, where it is not zero.
     """
     parts = [part for choice in said.choices for part in choice.message.parts]
     output = math.ceil(sum(_weigh_part(part).total for part in parts)) + unread
     reasoning = math.ceil(sum(weigh_text(part.text) for part in parts if isinstance(part, ReasoningPart)))
-    if told is None:
+    if told is None or not told.total:
         return Usage(asked, 0, 0, output, reasoning, UsageDetails(estimated=True))
-    missing = output + reasoning - told.total_output
-    if missing <= 0:
+    missing = 0 if whole and told.total_output else max(0, output + reasoning - told.total_output)
+    unasked = 0 if told.total_input else asked
+    if not missing and not unasked:
         return told
     details = replace(told.details, estimated=True)
-    return replace(told, output_tokens=told.output_tokens + missing, details=details)
+    return replace(
+        told, input_tokens=told.input_tokens + unasked, output_tokens=told.output_tokens + missing, details=details
+    )
 
 
 def _weigh_tool(tool: Tool) -> float:
@@ -184,7 +191,7 @@ def _weigh_part(part: Part) -> Weight:
             return sum(map(_weigh_part, parts), Weight(CALL))
         case ImagePart(detail=detail):
             return Weight(other=SMALL_IMAGE if detail == "low" else IMAGE)
-        case FilePart(data=str() as data, media_type=str() as kind) if kind.startswith("text/"):
+        case FilePart(data=str() as data, media_type=str() as kind) if kind.casefold().startswith("text/"):
             return Weight(len(data) * 3 / 4 / ASCII_BYTES)  # base64
         case FilePart():
             return Weight(other=FILE)

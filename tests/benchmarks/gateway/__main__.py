@@ -45,8 +45,9 @@ def main() -> None:
         environments = arguments.peers and arguments.peers.resolve()
         place = Place(work, environments, vendor, arguments.sessions)
         found: list[Results] = []
-        for comparison, scenarios in _chosen(arguments.only):
-            _say(f"{comparison.title}: starting the servers")
+        chosen = list(_chosen(arguments.only))
+        for number, (comparison, scenarios) in enumerate(chosen, start=1):
+            _say(f"{run.minutes:.1f} min, {number} of {len(chosen)}: {comparison.title}: starting the servers")
             with comparison.servers(place) as servers:
                 for each in servers:
                     _say(f"  {each.name}: served after {each.start_seconds:.2f} s, {each.idle:.0f} MiB")
@@ -55,6 +56,7 @@ def main() -> None:
                 found.append(Results(comparison.title, comparison.floor, cells, described))
             if arguments.folder:
                 _write(arguments.folder, found, run)
+        _say(f"{run.minutes:.1f} min: done")
         sys.stdout.write(document(found, run))
 
 

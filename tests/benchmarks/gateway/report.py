@@ -76,6 +76,11 @@ class Run:
     begun: datetime = field(default_factory=partial(datetime.now, UTC))
 
     @property
+    def minutes(self) -> float:
+        """How long it has taken so far."""
+        return (datetime.now(UTC) - self.begun).total_seconds() / 60
+
+    @property
     def warning(self) -> str:
         """What to know before the figures are believed; empty where there is nothing."""
         busy = self.load[0] > IDLE

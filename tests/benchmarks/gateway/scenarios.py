@@ -15,7 +15,7 @@ from benchmarks.gateway.subjects import Kind, Subject
 from benchmarks.gateway.upstream import TEXT as REPLY
 
 PROMPT = "Tell me about the fox and the dog, and be brief about it. " * 14
-SECONDS = 1.5
+SECONDS = 1.0
 SETTLE = 0.3
 """Seconds between two cells: what the last one left behind ends."""
 
@@ -48,7 +48,7 @@ class Scenario:
 
     def takes(self, subject: Subject) -> bool:
         """Return whether a subject is put under this load."""
-        bearable = not self.base or self.connections <= subject.streams
+        bearable = self.make is not streamed or self.connections <= subject.streams
         return subject.kind in self.kinds and self.name.startswith(subject.only) and bearable
 
 
@@ -129,7 +129,7 @@ class Sessions:
 TURNS = 8
 """Of each session, before the next one is taken."""
 SESSIONS = 640
-NEW = {1: 16, 10: 16, 100: 16, 1000: 4}
+NEW = {1: 32, 3: 32, 11: 32, 31: 32, 101: 24, 301: 12, 1001: 6}
 """Lengths of a history, the message of the user among it, and how many turns of that length each client takes."""
 FRONT = "front"
 """A name for a model by the operator."""
@@ -213,21 +213,35 @@ def _always(subject: Subject, base: str, path: str, body: Mapping[str, object]) 
     return lambda _connection, _number: data
 
 
+PROXYING: Sequence[Kind] = ("floor", "gateway", "peer")
 WITHOUT_PEERS: Sequence[Kind] = ("floor", "gateway")
 CLIENTS_OF_HISTORIES = 16
 
-CHATS = tuple(Scenario(f"chat, c={clients}", clients, chat) for clients in (1, 16, 64, 256))
+CLIENTS = (1, 16, 64, 256)
+STREAMS = (1, 10, 100, 1000)
+
 PROXIES = (
-    *CHATS,
+    *(Scenario(f"chat, c={clients}", clients, chat) for clients in CLIENTS),
     *(
         Scenario(f"turn of a session, c={clients}", clients, partial(turn, clients), kinds=WITHOUT_PEERS)
-        for clients in (1, 16, 64, 256)
+        for clients in CLIENTS
     ),
-    *(Scenario(f"stream, c={clients}", clients, streamed) for clients in (1, 16, 64)),
-    Scenario("embeddings, c=16", 16, embedding),
+    *(Scenario(f"stream, c={clients}", clients, streamed) for clients in CLIENTS),
+    *(Scenario(f"embeddings, c={clients}", clients, embedding) for clients in CLIENTS),
     *(
-        Scenario(f"paced streams, {clients}", clients, streamed, "paced", 60.0, 1, min(1.0, clients / 100), rounds=2)
-        for clients in (1, 100, 1000)
+        Scenario(
+            f"paced streams, {clients}",
+            clients,
+            streamed,
+            "paced",
+            60.0,
+            1,
+            min(1.0, clients / 100),
+            # Whether the two ends keep the pace is seen where there are the most.
+            kinds=("direct", *PROXYING) if clients == max(STREAMS) else PROXYING,
+            rounds=2,
+        )
+        for clients in STREAMS
     ),
 )
 FALLBACKS = tuple(Scenario(f"fallback, c={clients}", clients, chat) for clients in (1, 16))

@@ -58,7 +58,7 @@ class Subject:
         headers: Headers of every request.
         through: Whether the path of a request names the base path: nothing else does, where nobody reads the body.
         only: How the names of the loads begin that it can answer.
-        streams: The most paced streams that it is asked for: more would take longer than anybody waits.
+        streams: The most streams at once that it is asked for: more would take longer than anybody waits.
         process: Its process; None where it is measured as somebody else's.
         stores: The processes of the database and of Redis, where it has some.
         start_seconds: From its start until it served.

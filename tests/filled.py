@@ -134,14 +134,15 @@ def fill_sqlite(path: Path, filling: Filling) -> float:
     return path.stat().st_size / filling.stored
 
 
-async def fill_postgres(url: str, filling: Filling) -> float:
-    """Fill a migrated database; return its bytes for a message."""
+async def fill_postgres(url: str, filling: Filling, *, statistics: bool = True) -> float:
+    """Fill a migrated database, and take its statistics where they are wanted; return its bytes for a message."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
             for statement in filling.statements("lpad(to_hex(({})::bigint), 12, '0')"):
                 await connection.execute(_wide(statement))
-        await connection.execute("VACUUM ANALYZE")
+        if statistics:
+            await connection.execute("VACUUM ANALYZE")
         size: int = await connection.fetchval("SELECT pg_database_size(current_database())")
     finally:
         await connection.close()

@@ -16,6 +16,7 @@ from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.lines import Lines, Place
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
+from orchestrator_core.sessions.databases.postgres_statistics import analyse, outgrown
 from orchestrator_core.sessions.databases.server_clock import ServerClock, read_ahead
 from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
@@ -35,6 +36,9 @@ CONNECT_WITHIN = 3.0
 
 LOCK_WAIT = 0.1
 """Seconds that the server waits for a row that somebody holds; whoever may wait longer gives the connection back."""
+
+LEFT_TO_AUTOVACUUM = 60.0
+"""Seconds after statistics that could not be taken; taking them may be too much for the server just now."""
 
 _CLOSE_WITHIN = 10.0
 _UNDO_DELAYS = (0.1, 0.5, 2.0, 5.0, 15.0)
@@ -76,7 +80,7 @@ class PostgresDatabase:
         self._connections = connections
         self._budget = budget
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._heart: asyncio.Task[None] | None = None
+        self._duties: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lines = Lines()
         self._clock = ServerClock()
@@ -108,14 +112,17 @@ class PostgresDatabase:
         except BaseException:
             await self.close()
             raise
-        self._heart = asyncio.create_task(self._live(), name="store heartbeat")
+        self._duties = [
+            asyncio.create_task(self._live(), name="store heartbeat"),
+            asyncio.create_task(self._keep_statistics(), name="store statistics"),
+        ]
 
     async def close(self) -> None:
         """See `Database.close`."""
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
-            self._heart = None
+        for duty in self._duties:
+            duty.cancel()
+        await asyncio.gather(*self._duties, return_exceptions=True)
+        self._duties.clear()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_WITHIN)
         pool = self._pool
@@ -252,6 +259,18 @@ class PostgresDatabase:
             except Exception:
                 # Without signs of life the other processes would take this one for dead.
                 logger.exception("no sign of life could be given")
+
+    async def _keep_statistics(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_EVERY)
+            try:
+                for table in await self.read(outgrown):
+                    await self._persist(partial(analyse, table), None)
+            except GatewayError as error:
+                logger.warning("statistics could not be taken: %s", error.code)
+                await asyncio.sleep(LEFT_TO_AUTOVACUUM)
+            except Exception:
+                logger.exception("statistics could not be taken")
 
     def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)

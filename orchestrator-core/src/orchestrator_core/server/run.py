@@ -25,7 +25,7 @@ from orchestrator_core.server.load import LOAD
 from orchestrator_core.server.loop_watch import watch_loop
 from orchestrator_core.server.purge import purge_again_and_again
 from orchestrator_core.server.recent import RECENT
-from orchestrator_core.server.signals import Signals, say
+from orchestrator_core.server.signals import Signals, hold_back, say, stop_held_back
 from orchestrator_core.server.starting import started
 from orchestrator_core.server.watch import watch_figures, watch_health
 from orchestrator_core.telemetry import logging
@@ -62,23 +62,25 @@ def serve(config: Config, reload: Callable[[], Config] = load) -> int:
     prepared = asyncio.run(_prepare(config))
     if isinstance(prepared, int):
         return prepared
-    registry, bound = prepared
+    registry, bound, address = prepared
     # Here, because one process does without gunicorn, which need not be installed.
     from orchestrator_core.server.workers import supervise  # noqa: PLC0415
 
-    return supervise(config, registry, bound, reload)
+    return supervise(
+        config, registry, bound, reload, lambda: say(f"Listening on {address} with {config.settings.workers} workers")
+    )
 
 
 async def _serve(config: Config, reload: Callable[[], Config]) -> int:
     signals = Signals()
-    signals.hear()
 
     async def listen(runner: web.AppRunner) -> None:
         site = web.TCPSite(runner, config.settings.host, config.settings.server_port, backlog=BACKLOG)
         await site.start()
         say(f"Listening on {_address(runner.addresses[0])}")
 
-    return await serve_until_stopped(config, signals, listen, reload)
+    with signals.heard():
+        return await serve_until_stopped(config, signals, listen, reload)
 
 
 async def serve_until_stopped(
@@ -118,7 +120,9 @@ async def serve_until_stopped(
         lines = stack.enter_context(logging.written_aside())
         metrics = metrics or Metrics()
         await stack.enter_async_context(exported(settings, metrics))
-        gateway = await _unless(signals.stop, stack.enter_async_context(started(config, metrics, checked=not alone)))
+        gateway = await _unless(
+            signals.stop.wait(), stack.enter_async_context(started(config, metrics, checked=not alone))
+        )
         if gateway is None:
             _logger.info("Stopped while starting")
             return EXIT_STOPPED
@@ -163,15 +167,14 @@ async def serve_until_stopped(
     return EXIT_STOPPED
 
 
-async def _prepare(config: Config) -> tuple[Registry, Sequence[socket.socket]] | int:
-    """Check everything and bind the address, for workers that are to share it.
+async def _prepare(config: Config) -> tuple[Registry, Sequence[socket.socket], str] | int:
+    """Check everything and bind the address, for workers that are to share it. Signals are left to the master.
 
     Returns:
-        The providers and the sockets, or an exit code.
+        The providers, the sockets and the address, or an exit code.
     """
-    signals = Signals()
-    signals.hear()
-    registry = await _unless(signals.stop, _try_out(config))
+    hold_back()
+    registry = await _unless(stop_held_back(), _try_out(config))
     if registry is None:
         _logger.info("Stopped while starting")
         return EXIT_STOPPED
@@ -187,8 +190,7 @@ async def _prepare(config: Config) -> tuple[Registry, Sequence[socket.socket]] |
     server.close()
     for found in bound:
         found.listen(BACKLOG)
-    say(f"Listening on {_address(bound[0].getsockname())} with {settings.workers} workers")
-    return registry, bound
+    return registry, bound, _address(bound[0].getsockname())
 
 
 async def _try_out(config: Config) -> Registry:
@@ -197,9 +199,9 @@ async def _try_out(config: Config) -> Registry:
         return gateway.registry
 
 
-async def _unless(stop: asyncio.Event, starting: Coroutine[Any, Any, T]) -> T | None:
+async def _unless(stop: Coroutine[Any, Any, object], starting: Coroutine[Any, Any, T]) -> T | None:
     """Await a start, or give it up and return None when a stop is asked for."""
-    start, stopped = asyncio.ensure_future(starting), asyncio.ensure_future(stop.wait())
+    start, stopped = asyncio.ensure_future(starting), asyncio.ensure_future(stop)
     try:
         await asyncio.wait({start, stopped}, return_when=asyncio.FIRST_COMPLETED)
         return start.result() if start.done() else None

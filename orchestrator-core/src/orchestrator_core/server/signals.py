@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
 
 QUIET_HANGUP = signal.SIGUSR2
 """What the master of several workers sends to all but one of them at SIGHUP, so that one alone prints."""
 
-WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, QUIET_HANGUP)
+STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+HANGUPS: Final = (signal.SIGHUP, QUIET_HANGUP)
+WATCHED: Final = (*STOPS, signal.SIGQUIT, *HANGUPS)
+
+_LOOK: Final = 0.05
+"""Seconds between two looks for a stop that is held back."""
 
 
 class Signals:
@@ -26,17 +33,45 @@ class Signals:
         self.hangup = asyncio.Event()
         self.aloud = True
 
-    def hear(self) -> None:
-        """Act on signals from now on, in place of what they do to a process by default."""
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Act on signals, and on those that were held back, in place of what they do by default.
+
+        Afterwards a hangup does nothing any more, so that it never ends a process that is about to end by itself.
+        """
         loop = asyncio.get_running_loop()
-        for ending in (signal.SIGTERM, signal.SIGINT):
+        for ending in STOPS:
             loop.add_signal_handler(ending, self.stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.hang_up)
+        let_through()
+        try:
+            yield
+        finally:
+            hold_back(HANGUPS)
 
     def hang_up(self, *, aloud: bool = True) -> None:
         """Tell the process to take new keys."""
         self.aloud = aloud
         self.hangup.set()
+
+
+def hold_back(numbers: Collection[signal.Signals] = WATCHED) -> None:
+    """Let signals wait, in this thread and those that it begins, until somebody can act on them.
+
+    A handler would not do: event loops take theirs away when they close.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
+def let_through() -> None:
+    """Have what was held back, and what comes, acted upon."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+
+
+async def stop_held_back() -> None:
+    """Wait until a stop is among what is held back."""
+    while signal.sigpending().isdisjoint(STOPS):  # noqa: ASYNC110 - what waits in the system sets no event
+        await asyncio.sleep(_LOOK)
 
 
 def say(line: str) -> None:

@@ -32,7 +32,7 @@ from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.keys import keep_keys, read_countries, read_keys
 from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stopped
-from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals
+from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals, let_through
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.shared_values import forget_living, make_folder, share_values
@@ -54,7 +54,11 @@ _logger = structlog.get_logger(__name__)
 
 
 def supervise(
-    config: Config, registry: Registry, sockets: Sequence[socket.socket], reload: Callable[[], Config]
+    config: Config,
+    registry: Registry,
+    sockets: Sequence[socket.socket],
+    reload: Callable[[], Config],
+    ready: Callable[[], None],
 ) -> int:
     """Run workers until SIGTERM or SIGINT. In a worker this does not return, but ends with `SystemExit`.
 
@@ -63,6 +67,7 @@ def supervise(
         registry: The providers that were made with it; they judge new keys and are not called.
         sockets: What to listen on, bound.
         reload: Reads the configuration again, for the providers' keys, on SIGHUP.
+        ready: Called when signals are acted upon, as those that were held back are then.
 
     Returns:
         The exit code of the process.
@@ -70,7 +75,7 @@ def supervise(
     master = os.getpid()
     folder = make_folder()
     try:
-        _Master(Supervised(config, registry, sockets, reload, folder)).run()
+        _Master(Supervised(config, registry, sockets, reload, folder, ready)).run()
     except SystemExit as end:
         if os.getpid() != master:
             raise
@@ -90,6 +95,7 @@ class Supervised(BaseApplication):
         read_again: Reads the configuration again.
         countries: What knows the countries of addresses, where a file does.
         folder: Where the workers keep the values of their metrics.
+        ready: Called when signals are acted upon.
         began: When the gateway began, in monotonic seconds.
     """
 
@@ -100,6 +106,7 @@ class Supervised(BaseApplication):
         sockets: Sequence[socket.socket],
         reload: Callable[[], Config],
         folder: Path,
+        ready: Callable[[], None],
     ) -> None:
         self.config = config
         self.registry = registry
@@ -107,6 +114,7 @@ class Supervised(BaseApplication):
         self.read_again = reload
         self.countries = Countries.from_settings(config.settings)
         self.folder = folder
+        self.ready = ready
         self.began = time.monotonic()
         self._shared = memoryview(mmap(-1, PAGESIZE)).cast("i")  # of no file: /dev/shm need not be writable
         self.wanted = config.settings.workers
@@ -143,6 +151,7 @@ class Supervised(BaseApplication):
             "graceful_timeout": round(settings.shutdown_grace + CLOSING_TIME),
             "worker_tmp_dir": str(_MEMORY) if os.access(_MEMORY, os.W_OK) else None,
             "control_socket_disable": True,
+            "when_ready": _ready,
             "pre_fork": _place,
             "child_exit": _ended,
             "nworkers_changed": _wanted,
@@ -165,6 +174,11 @@ class _Master(Arbiter):
     """Gunicorn's master."""
 
     app: Supervised
+
+    def init_signals(self) -> None:
+        """Act on signals, and on those that were held back."""
+        super().init_signals()
+        let_through()
 
     def spawn_worker(self) -> int:
         """Start a worker; what it is told before it can hear is kept for it."""
@@ -224,17 +238,16 @@ class GatewayWorker(Worker):
 
     async def _serve(self) -> int:
         signals = Signals()
-        signals.hear()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, signals.stop.set)
         loop.add_signal_handler(QUIET_HANGUP, lambda: signals.hang_up(aloud=False))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        heart = asyncio.create_task(self._beat(signals))
-        try:
-            return await self._serve_when_possible(signals)
-        finally:
-            heart.cancel()
-            await asyncio.gather(heart, return_exceptions=True)
+        with signals.heard():
+            heart = asyncio.create_task(self._beat(signals))
+            try:
+                return await self._serve_when_possible(signals)
+            finally:
+                heart.cancel()
+                await asyncio.gather(heart, return_exceptions=True)
 
     async def _serve_when_possible(self, signals: Signals) -> int:
         """Serve as soon as there is what a gateway needs: the master saw it, so that it is away for a while only."""
@@ -296,6 +309,11 @@ class GatewayWorker(Worker):
                 _logger.error("The master is gone")
                 signals.stop.set()
             await asyncio.sleep(min(_HEARTBEAT, self.timeout))
+
+
+def _ready(master: _Master) -> None:
+    """Tell that signals are acted upon, and that nothing is missing but the workers."""
+    master.app.ready()
 
 
 def _place(master: Arbiter, worker: GatewayWorker) -> None:

@@ -48,7 +48,7 @@ def process(folder: Path, place: int, health: str = "healthy") -> Any:
     done = subprocess.run(
         [sys.executable, "-c", CODE, folder, str(place), health], capture_output=True, text=True, check=True, timeout=30
     )
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])  # the log may be before it
 
 
 def test_every_process_shows_the_sum_of_all(tmp_path: Path) -> None:
@@ -209,6 +209,35 @@ def test_the_folder_of_another_user_stays(tmp_path: Path) -> None:
     link.symlink_to(others)
     with holding(tmp_path) as (new, _):
         assert set(tmp_path.iterdir()) == {others, link, new}
+
+
+def test_a_folder_that_is_not_this_users_alone_is_not_used(tmp_path: Path) -> None:
+    mine, open_to_all, link = tmp_path / "mine", tmp_path / "open", tmp_path / "link"
+    mine.mkdir(mode=0o700)
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    link.symlink_to(mine)
+    refused = [open_to_all, link]
+    if os.geteuid() == 0:  # who alone may give a folder away
+        others = tmp_path / "others"
+        others.mkdir(mode=0o700)
+        os.chown(others, 12345, 12345)
+        refused.append(others)
+    for folder in refused:
+        with pytest.raises(subprocess.CalledProcessError):
+            process(folder, 0)
+        assert list(folder.iterdir()) == []
+    process(mine, 0)
+
+
+@pytest.mark.parametrize("damage", [b"no values at all", b"x" * 70_000, b""])
+def test_files_that_are_damaged_begin_anew(tmp_path: Path, damage: bytes) -> None:
+    process(tmp_path, 0)
+    process(tmp_path, 1)
+    (tmp_path / "histogram_0.db").write_bytes(damage)
+    shown = process(tmp_path, 0)
+    assert shown["requests"] == 6, "what other files count is not lost"
+    assert 'orchestrator_http_request_duration_seconds_count{surface="api"} 4.0' in shown["text"]
 
 
 FULL = """

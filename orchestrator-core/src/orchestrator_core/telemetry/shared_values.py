@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import math
 import os
 import shutil
@@ -141,11 +143,20 @@ def _remove_unused(folder: Path) -> None:
 
 
 def _hold(folder: Path) -> None:
-    """Make a folder where it is not there, and lock it as long as this process lives, or one that it forks."""
+    """Make a folder where it is not there, and lock it as long as this process lives, or one that it forks.
+
+    Raises:
+        OSError: It cannot be made, or what is there is not this user's alone: anybody can make it in `/tmp`.
+    """
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        found = os.fstat(opened)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            os.close(opened)
+            raise PermissionError(errno.EPERM, "others may change what is in it")
         with suppress(OSError):  # without locks on the file system nobody removes it either
-            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
+            fcntl.flock(opened, fcntl.LOCK_SH)
         if folder.exists():  # nobody removed it before it was locked
             return
 
@@ -162,6 +173,7 @@ def share_values(folder: Path, place: int) -> None:
     os.environ[_VARIABLE] = str(folder)
     _hold(folder)  # what tidies up /tmp may have removed it
     forget_living(folder, place)
+    _discard_damaged(folder, place)
     values.MmapedDict = _File  # type: ignore[attr-defined,assignment]  # it cannot be handed over
     # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
     kept: Any = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
@@ -173,6 +185,17 @@ def share_values(folder: Path, place: int) -> None:
             super().set(value, self._timestamp if math.isnan(value) else timestamp)
 
     values.ValueClass = Value
+
+
+def _discard_damaged(folder: Path, place: int) -> None:
+    """Remove the files of a place that cannot be read; what they counted is lost."""
+    for path in folder.glob(f"*_{place}.db"):
+        try:
+            for key, *_ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+                json.loads(key)
+        except (RuntimeError, ValueError, IndexError, struct.error):  # what prometheus-client raises, and json
+            _logger.exception("Metrics are damaged and begin anew", file=path.name)
+            path.unlink()
 
 
 def forget_living(folder: Path, place: int) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_core.provider_api import StorageError
-from orchestrator_core.resilience import shared_budgets, shared_holds
+from orchestrator_core.resilience import budgets, shared_budgets, shared_holds
 from orchestrator_core.resilience.budgets import (
     LAG,
     REREAD_AFTER,
@@ -240,6 +243,18 @@ async def test_who_is_refused_for_what_nobody_renews_is_told_when_it_is_free(
 
 
 @pytest.mark.usefixtures("quick")
+async def test_a_call_whose_end_nobody_tells_is_held_no_longer_than_it_may_take(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url) as (state, _):
+        book = shared(state, Store())
+        assert (await book.reserve(KEY, "a", TOKENS, wish(60, seconds=1)))[0]
+        assert (await book.reserve(KEY, "b", TOKENS, wish(30)))[0]
+        async with asyncio.timeout(20):
+            while (await book.standing(KEY)).held != Amount(30):
+                await asyncio.sleep(0.1)
+        await book.close()
+
+
+@pytest.mark.usefixtures("quick")
 async def test_what_is_held_is_held_again_where_redis_has_forgotten_it(redis_server: RedisServer) -> None:
     store = Store()
     async with opened(redis_server.url) as (state, _):
@@ -436,6 +451,29 @@ async def test_what_was_never_settled_is_given_free_in_time() -> None:
     assert not (await book.reserve(KEY, "b", TOKENS, wish(1)))[0]
     clock.now += 1
     assert (await book.reserve(KEY, "b", TOKENS, wish(1)))[0]
+
+
+@pytest.mark.parametrize("hours", [48, -48])
+async def test_a_clock_that_is_set_ends_and_extends_nothing(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    wall, offset = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: wall() + offset)
+    # Once more, since a default is what it was as the module was imported.
+    spec = importlib.util.find_spec(budgets.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    anew = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, budgets.__name__, anew)
+    spec.loader.exec_module(anew)
+
+    store = Store()
+    book: LocalBudgets = anew.LocalBudgets(store.read, alone=True)
+    assert (await book.reserve(KEY, "a", TOKENS, wish(60, seconds=600)))[0]
+    assert (await book.reserve(KEY, "b", TOKENS, wish(40, seconds=0.05)))[0]
+    offset = hours * 3600.0
+    assert (await book.standing(KEY)).held.tokens >= 60
+    assert store.reads == 1
+    await asyncio.sleep(0.1)
+    assert (await book.standing(KEY)).held.tokens == 60
 
 
 @pytest.mark.parametrize(("alone", "after"), [(True, REREAD_AFTER), (False, REREAD_OTHERS_AFTER)])

@@ -65,6 +65,11 @@ class PostgresServer:
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
         return self.url(name)
 
+    async def allow_connections(self, url: str, *, allowed: bool) -> None:
+        """Let nobody connect to a database any more, or everybody again."""
+        name = url.partition("?")[0].rpartition("/")[2]
+        await self._execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
+
     def kill(self) -> None:
         """End the server as a crash of its machine does: all its processes at once."""
         first = psutil.Process(self.pid)

@@ -329,19 +329,43 @@ async def test_a_worker_that_comes_later_knows_the_countries_of_the_others(
     assert gateway.stop() == 0
 
 
-async def test_a_worker_that_cannot_start_is_missed(start: Callable[..., GatewayProcess], tmp_path: Path) -> None:
+async def providers(gateway: GatewayProcess) -> set[str]:
+    return {provider["name"] for provider in (await get(gateway, "/api/providers"))["providers"]}
+
+
+async def test_a_worker_that_comes_later_has_the_plugins_of_the_others_whatever_is_installed_meanwhile(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
     site = install_plugin(tmp_path, "orchestrator-stuck", "stuck", BLOCKING)
-    gateway = start(PYTHONPATH=site, ORCHESTRATOR_PROVIDERS="echo,stuck")
+    gateway = start(PYTHONPATH=f"{site}:{tmp_path / 'orchestrator-later'}")
+    before = await providers(gateway)
+    assert "stuck" in before
+    shutil.rmtree(site)
+    install_plugin(tmp_path, "orchestrator-later", "later", BLOCKING.replace("stuck", "later"))
+    await replace_all(gateway)
+    for worker in workers(gateway):
+        with only(gateway, worker):
+            assert await providers(gateway) == before
+    assert gateway.stop() == 0
+
+
+async def test_a_worker_that_cannot_start_is_missed_until_it_can(
+    start: Callable[..., GatewayProcess], postgres: PostgresServer, url: str
+) -> None:
+    gateway = start()
     await serving_and_wanted(gateway, 2, 2)
     gateway.process.send_signal(signal.SIGTTIN)
     await serving_and_wanted(gateway, 3, 3)
     gateway.process.send_signal(signal.SIGTTOU)
     await serving_and_wanted(gateway, 2, 2)
     until(lambda: len(workers(gateway)) == 2)
-    shutil.rmtree(site)
-    os.kill(workers(gateway)[0], signal.SIGKILL)
+    killed, _ = workers(gateway)
+    await postgres.allow_connections(url, allowed=False)
+    os.kill(killed, signal.SIGKILL)
     until(lambda: "The worker cannot start yet" in gateway.output())
     await serving_and_wanted(gateway, 1, 2)
+    await postgres.allow_connections(url, allowed=True)
+    await serving_and_wanted(gateway, 2, 2)
     assert gateway.stop() == 0
 
 

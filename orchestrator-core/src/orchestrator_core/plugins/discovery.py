@@ -29,18 +29,21 @@ class UnusableInstance(Exception):
     """An instance could not be made; the text says why."""
 
 
-async def discover(config: Config, make_client: MakeClient) -> Registry:
+async def discover(config: Config, make_client: MakeClient, found: Sequence[FoundPlugin] | None = None) -> Registry:
     """Load the installed plugins and make an instance for each configured server.
 
     Args:
         config: Which plugins to use, and the settings of each.
         make_client: Makes the upstream client of an instance from how its credential travels.
+        found: The installed plugins, where they were loaded already.
 
     Raises:
         PluginClash: A name or alias is claimed twice.
         ConfigError: A setting of a provider is wrong, or a list names a plugin that is not installed.
     """
-    found = await asyncio.to_thread(find_plugins, config.settings.plugin_load_timeout, config.settings.allowed_plugins)
+    if found is None:
+        settings = config.settings
+        found = await asyncio.to_thread(find_plugins, settings.plugin_load_timeout, settings.allowed_plugins)
     registry = assemble(config, make_client, found)
     for plugin in registry.quarantined:
         log.error(
@@ -93,7 +96,7 @@ def assemble(config: Config, make_client: MakeClient, found: Sequence[FoundPlugi
     ]
     if problems:
         raise ConfigError(problems)
-    return Registry(providers, quarantined, packages, origins)
+    return Registry(providers, quarantined, packages, origins, found)
 
 
 def _make(config: Config, make_client: MakeClient, plugin: FoundPlugin, name: str | None) -> Provider:

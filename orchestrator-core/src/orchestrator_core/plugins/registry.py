@@ -10,7 +10,7 @@ import structlog
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins.fresh_keys import FreshKeys, FreshRegistry
-from orchestrator_core.plugins.loading import Isolated
+from orchestrator_core.plugins.loading import FoundPlugin, Isolated
 from orchestrator_core.plugins.provider import Provider
 from orchestrator_core.plugins.watchdog import Watchdog
 from orchestrator_core.provider_api import NotFound, PluginError
@@ -43,6 +43,7 @@ class Registry:
     Attributes:
         providers: The providers by id, in alphabetical order.
         quarantined: What is installed and not used.
+        found: What is installed, used or not.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Registry:
         quarantined: Sequence[QuarantinedPlugin] = (),
         packages: Mapping[str, str] | None = None,
         origins: Mapping[str, tuple[str, str]] | None = None,
+        found: Sequence[FoundPlugin] = (),
     ) -> None:
         """Make a registry.
 
@@ -59,11 +61,13 @@ class Registry:
             quarantined: What is installed and not used.
             packages: The import package of each provider's plugin, by provider id, for the watchdog.
             origins: Name and version of the distribution that each provider comes from.
+            found: What is installed, used or not.
         """
         self.providers: Mapping[str, Provider] = {
             provider.id: provider for provider in sorted(providers, key=lambda provider: provider.id)
         }
         self.quarantined: list[QuarantinedPlugin] = list(quarantined)
+        self.found = found
         self._names = {name: provider for provider in self.providers.values() for name in names_of(provider)}
         self._origins = origins or {}
         self._watchdog = Watchdog(packages or {}, self.quarantine)

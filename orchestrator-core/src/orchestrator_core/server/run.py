@@ -14,6 +14,7 @@ from aiohttp import web
 
 from orchestrator_core.config import Config, load
 from orchestrator_core.plugins import Registry
+from orchestrator_core.plugins.loading import FoundPlugin
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.app import COUNTRIES, make_app
 from orchestrator_core.server.garbage import spare_the_collector
@@ -93,6 +94,7 @@ async def serve_until_stopped(
     alone: bool = True,
     place: tuple[Path, int] | None = None,
     countries: Countries | None = None,
+    found: Sequence[FoundPlugin] | None = None,
 ) -> int:
     """Start a gateway, serve until told to stop, and drain.
 
@@ -102,11 +104,12 @@ async def serve_until_stopped(
         listen: Starts to listen; raises OSError where it cannot.
         reload: Reads the configuration again.
         metrics: What counts; metrics of this process alone where None.
-        alone: Whether no other process accepts connections at the same address. One that is alone checks the
-            configuration, prints what it finds, and says to those who come while it drains that it is stopping; one of
-            several leaves them to the others, or the address to whoever starts the gateway again.
+        alone: Whether no other process accepts connections at the same address. One that is alone says to those who
+            come while it drains that it is stopping; one of several leaves them to the others, or the address to
+            whoever starts the gateway again.
         place: Of one of several: the folder in which all of them keep what they show together, and its place in it.
         countries: What knows the countries of addresses, where that was read already.
+        found: The installed plugins, where all was checked already; else it is now, and what is found is printed.
 
     Returns:
         The exit code of the process.
@@ -120,9 +123,7 @@ async def serve_until_stopped(
         lines = stack.enter_context(logging.written_aside())
         metrics = metrics or Metrics()
         await stack.enter_async_context(exported(settings, metrics))
-        gateway = await _unless(
-            signals.stop.wait(), stack.enter_async_context(started(config, metrics, checked=not alone))
-        )
+        gateway = await _unless(signals.stop.wait(), stack.enter_async_context(started(config, metrics, found=found)))
         if gateway is None:
             _logger.info("Stopped while starting")
             return EXIT_STOPPED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Literal
@@ -12,6 +12,7 @@ import structlog
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.plugins import Registry, discover
+from orchestrator_core.plugins.loading import FoundPlugin
 from orchestrator_core.security.startup import StartupReport, check
 from orchestrator_core.server.signals import say
 from orchestrator_core.sessions import open_store
@@ -29,14 +30,15 @@ _logger = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def started(
-    config: Config, metrics: Metrics | None = None, *, checked: bool = False
+    config: Config, metrics: Metrics | None = None, *, found: Sequence[FoundPlugin] | None = None
 ) -> AsyncGenerator[Gateway, None]:
     """Discover the providers, check everything, print what was found, and open the store.
 
     Args:
         config: The configuration.
         metrics: What counts; metrics of this process alone where None.
-        checked: Whether that was done for this configuration already, so that nothing is judged or printed again.
+        found: The installed plugins, where all was found and checked for this configuration already, so that nothing is
+            judged or printed again.
 
     Raises:
         ConfigError: The gateway must not start; every reason is in it.
@@ -50,7 +52,10 @@ async def started(
         note_store(kind, seconds, code)
 
     try:
-        registry = await discover(config, clients.client) if checked else await _checked(config, clients)
+        if found is None:
+            registry = await _checked(config, clients)
+        else:
+            registry = await discover(config, clients.client, found)
         # First, so that the memory that reading them takes is used again by all that comes.
         load_tables(provider.info.price_id for provider in registry.usable if provider.info.price_id)
         store = open_store(config.settings, redact=REDACTOR.redact, observe=observe)

@@ -271,6 +271,7 @@ class GatewayWorker(Worker):
                     alone=False,
                     place=(self.app.folder, self.place),
                     countries=self.app.countries,
+                    found=self.app.registry.found,
                 )
             except (ConfigError, StorageError) as error:
                 if listening.is_set():

@@ -359,14 +359,22 @@ async def test_a_worker_that_cannot_start_is_missed_until_it_can(
     gateway.process.send_signal(signal.SIGTTOU)
     await serving_and_wanted(gateway, 2, 2)
     until(lambda: len(workers(gateway)) == 2)
-    killed, _ = workers(gateway)
+    killed, other = workers(gateway)
     await postgres.allow_connections(url, allowed=False)
     os.kill(killed, signal.SIGKILL)
     until(lambda: "The worker cannot start yet" in gateway.output())
+    (waits,) = set(workers(gateway)) - {killed, other}
+    held = open_files(waits)
     await serving_and_wanted(gateway, 1, 2)
+    until(lambda: gateway.output().count("The worker cannot start yet") > 2)
+    assert open_files(waits) <= held + 2, "it keeps no more of a try than of the one before"
     await postgres.allow_connections(url, allowed=True)
     await serving_and_wanted(gateway, 2, 2)
     assert gateway.stop() == 0
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 async def test_a_worker_is_replaced_where_the_folder_of_the_metrics_is_gone(

@@ -259,15 +259,17 @@ class GatewayWorker(Worker):
                 await web.SockSite(runner, own, backlog=BACKLOG).start()
             listening.set()
 
+        metrics: Metrics | None = None
         tries = 0
         while not signals.stop.is_set():
             try:
+                metrics = metrics or self._metrics()
                 return await serve_until_stopped(
                     self.app.config,
                     signals,
                     listen,
                     self.app.read_again,
-                    self._metrics(),
+                    metrics,
                     alone=False,
                     place=(self.app.folder, self.place),
                     countries=self.app.countries,

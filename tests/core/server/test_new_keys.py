@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -136,6 +138,30 @@ def the_readers_end() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("plugin: reading"):
             thread.join(20)
+
+
+def test_a_stop_does_not_wait_for_a_file_that_hangs(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY_FILE": str(tmp_path / "key"), "ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT": "20"}
+    (tmp_path / "key").write_text(KEYS[0])
+
+    async def serve_and_stop() -> None:
+        async with served(tmp_path, [OpenAIProvider], environ) as gateway:
+            (tmp_path / "key").unlink()
+            os.mkfifo(tmp_path / "key")
+            signals = Signals()
+            signals.hangup.set()
+            reload = partial(load, environ=environ, directory=tmp_path)
+            taking = asyncio.create_task(take_keys(gateway.gateway, signals, reload))
+            while not any(thread.name.startswith("plugin: reading and judging") for thread in threading.enumerate()):
+                await asyncio.sleep(0.01)
+            taking.cancel()
+            await asyncio.wait([taking])
+
+    began = time.monotonic()
+    asyncio.run(serve_and_stop())
+    assert time.monotonic() - began < 15
+    (tmp_path / "key").write_text(KEYS[1])
+    the_readers_end()
 
 
 async def test_what_a_file_says_too_late_is_not_kept_for_processes_that_start_later(tmp_path: Path) -> None:

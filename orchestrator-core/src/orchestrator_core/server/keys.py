@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -32,14 +35,32 @@ async def take_keys(
     while True:
         await signals.hangup.wait()
         signals.hangup.clear()
-        fresh = await asyncio.to_thread(read_keys, gateway.config, gateway.registry, reload)
+        fresh = await _aside(partial(read_keys, gateway.config, gateway.registry, reload))
         _use_keys(fresh, gateway, aloud=signals.aloud)
         if countries is not None:
-            problems = await asyncio.to_thread(read_countries, gateway.config, countries)
+            problems = await _aside(partial(read_countries, gateway.config, countries))
             if problems:
                 _logger.error("Countries not reloaded; what was known stays", problems=problems)
             else:
                 _logger.info("Countries reloaded")
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Run what waits for files, on a thread for whose end nobody waits who stops the gateway."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def give(value: T) -> None:
+        if not result.done():
+            result.set_result(value)
+
+    def run() -> None:
+        value = work()
+        with suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(give, value)
+
+    threading.Thread(target=run, name="new keys", daemon=True).start()
+    return await result
 
 
 def read_keys(config: Config, registry: Registry, reload: Callable[[], Config]) -> FreshRegistry:

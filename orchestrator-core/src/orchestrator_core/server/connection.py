@@ -214,7 +214,8 @@ def _copy_line(begun: bytes, data: bytes) -> bytes:
     gap too small to read into again, and with each stream the memory of the process would grow.
     """
     came = (begun + data[: MAX_LINE + 2]).lstrip(b"\r\n")  # aiohttp passes over empty lines before it
-    return bytes(memoryview(came)[: came.find(b"\n") + 1 or MAX_LINE + 2])
+    line = bytes(memoryview(came)[: MAX_LINE + 2])
+    return line[: line.find(b"\n") + 1 or None]
 
 
 def _too_large() -> InvalidRequest:

@@ -55,3 +55,9 @@ def test_a_wrong_alias_is_named_by_its_place_and_without_its_value(tmp_path: Pat
     (found,) = caught.value.problems
     assert found.startswith(f"ORCHESTRATOR_ALIASES.{problem}")
     assert "secret" not in found
+
+
+@pytest.mark.parametrize("name", ["", " ", " fast", "fast\t"])
+def test_an_alias_has_a_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="expected a name without spaces around it"):
+        load({"ORCHESTRATOR_ALIASES": json.dumps({name: TARGETS[0]})}, tmp_path)

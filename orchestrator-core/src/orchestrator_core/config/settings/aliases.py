@@ -13,6 +13,15 @@ Strategy = Literal["ordered", "weighted", "cheapest"]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+def _name(text: str) -> str:
+    if not text or text != text.strip():
+        raise ValueError("expected a name without spaces around it")
+    return text
+
+
+AliasName = Annotated[str, AfterValidator(_name)]
+
+
 def _target(text: str) -> str:
     provider, _, model = text.partition("/")
     if not provider or not model:

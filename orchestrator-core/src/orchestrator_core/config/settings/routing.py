@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from orchestrator_core.config.settings.aliases import AliasEntry
+from orchestrator_core.config.settings.aliases import AliasEntry, AliasName
 from orchestrator_core.config.settings.base import Dollars, SettingsGroup
 from orchestrator_core.config.settings.names import canonical_name
 
@@ -81,7 +81,7 @@ class RoutingSettings(SettingsGroup):
         description="The model that answers where a request names neither provider nor model: `provider/model` or an "
         "alias.",
     )
-    aliases: Mapping[str, AliasEntry] = Field(
+    aliases: Mapping[AliasName, AliasEntry] = Field(
         default_factory=dict,
         description='Names for models, such as `{"fast": "openai/gpt-6-luna"}`, or for several: '
         '`{"fast": {"targets": ["openai/gpt-6-luna", "anthropic/claude-haiku-5-5"], "strategy": "weighted", "weights": '

@@ -48,7 +48,14 @@ async def test_an_ambiguous_request_ends_the_connection(gateway: Served, name: s
 )
 async def test_an_ambiguous_body_behind_its_head_ends_the_connection(gateway: Served, name: str) -> None:
     head, _, body = AMBIGUOUS[name].partition(b"\r\n\r\n")
-    got = await exchange(gateway, head + b"\r\n\r\n", body + SMUGGLED)
+    for _ in range(20):
+        try:
+            got = await exchange(gateway, head + b"\r\n\r\n", body + SMUGGLED)
+        except (
+            ConnectionError
+        ):  # what is behind the error met a closed connection, so that the answer is lost on the way
+            continue
+        break
     assert re.findall(rb"HTTP/1\.[01] (\d{3}) ", got)[:1] == [b"400"]
     assert b'"providers"' not in got
     assert gateway.plugins["scripted"].requests == []

@@ -168,14 +168,19 @@ def upstream(folder: Path, processors: Sequence[int]) -> Iterator[int]:
 
 @contextmanager
 def pass_through(
-    folder: Path, upstream_port: int, processors: Sequence[int], *, rows: bool = False
+    folder: Path,
+    upstream_port: int,
+    processors: Sequence[int],
+    *,
+    rows: bool = False,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[Subject]:
     """Run the bare proxy; with `rows` the one that writes what it carries, which is asked for turns alone."""
     port, url = find_free_port(), f"http://127.0.0.1:{upstream_port}"
     command = [sys.executable, "-m", "benchmarks.gateway.passthrough", str(port), url]
     command += [str(folder / "rows.db")] if rows else []
     name, only = ("with two rows", "turn of a session") if rows else ("pass-through", "")
-    with running(command, port, folder, _source_path(), processors, "/") as (process, seconds):
+    with running(command, port, folder, environ or _source_path(), processors, "/") as (process, seconds):
         made = Subject(name, "floor", port, plain_name, through=True, only=only, process=process, start_seconds=seconds)
         made.version = f"aiohttp {version('aiohttp')}"
         yield settled(made)

@@ -1,0 +1,150 @@
+"""Counts the functions that are called for a chat, a turn and an event of a paced stream. It judges nothing.
+
+    PYTHONPATH=tests python -m benchmarks.gateway.calls
+
+Another load on the machine moves these counts by one or two of a hundred, in asyncio and below it. Functions of Python
+are counted in every thread, and those of C that Python calls. One client asks for chats and turns, so that no two share
+work; turns have a history of up to seven, and the bare proxy takes chats for them. What an idle server calls is taken
+off the events, which are of ten streams. See docs/explanation/performance.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing.connection import Client
+from pathlib import Path
+
+from benchmarks.gateway import load, subjects
+from benchmarks.gateway.comparisons import CLIENTS, SERVER
+from benchmarks.gateway.scenarios import TURNS, chat, streamed, turn
+from benchmarks.gateway.subjects import Subject
+from benchmarks.gateway.upstream import PACE, PACED_EVENTS
+from benchmarks.gateway.wire import MessageReader
+
+ALL, C = "all", "functions of C"
+REQUESTS, STREAMS, IDLE_SECONDS = 400, 10, 5.0
+
+Calls = Mapping[str, float]
+"""By package."""
+
+_PACKAGE = re.compile(r".*/(?:src|tests|site-packages|python3\.\d+)/([^/.]+)")
+"""Its name, or that of a module that is in none, in the path of a file."""
+
+
+@contextmanager
+def counting(folder: Path, vendor: int, processors: Sequence[int]) -> Iterator[Mapping[Path, Subject]]:
+    """Run the bare proxy and the gateway, each with the socket at which it tells what it has called."""
+    floor, own = folder / "floor.sock", folder / "gateway.sock"
+    with (
+        subjects.pass_through(folder, vendor, processors, environ=_counted(floor)) as bare,
+        subjects.gateway("gateway", folder / "gateway", vendor, processors, _counted(own)) as gateway,
+    ):
+        yield {floor: bare, own: gateway}
+
+
+def _counted(socket: Path) -> Mapping[str, str]:
+    here = Path(__file__).parent
+    return {"PYTHONPATH": f"{here / 'counting'}:{here.parents[1]}", "CALLS_SOCKET": str(socket)}
+
+
+def called(socket: Path) -> Counter[str]:
+    """Return what a server has called so far, by the file of the function."""
+    with Client(str(socket)) as connection:
+        return Counter(connection.recv())
+
+
+async def of_requests(socket: Path, subject: Subject, make: load.MakeRequest, requests: int) -> Calls:
+    """Return what is called for each of so many requests, one after another."""
+    before = called(socket)
+    outcome = await load.run(subject.port, make, 1, seconds=600, most=requests)
+    if len(outcome.latencies) != requests:
+        raise RuntimeError(f"{subject.name}: {outcome.errors} of {requests} requests failed")
+    return by_package(called(socket) - before, requests)
+
+
+async def of_idle_seconds(socket: Path) -> Calls:
+    """Return what is called in a second in which nobody asks anything."""
+    await asyncio.sleep(1)  # what the last request left behind ends
+    before, begun = called(socket), time.perf_counter()
+    await asyncio.sleep(IDLE_SECONDS)
+    return by_package(called(socket) - before, time.perf_counter() - begun)
+
+
+async def of_paced_events(socket: Path, subject: Subject, idle: Calls) -> Calls:
+    """Return what is called for each event in the middle of paced streams: nothing of their beginning or their end."""
+    answers, following = [MessageReader() for _ in range(STREAMS)], []
+    for answer in answers:
+        following.append(asyncio.create_task(_follow(subject, answer)))
+        await asyncio.sleep(PACE / 2 / STREAMS)
+    seen = list[tuple[int, float, Counter[str]]]()
+    for events in (PACED_EVENTS // 5, PACED_EVENTS * 4 // 5):
+        while answers[-1].events < events and not following[-1].done():
+            await asyncio.sleep(PACE / 100)
+        await asyncio.sleep(PACE / 4)  # all that these events lead to is done, and the next ones have not come
+        seen.append((sum(answer.events for answer in answers), time.perf_counter(), called(socket)))
+    await asyncio.gather(*following)
+    (one, begun, before), (other, ended, after) = seen
+    found, seconds = by_package(after - before, other - one), (ended - begun) / (other - one)
+    return {name: calls - idle.get(name, 0.0) * seconds for name, calls in found.items()}
+
+
+async def _follow(subject: Subject, answer: MessageReader) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", subject.port)
+    writer.write(streamed(subject, "paced")(0, 0))
+    while not answer.feed(await reader.readuntil(b"\n")):
+        pass
+    writer.close()
+
+
+def by_package(calls: Mapping[str, int], times: float) -> Calls:
+    """Return calls by the package of their functions, for each of so many times."""
+    found = Counter({ALL: sum(calls.values())})
+    for file, count in calls.items():
+        matched = _PACKAGE.match(file)
+        found[matched.group(1) if matched else file or C] += count
+    return {name: count / times for name, count in found.items()}
+
+
+async def count(servers: Mapping[Path, Subject]) -> Mapping[str, Calls]:
+    """Count everything, by what it is of."""
+    found = {}
+    for socket, subject in servers.items():
+        for name, make in (("chat", chat), ("turn", partial(turn, 1))):
+            await of_requests(socket, subject, make(subject, ""), TURNS)  # what is made once is made
+            found[f"{name}, {subject.name}"] = await of_requests(socket, subject, make(subject, ""), REQUESTS)
+        idle = found[f"idle second, {subject.name}"] = await of_idle_seconds(socket)
+        found[f"paced event, {subject.name}"] = await of_paced_events(socket, subject, idle)
+    return found
+
+
+def table(found: Mapping[str, Calls]) -> Iterator[str]:
+    """Yield the lines of a table."""
+    yield f"| Calls for each | {' | '.join(found)} |"
+    yield f"|---{'|--:' * len(found)}|"
+    names = {name for calls in found.values() for name in calls}
+    rows = {name: [calls.get(name, 0.0) for calls in found.values()] for name in names}
+    for name, values in sorted(rows.items(), key=lambda row: -max(row[1])):
+        if max(values) >= 1:
+            yield f"| {name} | {' | '.join(f'{value:,.1f}' for value in values)} |"
+
+
+def main() -> None:
+    """Count, and print a table."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        vendor = stack.enter_context(subjects.upstream(folder, CLIENTS))
+        servers = stack.enter_context(counting(folder, vendor, SERVER))
+        found = asyncio.run(count(servers))
+    sys.stdout.writelines(f"{line}\n" for line in table(found))
+
+
+if __name__ == "__main__":
+    main()

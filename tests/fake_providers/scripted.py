@@ -80,7 +80,10 @@ class ScriptedProvider(ProviderHooks):
     @hookimpl
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         self.requests.append(request)
-        for step in self.scripts.popleft() if self.scripts else ():
+        usage = None
+        for step in self.scripts.popleft() if self.scripts else [UsageReport(usage=Usage(input_tokens=4))]:
             if isinstance(step, Exception):
                 raise step
-        return EmbeddingResponse(vectors=[[1.0] for _ in request.input], usage=Usage(input_tokens=4))
+            if isinstance(step, UsageReport):
+                usage = step.usage
+        return EmbeddingResponse(vectors=[[1.0] for _ in request.input], usage=usage)

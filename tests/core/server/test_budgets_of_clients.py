@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -212,6 +212,19 @@ async def test_what_is_said_where_core_does_not_look_is_held_too(api: Api, path:
     reply = await api.ask("POST", path, body)
     assert (reply.status, api.one.requests) == (429, [])
     assert (await api.ask("POST", path, body, ADMIN)).status == 200, "it is for the provider to judge"
+
+
+@pytest.mark.parametrize("told", [[], [UsageReport(usage=Usage())]], ids=["untold", "zero"])
+@pytest.mark.parametrize(("path", "fields"), BESIDE, ids=[f"{path} {next(iter(fields))}" for path, fields in BESIDE])
+async def test_it_is_charged_too_where_no_usage_is_told(
+    api: Api, path: str, fields: Any, told: Sequence[UsageReport]
+) -> None:
+    await api.has(tokens=50_000)
+    api.one.scripts.append([Start(id="a", model="a"), TextDelta(text="pong"), *told, Finish(reason="stop")])
+    reply = await api.ask("POST", path, fields if path == "/api/orchestrate" else {**CHAT, **fields})
+    assert reply.status == 200
+    state = await api.budget()
+    assert (state["spent_tokens"], state["held_tokens"]) == (pytest.approx(len(LONG) / 4, rel=0.05), 0)
 
 
 @pytest.mark.parametrize(

@@ -279,18 +279,59 @@ async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(
     store = Store()
     async with opened(redis_server.url) as (state, _):
         book = shared(state, store, 4)
-        assert (await book.reserve(KEY, "a", TOKENS, wish(40)))[0]
         redis_server.kill()
         store.amount = Amount(20)
         assert not (await book.reserve(KEY, "b", TOKENS, wish(21)))[0]
         assert (await book.reserve(KEY, "b", TOKENS, wish(20)))[0]
         await settled(book, "b", Amount(20))
         store.amount = Amount(40)
-        redis_server.start()
-        async with asyncio.timeout(10):
-            while not state.available:
-                await asyncio.sleep(0.05)
+        await back(redis_server, state)
         assert await book.standing(KEY) == Standing(Amount(40), Amount()), "as the store has it"
+        await book.close()
+
+
+async def back(server: RedisServer, state: SharedState) -> None:
+    """Start Redis again, and wait until the process knows."""
+    server.start()
+    async with asyncio.timeout(10):
+        while not state.available:
+            await asyncio.sleep(0.05)
+
+
+async def test_what_calls_under_way_hold_stays_held_as_redis_goes_and_comes_back(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_holds, "RENEWAL", 600)  # as if all came before the next one
+    async with opened(redis_server.url) as (state, _):
+        book = shared(state, Store(), 1)
+        assert (await book.reserve(KEY, "a", TOKENS, wish(40)))[0]
+        redis_server.kill()
+        assert not (await book.reserve(KEY, "b", TOKENS, wish(61)))[0]
+        assert (await book.reserve(KEY, "b", TOKENS, wish(50)))[0]
+        assert await book.standing(KEY) == Standing(Amount(), Amount(90))
+        assert (await book.reserve(KEY, "a", TOKENS, wish(20)))[0], "what is replaced is not held twice"
+        assert await book.standing(KEY) == Standing(Amount(), Amount(70))
+        await back(redis_server, state)
+        assert await book.reserve(KEY, "c", TOKENS, wish(31)) == (False, Standing(Amount(), Amount(70)))
+        assert (await book.reserve(KEY, "c", TOKENS, wish(30)))[0]
+        redis_server.kill()
+        assert not (await book.reserve(KEY, "d", TOKENS, wish(1)))[0]
+        for name in ("a", "b"):
+            book.settle(KEY, name, Amount(10))
+        assert await book.standing(KEY) == Standing(Amount(20), Amount(30))
+        await back(redis_server, state)
+        assert (await book.standing(KEY)).held == Amount(30), "what was settled meanwhile is held no more"
+        await book.close()
+
+
+async def test_without_redis_a_process_that_holds_more_than_its_part_takes_no_more(redis_server: RedisServer) -> None:
+    async with opened(redis_server.url) as (state, _):
+        book = shared(state, Store(), 2)
+        assert (await book.reserve(KEY, "a", TOKENS, wish(60)))[0]
+        redis_server.kill()
+        assert not (await book.reserve(KEY, "b", TOKENS, wish(1)))[0]
+        await settled(book, "a", Amount(10))
+        assert (await book.reserve(KEY, "b", TOKENS, wish(40)))[0]
         await book.close()
 
 
@@ -395,7 +436,7 @@ async def test_what_counted_twice_after_a_loss_refuses_nobody_for_long(redis_ser
         store.amount = Amount(60)
         await books[1].standing(KEY)
         async with asyncio.timeout(10):
-            while not (await books[1].reserve(KEY, "c", TOKENS, wish(40)))[0]:
+            while not (await books[1].reserve(KEY, "c", TOKENS, wish(39)))[0]:
                 await asyncio.sleep(0.2)
         assert (await books[0].standing(KEY)).spent == Amount(60)
         await asyncio.gather(*(book.close() for book in books))

@@ -210,6 +210,17 @@ class LocalBudgets:
         account.holds[name] = (now + wish.seconds, left.cut(wish.most.at_least_nothing()))
         return True, before
 
+    def hold(self, key: AccountKey, name: str, amount: Amount, until: float) -> None:
+        """Hold an amount for a call that holds it elsewhere already, until some time of the clock at most."""
+        account = self._accounts.get(key)
+        if account is not None:
+            account.holds[name] = (until, amount)
+
+    def held(self, key: AccountKey, name: str) -> Amount:
+        """Return what is held for a call."""
+        account = self._accounts.get(key)
+        return account.holds[name][1] if account is not None and name in account.holds else Amount()
+
     def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
         """Replace what is held for a call by what it cost."""
         account = self._accounts.get(key)

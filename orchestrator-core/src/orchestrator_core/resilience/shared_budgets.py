@@ -166,9 +166,9 @@ return 1
 class SharedBudgets:
     """Accounts that all processes share.
 
-    While Redis is away, each process goes by what the store says and by what it holds itself, and takes no more than
-    its part of what was left when it read the store. What is settled then is in the store, which is read anew when
-    Redis is back.
+    While Redis is away, each process goes by what the store says and by what it holds itself, from before too, and
+    takes no more than its part of what was left when it read the store. What is settled then is in the store, which is
+    read anew when Redis is back; what is held then is held in Redis before that judges another call of this process.
     """
 
     def __init__(self, shared: SharedState, local: LocalBudgets, read: Read, processes: int) -> None:
@@ -202,19 +202,24 @@ class SharedBudgets:
             async with self._holds.unrenewed(name):
                 answer: Sequence[int] = await self._shared.evaluate(_RESERVE, [_name(key)], args)
                 if answer[0] == 1 and era == self._shared.era:
-                    self._holds.add(name, _name(key), Amount(answer[6], answer[7]), wish.seconds)
+                    self._holds.add(name, _name(key), Amount(answer[6], answer[7]), wish.seconds, told=True)
             return answer
 
         try:
             answer = await self._ask(key, hold)
         except SharedStateLost:
             self._lose()
-            return await self._local.reserve(key, name, ceiling, wish, share=self._processes)
+            await self._take_over(key)
+            done, before = await self._local.reserve(key, name, ceiling, wish, share=self._processes)
+            if done:
+                self._holds.add(name, _name(key), self._local.held(key, name), wish.seconds, told=False)
+            return done, before
         return answer[0] == 1, _standing(answer)
 
     def settle(self, key: AccountKey, name: str, amount: Amount) -> None:
         """See `LocalBudgets.settle`; Redis is told in the background."""
         self._local.settle(key, name, amount)
+        self._holds.drop(name)
         task = asyncio.create_task(self._settle(key, name, amount))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
@@ -229,6 +234,7 @@ class SharedBudgets:
         try:
             return _standing(await self._ask(key, look))
         except SharedStateLost:
+            await self._take_over(key)
             return await self._local.standing(key)
 
     async def close(self) -> None:
@@ -246,9 +252,11 @@ class SharedBudgets:
         """
         self._notice()
         era = self._era
+        await self._holds.catch_up()
         answer = await run(int(REREAD_AFTER) if self._trusts(key) else -1, READ_AGAIN_AFTER)
         if era != self._shared.era:
             self._notice()
+            await self._holds.catch_up()
             answer = await run(-1, READ_AGAIN_AFTER)
         if answer[0] == -1:
             began = int(answer[1])
@@ -262,6 +270,16 @@ class SharedBudgets:
                 raise SharedStateLost  # it was emptied just now
         return answer
 
+    async def _take_over(self, key: AccountKey) -> None:
+        """Hold in the account of this process what its calls under way hold in Redis.
+
+        Raises:
+            StorageError: As for `LocalBudgets.standing`.
+        """
+        await self._local.standing(key)  # reads the store where that is due; meanwhile calls may end
+        for name, hold in self._holds.of(_name(key)).items():
+            self._local.hold(key, name, hold.amount, hold.until)
+
     def _trusts(self, key: AccountKey) -> bool:
         return time.monotonic() < self._trusted.get(key, 0.0)
 
@@ -271,7 +289,7 @@ class SharedBudgets:
             self._lose()
 
     async def _settle(self, key: AccountKey, name: str, amount: Amount) -> None:
-        await self._holds.drop(name)
+        await self._holds.quiet()
         try:
             await self._shared.evaluate(_SETTLE, [_name(key)], [name, amount.tokens, amount.nanos, BUCKET])
         except SharedStateLost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Final, NamedTuple
 
@@ -34,14 +35,25 @@ return 1
 """
 
 
-class _Hold(NamedTuple):
+class Hold(NamedTuple):
+    """What is held for a call.
+
+    Attributes:
+        account: The key of the account.
+        amount: How much.
+        until: Until when at most, in monotonic seconds.
+    """
+
     account: str
     amount: Amount
     until: float
 
 
 class SharedHolds:
-    """Renews what is held for the calls of this process. There is a task for it only while there are such calls."""
+    """Renews what is held for the calls of this process, whether Redis was told of it or was away.
+
+    There is a task for it only while there are such calls.
+    """
 
     def __init__(self, shared: SharedState, kept: int) -> None:
         """Hold nothing yet.
@@ -52,20 +64,25 @@ class SharedHolds:
         """
         self._shared = shared
         self._kept = kept
-        self._held: dict[str, _Hold] = {}
+        self._held: dict[str, Hold] = {}
+        self._untold: set[str] = set()
+        self._era = shared.era
         self._renewal = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
 
-    def add(self, name: str, account: str, amount: Amount, seconds: float) -> None:
-        """Renew what is held in Redis since now.
+    def add(self, name: str, account: str, amount: Amount, seconds: float, *, told: bool) -> None:
+        """Renew what is held since now.
 
         Args:
             name: What the call is called.
             account: The key of the account.
             amount: What is held.
             seconds: For how long at most, should it never be told that the call ended.
+            told: Whether Redis knows of it.
         """
-        self._held[name] = _Hold(account, amount, time.monotonic() + seconds)
+        self._held[name] = Hold(account, amount, time.monotonic() + seconds)
+        if not told:
+            self._untold.add(name)
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew_on(), name="holds of budgets")
 
@@ -73,10 +90,30 @@ class SharedHolds:
         """Keep renewals back while something that is held already is replaced."""
         return self._renewal if name in self._held else nullcontext()
 
-    async def drop(self, name: str) -> None:
-        """Renew something no more. When this returns, no renewal of it is under way either."""
+    def of(self, account: str) -> Mapping[str, Hold]:
+        """Return what is held of an account."""
+        return {name: hold for name, hold in self._held.items() if hold.account == account}
+
+    async def catch_up(self) -> None:
+        """Hold in Redis what it was not told of, or may have lost, before it judges another call.
+
+        Raises:
+            SharedStateLost: Redis is away.
+        """
+        if self._lacking():
+            async with self._renewal:
+                if self._lacking():
+                    await self._renew()
+
+    def drop(self, name: str) -> None:
+        """Renew something no more."""
+        self._held.pop(name, None)
+        self._untold.discard(name)
+
+    async def quiet(self) -> None:
+        """Wait until no renewal is under way, which may have what was dropped meanwhile."""
         async with self._renewal:
-            self._held.pop(name, None)
+            pass
 
     async def close(self) -> None:
         """Renew nothing any more."""
@@ -94,10 +131,17 @@ class SharedHolds:
                     with suppress(SharedStateLost):  # it may be back in time
                         await self._renew()
 
+    def _lacking(self) -> bool:
+        return bool(self._untold) or self._era != self._shared.era
+
     async def _renew(self) -> None:
+        era, untold = self._shared.era, set(self._untold)
         accounts: dict[str, int] = {}
         args: list[str | int] = [TTL, self._kept]
         for name, hold in self._held.items():
             number = accounts.setdefault(hold.account, len(accounts) + 1)
             args += [number, name, hold.amount.tokens, hold.amount.nanos]
-        await self._shared.evaluate(_RENEW, list(accounts), args)
+        if accounts:
+            await self._shared.evaluate(_RENEW, list(accounts), args)
+        self._era = era
+        self._untold -= untold

@@ -22,6 +22,7 @@ from orchestrator_core.provider_api import (
     ReasoningPart,
     TextPart,
     Tool,
+    ToolResultPart,
     text_message,
 )
 
@@ -68,11 +69,30 @@ def test_fields_that_core_does_not_read_count_as_text(fields: Mapping[str, Any],
         OpaquePart(provider_metadata={"acme": {"encrypted_content": LONG}}),
         ReasoningPart(text=LONG),
         TextPart(text="", provider_metadata={"acme": {"citations": [{"cited_text": LONG}]}}),
+        ToolResultPart(
+            tool_call_id="1", content=(TextPart(text="", provider_metadata={"acme": {"citations": [LONG]}}),)
+        ),
     ],
     ids=lambda part: part.type,
 )
 def test_what_is_kept_for_a_provider_counts_as_text(part: Any) -> None:
     assert asked(chat(messages=[Message(role="assistant", parts=(part,))])) == pytest.approx(TOKENS, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        {"messages": [{**USER, "context": LONG}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "context": LONG}]}]},
+        {"messages": [USER], "system": [{"type": "text", "text": LONG}]},
+        {"input": [{**USER, "context": LONG}]},
+    ],
+    ids=", ".join,
+)
+def test_what_core_does_not_read_of_a_conversation_that_is_sent_counts_as_text(conversation: Mapping[str, Any]) -> None:
+    body = {"model": "m", **conversation}
+    assert asked(chat(body)) == pytest.approx(TOKENS, rel=0.05)
+    assert asked(chat(body, stored=True)) == round(weigh_request(chat(body)).total), "another one is sent"
 
 
 def test_what_core_reads_counts_once() -> None:
@@ -93,12 +113,16 @@ def test_what_is_plain_counts_as_it_is_weighed() -> None:
         assert asked(request) == round(weigh_request(request).total)
 
 
-def test_data_counts_flat() -> None:
+@pytest.mark.parametrize("inside", [False, True], ids=["said", "a tool's result"])
+def test_data_counts_flat(inside: bool) -> None:
     data = "aGk=" * 100_000
     url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
     file = {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{data}"}}
     parts = (ImagePart(data=data, media_type="image/png"), FilePart(data=data, media_type="application/pdf"))
-    request = chat(
-        {"messages": [{"role": "user", "content": [url, file]}]}, messages=[Message(role="user", parts=parts)]
+    message = (
+        Message(role="tool", parts=(ToolResultPart(tool_call_id="1", content=parts),))
+        if inside
+        else Message(role="user", parts=parts)
     )
+    request = chat({"messages": [{"role": message.role, "content": [url, file]}]}, messages=[message])
     assert asked(request) == pytest.approx(IMAGE + FILE, abs=50)

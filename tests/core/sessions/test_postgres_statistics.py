@@ -12,6 +12,7 @@ from databases import PostgresServer
 from filled import Filling, fill_postgres
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
+from orchestrator_core.sessions.databases.postgres_statistics import outgrown
 from orchestrator_core.sessions.jobs import statements
 
 OF_A_TURN = (
@@ -104,5 +105,20 @@ async def test_statistics_keep_up_with_a_table_that_grows(url: str) -> None:
                     return bool(counted >= rows * 0.9)
 
                 await until(known)
+    finally:
+        await connection.close()
+
+
+async def test_a_user_that_does_not_own_the_tables_leaves_them_to_autovacuum(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await fill_postgres(url, Filling(300), statistics=False)
+        query = next(outgrown())
+        while not await connection.fetch(to_postgres(query.sql)):
+            await asyncio.sleep(0.1)  # PostgreSQL counts rows a moment later
+        async with connection.transaction():
+            await connection.execute("CREATE ROLE not_the_owner; SET LOCAL ROLE not_the_owner")
+            assert await connection.fetch(to_postgres(query.sql)) == []
+            await connection.execute("RESET ROLE; DROP ROLE not_the_owner")
     finally:
         await connection.close()

@@ -13,7 +13,8 @@ from orchestrator_core.sessions.steps import Steps, do, rows
 _OUTGROWN = """
 SELECT relname FROM pg_class
 WHERE relname IN ('sessions', 'turns', 'messages', 'summaries', 'labels', 'idempotency', 'usage', 'clients')
-  AND pg_table_is_visible(oid) AND pg_stat_get_live_tuples(oid) > 2 * greatest(reltuples, 0) + 50
+  AND pg_table_is_visible(oid) AND pg_has_role(relowner, 'USAGE')  -- others may not analyse it
+  AND pg_stat_get_live_tuples(oid) > 2 * greatest(reltuples, 0) + 50
 """
 
 

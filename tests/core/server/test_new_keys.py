@@ -18,6 +18,8 @@ from netaddr import IPSet
 from structlog.testing import CapturingLogger
 
 from orchestrator_core.config import Config, load
+from orchestrator_core.plugins import Registry
+from orchestrator_core.plugins.fresh_keys import FreshRegistry
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.security.networks import read_address
 from orchestrator_core.server import keys
@@ -138,6 +140,37 @@ def the_readers_end() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("plugin: reading"):
             thread.join(20)
+
+
+async def test_where_no_thread_is_to_be_had_the_next_signal_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, [OpenAIProvider], {"OPENAI_API_KEY": KEYS[0]}) as gateway:
+        registry, signals = gateway.gateway.registry, Signals()
+        log, tries = CapturingLogger(), 0
+        monkeypatch.setattr(keys, "_logger", log)
+
+        def read() -> Config:
+            return load(environ={"OPENAI_API_KEY": KEYS[1]}, directory=tmp_path)
+
+        def fresh_keys(config: Config, timeout: float) -> FreshRegistry:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise RuntimeError("can't start new thread")
+            return Registry.fresh_keys(registry, config, timeout)
+
+        monkeypatch.setattr(registry, "fresh_keys", fresh_keys)
+        taking = asyncio.create_task(take_keys(gateway.gateway, signals, read))
+        async with asyncio.timeout(20):
+            signals.hangup.set()
+            while not log.calls:
+                await asyncio.sleep(0.01)
+            signals.hangup.set()
+            while registry.providers["openai"].keys[0].reveal() != KEYS[1]:
+                await asyncio.sleep(0.01)
+        taking.cancel()
+        await asyncio.wait([taking])
 
 
 def test_a_stop_does_not_wait_for_a_file_that_hangs(tmp_path: Path) -> None:

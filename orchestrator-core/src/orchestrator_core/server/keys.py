@@ -35,29 +35,39 @@ async def take_keys(
     while True:
         await signals.hangup.wait()
         signals.hangup.clear()
-        fresh = await _aside(partial(read_keys, gateway.config, gateway.registry, reload))
-        _use_keys(fresh, gateway, aloud=signals.aloud)
-        if countries is not None:
-            problems = await _aside(partial(read_countries, gateway.config, countries))
-            if problems:
-                _logger.error("Countries not reloaded; what was known stays", problems=problems)
-            else:
-                _logger.info("Countries reloaded")
+        try:
+            fresh = await _aside(partial(read_keys, gateway.config, gateway.registry, reload))
+            _use_keys(fresh, gateway, aloud=signals.aloud)
+            if countries is not None:
+                problems = await _aside(partial(read_countries, gateway.config, countries))
+                if problems:
+                    _logger.error("Countries not reloaded; what was known stays", problems=problems)
+                else:
+                    _logger.info("Countries reloaded")
+        except RuntimeError:
+            _logger.exception("Keys and countries not reloaded, since no thread is to be had: send SIGHUP again")
 
 
 async def _aside(work: Callable[[], T]) -> T:
-    """Run what waits for files, on a thread for whose end nobody waits who stops the gateway."""
+    """Run what waits for files, on a thread for whose end nobody waits who stops the gateway.
+
+    Raises:
+        RuntimeError: There can be no further thread.
+    """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 
-    def give(value: T) -> None:
+    def give(outcome: Callable[[], None]) -> None:
         if not result.done():
-            result.set_result(value)
+            outcome()
 
     def run() -> None:
-        value = work()
+        try:
+            outcome = partial(result.set_result, work())
+        except RuntimeError as error:
+            outcome = partial(result.set_exception, error)
         with suppress(RuntimeError):  # the loop has been closed
-            loop.call_soon_threadsafe(give, value)
+            loop.call_soon_threadsafe(give, outcome)
 
     threading.Thread(target=run, name="new keys", daemon=True).start()
     return await result

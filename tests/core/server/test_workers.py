@@ -295,7 +295,7 @@ async def test_a_worker_that_comes_later_has_the_keys_of_the_others_whatever_bec
         assert await keys_in_use(gateway, asked) == {second}
         file.unlink()
         gateway.process.send_signal(signal.SIGHUP)
-        until(lambda: gateway.output().count("its file cannot be read") == 2)
+        until(lambda: gateway.output().count('"event":"Keys not reloaded"') == 2)
         gateway.process.send_signal(signal.SIGTTIN)
         await serving_and_wanted(gateway, 3, 3)
         await replace_all(gateway)

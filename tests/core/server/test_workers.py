@@ -386,6 +386,7 @@ async def test_a_worker_is_replaced_where_the_folder_of_the_metrics_is_gone(
     await serving_and_wanted(gateway, 2, 2)
     for found in temporary.iterdir():
         shutil.rmtree(found)
+    until(lambda: gateway.output().count("The folder of the metrics was removed") == 2)
     killed = workers(gateway)
     for worker in killed:
         os.kill(worker, signal.SIGKILL)

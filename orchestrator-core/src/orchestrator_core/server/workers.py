@@ -306,8 +306,16 @@ class GatewayWorker(Worker):
 
     async def _beat(self, signals: Signals) -> None:
         """Tell the master again and again that the event loop runs; stop when there is no master any more."""
+        shown = True
         while True:
             self.notify()
+            if shown and not self.app.folder.exists():
+                shown = False
+                _logger.error(
+                    "The folder of the metrics was removed: figures are missing from them until this worker is "
+                    "replaced, as at SIGTERM to its process",
+                    folder=str(self.app.folder),
+                )
             if os.getppid() != self.ppid and not signals.stop.is_set():
                 _logger.error("The master is gone")
                 signals.stop.set()

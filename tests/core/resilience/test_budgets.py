@@ -371,6 +371,32 @@ async def test_each_process_notices_a_redis_that_was_started_anew_between_two_ca
 
 
 @pytest.mark.usefixtures("quick")
+async def test_the_first_call_after_redis_came_back_with_less_goes_by_the_store_and_a_refused_one_holds_nothing(
+    redis_server: RedisServer,
+) -> None:
+    store, account = Store(), shared_budgets._name(KEY)
+    async with opened(redis_server.url) as (state, _):
+        book = shared(state, store)
+        await book.standing(KEY)
+        with redis_server.client() as client:
+            snapshot = client.dump(account)
+        assert (await book.reserve(KEY, "a", TOKENS, wish(60)))[0]
+        await settled(book, "a", Amount(60))
+        store.amount = Amount(60)
+        redis_server.kill()
+        redis_server.start()
+        with redis_server.client() as client:
+            client.restore(account, 0, snapshot)
+        await asyncio.sleep(0.01)  # the client finds its connection closed, and makes another without a word
+        fits, standing = await book.reserve(KEY, "b", TOKENS, wish(60, seconds=600))
+        assert (fits, standing.spent) == (False, Amount(60))
+        async with asyncio.timeout(20):
+            while await book.standing(KEY) != Standing(Amount(60), Amount()):
+                await asyncio.sleep(0.1)
+        await book.close()
+
+
+@pytest.mark.usefixtures("quick")
 async def test_a_slow_store_lets_nothing_lapse_that_others_hold(redis_server: RedisServer) -> None:
     other, slow = replace(KEY, client="slow"), asyncio.Event()
 

@@ -58,9 +58,9 @@ def serve(
     Exit codes: 0 stopped as told, 1 could not listen, 2 wrong usage, 78 wrong configuration.
     """
     with _imported_quickly():  # `serve --help` does without the server
-        from orchestrator_core.server.signals import HANGUPS, hold_back
+        from orchestrator_core.server.signals import EARLY, hold_back
 
-        hold_back(HANGUPS)  # they ask for keys as they are when all that follows may have read older ones
+        hold_back(EARLY)
         from orchestrator_core.config import ConfigError
         from orchestrator_core.server.run import serve as run
         from orchestrator_core.server.starting import examine_rest

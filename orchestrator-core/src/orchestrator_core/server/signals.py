@@ -15,8 +15,8 @@ STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 HANGUPS: Final = (signal.SIGHUP, QUIET_HANGUP)
 WATCHED: Final = (*STOPS, signal.SIGQUIT, *HANGUPS)
 EARLY: Final = (signal.SIGTERM, *HANGUPS)
-"""What waits from the first moment on, in which the configuration is read: a hangup asks for keys that may have been read
-before, and SIGTERM would end the process without order, or, where it is the first of a container, not at all."""
+"""What waits from the first moment on, in which the configuration is read: a hangup asks for keys that may have been
+read before, and SIGTERM would end the process without order, or, where it is the first of a container, not at all."""
 
 _LOOK: Final = 0.05
 """Seconds between two looks for a stop that is held back."""

@@ -161,13 +161,6 @@ def test_the_rest_of_a_broken_installation_is_passed_over(tmp_path: Path, on_pat
     assert "orchestrator-rest" not in distributions
 
 
-def test_finding_costs_little_beside_the_imports() -> None:
-    find_plugins(5)
-    began = time.perf_counter()
-    assert find_plugins(5)
-    assert time.perf_counter() - began < 0.1, "about 5 ms on an idle machine"
-
-
 class Marked(ProviderHooks):
     info = card("marked")
 

@@ -84,6 +84,8 @@ def test_what_is_kept_for_a_provider_counts_as_text(part: Any) -> None:
     [
         {"messages": [{**USER, "context": LONG}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "context": LONG}]}]},
+        {"messages": [{**USER, "context": [LONG, *[""] * 1500]}]},
+        {"messages": [{**USER, LONG: 1}]},
         {"messages": [USER], "system": [{"type": "text", "text": LONG}]},
         {"input": [{**USER, "context": LONG}]},
     ],
@@ -104,6 +106,12 @@ def test_what_core_reads_counts_once() -> None:
     for stored in (False, True):
         request = chat(body, stored=stored, messages=messages, tools=tools)
         assert asked(request) == pytest.approx(weigh_request(request).total, rel=0.01)
+
+
+def test_a_field_beside_the_conversation_counts_once_whatever_it_is_called() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}], "system": LONG}
+    for stored in (False, True):
+        assert asked(chat(body, stored=stored, extra={"system": LONG})) == pytest.approx(TOKENS, rel=0.05)
 
 
 def test_what_is_plain_counts_as_it_is_weighed() -> None:

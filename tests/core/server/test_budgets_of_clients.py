@@ -198,6 +198,7 @@ LONG = "word " * 8000
 BESIDE: list[tuple[str, Any]] = [
     ("/v1/chat/completions", {"tools": [{"type": "custom", "custom": {"name": "f", "description": LONG}}]}),
     ("/v1/chat/completions", {"prediction": {"type": "content", "content": LONG}}),
+    ("/v1/chat/completions", {"system": LONG}),
     ("/v1/messages", {"tools": [{"name": "f", "input_schema": {"type": "object"}, "input_examples": [{"a": LONG}]}]}),
     ("/api/v1/one/chat", {"documents": [{"text": LONG}]}),
     ("/api/orchestrate", {"message": "hi", "agent_config": {"provider": "one", "max_tokens": 9, "documents": [LONG]}}),

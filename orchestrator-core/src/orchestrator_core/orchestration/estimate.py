@@ -127,12 +127,17 @@ def weigh(messages: Iterable[Message]) -> Weight:
 
 def weigh_request(request: ChatRequest) -> Weight:
     """Return what a call weighs: its messages, its tools, and the schema of its answer."""
-    weight = weigh(request.messages)
-    more = sum(map(_weigh_tool, request.tools))
+    weight, more = weigh(request.messages), weigh_fields(request)
+    return weight + Weight(more) if more else weight
+
+
+def weigh_fields(request: ChatRequest) -> float:
+    """Return what a call weighs without its messages."""
+    weight = sum(map(_weigh_tool, request.tools), 0.0)
     form = request.response_format
     if form is not None and form.json_schema is not None:
-        more += weigh_json(form.json_schema)
-    return weight + Weight(more) if more else weight
+        weight += weigh_json(form.json_schema)
+    return weight
 
 
 def weigh_json(value: Json) -> float:

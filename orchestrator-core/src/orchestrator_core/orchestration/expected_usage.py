@@ -11,8 +11,8 @@ from orchestrator_core.orchestration.estimate import (
     ASCII_BYTES,
     asked_tokens,
     weigh,
+    weigh_fields,
     weigh_json,
-    weigh_request,
     weigh_text,
 )
 from orchestrator_core.orchestration.media import as_medium, asked_media, heard_tokens
@@ -44,6 +44,9 @@ _MARKS: Final = 10.0
 
 _CONVERSATION: Final = frozenset(("messages", "input", "system"))
 """Fields of a client's body that say what core has read as the conversation."""
+
+_LOOKS: Final = 1000
+"""Values of a conversation that are weighed one by one: pictures, which take long to write, are rarely beyond them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +97,42 @@ def expected_usage(request: ChatRequest | EmbeddingRequest) -> Expected:
 
 def _asked(request: ChatRequest) -> int:
     """Return about the most tokens that a provider may find in what a call sends."""
-    said, read = weigh(request.messages), weigh_request(request)
-    fields, rest = read.text - said.text, _beyond_frame(_rest(request.extra, request.native_options))
+    fields, rest = weigh_fields(request), _beyond_frame(_rest(request.extra, request.native_options))
     fields = fields + rest if request.native_options is None else max(fields, rest)
-    text = said.text + _unread(request.messages) + fields
-    if request.native is not None:
-        sent = weigh_json(request.native.body) - _data(_parts(request.messages)) / ASCII_BYTES
-        text = max(text, sent - _FRAME - _MARKS * len(request.messages))
-    return round(text + read.other)
+    read, native = weigh(request.messages), request.native
+    text = read.text
+    if native is None or not native.plain:  # what is plain is read whole
+        text += _unread(request.messages)
+        if native is not None:
+            sent = _weigh_conversation(native.body, request.extra) - _data(_parts(request.messages)) / ASCII_BYTES
+            text = max(text, sent - _FRAME - _MARKS * len(request.messages))
+    return round(text + fields + read.other)
 
 
 def _rest(extra: Mapping[str, Json], options: NativeRequest | None) -> Mapping[str, Json]:
     """Return the fields beside the conversation, also those that core understood in part."""
     body = {} if options is None else options.body
     return {**{name: value for name, value in body.items() if name not in _CONVERSATION}, **extra}
+
+
+def _weigh_conversation(body: Mapping[str, Json], extra: Mapping[str, Json]) -> float:
+    """Return what the conversation in a client's body weighs, whatever core reads of it; `extra` is beside it."""
+    weight = 0.0
+    left: list[Json] = [value for name, value in body.items() if name in _CONVERSATION and name not in extra]
+    for _ in range(_LOOKS):
+        if not left:
+            return weight
+        value = left.pop()
+        if isinstance(value, str):
+            weight += weigh_text(value)
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value
+            left += value.values()
+        else:
+            weight += weigh_json(value)
+    return weight + weigh_json(left)
 
 
 def _beyond_frame(fields: Mapping[str, Json]) -> float:

@@ -19,12 +19,12 @@ from orchestrator_core.sessions.databases import postgres as module
 from orchestrator_core.sessions.databases import postgres_sql
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
-from orchestrator_core.sessions.databases.postgres_sql import to_postgres
-from orchestrator_core.sessions.jobs import processes
+from orchestrator_core.sessions.databases.postgres_sql import to_postgres, together
+from orchestrator_core.sessions.jobs import processes, statements
 from orchestrator_core.sessions.jobs.rows import micros, micros_of
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
-from orchestrator_core.sessions.steps import Query, Steps
+from orchestrator_core.sessions.steps import Query, Steps, rows, write
 from stores import MAX_IDLE, TENANT, answered, ask, talk, texts, user
 
 
@@ -428,6 +428,45 @@ async def test_a_read_whose_connection_breaks_at_its_end_is_run_again(
         assert (await store.get_session(TENANT, session)).id == session
 
 
+async def test_a_turn_asks_the_server_no_oftener_than_it_needs_an_answer(
+    postgres: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEAT_EVERY", 3600.0)
+    database = url.partition("?")[0].rpartition("/")[2]
+    async with serving(url) as store:
+        session = (await talk(store, "before")).session.id
+    await fetch(url, f"ALTER DATABASE {database} SET log_statement = 'all'")
+    async with serving(url) as store:
+        before = postgres.log.stat().st_size
+        await talk(store, "counted", session)
+        logged = postgres.log.read_bytes()[before:]
+    assert logged.count(b" execute ") == 8
+    assert logged.count(b" statement: BEGIN") == logged.count(b" statement: COMMIT") == 2
+
+
+async def test_a_turn_of_more_messages_than_are_sent_at_once_is_kept_in_order(url: str) -> None:
+    said = [f"message {number}" for number in range(50)]
+    async with serving(url) as store:
+        started = await store.begin_turn(TENANT, NewTurn(messages=[user(text)[0] for text in said]))
+        finished = await store.finish_turn(TENANT, started.turn_id, answered("the answer"))
+        assert [stored.message.text for stored in started.messages] == said
+        assert await texts(store, finished.session.id) == [*said, "the answer"]
+        assert (await store.metrics(TENANT, finished.session.id)).message_count == 50
+
+
+async def test_what_was_put_off_is_taken_back_with_its_transaction(url: str) -> None:
+    def fails() -> Steps[None]:
+        yield from write(statements.ADD_PROCESS, "somebody")
+        yield from write("INSERT INTO leases (name, holder, until, process_id) VALUES (?, ?, ?, ?)", "n", "h", 1, "p")
+        assert (yield from rows("SELECT name FROM leases")) == [("n",)]
+        raise Conflict("too late")
+
+    async with serving(url) as store:
+        with pytest.raises(Conflict):
+            await store.database.write(fails)
+        assert await fetch(url, "SELECT count(*) FROM leases") == [(0,)]
+
+
 async def test_callers_that_leave_leave_no_pending_turn(url: str) -> None:
     async with serving(url) as store:
         session = (await talk(store, "one")).session.id
@@ -478,3 +517,4 @@ def test_statements_get_the_marks_of_postgresql() -> None:
     assert to_postgres("a = ?2 AND b = ?1") == "a = $2 AND b = $1"
     assert to_postgres("SELECT id FROM turns INDEXED BY turns_session") == "SELECT id FROM turns"
     assert "clock_timestamp" in to_postgres("SELECT now_micros()")
+    assert together(("a = ?", "b = ? AND c = ?")) == "WITH w0 AS (a = $1) b = $2 AND c = $3"

@@ -27,6 +27,16 @@ class Lock(Query):
     __slots__ = ()
 
 
+class Write(Query):
+    """A statement that writes rows of its own, and whose end nobody waits for.
+
+    A server that is far is sent it together with the next ones like it: before whatever else the transaction asks, and
+    at its end. None of them may write a row that another of them writes, or need what another has written.
+    """
+
+    __slots__ = ()
+
+
 Row = Any
 """What a statement returns, column by column."""
 
@@ -56,6 +66,11 @@ def do(sql: str, *parameters: Any) -> Steps[None]:
 def lock(sql: str, *parameters: Any) -> Steps[None]:
     """Lock rows until the end of the transaction."""
     yield Lock(sql, parameters)
+
+
+def write(sql: str, *parameters: Any) -> Steps[None]:
+    """Run a statement for what it does, at the latest when it matters; see `Write`."""
+    yield Write(sql, parameters)
 
 
 def insert(sql: str, written: Sequence[tuple[Any, ...]]) -> Steps[None]:

@@ -15,13 +15,13 @@ from orchestrator_core.provider_api import GatewayError, StorageError
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.lines import Lines, Place
-from orchestrator_core.sessions.databases.postgres_sql import to_postgres
+from orchestrator_core.sessions.databases.postgres_sql import to_postgres, together
 from orchestrator_core.sessions.databases.postgres_statistics import analyse, outgrown
 from orchestrator_core.sessions.databases.server_clock import ServerClock, read_ahead
 from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
 from orchestrator_core.sessions.schema import prepare_postgres
-from orchestrator_core.sessions.steps import Lock, Query, Row, Transaction
+from orchestrator_core.sessions.steps import Lock, Query, Row, Transaction, Write
 
 T = TypeVar("T")
 
@@ -39,6 +39,9 @@ LOCK_WAIT = 0.1
 
 LEFT_TO_AUTOVACUUM = 60.0
 """Seconds after statistics that could not be taken; taking them may be too much for the server just now."""
+
+_TOGETHER = 16
+"""The most statements that are sent as one."""
 
 _CLOSE_WITHIN = 10.0
 _UNDO_DELAYS = (0.1, 0.5, 2.0, 5.0, 15.0)
@@ -229,9 +232,15 @@ class PostgresDatabase:
     async def _run(self, connection: Any, transaction: Transaction[T], place: Place) -> T:
         steps = transaction()
         rows: Sequence[Row] | None = None
+        writes: list[Query] = []
         try:
             while True:
                 query = next(steps) if rows is None else steps.send(rows)
+                if isinstance(query, Write) and len(writes) < _TOGETHER:
+                    writes.append(query)
+                    rows = ()
+                    continue
+                await _write(connection, writes)
                 if isinstance(query, Lock) and query in self._lines and not place.is_first(query):
                     raise _Held(query)
                 try:
@@ -239,6 +248,7 @@ class PostgresDatabase:
                 except asyncpg.LockNotAvailableError as error:
                     raise _Held(query) from error
         except StopIteration as end:
+            await _write(connection, writes)
             result: T = end.value
             return result
         finally:
@@ -296,6 +306,17 @@ class PostgresDatabase:
                 await asyncio.sleep(delay)
             else:
                 return
+
+
+async def _write(connection: Any, writes: list[Query]) -> None:
+    """Send what was put off, as one statement."""
+    if writes:
+        sql = together(tuple(query.sql for query in writes))
+        try:
+            await connection.fetch(sql, *(value for query in writes for value in query.parameters))
+        except asyncpg.LockNotAvailableError as error:
+            raise _Held(writes[-1]) from error
+        writes.clear()
 
 
 class _Uncertain(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from itertools import count
 
@@ -20,3 +21,11 @@ def to_postgres(sql: str) -> str:
     numbers = count(1)
     sql = _HINT.sub("", sql)
     return _MARK.sub(lambda mark: f"${mark.group(1) or next(numbers)}", sql).replace("now_micros()", _NOW)
+
+
+@cache
+def together(statements: Sequence[str]) -> str:
+    """Return one statement that does what several do, none of which numbers its parameters."""
+    *before, last = statements
+    named = ", ".join(f"w{number} AS ({sql})" for number, sql in enumerate(before))
+    return to_postgres(f"WITH {named} {last}" if before else last)

@@ -21,7 +21,7 @@ from orchestrator_core.sessions.jobs.rows import (
     stored_message,
 )
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage, new_id
-from orchestrator_core.sessions.steps import Steps, do, insert, lock, one, rows
+from orchestrator_core.sessions.steps import Steps, do, insert, lock, one, rows, write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class BeginTurn:
         now = max(self.now, session.active_at)
         first = session.last_sequence + 1
         users = sum(message.role == "user" for message in self.messages)
-        yield from do(
+        yield from write(
             statements.INSERT_TURN,
             self.tenant,
             self.turn_id,
@@ -125,7 +125,7 @@ class BeginTurn:
         )
         for sequence, message in enumerate(self.messages, first):
             place = (self.tenant, session.id, sequence)
-            yield from do(statements.INSERT_MESSAGE, *place, new_id("msg"), self.turn_id, *message, now)
+            yield from write(statements.INSERT_MESSAGE, *place, new_id("msg"), self.turn_id, *message, now)
         return (yield from self._go_on(session, self.turn_id, now, len(self.messages), users))
 
     def _session(self) -> Steps[SessionRow]:
@@ -205,7 +205,7 @@ class BeginTurn:
             last_turn_state="pending",
             last_turn_at=now,
         )
-        yield from do(
+        yield from write(
             statements.SESSION_BEGINS_TURN,
             turn_id,
             now,
@@ -218,7 +218,7 @@ class BeginTurn:
             session.id,
         )
         if longer:
-            yield from do(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
+            yield from write(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
         return Begun(turn_id, session, (yield from read_newest(self.tenant, session)))
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:

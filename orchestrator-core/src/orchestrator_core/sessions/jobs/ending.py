@@ -18,7 +18,7 @@ from orchestrator_core.sessions.jobs.rows import (
 from orchestrator_core.sessions.jobs.usage import add_usage
 from orchestrator_core.sessions.jobs.usage_columns import usage_columns
 from orchestrator_core.sessions.models import TurnOutcome, new_id
-from orchestrator_core.sessions.steps import Steps, do, lock, one, rows
+from orchestrator_core.sessions.steps import Steps, lock, one, rows, write
 
 GIVEN_UP = frozenset({"process_ended", "abandoned"})
 """The codes of turns that were ended in the place of a process that was not heard of. It may be heard of again."""
@@ -68,11 +68,13 @@ class EndTurn:
         return Ended(session, (yield from one(statements.GET_MESSAGE, *place)))
 
     def _end(self, session: SessionRow, turn: TurnRow) -> Steps[Ended]:
-        outcome, place, answer = self.outcome, None, None
-        if self.answer is not None:
-            place, message_id = session.last_sequence + 1, new_id("msg")
+        outcome, answer = self.outcome, None
+        place = None if self.answer is None else session.last_sequence + 1
+        yield from self._write_turn(session, turn, place)
+        if self.answer is not None and place is not None:
+            message_id = new_id("msg")
             where = (self.tenant, session.id, place)
-            yield from do(statements.INSERT_MESSAGE, *where, message_id, turn.id, *self.answer, self.now)
+            yield from write(statements.INSERT_MESSAGE, *where, message_id, turn.id, *self.answer, self.now)
             answer = (
                 message_id,
                 place,
@@ -83,7 +85,6 @@ class EndTurn:
                 outcome.provider,
                 outcome.model,
             )
-        yield from self._write_turn(session, turn, place)
         session = self._after(session, turn)
         yield from self._write_session(session)
         yield from self._count(session, turn)
@@ -144,7 +145,7 @@ class EndTurn:
     def _write_session(self, session: SessionRow) -> Steps[None]:
         outcome = self.outcome
         complete = outcome.state == "complete"
-        yield from do(
+        yield from write(
             statements.SESSION_ENDS_TURN,
             session.message_count,
             session.last_sequence,

@@ -20,7 +20,7 @@ from orchestrator_core.sessions.bills import (
 )
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.rows import SessionRow, shard
-from orchestrator_core.sessions.steps import Steps, do, rows
+from orchestrator_core.sessions.steps import Steps, do, rows, write
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -56,7 +56,7 @@ def add_usage(
     total = CallTotal()
     total.add(usage, cost, seconds)
     kind = CallKind(tenant, now // DAY, session.user_id or "", client, provider, model, operation)
-    yield from _add(kind, total, shard(session.id))
+    yield from write(statements.ADD_USAGE, *_row(kind, total, shard(session.id)))
 
 
 def add_calls(totals: Mapping[CallKind, CallTotal], process_id: str) -> Steps[None]:
@@ -71,7 +71,7 @@ def add_calls(totals: Mapping[CallKind, CallTotal], process_id: str) -> Steps[No
             charge = (total.usage.total, cost, cost)
             yield from do(statements.CHARGE_SESSION, *charge, kind.tenant, kind.session_id)
     for kind in sorted(totals, key=_order):
-        yield from _add(kind, totals[kind], shard(process_id))
+        yield from do(statements.ADD_USAGE, *_row(kind, totals[kind], shard(process_id)))
 
 
 def _session(kind: CallKind) -> tuple[str, str]:
@@ -82,11 +82,10 @@ def _order(kind: CallKind) -> tuple[str, ...]:
     return (kind.tenant, f"{kind.day:010}", kind.user_id, kind.client, kind.provider, kind.model, kind.operation)
 
 
-def _add(kind: CallKind, total: CallTotal, part: int) -> Steps[None]:
-    """Add to a row. A day's row stands in shards, so that what ends at the same time need not wait."""
+def _row(kind: CallKind, total: CallTotal, part: int) -> tuple[Any, ...]:
+    """Return what is added to a row. A day's row stands in shards, so that what ends at the same time need not wait."""
     usage = total.usage
-    yield from do(
-        statements.ADD_USAGE,
+    return (
         kind.tenant,
         kind.day,
         kind.user_id,

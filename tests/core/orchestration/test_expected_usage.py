@@ -63,6 +63,15 @@ def test_fields_that_core_does_not_read_count_as_text(fields: Mapping[str, Any],
     assert asked(embedding) == pytest.approx(TOKENS, rel=0.05)
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_tools_that_core_reads_and_those_that_it_does_not_count_together(stored: bool) -> None:
+    known = {"type": "function", "function": {"name": "look", "description": LONG}}
+    custom = {"type": "custom", "custom": {"name": "f", "description": LONG}}
+    body = {"model": "m", "messages": [USER], "tools": [known, custom]}
+    request = chat(body, stored=stored, tools=[Tool(name="look", description=LONG)], extra={"tools": [custom]})
+    assert asked(request) == pytest.approx(2 * TOKENS, rel=0.05)
+
+
 @pytest.mark.parametrize(
     "part",
     [

@@ -206,6 +206,14 @@ BESIDE: list[tuple[str, Any]] = [
 ]
 
 
+async def test_tools_that_core_reads_are_held_beside_those_that_it_does_not(api: Api) -> None:
+    await api.has(tokens=50_000)
+    known = {"type": "function", "function": {"name": "look", "description": LONG}}
+    api.one.scripts.append([Start(id="a", model="a"), TextDelta(text="pong"), Finish(reason="stop")])
+    assert (await api.chat(tools=[known, *BESIDE[0][1]["tools"]])).status == 200
+    assert (await api.budget())["spent_tokens"] == pytest.approx(len(LONG) / 2, rel=0.05)
+
+
 @pytest.mark.parametrize(("path", "fields"), BESIDE, ids=[f"{path} {next(iter(fields))}" for path, fields in BESIDE])
 async def test_what_is_said_where_core_does_not_look_is_held_too(api: Api, path: str, fields: Any) -> None:
     await api.has(tokens=5_000)

@@ -110,9 +110,9 @@ def _asked(request: ChatRequest) -> int:
 
 
 def _rest(extra: Mapping[str, Json], options: NativeRequest | None) -> Mapping[str, Json]:
-    """Return the fields beside the conversation, also those that core understood in part."""
+    """Return the fields beside the conversation, also those that core understood in part: `extra` lacks what it did."""
     body = {} if options is None else options.body
-    return {**{name: value for name, value in body.items() if name not in _CONVERSATION}, **extra}
+    return {**extra, **{name: value for name, value in body.items() if name not in _CONVERSATION}}
 
 
 def _weigh_conversation(body: Mapping[str, Json], extra: Mapping[str, Json]) -> float:

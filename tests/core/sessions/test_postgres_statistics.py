@@ -10,10 +10,12 @@ import pytest
 
 from databases import PostgresServer
 from filled import Filling, fill_postgres
+from orchestrator_core.sessions.databases import postgres as module
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres
-from orchestrator_core.sessions.databases.postgres_statistics import outgrown
+from orchestrator_core.sessions.databases.postgres_statistics import analyse, outgrown
 from orchestrator_core.sessions.jobs import statements
+from orchestrator_core.sessions.steps import Steps
 
 OF_A_TURN = (
     "LOCK_SESSION",
@@ -122,3 +124,30 @@ async def test_a_user_that_does_not_own_the_tables_leaves_them_to_autovacuum(url
             await connection.execute("RESET ROLE; DROP ROLE not_the_owner")
     finally:
         await connection.close()
+
+
+async def test_a_store_closes_while_statistics_are_being_committed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = asyncpg.transaction.Transaction.commit
+    analysed, at_end = asyncio.Event(), asyncio.Event()
+
+    def seen(table: str) -> Steps[None]:
+        yield from analyse(table)
+        analysed.set()
+
+    async def slow(transaction: asyncpg.transaction.Transaction) -> None:
+        if analysed.is_set():
+            at_end.set()
+            await asyncio.sleep(0.5)
+        await commit(transaction)
+
+    await fill_postgres(url, Filling(300), statistics=False)
+    database = PostgresDatabase(url, connections=5, budget=5.0)
+    await database.open()
+    monkeypatch.setattr(module, "analyse", seen)
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", slow)
+    async with asyncio.timeout(60):
+        await at_end.wait()
+        await database.close()
+    connection = await asyncpg.connect(url)
+    assert await connection.fetchval("SELECT count(*) FROM processes") == 0
+    await connection.close()

@@ -275,7 +275,7 @@ class PostgresDatabase:
             await asyncio.sleep(BEAT_EVERY)
             try:
                 for table in await self.read(outgrown):
-                    await self._persist(partial(analyse, table), None)
+                    await self.write(partial(analyse, table))
             except GatewayError as error:
                 logger.warning("statistics could not be taken: %s", error.code)
                 await asyncio.sleep(LEFT_TO_AUTOVACUUM)

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.clock import processor_time
-from processes import COMMAND, find_free_port, inherited_environment
+from benchmarks.environment import environment
+from processes import COMMAND, find_free_port
 
 QUESTION = {"message": "Hello!", "agent_config": {"provider": "echo"}}
 IMPORTS = """
@@ -44,7 +45,7 @@ def gateway(directory: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [COMMAND, "serve", "--port", str(port)],
         cwd=directory,
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -110,7 +111,7 @@ def imports() -> tuple[float, float, float]:
     """Return the milliseconds of imports: of core's own modules, of the plugins' own, and of all that they need."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", IMPORTS],
-        env=_environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -132,13 +133,8 @@ def imports_computed() -> float:
     """Return the milliseconds of processor time that all imports take."""
     program = f"from time import process_time\nbegun = process_time(){IMPORTS}print(process_time() - begun)"
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     return float(done.stdout) * 1e3
-
-
-def _environment() -> Mapping[str, str]:
-    # Whoever forbids compiled modules would measure the compiler.
-    return {name: value for name, value in inherited_environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def measure(runs: int) -> Mapping[str, Sequence[float]]:

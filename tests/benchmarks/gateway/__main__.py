@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.gateway import subjects
-from benchmarks.gateway.comparisons import CLIENTS, COMPARISONS, Comparison, Place
+from benchmarks.gateway.comparisons import CLIENTS, COMPARISONS, SERVER, Comparison, Place
 from benchmarks.gateway.goals import document
 from benchmarks.gateway.plots import draw
 from benchmarks.gateway.report import Results, Run, Server, write_json
@@ -42,6 +42,8 @@ def main() -> None:
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         vendor = stack.enter_context(subjects.upstream(work, CLIENTS))
+        with subjects.gateway("not measured", work / "first", vendor, SERVER):
+            _say("A gateway was started that is not measured: it fills the caches")
         environments = arguments.peers and arguments.peers.resolve()
         place = Place(work, environments, vendor, arguments.sessions)
         found: list[Results] = []

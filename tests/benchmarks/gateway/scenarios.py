@@ -218,7 +218,13 @@ WITHOUT_PEERS: Sequence[Kind] = ("floor", "gateway")
 CLIENTS_OF_HISTORIES = 16
 
 CLIENTS = (1, 16, 64, 256)
-STREAMS = (1, 10, 100, 1000)
+STREAMS: Mapping[int, Sequence[Kind]] = {
+    1: WITHOUT_PEERS,
+    10: WITHOUT_PEERS,
+    100: PROXYING,
+    1000: ("direct", *PROXYING),  # whether the two ends keep the pace is seen here
+}
+"""How many paced streams are asked for, and of whom."""
 
 PROXIES = (
     *(Scenario(f"chat, c={clients}", clients, chat) for clients in CLIENTS),
@@ -237,11 +243,10 @@ PROXIES = (
             60.0,
             1,
             min(1.0, clients / 100),
-            # Whether the two ends keep the pace is seen where there are the most.
-            kinds=("direct", *PROXYING) if clients == max(STREAMS) else PROXYING,
+            kinds=kinds,
             rounds=2,
         )
-        for clients in STREAMS
+        for clients, kinds in STREAMS.items()
     ),
 )
 FALLBACKS = tuple(Scenario(f"fallback, c={clients}", clients, chat) for clients in (1, 16))

@@ -19,7 +19,8 @@ import psutil
 from packaging.requirements import Requirement
 
 from benchmarks.clock import processor_time
-from processes import COMMAND, find_free_port, inherited_environment
+from benchmarks.environment import environment
+from processes import COMMAND, find_free_port
 
 Kind = Literal["direct", "floor", "gateway", "peer"]
 
@@ -137,7 +138,7 @@ def running(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**inherited_environment(), **environ},
+            env={**environment(), **environ},
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=_pin(processors),  # noqa: PLW1509  # one thread, and nothing but a call of the system

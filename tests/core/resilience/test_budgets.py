@@ -290,12 +290,38 @@ async def test_without_redis_each_takes_its_part_of_what_the_store_says_is_left(
         await book.close()
 
 
-async def back(server: RedisServer, state: SharedState) -> None:
-    """Start Redis again, and wait until the process knows."""
-    server.start()
+async def test_each_time_redis_goes_the_store_says_what_others_spent_meanwhile(redis_server: RedisServer) -> None:
+    store = Store()
+    async with opened(redis_server.url) as (state, _), opened(redis_server.url) as (others, _):
+        book, other = shared(state, store), shared(others, store)
+        redis_server.kill()
+        assert (await book.reserve(KEY, "a", TOKENS, wish(5)))[0]
+        await settled(book, "a", Amount(5))
+        store.amount = Amount(5)
+        await back(redis_server, state)
+        await reconnected(others)
+        assert (await book.reserve(KEY, "b", TOKENS, wish(5)))[0]
+        await settled(book, "b", Amount(5))
+        assert (await other.reserve(KEY, "c", TOKENS, wish(80)))[0]
+        await settled(other, "c", Amount(80))
+        store.amount = Amount(90)
+        redis_server.kill()
+        assert (await book.reserve(KEY, "d", TOKENS, wish(6)))[0] is False, "its part of the ten that are left is five"
+        await book.close()
+        await other.close()
+
+
+async def reconnected(state: SharedState) -> None:
+    """Wait until a process knows that Redis is back."""
     async with asyncio.timeout(10):
         while not state.available:
             await asyncio.sleep(0.05)
+
+
+async def back(server: RedisServer, state: SharedState) -> None:
+    """Start Redis again, and wait until the process knows."""
+    server.start()
+    await reconnected(state)
 
 
 async def test_what_calls_under_way_hold_stays_held_as_redis_goes_and_comes_back(

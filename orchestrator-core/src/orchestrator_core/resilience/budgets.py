@@ -7,6 +7,7 @@ next reading, so that an account is never below what was spent, and above it for
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -227,6 +228,11 @@ class LocalBudgets:
         if account is not None:
             account.holds.pop(name, None)
             account.settle(amount.at_least_nothing(), self._clock())
+
+    def doubt(self) -> None:
+        """Read the store anew for every account, since others have spent meanwhile what is not known here."""
+        for account in self._accounts.values():
+            account.read_at = -math.inf
 
     async def standing(self, key: AccountKey) -> Standing:
         """Return how an account stands.

@@ -188,6 +188,8 @@ class SharedBudgets:
         """Until when Redis is trusted to know an account, by the monotonic clock."""
         self._lost_at = -math.inf
         self._era = shared.era
+        self._alone = False
+        """Whether the last call was judged without Redis."""
         self._holds = SharedHolds(shared, KEPT)
         self._settling: set[asyncio.Task[None]] = set()
 
@@ -249,6 +251,9 @@ class SharedBudgets:
         Args:
             key: The account.
             run: Runs it, with the oldest reading that will do, and that which will do where it may have counted twice.
+
+        Raises:
+            SharedStateLost: Redis is away.
         """
         self._notice()
         era = self._era
@@ -268,6 +273,7 @@ class SharedBudgets:
             answer = await run(KEPT, KEPT)
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
+        self._alone = False
         return answer
 
     async def _take_over(self, key: AccountKey) -> None:
@@ -276,6 +282,9 @@ class SharedBudgets:
         Raises:
             StorageError: As for `LocalBudgets.standing`.
         """
+        if not self._alone:
+            self._alone = True
+            self._local.doubt()
         await self._local.standing(key)  # reads the store where that is due; meanwhile calls may end
         for name, hold in self._holds.of(_name(key)).items():
             self._local.hold(key, name, hold.amount, hold.until)

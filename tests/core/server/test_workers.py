@@ -306,6 +306,25 @@ async def test_a_worker_that_comes_later_has_the_keys_of_the_others_whatever_bec
     assert gateway.stop() == 0
 
 
+def test_a_stop_does_not_wait_for_a_key_file_that_hangs(start: Callable[..., GatewayProcess], tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.touch(0o600)
+    file.write_text(KEY)
+    gateway = start(OPENAI_API_KEY_FILE=str(file), ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT="100")
+    file.unlink()
+    os.mkfifo(file)
+    readers = [gateway.process.pid, *workers(gateway)]
+    before = {pid: threads(pid) for pid in readers}
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: all(threads(pid) > before[pid] for pid in readers))
+    assert gateway.stop() == 0
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 async def test_a_worker_that_comes_later_knows_the_countries_of_the_others(
     start: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:

@@ -176,8 +176,10 @@ class Isolated(Generic[T]):
     def wait(self, timeout: float) -> Self:
         """Wait for its end, until `timeout` seconds after its start."""
         self._thread.join(max(0.0, self._began + timeout - time.monotonic()))
-        if self._thread.is_alive():
-            self.ended = False
+        self.ended = not self._thread.is_alive()
+        if self.ended and self.result is not None:
+            self.fault = None
+        elif not self.ended:
             self.fault = (
                 f"{self._doing} took longer than {timeout:g} s: {self._waiting}; "
                 "a slow machine may need a larger ORCHESTRATOR_PLUGIN_LOAD_TIMEOUT"

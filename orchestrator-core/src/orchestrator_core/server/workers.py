@@ -27,6 +27,8 @@ from gunicorn.workers.base import Worker
 
 from orchestrator_core.config import Config, ConfigError
 from orchestrator_core.plugins import Registry
+from orchestrator_core.plugins.fresh_keys import FreshRegistry
+from orchestrator_core.plugins.loading import Isolated
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.keys import keep_keys, read_countries, read_keys
@@ -47,6 +49,12 @@ RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0)
 
 _HEARTBEAT = 0.2
 """Seconds between two signs of life; less than a new master needs until it binds the address of one that died."""
+
+_MOMENT = 1.0
+"""Seconds after SIGHUP for which the master waits for new keys and does nothing else; mostly they are there at once."""
+
+_READINGS = 3
+"""How often as long as a reading may take it takes to read the configuration, the keys, and the file of countries."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of a random name there, and unlinks it at once
 
@@ -130,14 +138,11 @@ class Supervised(BaseApplication):
         """Set it, for all processes."""
         self._shared[0] = number
 
-    def keep(self) -> None:
-        """Have what workers take at SIGHUP for those that come later."""
-        fresh = read_keys(self.config, self.registry, self.read_again)
-        if fresh.problems:
-            _logger.error("Workers that start later have the old keys", problems=list(fresh.problems))
-        keep_keys(self.config, fresh)
+    def read(self) -> FreshRegistry:
+        """Return the keys as they are now, and take what is new of countries; each worker says what is wrong there."""
         if self.countries is not None:
-            read_countries(self.config, self.countries)  # each worker says what is wrong
+            read_countries(self.config, self.countries)
+        return read_keys(self.config, self.registry, self.read_again)
 
     def load_config(self) -> None:
         """Set what gunicorn has to know."""
@@ -174,6 +179,7 @@ class _Master(Arbiter):
     """Gunicorn's master."""
 
     app: Supervised
+    reading: Isolated[FreshRegistry] | None = None
 
     def init_signals(self) -> None:
         """Act on signals, and on those that were held back."""
@@ -182,6 +188,7 @@ class _Master(Arbiter):
 
     def spawn_worker(self) -> int:
         """Start a worker; what it is told before it can hear is kept for it."""
+        self._keep_keys()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         try:
             return super().spawn_worker()
@@ -190,9 +197,33 @@ class _Master(Arbiter):
 
     def handle_hup(self) -> None:
         """Let every worker take new keys, and those that come later have them; one of them prints what it finds."""
-        self.app.keep()
+        self._keep_keys(0)
+        try:
+            self.reading = Isolated(self.app.read, "reading new keys").start()
+        except RuntimeError:
+            _logger.exception("Workers that start later have the old keys, since no thread is to be had")
+        self._keep_keys(_MOMENT)
         for number, pid in enumerate(list(self.WORKERS)):
             self.kill_worker(pid, QUIET_HANGUP if number else signal.SIGHUP)
+
+    def _keep_keys(self, within: float | None = None) -> None:
+        """Have for workers that come later the keys that are being read.
+
+        Args:
+            within: Seconds after the signal in which they are waited for; None is as long as their reading may take.
+        """
+        if self.reading is None:
+            return
+        limit = _READINGS * self.app.config.settings.plugin_load_timeout
+        read = self.reading.wait(limit if within is None else within)
+        if within is not None and not read.ended:
+            return
+        self.reading = None
+        problems = [read.fault] if read.result is None else list(read.result.problems)
+        if problems:
+            _logger.error("Workers that start later have the old keys", problems=problems)
+        if read.result is not None:
+            keep_keys(self.app.config, read.result)
 
     def handle_int(self) -> None:
         """Stop as at SIGTERM."""

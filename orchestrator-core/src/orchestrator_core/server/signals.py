@@ -40,7 +40,7 @@ class Signals:
     def heard(self) -> Iterator[None]:
         """Act on signals, and on those that were held back, in place of what they do by default.
 
-        Afterwards a hangup does nothing any more, so that it never ends a process that is about to end by itself.
+        Afterwards none does anything any more: the process, which is about to end by itself, ends as it was told.
         """
         loop = asyncio.get_running_loop()
         for ending in STOPS:
@@ -50,7 +50,7 @@ class Signals:
         try:
             yield
         finally:
-            hold_back(HANGUPS)
+            hold_back()
 
     def hang_up(self, *, aloud: bool = True) -> None:
         """Tell the process to take new keys."""

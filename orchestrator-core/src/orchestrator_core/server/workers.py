@@ -34,7 +34,7 @@ from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.keys import keep_keys, read_countries, read_keys
 from orchestrator_core.server.leaving import to_the_end
 from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stopped
-from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals, let_through
+from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals, hold_back, let_through
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.shared_values import forget_living, make_folder, share_values
@@ -90,6 +90,7 @@ def supervise(
         return EXIT_STOPPED if end.code == 0 else EXIT_FAILED
     finally:
         if os.getpid() == master:
+            hold_back()  # none may end a process that has stopped
             shutil.rmtree(folder, ignore_errors=True)
     return EXIT_STOPPED
 

@@ -1,4 +1,4 @@
-"""What a process is told while it starts, at whatever moment."""
+"""What a process is told while it starts and while it ends, at whatever moment."""
 
 from __future__ import annotations
 
@@ -129,4 +129,20 @@ def test_keys_that_come_while_it_starts_are_taken(tmp_path: Path, url: str, work
         with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/health", timeout=WITHIN) as answer:
             assert b'"openai_configured":true' in answer.read()
         gateway.tell(signal.SIGTERM)
+        assert gateway.ended() == 0, gateway.output()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_no_signal_ends_what_has_stopped_in_another_way(
+    tmp_path: Path, url: str, workers: str, sign: signal.Signals
+) -> None:
+    with starting(tmp_path / "told", workers, url) as gateway:
+        gateway.until(lambda: LISTENING in gateway.output())
+        gateway.tell(signal.SIGTERM)
+        end = time.monotonic() + WITHIN
+        while gateway.process.poll() is None:
+            gateway.tell(sign)
+            assert time.monotonic() < end, gateway.output()
+            time.sleep(0.002)
         assert gateway.ended() == 0, gateway.output()

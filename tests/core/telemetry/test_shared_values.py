@@ -248,7 +248,7 @@ from orchestrator_core.telemetry import shared_values
 from orchestrator_core.telemetry.metrics import Metrics
 
 shared_values.TRY_AGAIN_AFTER = 0.0
-folder, filler, full_from_the_start = Path("small/metrics"), Path("small/filler"), sys.argv[1] == "start"
+folder, filler, full_from = Path("small/metrics"), Path("small/filler"), sys.argv[1]
 
 def fill():
     with filler.open("wb", buffering=0) as file:
@@ -258,6 +258,7 @@ def fill():
 
 def told(metrics):
     return {"counted": sum(sample.value for sample in metrics.samples("orchestrator_fallbacks_total")),
+            "set": [sample.value for sample in metrics.samples("orchestrator_provider_healthy")],
             "small": os.statvfs("small").f_blocks * os.statvfs("small").f_frsize, "free": os.statvfs("small").f_bavail}
 
 def call(metrics, times):
@@ -266,21 +267,30 @@ def call(metrics, times):
         metrics.observe_next_try("acme", f"other-{number}", other=True)
 
 with capture_logs() as logs:
-    if full_from_the_start: fill()
+    if full_from == "replaced" and not os.fork():
+        shared_values.share_values(folder, 0)
+        call(Metrics(shared=folder), 1)
+        os._exit(0)
+    if full_from == "replaced":
+        os.wait()
+        shared_values.forget_living(folder, 0)
+    if full_from != "later": fill()
     shared_values.share_values(folder, 0)
     metrics = Metrics(shared=folder)
     call(metrics, 1)
-    if not full_from_the_start: fill()
+    if full_from == "later": fill()
     call(metrics, 400)
+    metrics.observe_health("acme" * 1000, True)
     full = told(metrics)
     filler.unlink()
+    shared_values.write_what_had_no_room()
     call(metrics, 400)
     room = told(metrics)
 print(json.dumps({"full": full, "room": room, "logs": logs}))
 """
 
 
-@pytest.mark.parametrize("full_from", ["start", "later"])
+@pytest.mark.parametrize("full_from", ["start", "later", "replaced"])
 def test_where_the_disk_is_full_a_process_counts_for_itself_until_there_is_room(tmp_path: Path, full_from: str) -> None:
     (tmp_path / "small").mkdir()
     mounted = f"mount -t tmpfs -o size=8m tmpfs {shlex.quote(str(tmp_path / 'small'))}"
@@ -302,7 +312,9 @@ def test_where_the_disk_is_full_a_process_counts_for_itself_until_there_is_room(
     assert found["full"]["small"] == 8 << 20
     assert found["full"]["free"] < 64, "pages: the disk was full"
     assert found["full"]["counted"] < 401, "there was no room for all that was counted"
-    assert found["room"]["counted"] == 801, "nothing that was counted is lost"
+    counted_before = 1 if full_from == "replaced" else 0
+    assert found["room"]["counted"] == counted_before + 801, "nothing that was counted is lost"
+    assert (found["full"]["set"], found["room"]["set"]) == ([], [1.0]), "what is set once is not missing for ever"
     (said,) = found["logs"]
     assert "small/metrics" in said["folder"]
     assert said["log_level"] == "error"

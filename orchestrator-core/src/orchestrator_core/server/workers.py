@@ -37,7 +37,7 @@ from orchestrator_core.server.run import BACKLOG, EXIT_STOPPED, serve_until_stop
 from orchestrator_core.server.signals import QUIET_HANGUP, WATCHED, Signals, hold_back, let_through
 from orchestrator_core.telemetry import logging
 from orchestrator_core.telemetry.metrics import Metrics
-from orchestrator_core.telemetry.shared_values import forget_living, make_folder, share_values
+from orchestrator_core.telemetry.shared_values import forget_living, make_folder, share_values, write_what_had_no_room
 
 EXIT_FAILED = 1
 
@@ -341,6 +341,7 @@ class GatewayWorker(Worker):
         shown = True
         while True:
             self.notify()
+            write_what_had_no_room()
             if shown and not self.app.folder.exists():
                 shown = False
                 _logger.error(

@@ -29,6 +29,9 @@ _ROOM: Final = 32
 """Bytes that an entry of a file has at most beside its key."""
 _VALUE_AND_TIME: Final = struct.Struct("dd")
 
+_files: Final[list[_File]] = []
+"""All of this process."""
+
 _logger = structlog.get_logger(__name__)
 
 
@@ -36,7 +39,7 @@ class _File(MmapedDict):
     """Values of a process in a file whose blocks are all there before anything is written to them.
 
     Writing to a block that is only promised kills the process where the disk is full. What has no room on it is kept by
-    its process alone, and written as soon as there is some.
+    its process alone until there is some.
     """
 
     _next_try: ClassVar = -math.inf
@@ -47,34 +50,50 @@ class _File(MmapedDict):
         self._fname = filename
         self._open = False
         self._positions: dict[str, int] = {}
+        self._unwritten: dict[str, tuple[float, float]] = {}
+        _files.append(self)
         self._has_room(None)
 
     def read_value(self, key: str) -> tuple[float, float]:
         """Return a value and its time; zeros where there is none yet."""
         if not self._has_room(key):
-            return 0.0, 0.0
+            return self._unwritten.get(key, (0.0, 0.0))
         found: tuple[float, float] = super().read_value(key)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         return found
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
-        """Write a value, where there is room for it."""
+        """Write a value, as soon as there is room for it."""
         if key in self._positions or self._has_room(key):
             at = self._positions[key]
             self._m[at : at + 16] = _VALUE_AND_TIME.pack(value, timestamp)
+        else:
+            self._unwritten[key] = (value, timestamp)
+
+    def catch_up(self) -> None:
+        """Write what there was no room for, if there is now."""
+        for key in list(self._unwritten):
+            if not self._has_room(key):
+                return
 
     def _has_room(self, key: str | None) -> bool:
         """Make room for a key, or for the first one, where there is none and that was not tried in vain just now."""
         if key in self._positions:
             return True
-        if time.monotonic() < _File._next_try:
-            return False
+        path = Path(self._fname)
         try:
+            if not self._open and path.exists():  # which needs no room: what it counted before is not to be lost
+                self._open_file()
+            if key in self._positions:
+                return True
+            if time.monotonic() < _File._next_try:
+                return False
             if not self._open:
-                _create(Path(self._fname))
-                super().__init__(self._fname)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
-                self._open = True
-            if key is not None and key not in self._positions:
+                _create(path)
+                self._open_file()
+            if key is not None:
                 self._init_value(key)
+                if key in self._unwritten:
+                    self.write_value(key, *self._unwritten.pop(key))
         except OSError as error:
             _File._next_try = time.monotonic() + TRY_AGAIN_AFTER
             if not _File._told:
@@ -82,11 +101,15 @@ class _File(MmapedDict):
                 _logger.error(  # noqa: TRY400 - the traceback says no more
                     "Metrics of this worker have no room, and those that are new are missing until there is some. "
                     "Make room in the folder's file system, or set TMPDIR to another",
-                    folder=str(Path(self._fname).parent),
+                    folder=str(path.parent),
                     reason=error.strerror or type(error).__name__,
                 )
             return False
         return True
+
+    def _open_file(self) -> None:
+        super().__init__(self._fname)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+        self._open = True
 
     def _init_value(self, key: str) -> None:
         capacity = self._capacity
@@ -98,8 +121,6 @@ class _File(MmapedDict):
 
 def _create(path: Path) -> None:
     """Make a file of values, so that nobody ever sees it without any room."""
-    if path.exists():
-        return
     made = path.with_suffix(".new")
     with made.open("wb", buffering=0) as file:
         _extend(file.fileno(), _FIRST_SIZE)
@@ -185,6 +206,12 @@ def share_values(folder: Path, place: int) -> None:
             super().set(value, self._timestamp if math.isnan(value) else timestamp)
 
     values.ValueClass = Value
+
+
+def write_what_had_no_room() -> None:
+    """Write the values of this process for which the disk was too full, if there is room now; to be called at times."""
+    for file in _files:
+        file.catch_up()
 
 
 def _discard_damaged(folder: Path, place: int) -> None:

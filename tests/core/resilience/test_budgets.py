@@ -6,9 +6,10 @@ import asyncio
 import importlib.util
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -309,6 +310,36 @@ async def test_each_time_redis_goes_the_store_says_what_others_spent_meanwhile(r
         assert (await book.reserve(KEY, "d", TOKENS, wish(6)))[0] is False, "its part of the ten that are left is five"
         await book.close()
         await other.close()
+
+
+async def test_who_leaves_while_redis_is_told_what_is_held_lets_nobody_hold_it_longer(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(redis_server.url) as (state, _):
+        book, under_way, go_on = shared(state, Store(), 1), asyncio.Event(), asyncio.Event()
+        redis_server.kill()
+        assert (await book.reserve(KEY, "a", TOKENS, wish(90)))[0]
+        await back(redis_server, state)
+        run = state._run
+
+        async def slow(script: str, keys: Sequence[str], args: Sequence[str | int] = ()) -> Any:
+            if not under_way.is_set():
+                under_way.set()
+                async with asyncio.timeout(10):
+                    await go_on.wait()
+            return await run(script, keys, args)
+
+        monkeypatch.setattr(state, "_run", slow)
+        leaving = asyncio.create_task(book.standing(KEY))
+        await under_way.wait()
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        book.settle(KEY, "a", Amount(1))
+        await asyncio.sleep(0.05)
+        go_on.set()
+        await book.close()
+        assert (await book.standing(KEY)).held == Amount()
+        await book.close()
 
 
 async def reconnected(state: SharedState) -> None:

@@ -69,6 +69,7 @@ class SharedHolds:
         self._era = shared.era
         self._renewal = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[bool] | None = None
 
     def add(self, name: str, account: str, amount: Amount, seconds: float, *, told: bool) -> None:
         """Renew what is held since now.
@@ -100,10 +101,12 @@ class SharedHolds:
         Raises:
             SharedStateLost: Redis is away.
         """
-        if self._lacking():
-            async with self._renewal:
-                if self._lacking():
-                    await self._renew()
+        while self._lacking():
+            # A caller who leaves must not let anybody through while the script is under way.
+            if self._catching_up is None or self._catching_up.done():
+                self._catching_up = asyncio.create_task(self._catch_up(), name="holds that Redis lacks")
+            if not await asyncio.shield(self._catching_up):
+                raise SharedStateLost
 
     def drop(self, name: str) -> None:
         """Renew something no more."""
@@ -117,9 +120,10 @@ class SharedHolds:
 
     async def close(self) -> None:
         """Renew nothing any more."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
+        for task in (self._renewing, self._catching_up):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _renew_on(self) -> None:
         while self._held:
@@ -130,6 +134,15 @@ class SharedHolds:
                 if self._held:
                     with suppress(SharedStateLost):  # it may be back in time
                         await self._renew()
+
+    async def _catch_up(self) -> bool:
+        """Return whether Redis took it."""
+        async with self._renewal:
+            try:
+                await self._renew()
+            except SharedStateLost:
+                return False
+        return True
 
     def _lacking(self) -> bool:
         return bool(self._untold) or self._era != self._shared.era

@@ -200,7 +200,7 @@ class SharedState:
         # it gives up a connection for each that it does not.
         operation = asyncio.create_task(self._attempt(script, keys, args))
         self._operations.add(operation)
-        operation.add_done_callback(self._operations.discard)
+        operation.add_done_callback(self._forget)
         return await asyncio.shield(operation)
 
     async def ping(self) -> bool:
@@ -210,6 +210,11 @@ class SharedState:
         except SharedStateLost:
             return False
         return True
+
+    def _forget(self, operation: asyncio.Task[Any]) -> None:
+        self._operations.discard(operation)
+        if not operation.cancelled():
+            operation.exception()  # which nobody asks for where the caller has left
 
     async def _attempt(self, script: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         async with self._slots:  # before the time counts: a long queue here says nothing of Redis

@@ -516,6 +516,43 @@ def test_a_database_that_is_not_there_is_said_once(orchestrator: RunCommand) -> 
     assert done.stderr.count("PostgreSQL cannot be used") == 1
 
 
+OPEN_TO_ALL = """
+import os, tempfile
+
+made = tempfile.mkdtemp
+
+
+def mkdtemp(*arguments, **named):
+    folder = made(*arguments, **named)
+    os.chmod(folder, 0o755)
+    return folder
+
+
+tempfile.mkdtemp = mkdtemp
+"""
+"""What folders are like on a file system that knows no users."""
+
+
+def test_where_there_is_no_place_for_metrics_it_is_said_once(
+    orchestrator: RunCommand, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(OPEN_TO_ALL)
+    (tmp_path / "temporary").mkdir()
+    done = orchestrator(
+        "serve",
+        "--workers",
+        "2",
+        ORCHESTRATOR_DATABASE_URL=url,
+        SERVER_PORT="0",
+        TMPDIR=str(tmp_path / "temporary"),
+        PYTHONPATH=str(tmp_path / "site"),
+    )
+    assert done.returncode == 78
+    assert done.stderr.count(f"The metrics cannot be kept in {tmp_path / 'temporary'}: others may change") == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 async def test_workers_end_when_nobody_watches_them_any_more(start: Callable[..., GatewayProcess]) -> None:
     gateway = start(MONITORING_ENABLED="false")
     orphans = workers(gateway)

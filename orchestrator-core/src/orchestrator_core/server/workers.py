@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from mmap import PAGESIZE, mmap
@@ -79,9 +80,15 @@ def supervise(
 
     Returns:
         The exit code of the process.
+
+    Raises:
+        ConfigError: There is no place for the workers' metrics.
     """
     master = os.getpid()
-    folder = make_folder()
+    try:
+        folder = make_folder()
+    except OSError as error:
+        raise _no_place_for_metrics(tempfile.gettempdir(), error) from None
     try:
         _Master(Supervised(config, registry, sockets, reload, folder, ready)).run()
     except SystemExit as end:
@@ -331,10 +338,7 @@ class GatewayWorker(Worker):
             share_values(self.app.folder, self.place)
             return Metrics(began=self.app.began, shared=self.app.folder, wanted=lambda: self.app.wanted)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigError(
-                [f"The metrics cannot be kept in {self.app.folder}: {reason}. See to it, or to TMPDIR."]
-            ) from None
+            raise _no_place_for_metrics(self.app.folder, error) from None
 
     async def _beat(self, signals: Signals) -> None:
         """Tell the master again and again that the event loop runs; stop when there is no master any more."""
@@ -353,6 +357,11 @@ class GatewayWorker(Worker):
                 _logger.error("The master is gone")
                 signals.stop.set()
             await asyncio.sleep(min(_HEARTBEAT, self.timeout))
+
+
+def _no_place_for_metrics(folder: str | Path, error: OSError) -> ConfigError:
+    reason = error.strerror or type(error).__name__
+    return ConfigError([f"The metrics cannot be kept in {folder}: {reason}. See to it, or to TMPDIR."])
 
 
 def _ready(master: _Master) -> None:

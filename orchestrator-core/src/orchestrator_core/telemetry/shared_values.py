@@ -143,12 +143,19 @@ def make_folder() -> Path:
 
     Returns:
         The folder. It is kept as long as this process lives, or one that it forks, and is to be removed by this one.
+
+    Raises:
+        OSError: It cannot be made, or others may change what is in it, as on file systems that know no users.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):  # it is no folder, is in use, or another removed it
             _remove_unused(left)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    _hold(folder)
+    try:
+        _hold(folder)
+    except OSError:
+        folder.rmdir()
+        raise
     return folder
 
 

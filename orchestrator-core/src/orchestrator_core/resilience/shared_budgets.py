@@ -188,8 +188,8 @@ class SharedBudgets:
         """Until when Redis is trusted to know an account, by the monotonic clock."""
         self._lost_at = -math.inf
         self._era = shared.era
-        self._alone = False
-        """Whether the last call was judged without Redis."""
+        self._doubted = shared.era
+        """As of which loss of Redis the accounts of this process were read anew."""
         self._holds = SharedHolds(shared, KEPT)
         self._settling: set[asyncio.Task[None]] = set()
 
@@ -273,7 +273,6 @@ class SharedBudgets:
             answer = await run(KEPT, KEPT)
             if answer[0] == -1:
                 raise SharedStateLost  # it was emptied just now
-        self._alone = False
         return answer
 
     async def _take_over(self, key: AccountKey) -> None:
@@ -282,8 +281,8 @@ class SharedBudgets:
         Raises:
             StorageError: As for `LocalBudgets.standing`.
         """
-        if not self._alone:
-            self._alone = True
+        if self._doubted != self._shared.era:
+            self._doubted = self._shared.era
             self._local.doubt()
         await self._local.standing(key)  # reads the store where that is due; meanwhile calls may end
         for name, hold in self._holds.of(_name(key)).items():

@@ -78,6 +78,6 @@ async def stop_held_back() -> None:
 
 
 def say(line: str) -> None:
-    """Print a line, if anybody still reads."""
-    with suppress(BrokenPipeError):
+    """Print a line, if anybody still reads, and there is room where it is kept."""
+    with suppress(OSError):
         print(line, flush=True)

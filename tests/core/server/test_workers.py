@@ -425,6 +425,26 @@ async def test_a_worker_is_replaced_where_the_folder_of_the_metrics_is_gone(
     assert gateway.stop() == 0
 
 
+async def test_a_file_of_metrics_that_cannot_be_removed_ends_no_other_worker(
+    start: Callable[..., GatewayProcess], tmp_path: Path
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    gateway = start(TMPDIR=str(tmp_path / "temporary"))
+    await serving_and_wanted(gateway, 2, 2)
+    (folder,) = folders_of(gateway)
+    in_the_way = folder / "gauge_liveall_0.db"
+    in_the_way.mkdir()
+    killed = set(workers(gateway))
+    for worker in killed:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: "What an ended worker had under way stays" in gateway.output())
+    until(lambda: "The metrics cannot be kept in" in gateway.output())
+    assert (await turn(gateway, "hello"))["message_count"] == 1, "the other one serves"
+    in_the_way.rmdir()
+    await serving_and_wanted(gateway, 2, 2)
+    assert gateway.stop() == 0
+
+
 async def test_a_gateway_removes_the_folder_of_one_whose_master_was_killed(
     start: Callable[..., GatewayProcess], tmp_path: Path
 ) -> None:

@@ -203,6 +203,13 @@ class _Master(Arbiter):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+    def spawn_workers(self) -> None:
+        """Start the workers that are missing; what the system does not allow now is tried again in a second."""
+        try:
+            super().spawn_workers()
+        except OSError as error:  # gunicorn would end all workers for it
+            _logger.error("No worker can be started now", reason=error.strerror or type(error).__name__)  # noqa: TRY400 - likewise
+
     def handle_hup(self) -> None:
         """Let every worker take new keys, and those that come later have them; one of them prints what it finds."""
         self._keep_keys(0)
@@ -319,6 +326,10 @@ class GatewayWorker(Worker):
                     raise
                 reasons = error.problems if isinstance(error, ConfigError) else [error.message]
                 _logger.error("The worker cannot start yet", reasons=list(reasons))  # noqa: TRY400 - the traceback says no more
+            except RuntimeError:  # such as where no thread is to be had
+                if listening.is_set():
+                    raise
+                _logger.exception("The worker cannot start yet")
             except Exception:
                 if listening.is_set():
                     raise
@@ -377,7 +388,14 @@ def _place(master: Arbiter, worker: GatewayWorker) -> None:
 
 def _ended(master: _Master, worker: GatewayWorker) -> None:
     """Forget what a worker had under way when it ended."""
-    forget_living(master.app.folder, worker.place)
+    try:
+        forget_living(master.app.folder, worker.place)
+    except OSError as error:  # gunicorn would end all workers for it
+        _logger.error(  # noqa: TRY400 - the traceback says no more
+            "What an ended worker had under way stays in the metrics: its files cannot be removed",
+            folder=str(master.app.folder),
+            reason=error.strerror or type(error).__name__,
+        )
 
 
 def _wanted(master: _Master, number: int, before: int | None) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,7 +18,7 @@ from benchmarks.gateway.crowd import crowded, uncrowded
 from benchmarks.gateway.peers import PEERS, NotInstallable, nginx
 from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PROXIES, WORKERS, Scenario
 from benchmarks.gateway.subjects import Subject
-from databases import postgres_server
+from databases import PostgresServer, postgres_server
 from redis_server import RedisServer
 
 SERVER, CLIENTS = (0,), (1,)
@@ -108,12 +109,25 @@ def _histories(place: Place) -> Iterator[Sequence[Subject]]:
 
 
 @contextmanager
+def stores(folder: Path, processors: Sequence[int]) -> Iterator[tuple[PostgresServer, RedisServer]]:
+    """Run PostgreSQL and Redis on these processors: they would be where the clients are, who start them."""
+    with ExitStack() as stack:
+        own = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, processors)
+        try:
+            server = stack.enter_context(postgres_server())
+            redis = RedisServer(folder / "redis.log")
+            stack.callback(redis.kill)
+        finally:
+            os.sched_setaffinity(0, own)
+        yield server, redis
+
+
+@contextmanager
 def _workers(place: Place) -> Iterator[Sequence[Subject]]:
     with ExitStack() as stack:
-        server = stack.enter_context(postgres_server())
-        redis = RedisServer(place.folder / "redis.log")
-        stack.callback(redis.kill)
-        stores = [psutil.Process(server.pid), psutil.Process(redis.pid)]
+        server, redis = stack.enter_context(stores(place.folder, (*SERVER, *CLIENTS)))
+        stored = [psutil.Process(server.pid), psutil.Process(redis.pid)]
         shared = {"ORCHESTRATOR_REDIS_URL": redis.url}
         found = []
         for name, count, processors, environ in (
@@ -124,7 +138,7 @@ def _workers(place: Place) -> Iterator[Sequence[Subject]]:
             settings = {"ORCHESTRATOR_DATABASE_URL": asyncio.run(server.migrated()), **environ}
             folder, arguments = place.folder / name.replace(" ", "-"), ["--workers", str(count)]
             made = stack.enter_context(subjects.gateway(name, folder, place.vendor, processors, settings, arguments))
-            made.stores = stores
+            made.stores = stored
             found.append(made)
         yield found
 

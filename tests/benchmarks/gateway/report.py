@@ -30,18 +30,38 @@ IDLE = 0.5
 
 @dataclass(frozen=True)
 class Server:
-    """What a server is and costs before it is asked anything."""
+    """What a server is and costs before it is asked anything.
+
+    Attributes:
+        name: Its name in the table.
+        version: Its version.
+        packages: How many packages its installation consists of; None where that says nothing.
+        start_seconds: From its start until it served.
+        idle_mib: What it holds before it was asked anything.
+        processors: Where its own processes may run.
+        stores_processors: Where those of its database and of Redis may, where it has some.
+    """
 
     name: str
     version: str
     packages: int | None
     start_seconds: float
     idle_mib: float
+    processors: Sequence[int] = ()
+    stores_processors: Sequence[int] = ()
 
     @classmethod
     def of(cls, subject: Subject) -> Server:
-        """Describe a subject."""
-        return cls(subject.name, subject.version, subject.packages, subject.start_seconds, subject.idle)
+        """Describe a subject that runs."""
+        return cls(
+            subject.name,
+            subject.version,
+            subject.packages,
+            subject.start_seconds,
+            subject.idle,
+            subject.processors(),
+            subject.stores_processors(),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +143,10 @@ def table(results: Results) -> Iterator[str]:
         times = f"{server.start_seconds:.2f} | {server.idle_mib:.0f}" if server.idle_mib else " | "
         yield f"| {server.name} | {server.version} | {packages} | {times} |"
     yield ""
+    places = [line for server in results.servers for line in _places(server)]
+    if places:
+        yield f"Processors: {', '.join(places)}."
+        yield ""
     stored = any(cell.stores for each in results.cells.values() for cells in each.values() for cell in cells)
     names = ["Load", "Server", "Answers/s", "Events/s", "p50 ms", "p99 ms", "First word ms", "CPU µs"]
     names += [*(["Stores CPU µs"] if stored else []), "Memory MiB", "Errors"]
@@ -134,6 +158,12 @@ def table(results: Results) -> Iterator[str]:
             row = [scenario, subject, *_figures(cells, stored=stored)]
             row += [spread(ratios(results, scenario, subject, each)) for each in ("rate", "processor")]
             yield f"| {' | '.join(row)} |"
+
+
+def _places(server: Server) -> Iterator[str]:
+    for name, processors in ((server.name, server.processors), ("its stores", server.stores_processors)):
+        if processors:
+            yield f"{name} on {' and '.join(map(str, processors))}"
 
 
 def _figures(cells: Sequence[Cell], *, stored: bool) -> Iterator[str]:

@@ -101,6 +101,14 @@ class Subject:
         """Return what its database and Redis have computed so far."""
         return sum(processor_time(each.pid) for first in self.stores for each in _family(first))
 
+    def processors(self) -> Sequence[int]:
+        """Return the processors that its own processes may run on."""
+        return _processors(_family(self.process))
+
+    def stores_processors(self) -> Sequence[int]:
+        """Return the processors that its database and Redis may run on."""
+        return _processors([each for first in self.stores for each in _family(first)])
+
     def memory(self) -> float:
         """Return its resident memory in MiB."""
         return sum(process.memory_info().rss for process in _family(self.process)) / 2**20
@@ -108,6 +116,10 @@ class Subject:
 
 def _family(process: psutil.Process | None) -> Sequence[psutil.Process]:
     return [process, *process.children(recursive=True)] if process else []
+
+
+def _processors(processes: Sequence[psutil.Process]) -> Sequence[int]:
+    return sorted({each for process in processes for each in process.cpu_affinity() or ()})
 
 
 def _pin(processors: Sequence[int]) -> Callable[[], None]:

@@ -55,6 +55,12 @@ def test_stores_have_a_column_where_there_are_some() -> None:
     assert "| Stores CPU µs |" in "\n".join(table(stored))
 
 
+def test_a_page_says_where_each_part_runs() -> None:
+    servers = [Server("one", "1", 2, 0.5, 70.0, [0], [0, 1]), Server("vendor", "", None, 0.0, 0.0)]
+    lines = list(table(Results("Stored", "one", {}, servers)))
+    assert "Processors: one on 0, its stores on 0 and 1." in lines
+
+
 def test_goals_are_shown_as_far_as_they_were_measured(results: Results) -> None:
     lines = list(goals([results]))
     assert "| chat, c=16: rate to that of pass-through | >= 0.75 | 0.75 (0.75 to 0.75) |" in lines

@@ -64,7 +64,7 @@ class Cell:
         first: Milliseconds until the first word of an answer, as the median.
         processor: Microseconds of processor time for each answer; for each event where there are any.
         stores: The same of the database and of Redis, where they are servers.
-        memory: Resident MiB at its highest, less what it was before.
+        memory: Resident MiB at its highest, less what the server held before it was asked anything at all.
         errors: Answers that were none.
         answers: How many there were.
     """
@@ -282,8 +282,8 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
     """Put one load on one subject."""
     make = scenario.make(subject, scenario.base)
     await asyncio.sleep(SETTLE)
-    memory, computed, stored = subject.memory(), subject.processor_seconds(), subject.stores_seconds()
-    watched = [memory]
+    computed, stored = subject.processor_seconds(), subject.stores_seconds()
+    watched = [subject.memory()]
     watch = asyncio.create_task(_watch_memory(subject, watched))
     outcome = await load.run(subject.port, make, scenario.connections, scenario.seconds, scenario.most, scenario.spread)
     watch.cancel()
@@ -298,7 +298,7 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
         first=load.percentile(outcome.first, 0.5) * 1e3,
         processor=computed / per * 1e6,
         stores=stored / per * 1e6,
-        memory=max(watched) - memory,
+        memory=max(watched) - subject.idle,
         errors=outcome.errors,
         answers=answers,
     )

@@ -73,7 +73,7 @@ def test_goals_are_shown_as_far_as_they_were_measured(results: Results) -> None:
 def test_memory_of_streams_is_the_most_of_the_rounds() -> None:
     cells = {"paced streams, 1000": {"gateway": [replace(cell(), memory=each) for each in (40.0, 1.0, 2.0)]}}
     lines = list(goals([Results("Beside a bare proxy", "pass-through", cells)]))
-    assert "| paced streams, 1000: KB each, the most of the rounds | < 50 | 40.96 (40.96 to 40.96) |" in lines
+    assert [line for line in lines if "KB each" in line and line.endswith("| < 50 | 40.96 (40.96 to 40.96) |")]
 
 
 @pytest.mark.parametrize(("load", "warned"), [(0.5, False), (0.51, True)])

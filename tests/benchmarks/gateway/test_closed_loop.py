@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 
-from benchmarks.gateway import load
+from benchmarks.gateway import load, scenarios
 from benchmarks.gateway.scenarios import chat, embedding, streamed
 from benchmarks.gateway.subjects import direct
 from benchmarks.gateway.upstream import EVENTS, Upstream
@@ -90,6 +91,15 @@ async def test_every_request_to_a_server_that_went_away_is_an_error() -> None:
     port = server.sockets[0].getsockname()[1]
     outcome = await load.run(port, chat(direct(port), ""), connections=1, seconds=60, most=5)
     assert (outcome.latencies, outcome.errors) == ([], 5)
+
+
+async def test_memory_is_counted_from_the_idle_server(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenarios, "SETTLE", 0.0)
+    subject = direct(port)
+    subject.process = psutil.Process()
+    subject.idle = subject.memory() - 500.0  # which earlier loads have taken
+    cell = await scenarios.measure(subject, scenarios.Scenario("chat", 1, chat, seconds=60.0, most=1))
+    assert cell.memory > 400
 
 
 async def test_what_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,9 @@ from queue import SimpleQueue
 import aiohttp
 from aiohttp import web
 
+KEEP_ALIVE = 30.0
+"""Seconds for which an idle connection to the vendor is kept: as long as the gateway keeps one."""
+
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 UPSTREAM = web.AppKey("upstream", str)
 
@@ -84,7 +87,7 @@ async def forward(request: web.Request) -> web.StreamResponse:
 
 
 async def _session(app: web.Application) -> AsyncIterator[None]:
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         app[SESSION] = session
         if len(sys.argv) > 3:

@@ -4,9 +4,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from benchmarks.gateway import load, subjects
+from benchmarks.gateway import load, passthrough, subjects
 from benchmarks.gateway.scenarios import turn
+from orchestrator_core.upstream import client
 
 
 async def test_what_the_floor_of_turns_carries_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +24,12 @@ async def test_what_the_floor_of_turns_carries_is_written(tmp_path: Path, monkey
     said = [text for (text,) in connection.execute("SELECT text FROM said")]
     connection.close()
     assert sorted(b'"choices"' in text for text in said) == [False] * 6 + [True] * 6
+
+
+async def test_the_floor_keeps_connections_as_long_as_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["passthrough", "1", "http://127.0.0.1:1"])
+    app = web.Application()
+    async for _ in passthrough._session(app):
+        connector = app[passthrough.SESSION].connector
+        assert connector is not None
+        assert connector._keepalive_timeout == client.KEEP_ALIVE

@@ -292,7 +292,7 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
     per = max(1, outcome.events or answers)
     return Cell(
         rate=outcome.rate,
-        events=outcome.events / outcome.seconds,
+        events=outcome.event_rate,
         p50=outcome.percentile(0.5) * 1e3,
         p99=outcome.percentile(0.99) * 1e3,
         first=load.percentile(outcome.first, 0.5) * 1e3,

@@ -33,8 +33,37 @@ async def test_every_answer_is_counted(port: int, make: object, events: int) -> 
     assert callable(make)
     outcome = await load.run(port, make(direct(port), ""), connections=3, seconds=60, most=2)
     assert (len(outcome.latencies), len(outcome.first), outcome.errors) == (6, 6, 0)
-    assert outcome.events == 6 * events
+    assert (outcome.events, outcome.events_under_load, outcome.under_load) == (6 * events, 6 * events, 6)
     assert all(first <= whole for first, whole in zip(outcome.first, outcome.latencies, strict=True))
+
+
+async def test_what_comes_when_the_load_is_over_is_no_part_of_the_rate() -> None:
+    asked, third, second_answered = 0, asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.rpartition(b": ")[2]))
+                asked += 1
+                number = asked
+                if number == 2:  # of the other client, for whom the load goes on
+                    await third.wait()
+                elif number == 3:
+                    third.set()
+                    await second_answered.wait()
+                    await asyncio.sleep(0.2)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+                if number == 2:
+                    second_answered.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await load.run(port, chat(direct(port), ""), connections=2, seconds=0.0)
+    assert (len(outcome.latencies), outcome.under_load, outcome.errors) == (3, 2, 0)
+    assert outcome.rate == 2 / outcome.seconds
 
 
 async def test_a_failure_is_an_error_and_no_answer(port: int) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+import psutil
+
 from benchmarks.gateway import load
-from benchmarks.gateway.subjects import Kind, Subject
+from benchmarks.gateway.subjects import Kind, Subject, resident
 from benchmarks.gateway.upstream import TEXT as REPLY
 
 PROMPT = "Tell me about the fox and the dog, and be brief about it. " * 14
@@ -272,10 +274,10 @@ CROWD = (
 )
 
 
-async def _watch_memory(subject: Subject, watched: list[float]) -> None:
+async def _watch_memory(processes: Sequence[psutil.Process], watched: list[float]) -> None:
     while True:
+        watched.append(resident(processes))
         await asyncio.sleep(0.5)
-        watched.append(subject.memory())
 
 
 async def measure(subject: Subject, scenario: Scenario) -> Cell:
@@ -283,8 +285,8 @@ async def measure(subject: Subject, scenario: Scenario) -> Cell:
     make = scenario.make(subject, scenario.base)
     await asyncio.sleep(SETTLE)
     computed, stored = subject.processor_seconds(), subject.stores_seconds()
-    watched = [subject.memory()]
-    watch = asyncio.create_task(_watch_memory(subject, watched))
+    processes, watched = subject.processes(), list[float]()
+    watch = asyncio.create_task(_watch_memory(processes, watched))
     outcome = await load.run(subject.port, make, scenario.connections, scenario.seconds, scenario.most, scenario.spread)
     watch.cancel()
     computed, stored = subject.processor_seconds() - computed, subject.stores_seconds() - stored

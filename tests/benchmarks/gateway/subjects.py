@@ -95,7 +95,7 @@ class Subject:
 
     def processor_seconds(self) -> float:
         """Return what it has computed so far, in all its processes."""
-        return sum(processor_time(each.pid) for each in _family(self.process))
+        return sum(processor_time(each.pid) for each in self.processes())
 
     def stores_seconds(self) -> float:
         """Return what its database and Redis have computed so far."""
@@ -103,19 +103,24 @@ class Subject:
 
     def processors(self) -> Sequence[int]:
         """Return the processors that its own processes may run on."""
-        return _processors(_family(self.process))
+        return _processors(self.processes())
 
     def stores_processors(self) -> Sequence[int]:
         """Return the processors that its database and Redis may run on."""
         return _processors([each for first in self.stores for each in _family(first)])
 
-    def memory(self) -> float:
-        """Return its resident memory in MiB."""
-        return sum(process.memory_info().rss for process in _family(self.process)) / 2**20
+    def processes(self) -> Sequence[psutil.Process]:
+        """Return all its processes. It takes milliseconds: it looks at every process of the machine."""
+        return _family(self.process)
 
 
 def _family(process: psutil.Process | None) -> Sequence[psutil.Process]:
     return [process, *process.children(recursive=True)] if process else []
+
+
+def resident(processes: Sequence[psutil.Process]) -> float:
+    """Return the resident memory of processes in MiB."""
+    return sum(process.memory_info().rss for process in processes) / 2**20
 
 
 def _processors(processes: Sequence[psutil.Process]) -> Sequence[int]:
@@ -244,7 +249,7 @@ def direct(upstream_port: int) -> Subject:
 def settled(subject: Subject) -> Subject:
     """Read the memory of a server that has done nothing yet."""
     time.sleep(IDLE_AFTER)
-    subject.idle = subject.memory()
+    subject.idle = resident(subject.processes())
     return subject
 
 

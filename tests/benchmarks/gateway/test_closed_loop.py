@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.gateway import load, scenarios
 from benchmarks.gateway.scenarios import chat, embedding, streamed
-from benchmarks.gateway.subjects import direct
+from benchmarks.gateway.subjects import direct, resident
 from benchmarks.gateway.upstream import EVENTS, Upstream
 
 
@@ -126,7 +126,7 @@ async def test_memory_is_counted_from_the_idle_server(port: int, monkeypatch: py
     monkeypatch.setattr(scenarios, "SETTLE", 0.0)
     subject = direct(port)
     subject.process = psutil.Process()
-    subject.idle = subject.memory() - 500.0  # which earlier loads have taken
+    subject.idle = resident(subject.processes()) - 500.0  # which earlier loads have taken
     cell = await scenarios.measure(subject, scenarios.Scenario("chat", 1, chat, seconds=60.0, most=1))
     assert cell.memory > 400
 

@@ -25,10 +25,12 @@ from benchmarks.gateway.comparisons import CLIENTS, COMPARISONS, SERVER, Compari
 from benchmarks.gateway.goals import document
 from benchmarks.gateway.plots import draw
 from benchmarks.gateway.report import Results, Run, Server, write_json
-from benchmarks.gateway.scenarios import Cell, Scenario, chat, measure
+from benchmarks.gateway.scenarios import PACED, Cell, Scenario, chat, measure, rest
 from benchmarks.gateway.subjects import Subject
 
 WARMING = Scenario("warming up", 16, chat)
+RESTING = 10.0
+"""Seconds in which servers are watched that nobody asks anything: of what they do then some is done each ten."""
 
 
 def main() -> None:
@@ -86,6 +88,8 @@ async def _measure(
     for subject in servers:
         _say(f"  warming {subject.name} up")
         await measure(subject, WARMING)
+    if any(each.base == PACED for each in scenarios):
+        await rest(servers, RESTING)
     plan = [
         (number, scenario, subject)
         for number in range(1, rounds + 1)

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -64,7 +65,8 @@ class Cell:
         p50: Milliseconds of an answer, as the median.
         p99: Milliseconds that 99 of 100 answers stayed within.
         first: Milliseconds until the first word of an answer, as the median.
-        processor: Microseconds of processor time for each answer; for each event where there are any.
+        processor: Microseconds of processor time for each answer; for each event where there are any, and of paced ones
+            without what an idle server computes.
         stores: The same of the database and of Redis, where they are servers.
         memory: Resident MiB at its highest, less what the server held before it was asked anything at all.
         errors: Answers that were none.
@@ -135,6 +137,8 @@ NEW = {1: 32, 3: 32, 11: 32, 31: 32, 101: 24, 301: 12, 1001: 6}
 """Lengths of a history, the message of the user among it, and how many turns of that length each client takes."""
 FRONT = "front"
 """A name for a model by the operator."""
+PACED = "paced"
+"""The base path below which streams are paced."""
 
 
 def chat(subject: Subject, base: str, *, stream: bool = False) -> load.MakeRequest:
@@ -241,7 +245,7 @@ PROXIES = (
             f"paced streams, {clients}",
             clients,
             streamed,
-            "paced",
+            PACED,
             60.0,
             1,
             min(1.0, clients / 100),
@@ -280,16 +284,28 @@ async def _watch_memory(processes: Sequence[psutil.Process], watched: list[float
         await asyncio.sleep(0.5)
 
 
+async def rest(servers: Sequence[Subject], seconds: float) -> None:
+    """Ask nobody anything, and keep what servers compute meanwhile."""
+    await asyncio.sleep(SETTLE)
+    before = [each.processor_seconds() for each in servers]
+    begun = time.perf_counter()
+    await asyncio.sleep(seconds)
+    for each, computed in zip(servers, before, strict=True):
+        each.resting = (each.processor_seconds() - computed) / (time.perf_counter() - begun)
+
+
 async def measure(subject: Subject, scenario: Scenario) -> Cell:
     """Put one load on one subject."""
     make = scenario.make(subject, scenario.base)
     await asyncio.sleep(SETTLE)
-    computed, stored = subject.processor_seconds(), subject.stores_seconds()
+    computed, stored, begun = subject.processor_seconds(), subject.stores_seconds(), time.perf_counter()
     processes, watched = subject.processes(), list[float]()
     watch = asyncio.create_task(_watch_memory(processes, watched))
     outcome = await load.run(subject.port, make, scenario.connections, scenario.seconds, scenario.most, scenario.spread)
     watch.cancel()
     computed, stored = subject.processor_seconds() - computed, subject.stores_seconds() - stored
+    if scenario.base == PACED:  # few streams leave a server idle most of the time
+        computed = max(0.0, computed - subject.resting * (time.perf_counter() - begun))
     answers = len(outcome.latencies)
     per = max(1, outcome.events or answers)
     return Cell(

@@ -66,6 +66,7 @@ class Subject:
         version: Its version.
         packages: How many packages its installation consists of; None where that says nothing.
         idle: MiB that it holds before it was asked anything.
+        resting: Seconds that it computes in a second in which nobody asks anything.
         known: Gives the id of a session that its database was filled with, by a number.
     """
 
@@ -83,6 +84,7 @@ class Subject:
     version: str = ""
     packages: int | None = None
     idle: float = 0.0
+    resting: float = 0.0
     known: Callable[[int], str] | None = None
 
     def request(self, path: str, body: Mapping[str, object]) -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import psutil
@@ -9,7 +10,7 @@ import pytest
 
 from benchmarks.gateway import load, scenarios
 from benchmarks.gateway.scenarios import chat, embedding, streamed
-from benchmarks.gateway.subjects import direct, resident
+from benchmarks.gateway.subjects import Subject, direct, resident
 from benchmarks.gateway.upstream import EVENTS, Upstream
 
 
@@ -129,6 +130,22 @@ async def test_memory_is_counted_from_the_idle_server(port: int, monkeypatch: py
     subject.idle = resident(subject.processes()) - 500.0  # which earlier loads have taken
     cell = await scenarios.measure(subject, scenarios.Scenario("chat", 1, chat, seconds=60.0, most=1))
     assert cell.memory > 400
+
+
+async def test_what_an_idle_server_computes_is_taken_off_paced_streams(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenarios, "SETTLE", 0.0)
+    monkeypatch.setattr(Subject, "processor_seconds", lambda _: time.perf_counter() / 2)
+    subject = direct(port)
+    await scenarios.rest([subject], 0.1)
+    assert subject.resting == pytest.approx(0.5, rel=0.5)
+    subject.resting = 1.0  # more than all, whatever the machine does between two clocks
+    plain, paced = [
+        await scenarios.measure(subject, scenarios.Scenario("chat", 1, chat, base, seconds=60.0, most=1))
+        for base in ("", scenarios.PACED)
+    ]
+    assert plain.processor > paced.processor == 0.0
 
 
 async def test_what_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

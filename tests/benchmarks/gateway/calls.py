@@ -1,15 +1,17 @@
-"""Counts the functions that are called for a chat, a turn and an event of a paced stream. It judges nothing.
+"""Counts the functions that are called for a chat, a turn, and a word of a paced stream. It judges nothing.
 
-    PYTHONPATH=tests python -m benchmarks.gateway.calls
+    PYTHONPATH=tests python -m benchmarks.gateway.calls [--functions]
 
 Another load on the machine moves these counts by one or two of a hundred, in asyncio and below it. Functions of Python
 are counted in every thread, and those of C that Python calls. One client asks for chats and turns, so that no two share
-work; turns have a history of up to seven, and the bare proxy takes chats for them. What an idle server calls is taken
-off the events, which are of ten streams. See docs/explanation/performance.md.
+work; turns have a history of up to seven, and the bare proxy takes chats for them. The first word is that of a paced
+stream, with all that is called from the request on. What an idle server calls is taken off the words, which are of ten
+streams. With `--functions` the 40 that the gateway calls most follow. See docs/explanation/performance.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import sys
@@ -24,19 +26,24 @@ from pathlib import Path
 
 from benchmarks.gateway import load, subjects
 from benchmarks.gateway.comparisons import CLIENTS, SERVER
-from benchmarks.gateway.scenarios import TURNS, chat, streamed, turn
+from benchmarks.gateway.report import GATEWAY
+from benchmarks.gateway.scenarios import PACED, TURNS, chat, streamed, turn
 from benchmarks.gateway.subjects import Subject
 from benchmarks.gateway.upstream import PACE, PACED_EVENTS
 from benchmarks.gateway.wire import MessageReader
 
 ALL, C = "all", "functions of C"
-REQUESTS, STREAMS, IDLE_SECONDS = 400, 10, 5.0
+REQUESTS, STREAMS, WORDS, IDLE_SECONDS = 400, 10, 40, 5.0
+MOST = 40
+"""How many functions are told."""
 
-Calls = Mapping[str, float]
-"""By package."""
+Function = tuple[str, str]
+"""Its file, which those of C have not, and its name."""
+Calls = Mapping[Function, float]
 
-_PACKAGE = re.compile(r".*/(?:src|tests|site-packages|python3\.\d+)/([^/.]+)")
-"""Its name, or that of a module that is in none, in the path of a file."""
+_LAYER = re.compile(r".*/(?:src|tests|site-packages|python3\.\d+)/(orchestrator_core/[^/.]+|[^/.]+)")
+"""The name of a package, of a part of core, or of a module that is in none, in the path of a file."""
+_FOLDERS = re.compile(r".*/(?:src|tests|site-packages|python3\.\d+)/")
 
 
 @contextmanager
@@ -55,10 +62,16 @@ def _counted(socket: Path) -> Mapping[str, str]:
     return {"PYTHONPATH": f"{here / 'counting'}:{here.parents[1]}", "CALLS_SOCKET": str(socket)}
 
 
-def called(socket: Path) -> Counter[str]:
-    """Return what a server has called so far, by the file of the function."""
+def called(socket: Path) -> Counter[Function]:
+    """Return what a server has called so far."""
     with Client(str(socket)) as connection:
         return Counter(connection.recv())
+
+
+def for_each(calls: Mapping[Function, int], times: float, idle: Calls | None = None, seconds: float = 0.0) -> Calls:
+    """Return what is called for each of so many, less what an idle server calls in so many seconds."""
+    idle = idle or {}
+    return {function: (count - idle.get(function, 0.0) * seconds) / times for function, count in calls.items()}
 
 
 async def of_requests(socket: Path, subject: Subject, make: load.MakeRequest, requests: int) -> Calls:
@@ -67,7 +80,7 @@ async def of_requests(socket: Path, subject: Subject, make: load.MakeRequest, re
     outcome = await load.run(subject.port, make, 1, seconds=600, most=requests)
     if len(outcome.latencies) != requests:
         raise RuntimeError(f"{subject.name}: {outcome.errors} of {requests} requests failed")
-    return by_package(called(socket) - before, requests)
+    return for_each(called(socket) - before, requests)
 
 
 async def of_idle_seconds(socket: Path) -> Calls:
@@ -75,7 +88,26 @@ async def of_idle_seconds(socket: Path) -> Calls:
     await asyncio.sleep(1)  # what the last request left behind ends
     before, begun = called(socket), time.perf_counter()
     await asyncio.sleep(IDLE_SECONDS)
-    return by_package(called(socket) - before, time.perf_counter() - begun)
+    return for_each(called(socket) - before, time.perf_counter() - begun)
+
+
+async def of_first_words(socket: Path, subject: Subject, idle: Calls, words: int) -> Calls:
+    """Return what is called for a stream until its first word has gone out, of streams that are left then."""
+    found, seconds = Counter[Function](), 0.0
+    reader, writer = await asyncio.open_connection("127.0.0.1", subject.port)
+    for _ in range(words):
+        await asyncio.sleep(PACE / 2)  # what the stream before and this connection lead to is done
+        before, begun, answer = called(socket), time.perf_counter(), MessageReader()
+        writer.write(streamed(subject, PACED)(0, 0))
+        while not answer.spoken:
+            answer.feed(await reader.readuntil(b"\n"))
+        await asyncio.sleep(PACE / 4)
+        found += called(socket) - before
+        seconds += time.perf_counter() - begun
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", subject.port)
+    writer.close()
+    return for_each(found, words, idle, seconds)
 
 
 async def of_paced_events(socket: Path, subject: Subject, idle: Calls) -> Calls:
@@ -84,7 +116,7 @@ async def of_paced_events(socket: Path, subject: Subject, idle: Calls) -> Calls:
     for answer in answers:
         following.append(asyncio.create_task(_follow(subject, answer)))
         await asyncio.sleep(PACE / 2 / STREAMS)
-    seen = list[tuple[int, float, Counter[str]]]()
+    seen = list[tuple[int, float, Counter[Function]]]()
     for events in (PACED_EVENTS // 5, PACED_EVENTS * 4 // 5):
         while answers[-1].events < events and not following[-1].done():
             await asyncio.sleep(PACE / 100)
@@ -92,25 +124,24 @@ async def of_paced_events(socket: Path, subject: Subject, idle: Calls) -> Calls:
         seen.append((sum(answer.events for answer in answers), time.perf_counter(), called(socket)))
     await asyncio.gather(*following)
     (one, begun, before), (other, ended, after) = seen
-    found, seconds = by_package(after - before, other - one), (ended - begun) / (other - one)
-    return {name: calls - idle.get(name, 0.0) * seconds for name, calls in found.items()}
+    return for_each(after - before, other - one, idle, ended - begun)
 
 
 async def _follow(subject: Subject, answer: MessageReader) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", subject.port)
-    writer.write(streamed(subject, "paced")(0, 0))
+    writer.write(streamed(subject, PACED)(0, 0))
     while not answer.feed(await reader.readuntil(b"\n")):
         pass
     writer.close()
 
 
-def by_package(calls: Mapping[str, int], times: float) -> Calls:
-    """Return calls by the package of their functions, for each of so many times."""
-    found = Counter({ALL: sum(calls.values())})
-    for file, count in calls.items():
-        matched = _PACKAGE.match(file)
+def by_layer(calls: Calls) -> Mapping[str, float]:
+    """Return calls by package, those of core by its parts."""
+    found = Counter[str]()
+    for (file, _), count in calls.items():
+        matched = _LAYER.match(file)
         found[matched.group(1) if matched else file or C] += count
-    return {name: count / times for name, count in found.items()}
+    return {ALL: sum(calls.values()), **found}
 
 
 async def count(servers: Mapping[Path, Subject]) -> Mapping[str, Calls]:
@@ -121,29 +152,46 @@ async def count(servers: Mapping[Path, Subject]) -> Mapping[str, Calls]:
             await of_requests(socket, subject, make(subject, ""), TURNS)  # what is made once is made
             found[f"{name}, {subject.name}"] = await of_requests(socket, subject, make(subject, ""), REQUESTS)
         idle = found[f"idle second, {subject.name}"] = await of_idle_seconds(socket)
+        await of_first_words(socket, subject, idle, 1)
+        found[f"first word, {subject.name}"] = await of_first_words(socket, subject, idle, WORDS)
         found[f"paced event, {subject.name}"] = await of_paced_events(socket, subject, idle)
     return found
 
 
 def table(found: Mapping[str, Calls]) -> Iterator[str]:
-    """Yield the lines of a table."""
+    """Yield the lines of a table, by layer."""
     yield f"| Calls for each | {' | '.join(found)} |"
     yield f"|---{'|--:' * len(found)}|"
-    names = {name for calls in found.values() for name in calls}
-    rows = {name: [calls.get(name, 0.0) for calls in found.values()] for name in names}
+    layers = [by_layer(calls) for calls in found.values()]
+    rows = {name: [calls.get(name, 0.0) for calls in layers] for each in layers for name in each}
     for name, values in sorted(rows.items(), key=lambda row: -max(row[1])):
         if max(values) >= 1:
             yield f"| {name} | {' | '.join(f'{value:,.1f}' for value in values)} |"
 
 
+def most_called(calls: Calls, number: int) -> Iterator[str]:
+    """Yield the lines of a table of the functions that are called most."""
+    yield "| Function | Calls |"
+    yield "|---|--:|"
+    for (file, name), count in sorted(calls.items(), key=lambda row: -row[1])[:number]:
+        yield f"| {_FOLDERS.sub('', file) or 'C'}: {name} | {count:,.2f} |"
+
+
 def main() -> None:
-    """Count, and print a table."""
+    """Count, and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--functions", action="store_true", help=f"the {MOST} that the gateway calls most as well")
+    arguments = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         vendor = stack.enter_context(subjects.upstream(folder, CLIENTS))
         servers = stack.enter_context(counting(folder, vendor, SERVER))
         found = asyncio.run(count(servers))
-    sys.stdout.writelines(f"{line}\n" for line in table(found))
+    lines = list(table(found))
+    for name, calls in found.items():
+        if arguments.functions and name.endswith(GATEWAY):
+            lines += ["", f"## {name}", "", *most_called(calls, MOST)]
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":

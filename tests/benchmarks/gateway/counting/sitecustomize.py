@@ -12,20 +12,20 @@ from collections import Counter
 from multiprocessing.connection import Listener
 from types import FrameType
 
-_counters: list[Counter[str]] = []
-"""Of each thread, by the file of a function; functions of C have none."""
+_counters: list[Counter[tuple[str, str]]] = []
+"""Of each thread, by the file of a function and its name; functions of C have no file."""
 
 
 def _count(*_: object) -> None:
     """Count in this thread from now on."""
-    own = Counter[str]()
+    own = Counter[tuple[str, str]]()
     _counters.append(own)
 
-    def seen(frame: FrameType, event: str, _: object) -> None:
+    def seen(frame: FrameType, event: str, function: object) -> None:
         if event == "call":
-            own[frame.f_code.co_filename] += 1
+            own[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
         elif event == "c_call":
-            own[""] += 1
+            own["", getattr(function, "__qualname__", "")] += 1
 
     sys.setprofile(seen)
 

@@ -181,6 +181,11 @@ def first_turn(subject: Subject, _base: str) -> load.MakeRequest:
     return _always(subject, "", "/api/orchestrate", _say(None))
 
 
+def streamed_turn(subject: Subject, base: str) -> load.MakeRequest:
+    """Take the first turn of a session that it makes, as a stream."""
+    return _always(subject, "", "/api/orchestrate", {**_say(None, base), "stream": True})
+
+
 def any_turn(subject: Subject, _base: str) -> load.MakeRequest:
     """Take a turn of any of the sessions that the database was filled with."""
     assert subject.known is not None
@@ -200,9 +205,9 @@ def after(messages: int, subject: Subject, _base: str) -> load.MakeRequest:
     return lambda _connection, _number: subject.request("/api/orchestrate", _say(next(fresh)))
 
 
-def _say(session: str | None) -> Mapping[str, object]:
+def _say(session: str | None, provider: str = "openai") -> Mapping[str, object]:
     known = {} if session is None else {"session_id": session}
-    return {"message": PROMPT, "agent_config": {"provider": "openai", "model": "gpt-6-luna"}, **known}
+    return {"message": PROMPT, "agent_config": {"provider": provider, "model": "gpt-6-luna"}, **known}
 
 
 def _chat(subject: Subject, base: str, model: str, said: Sequence[str], *, stream: bool = False) -> load.MakeRequest:
@@ -231,6 +236,15 @@ STREAMS: Mapping[int, Sequence[Kind]] = {
     1000: ("direct", *PROXYING),  # whether the two ends keep the pace is seen here
 }
 """How many paced streams are asked for, and of whom."""
+STREAMED_TURNS = (100, 1000)
+"""How many turns are streamed at that pace: what a proxy takes for as many streams is in the rows of those."""
+
+
+def _paced(
+    name: str, clients: int, make: Callable[[Subject, str], load.MakeRequest], kinds: Sequence[Kind]
+) -> Scenario:
+    return Scenario(name, clients, make, PACED, 60.0, 1, min(1.0, clients / 100), kinds=kinds, rounds=2)
+
 
 PROXIES = (
     *(Scenario(f"chat, c={clients}", clients, chat) for clients in CLIENTS),
@@ -240,20 +254,8 @@ PROXIES = (
     ),
     *(Scenario(f"stream, c={clients}", clients, streamed) for clients in CLIENTS),
     *(Scenario(f"embeddings, c={clients}", clients, embedding) for clients in CLIENTS),
-    *(
-        Scenario(
-            f"paced streams, {clients}",
-            clients,
-            streamed,
-            PACED,
-            60.0,
-            1,
-            min(1.0, clients / 100),
-            kinds=kinds,
-            rounds=2,
-        )
-        for clients, kinds in STREAMS.items()
-    ),
+    *(_paced(f"paced streams, {clients}", clients, streamed, kinds) for clients, kinds in STREAMS.items()),
+    *(_paced(f"paced turns, {clients}", clients, streamed_turn, ("gateway",)) for clients in STREAMED_TURNS),
 )
 FALLBACKS = tuple(Scenario(f"fallback, c={clients}", clients, chat) for clients in (1, 16))
 HISTORIES = tuple(

@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from benchmarks.gateway import load, scenarios
-from benchmarks.gateway.scenarios import chat, embedding, streamed
+from benchmarks.gateway import load, scenarios, subjects
+from benchmarks.gateway.scenarios import PACED, chat, embedding, streamed, streamed_turn
 from benchmarks.gateway.subjects import Subject, direct, resident
-from benchmarks.gateway.upstream import EVENTS, Upstream
+from benchmarks.gateway.upstream import EVENTS, PACED_EVENTS, Upstream
 
 
 @pytest.fixture
@@ -71,6 +72,18 @@ async def test_a_failure_is_an_error_and_no_answer(port: int) -> None:
     request = direct(port).request("/broken/v1/chat/completions", {})
     outcome = await load.run(port, lambda _connection, _number: request, connections=2, seconds=60, most=1)
     assert (outcome.latencies, outcome.errors) == ([], 2)
+
+
+async def test_a_turn_is_streamed_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects, "IDLE_AFTER", 0.0)
+    anywhere = range(1024)
+    with (
+        subjects.upstream(tmp_path, anywhere) as vendor,
+        subjects.gateway("gateway", tmp_path / "gateway", vendor, anywhere) as gateway,
+    ):
+        outcome = await load.run(gateway.port, streamed_turn(gateway, PACED), connections=2, seconds=60, most=1)
+    assert (len(outcome.latencies), len(outcome.first), outcome.errors) == (2, 2, 0)
+    assert outcome.events > 2 * PACED_EVENTS
 
 
 async def test_a_stream_that_breaks_off_is_an_error() -> None:

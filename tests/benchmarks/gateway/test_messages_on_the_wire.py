@@ -24,6 +24,15 @@ def test_a_stream_is_read_the_same_however_it_is_cut(cuts: set[int]) -> None:
     assert (reader.events, reader.spoken, reader.finished) == (3, True, True)
 
 
+@given(cut=st.integers(1, len(STREAM)))
+def test_the_last_event_of_a_turn_ends_a_stream_too(cut: int) -> None:
+    stream = STREAM.replace(b"e\r\ndata: [DONE]\n\n", b"16\r\nevent: done\ndata: {}\n\n")
+    reader = MessageReader()
+    assert not reader.feed(stream[:cut])
+    assert reader.feed(stream[cut:])
+    assert (reader.events, reader.spoken, reader.finished) == (3, True, True)
+
+
 @pytest.mark.parametrize("left_out", [FIRST_WORD, b"[DONE]"])
 def test_what_a_stream_does_not_say_is_not_found(left_out: bytes) -> None:
     reader = MessageReader()

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
-_END = b"[DONE]"
-_TAIL = 7
+_ENDS = (b"[DONE]", b"event: done")
+"""What the last event of a whole stream has: OpenAI's, and that of a turn."""
+_TAIL = 10
 
 FIRST_WORD = b"Zebras"
 """With it the text of every stream begins; no other text has it."""
@@ -74,7 +75,7 @@ class MessageReader:
             seen = self._tail + data
             self.events += seen.count(b"data: ") - self._tail.count(b"data: ")
             self.spoken = self.spoken or FIRST_WORD in seen
-            self.finished = self.finished or _END in seen
+            self.finished = self.finished or any(end in seen for end in _ENDS)
             self._tail = seen[-_TAIL:]
             return self._tail.endswith(_LAST_CHUNK)
         self._buffer += data

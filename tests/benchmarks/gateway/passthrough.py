@@ -3,8 +3,8 @@
     python -m benchmarks.gateway.passthrough PORT UPSTREAM_URL [DATABASE]
 
 It has no keys, no limits, no log, no metrics, no deadlines, and knows nothing of what it carries. With the path of a
-database it is the floor of whatever keeps a conversation: what came is on the disk before it is sent on, and the answer
-before it is sent back.
+database what came is on the disk before it is sent on, and the answer before it is sent back. It reads nothing of it
+and updates nothing, so that whatever keeps a conversation takes more.
 """
 
 from __future__ import annotations

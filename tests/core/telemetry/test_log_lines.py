@@ -212,6 +212,19 @@ def test_json_lines_have_the_same_fields_whoever_logs() -> None:
     assert first["timestamp"].endswith("Z")
 
 
+def test_a_json_line_names_what_is_said_before_whose_line_it_is() -> None:
+    output = start("json")
+    with RequestRecord(0.0, "req_1"):
+        own.info("said", zeta=1, alpha=None)
+    line = output.getvalue()
+    moment = json.loads(line)["timestamp"]
+    assert datetime.fromisoformat(moment).utcoffset() == timedelta()
+    assert line == (
+        '{"zeta":1,"alpha":null,"event":"said","logger":"orchestrator_core.test","level":"INFO",'
+        f'"request_id":"req_1","timestamp":"{moment}"}}\n'
+    )
+
+
 @dataclass
 class Quiet:
     """Shows a part of its content alone."""

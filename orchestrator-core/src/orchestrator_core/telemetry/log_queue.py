@@ -45,14 +45,15 @@ class LogQueue:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._closing = False
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, text: str) -> int:
         """Take a line to be written soon, or drop it where too much waits already."""
         data = text.encode(errors="backslashreplace")
-        with self._changed:
+        with self._lock:
             if self._size + len(data) > self._limit:
                 self.dropped += 1
                 return 0

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.web_urldispatcher import AbstractRoute
+from multidict import CIMultiDict
 
 from orchestrator_core.config import Settings
 from orchestrator_core.config.chance import random_hex
@@ -102,7 +103,8 @@ class Middleware:
         self._inspector = Inspector(SuspiciousPatterns(settings.suspicious_patterns))
         self._entrance = Entrance(gateway, settings, countries, load, self._cors, self._inspector)
         self._proxies = TrustedProxies.from_settings(settings)
-        self._headers = {tls: dict(security_headers(tls=tls)) for tls in (False, True)}
+        always = self._cors.headers(None)
+        self._headers = {tls: CIMultiDict({**security_headers(tls=tls), **always}) for tls in (False, True)}
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, whatever comes of it."""
@@ -142,10 +144,10 @@ class Middleware:
         context = request.get(CONTEXT)
         headers = response.headers
         tls = request.secure if context is None else context.client.tls
-        for name, value in self._headers[tls].items():
-            headers.setdefault(name, value)
-        for name, value in self._cors.headers(request.headers.get(hdrs.ORIGIN)).items():
-            headers.setdefault(name, value)
+        headers.merge(self._headers[tls])
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None:
+            headers.merge(self._cors.headers(origin))
         headers[hdrs.SERVER] = SERVER_NAME
         if context is not None:
             headers["X-Request-Id"] = headers["X-Orchestrator-Request-Id"] = context.request_id

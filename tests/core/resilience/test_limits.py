@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from bisect import bisect_right
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import RateLimited
-from orchestrator_core.resilience.limits import MAX_KEYS, WINDOW, Quota, RequestLimits, SlidingWindow, quota_of
+from orchestrator_core.resilience.limits import (
+    MAX_KEYS,
+    MAX_MOMENTS,
+    WINDOW,
+    Quota,
+    RequestLimits,
+    SlidingWindow,
+    quota_of,
+)
 
 
 class Clock:
@@ -24,6 +35,15 @@ def admitted(window: SlidingWindow, key: str = "a", limit: int | None = None) ->
     except RateLimited:
         return False
     return True
+
+
+def waiting(window: SlidingWindow) -> float | None:
+    """Return for how many seconds a request has to wait; None where it is admitted."""
+    try:
+        window.admit("a")
+    except RateLimited as refused:
+        return refused.retry_after
+    return None
 
 
 def test_the_request_above_the_limit_is_refused_with_what_to_do() -> None:
@@ -114,6 +134,39 @@ def test_no_minute_has_more_than_the_limit(steps: list[int], limit: int) -> None
             times.append(clock.now)
     for begin in times:
         assert sum(begin <= moment < begin + WINDOW for moment in times) <= limit
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, MAX_MOMENTS)), max_size=10))
+def test_no_minute_has_more_than_a_high_limit_and_nobody_waits_much_longer_than_a_minute(
+    bursts: list[tuple[float, int]],
+) -> None:
+    limit, clock = MAX_MOMENTS + 50, Clock()
+    window = SlidingWindow("client", limit, clock=clock)
+    times: list[float] = []
+    for step, requests in bursts:
+        clock.now += step
+        for _ in range(requests):
+            clock.now += 0.003
+            wait = waiting(window)
+            if wait is not None:
+                exact = times[-limit] + WINDOW - clock.now
+                assert -1e-6 <= wait - exact <= WINDOW / MAX_MOMENTS + 1e-6
+                break
+            times.append(clock.now)
+            assert len(times) - bisect_right(times, clock.now - WINDOW) <= limit
+
+
+def test_a_high_limit_takes_no_more_memory_than_a_low_one() -> None:
+    clock = Clock()
+    window = SlidingWindow("client", 1_000_000, clock=clock)
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            window.admit("a")
+            clock.now += 0.0025
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_the_limits_are_those_of_the_settings() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections import OrderedDict, deque
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +21,10 @@ WINDOW: Final = 60.0
 
 MAX_KEYS: Final = 10_000
 """Clients or sessions that are remembered; above it the one that was silent for the longest time is forgotten."""
+
+MAX_MOMENTS: Final = 600
+"""Moments that are remembered of each. Where its limit is higher, requests that come within `WINDOW / MAX_MOMENTS`
+seconds count as if all had come at the last of them."""
 
 
 # KEYS: the times of the requests admitted, oldest first. ARGV: limit, window in microseconds. Returns the microseconds
@@ -67,10 +73,68 @@ class Quota:
     reset: float
 
 
-class SlidingWindow:
-    """Admits so many requests in any 60 seconds, exactly: there is no edge between minutes to make use of.
+class _Admitted:
+    """When requests were admitted, oldest first.
 
-    Memory is bounded by `MAX_KEYS` times the limit. Used on the event loop only.
+    Attributes:
+        total: How many.
+    """
+
+    __slots__ = ("_begun", "_counts", "_times", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._times = array("d")
+        self._counts = array("L")
+        self._begun = -math.inf  # the first request of the last moment
+
+    @property
+    def oldest(self) -> float:
+        """The time of the oldest."""
+        return self._times[0]
+
+    @property
+    def newest(self) -> float:
+        """The time of the newest; before all time where there is none."""
+        return self._times[-1] if self.total else -math.inf
+
+    def add(self, now: float, within: float) -> None:
+        """Add one.
+
+        Args:
+            now: Its time; the last moment becomes that if it has begun at most `within` seconds before.
+            within: Seconds.
+        """
+        self.total += 1
+        if now - self._begun <= within:
+            self._times[-1] = now
+            self._counts[-1] += 1
+        else:
+            self._times.append(now)
+            self._counts.append(1)
+            self._begun = now
+
+    def forget(self, until: float) -> None:
+        """Forget those of this time and before."""
+        gone = bisect_right(self._times, until)
+        if gone:
+            self.total -= sum(self._counts[:gone])
+            del self._times[:gone], self._counts[:gone]
+
+    def last_to_leave(self, limit: int) -> float:
+        """Return the time of the last that has to leave the window so that fewer than `limit`, at least 1, are left."""
+        left, moment = self.total - self._counts[0], 0
+        while left >= limit:
+            moment += 1
+            left -= self._counts[moment]
+        return self._times[moment]
+
+
+class SlidingWindow:
+    """Admits so many requests in any 60 seconds, and never more: there is no edge between minutes to make use of.
+
+    Memory is bounded by `MAX_KEYS` times `MAX_MOMENTS`, whatever the limit; with one above `MAX_MOMENTS` a request may
+    have to wait for up to `WINDOW / MAX_MOMENTS` seconds longer. Used on the event loop only.
     """
 
     def __init__(self, what: str, limit: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,7 +148,7 @@ class SlidingWindow:
         self._what = what
         self._limit = limit
         self._clock = clock
-        self._admitted: OrderedDict[str, deque[float]] = OrderedDict()
+        self._admitted: OrderedDict[str, _Admitted] = OrderedDict()
 
     def admit(self, key: str, limit: int | None = None) -> Quota | None:
         """Count a request, or refuse it; one that is refused does not count.
@@ -103,15 +167,16 @@ class SlidingWindow:
         if limit is None:
             return None
         now = self._clock()
-        times = self._admitted.setdefault(key, deque())
+        admitted = self._admitted.get(key)
+        if admitted is None:
+            admitted = self._admitted[key] = _Admitted()
         self._admitted.move_to_end(key)
-        while times and times[0] <= now - WINDOW:
-            times.popleft()
-        if len(times) >= limit:
-            raise _reached(self._what, limit, times[-limit] + WINDOW - now if limit > 0 else WINDOW)
-        times.append(now)
+        admitted.forget(now - WINDOW)
+        if admitted.total >= limit:
+            raise _reached(self._what, limit, admitted.last_to_leave(limit) + WINDOW - now if limit > 0 else WINDOW)
+        admitted.add(now, WINDOW / MAX_MOMENTS if limit > MAX_MOMENTS else 0.0)
         self._forget(now)
-        return Quota(self._what, limit, limit - len(times), times[0] + WINDOW - now)
+        return Quota(self._what, limit, limit - admitted.total, admitted.oldest + WINDOW - now)
 
     def __len__(self) -> int:
         """Return how many keys are remembered."""
@@ -119,14 +184,14 @@ class SlidingWindow:
 
     def _forget(self, now: float) -> None:
         while self._admitted:
-            times = next(iter(self._admitted.values()))
-            if len(self._admitted) <= MAX_KEYS and times and times[-1] > now - WINDOW:
+            admitted = next(iter(self._admitted.values()))
+            if len(self._admitted) <= MAX_KEYS and admitted.newest > now - WINDOW:
                 return
             self._admitted.popitem(last=False)
 
 
 class RequestLimit:
-    """A limit of requests a minute, of this process or of all that share a Redis, exactly, whatever their clocks say.
+    """A limit of requests a minute, of this process or of all that share a Redis, whatever their clocks say.
 
     Redis keeps a list of at most `limit` times for each key, for a minute after the last of them. While Redis is away,
     each process admits its part of the limit by a window of its own, so that all together stay within it; what one of

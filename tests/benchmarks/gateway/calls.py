@@ -1,12 +1,14 @@
-"""Counts the functions that are called for a chat, a turn, and a word of a paced stream. It judges nothing.
+"""Counts the functions that are called for a chat, a turn and paced streams. It judges nothing.
 
     PYTHONPATH=tests python -m benchmarks.gateway.calls [--functions]
 
 Another load on the machine moves these counts by one or two of a hundred, in asyncio and below it. Functions of Python
 are counted in every thread, and those of C that Python calls. One client asks for chats and turns, so that no two share
 work; turns have a history of up to seven, and the bare proxy takes chats for them. The first word is that of a paced
-stream, with all that is called from the request on. What an idle server calls is taken off the words, which are of ten
-streams. With `--functions` the 40 that the gateway calls most follow. See docs/explanation/performance.md.
+stream, with all that is called from the request on. What an idle server calls is taken off the words and the events,
+which are of ten streams. With `--functions` the 40 that the gateway calls most follow.
+
+See docs/explanation/performance.md.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from benchmarks.gateway.upstream import PACE, PACED_EVENTS
 from benchmarks.gateway.wire import MessageReader
 
 ALL, C = "all", "functions of C"
-REQUESTS, STREAMS, WORDS, IDLE_SECONDS = 400, 10, 40, 5.0
+REQUESTS, STREAMS, BEGINNINGS, IDLE_SECONDS = 400, 10, 8, 5.0
 MOST = 40
 """How many functions are told."""
 
@@ -91,23 +93,26 @@ async def of_idle_seconds(socket: Path) -> Calls:
     return for_each(called(socket) - before, time.perf_counter() - begun)
 
 
-async def of_first_words(socket: Path, subject: Subject, idle: Calls, words: int) -> Calls:
-    """Return what is called for a stream until its first word has gone out, of streams that are left then."""
+async def of_first_words(socket: Path, subject: Subject, idle: Calls, times: int) -> Calls:
+    """Return what is called for each of ten streams until its first word has gone out; they are left then."""
     found, seconds = Counter[Function](), 0.0
-    reader, writer = await asyncio.open_connection("127.0.0.1", subject.port)
-    for _ in range(words):
-        await asyncio.sleep(PACE / 2)  # what the stream before and this connection lead to is done
-        before, begun, answer = called(socket), time.perf_counter(), MessageReader()
-        writer.write(streamed(subject, PACED)(0, 0))
-        while not answer.spoken:
-            answer.feed(await reader.readuntil(b"\n"))
-        await asyncio.sleep(PACE / 4)
+    for _ in range(times):
+        connections = [await asyncio.open_connection("127.0.0.1", subject.port) for _ in range(STREAMS)]
+        await asyncio.sleep(3 * PACE)  # a server sees that a client has left when it has the next word for it
+        before, begun = called(socket), time.perf_counter()
+        for _, writer in connections:
+            writer.write(streamed(subject, PACED)(0, 0))
+            await asyncio.sleep(PACE / 2 / STREAMS)
+        for reader, _ in connections:
+            answer = MessageReader()
+            while not answer.spoken:
+                answer.feed(await reader.readuntil(b"\n"))
+        await asyncio.sleep(PACE / 4)  # all that these words lead to is done, and the next ones have not come
         found += called(socket) - before
         seconds += time.perf_counter() - begun
-        writer.close()
-        reader, writer = await asyncio.open_connection("127.0.0.1", subject.port)
-    writer.close()
-    return for_each(found, words, idle, seconds)
+        for _, writer in connections:
+            writer.close()
+    return for_each(found, times * STREAMS, idle, seconds)
 
 
 async def of_paced_events(socket: Path, subject: Subject, idle: Calls) -> Calls:
@@ -153,7 +158,7 @@ async def count(servers: Mapping[Path, Subject]) -> Mapping[str, Calls]:
             found[f"{name}, {subject.name}"] = await of_requests(socket, subject, make(subject, ""), REQUESTS)
         idle = found[f"idle second, {subject.name}"] = await of_idle_seconds(socket)
         await of_first_words(socket, subject, idle, 1)
-        found[f"first word, {subject.name}"] = await of_first_words(socket, subject, idle, WORDS)
+        found[f"first word, {subject.name}"] = await of_first_words(socket, subject, idle, BEGINNINGS)
         found[f"paced event, {subject.name}"] = await of_paced_events(socket, subject, idle)
     return found
 

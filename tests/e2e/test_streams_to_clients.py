@@ -167,7 +167,36 @@ async def test_what_comes_together_is_sent_together(tmp_path: Path) -> None:
     async with served(tmp_path, [ScriptedProvider]) as gateway:
         words = [TextDelta(text=word) for word in ("one", "two", "three", "four")]
         pieces = await pieces_of(gateway, [Start(), *words[:2], 0.05, *words[2:], 0.05, Finish()])
-    assert [piece for piece in pieces if piece] == [["one"], ["two"], ["three", "four"]]
+    assert [piece for piece in pieces if piece] == [["one", "two"], ["three", "four"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"model": "scripted/m", "messages": [USER], "stream": True}),
+        ("/api/orchestrate", {"message": "ping", "stream": True}),
+    ],
+)
+async def test_the_head_is_sent_with_the_first_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    pieces: list[bytes] = []
+    async with served(tmp_path, [ScriptedProvider]) as gateway:
+        _, client = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        kind: Any = type(client.transport)
+        client.close()
+        write = kind.write
+
+        def noted(transport: Any, data: bytes) -> None:
+            pieces.append(bytes(data))
+            write(transport, data)
+
+        monkeypatch.setattr(kind, "write", noted)
+        gateway.plugins["scripted"].scripts.append([Start(), TextDelta(text="one"), TextDelta(text="two"), Finish()])
+        assert (await gateway.post(path, body)).status == 200
+    first = next(piece for piece in pieces if piece.startswith(b"HTTP/1.1 200 "))
+    assert b'"one"' in first
+    assert b'"two"' in first
 
 
 async def test_no_token_waits_for_the_next_one(tmp_path: Path) -> None:

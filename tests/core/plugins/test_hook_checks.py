@@ -87,10 +87,25 @@ async def no_generator(self: object, request: object) -> int:
     return 1
 
 
-@pytest.mark.parametrize("method", [no_generator, lambda self, request: iter(())], ids=["coroutine", "function"])
+async def generator_within(self: Any, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    return Sound.chat(self, request)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [no_generator, generator_within, lambda self, request: iter(())],
+    ids=["coroutine", "coroutine of a generator", "function"],
+)
 def test_a_chat_that_is_no_async_generator_is_told(method: Callable[..., Any]) -> None:
     fault = check_hooks(plugin("chat", hookimpl(method)))
     assert fault == "the hook chat must be an async generator: write `async def` with `yield` in it"
+
+
+def test_a_chat_that_hands_on_an_async_generator_is_taken() -> None:
+    def chat(self: Any, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        return Sound.chat(self, request)
+
+    assert check_hooks(plugin("chat", hookimpl(chat))) is None
 
 
 def test_a_chat_behind_a_decorator_is_taken() -> None:

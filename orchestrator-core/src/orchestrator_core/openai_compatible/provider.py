@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Final
 
 import pydantic_core
@@ -117,11 +116,9 @@ class OpenAICompatibleProvider(ProviderHooks):
         return None
 
     @hookimpl
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """Answer a conversation, see `ProviderHooks.chat`."""
-        async with aclosing(self.ask(request)) as events:
-            async for event in events:
-                yield event
+        return self.ask(request)
 
     @hookimpl
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:

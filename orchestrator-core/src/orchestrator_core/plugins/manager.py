@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import pluggy
 
@@ -42,7 +43,7 @@ def check_hooks(cls: type[ProviderHooks]) -> str | None:
         ordinary = all(item.kind is item.POSITIONAL_OR_KEYWORD and item.default is item.empty for item in parameters)
         if [item.name for item in parameters] != ["self", "request"] or not ordinary:
             return f"the hook {name} must take exactly one argument, named request, without a default"
-        if name == "chat" and not inspect.isasyncgenfunction(inspect.unwrap(method)):
+        if name == "chat" and not _gives_events(inspect.unwrap(method)):
             return "the hook chat must be an async generator: write `async def` with `yield` in it"
     return None
 
@@ -50,3 +51,12 @@ def check_hooks(cls: type[ProviderHooks]) -> str | None:
 def implemented_hooks(cls: type[ProviderHooks]) -> tuple[str, ...]:
     """Return the hooks that a class implements itself."""
     return tuple(name for name in HOOKS if hasattr(getattr(cls, name), f"{PROJECT}_impl"))
+
+
+def _gives_events(function: Callable[..., object]) -> bool:
+    """Whether a function is an async generator, or says that it hands one on."""
+    if inspect.iscoroutinefunction(function):
+        return False
+    return inspect.isasyncgenfunction(function) or "AsyncGenerator" in str(
+        inspect.signature(function).return_annotation
+    )

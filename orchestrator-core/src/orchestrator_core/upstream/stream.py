@@ -85,7 +85,7 @@ class Answer:
         expires, received, broken = self._first_event_at, 0, None
         while broken is None:
             try:
-                chunk = self._content.read_nowait() or await self._receive(min(expires, ends))
+                chunk = await self._receive(min(expires, ends))
             except TimeoutError:
                 raise ProviderTimeout(
                     "The provider's stream did not end in time."
@@ -158,7 +158,7 @@ class Answer:
         self._response.close()
 
     async def _receive(self, until: float) -> bytes:
-        """Wait for bytes; none is the end of the answer.
+        """Return the next bytes, once there are some; none is the end of the answer.
 
         Raises:
             TimeoutError: None came `until` then, in the loop's time.

@@ -37,6 +37,8 @@ def framed(data: bytes, event: str | None = None) -> bytes:
 
 
 def _frames(events: Sequence[bytes | ServerSentEvent]) -> bytes:
+    if len(events) == 1 and isinstance(events[0], bytes):
+        return framed(events[0])
     data = [event for event in events if isinstance(event, bytes)]
     if data and len(data) == len(events):
         joined = b"\n\ndata: ".join(data)
@@ -228,7 +230,7 @@ class EventWriter:
     async def _send(self, frame: bytes) -> None:
         if not self.response.prepared:
             await self.response.prepare(self._request)
-        if frame and self._may_collect(len(frame)):
+        if frame and not self._request.protocol.writing_paused and self._size + len(frame) <= MAX_TOGETHER:
             self._together.append(frame)
             self._size += len(frame)
             return
@@ -237,10 +239,6 @@ class EventWriter:
             if frame:
                 return
         await send_bounded(self._request, self.response, frame, within=self._timeout)
-
-    def _may_collect(self, size: int) -> bool:
-        """Whether an event may wait for those that follow it: the connection takes more, and they are not too many."""
-        return not self._request.protocol.writing_paused and self._size + size <= MAX_TOGETHER
 
     def _take(self) -> bytes:
         frames, self._together, self._size = self._together, [], 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote
 
@@ -68,8 +68,8 @@ def own_bytes(answer: OpenAnswer, dialect: str) -> bytes | None:
 class StreamTranslator(Protocol):
     """Turns events into the server-sent events of a dialect, or into their data where they have no names."""
 
-    def add(self, event: ChatEvent) -> Iterator[bytes] | Iterator[ServerSentEvent]:
-        """Yield what an event makes."""
+    def add(self, event: ChatEvent) -> Iterable[bytes] | Iterable[ServerSentEvent]:
+        """Return what an event makes."""
         ...
 
     def end(self) -> Iterator[bytes] | Iterator[ServerSentEvent]:

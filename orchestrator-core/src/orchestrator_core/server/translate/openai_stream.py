@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import jiter
@@ -77,16 +77,15 @@ class ChunkWriter:
         self._usage: Usage | None = None
         self._choices: dict[int, _ChoiceState] = {}
 
-    def add(self, event: ChatEvent) -> Iterator[bytes]:
-        """Yield the chunks that an event makes: none, one or two."""
+    def add(self, event: ChatEvent) -> Iterable[bytes]:
+        """Return the chunks that an event makes: none, one or two, or all those that came together."""
         native = event.native
         if native is not None and native.dialect == OPENAI_CHAT:
             self._native = True
             if self._include_usage or not _only_usage(event, native):
-                yield native.data
-                yield from native.more
-        elif not self._native:
-            yield from self._translate(event)
+                return (native.data, *native.more)
+            return ()
+        return () if self._native else self._translate(event)
 
     def end(self) -> Iterator[bytes]:
         """Yield what ends a stream that is complete: the usage where it was asked for, and the last mark."""

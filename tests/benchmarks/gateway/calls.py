@@ -19,7 +19,7 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -142,7 +142,7 @@ async def _follow(subject: Subject, answer: MessageReader) -> None:
 
 def by_layer(calls: Calls) -> Mapping[str, float]:
     """Return calls by package, those of core by its parts."""
-    found = Counter[str]()
+    found = defaultdict[str, float](float)
     for (file, _), count in calls.items():
         matched = _LAYER.match(file)
         found[matched.group(1) if matched else file or C] += count

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -19,8 +17,6 @@ MAX_KEPT = 4 * 1024 * 1024
 
 MAX_TOGETHER = 64 * 1024
 """Bytes of events that are sent in one piece at most."""
-
-T = TypeVar("T")
 
 
 def framed(data: bytes, event: str | None = None) -> bytes:
@@ -93,8 +89,8 @@ class _EventStream(web.StreamResponse):
 class EventWriter:
     """A response of server-sent events whose head is sent with the first event.
 
-    Events that are written without a wait in between, such as those that a provider sent in one packet, are sent
-    together: as soon as `next` waits for one, so that none is ever late. Whoever writes waits for nothing else.
+    Events that are written without the event loop running in between, such as those that a provider sent in one
+    packet, are sent together: as soon as whoever writes them waits for anything, so that none is ever late.
 
     A client that left, or that does not read, shows as cancellation: nobody is there to be told of an error.
     """
@@ -119,6 +115,7 @@ class EventWriter:
         request[CONTEXT].stream = self
         self._transcript = request[CONTEXT].transcript
         self._kept = 0
+        self._loop = asyncio.get_running_loop()
         self._together: list[bytes] = []
         self._size = 0
 
@@ -126,33 +123,6 @@ class EventWriter:
     def started(self) -> bool:
         """Whether the head was sent, so that an error can no longer change the status."""
         return self.response.prepared
-
-    @types.coroutine
-    def next(self, events: AsyncGenerator[T, None]) -> Generator[Any, None, T | None]:
-        """Return the next of some events, None after the last; where it has to be waited for, send what was written.
-
-        Raises:
-            Exception: What the events raise.
-        """
-        step = events.asend(None)
-        try:
-            waited_for = step.send(None)
-            self._flush()
-            while True:
-                try:
-                    yield waited_for
-                except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the events
-                    waited_for = step.throw(error)
-                else:
-                    waited_for = step.send(None)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-        except StopAsyncIteration:
-            return None
-        except Exception:
-            self._flush()  # what has to be done before the error is told may take a while
-            raise
 
     async def write(self, *events: bytes | ServerSentEvent) -> None:
         """Send events.
@@ -190,7 +160,6 @@ class EventWriter:
         self._keep(frame)
         settle = self._request[CONTEXT].settle
         if settle is not None:
-            self._flush()
             await settle(self.response)
         await self._send(frame)
         return await self.close()
@@ -231,6 +200,8 @@ class EventWriter:
         if not self.response.prepared:
             await self.response.prepare(self._request)
         if frame and not self._request.protocol.writing_paused and self._size + len(frame) <= MAX_TOGETHER:
+            if not self._together:
+                self._loop.call_soon(self._flush)
             self._together.append(frame)
             self._size += len(frame)
             return
@@ -245,7 +216,7 @@ class EventWriter:
         return b"".join(frames)
 
     def _flush(self) -> None:
-        """Send what has come together, without waiting."""
+        """Send what has come together. The event loop calls it, once whoever writes waits."""
         if not self._together or self._request.transport is None:
             return
         # The first step of a write hands the bytes to the connection. It has a second one where the connection takes no

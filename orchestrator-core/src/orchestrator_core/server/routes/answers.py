@@ -95,7 +95,7 @@ async def stream(
     writer = EventWriter(request, {**answer_headers(answer), **headers})
     try:
         async with reading(answer.events()) as events:
-            while (event := await writer.next(events)) is not None:
+            async for event in events:
                 if items := [*translator.add(event)]:
                     await writer.write(*items)
         cost = answer.cost if isinstance(answer, Answer) else (await answer.result()).cost

@@ -84,7 +84,7 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
         }
         await writer.write(_framed("start", start))
         async with reading(turn.events()) as events:
-            while (event := await writer.next(events)) is not None:
+            async for event in events:
                 named = _event(event)
                 if named is not None:
                     await writer.write(_framed(*named))

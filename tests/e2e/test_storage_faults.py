@@ -168,4 +168,5 @@ async def test_a_lost_postgresql(
         await asyncio.to_thread(server.start)
         await client.recovers()
         assert await client.history() == (200, 4)
+        assert await asyncio.to_thread(client.gateway.stop) == 0, "while the database is there"
         assert "Traceback" not in client.gateway.output()

@@ -39,6 +39,12 @@ async def test_every_answer_is_counted(port: int, make: object, events: int) -> 
     assert all(first <= whole for first, whole in zip(outcome.first, outcome.latencies, strict=True))
 
 
+async def read_request(reader: asyncio.StreamReader) -> None:
+    """Read a request, whose length is its last header."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.rpartition(b": ")[2]))
+
+
 async def test_what_comes_when_the_load_is_over_is_no_part_of_the_rate() -> None:
     asked, third, second_answered = 0, asyncio.Event(), asyncio.Event()
 
@@ -46,8 +52,7 @@ async def test_what_comes_when_the_load_is_over_is_no_part_of_the_rate() -> None
         nonlocal asked
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(int(head.rpartition(b": ")[2]))
+                await read_request(reader)
                 asked += 1
                 number = asked
                 if number == 2:  # of the other client, for whom the load goes on
@@ -105,8 +110,7 @@ async def test_every_request_is_an_answer_or_an_error_however_a_server_ends_them
         nonlocal asked
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(int(head.rpartition(b": ")[2]))
+                await read_request(reader)
                 asked += 1
                 status = b"503 Busy" if ending == "each_third_is_refused" and asked % 3 == 0 else b"200 OK"
                 body = b"" if ending == "each_third_breaks_off" and asked % 3 == 0 else b"hello"

@@ -30,9 +30,9 @@ GITHUB_FILES = {
 """What of `.github` is held to which schema that check-jsonschema brings."""
 
 
-def install(session: nox.Session, group: str | None, *, editable: bool = True) -> None:
-    """Install every distribution of this tree, and a group of development dependencies."""
-    arguments = ["--group", group] if group else []
+def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
+    """Install every distribution of this tree, and groups of development dependencies."""
+    arguments = [argument for group in groups for argument in ("--group", group)]
     for path in DISTRIBUTIONS:
         arguments += ["--editable", f"./{path}"] if editable else [f"./{path}"]
     session.install(*arguments)
@@ -104,8 +104,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check the types of every source, strictly, and of what plays a user, of the contract or in the documentation."""
-    install(session, "typing")
+    """Check the types of every source, strictly, of what plays a user, and of the benchmarks."""
+    install(session, "typing", "benchmark")
     session.run(
         "mypy",
         *(f"{path}/src" for path in DISTRIBUTIONS),
@@ -114,6 +114,7 @@ def typing(session: nox.Session) -> None:
         "docs/how-to/scenarios",
         "scripts",
     )
+    session.run("mypy", "--explicit-package-bases", "tests/benchmarks")
     templates = f"{CORE}/src/orchestrator_core/testing/templates"
     for kind in ("compatible", "own_wire"):  # two packages of one name, so each alone, as its author checks it
         source = f"{templates}/{kind}/src"

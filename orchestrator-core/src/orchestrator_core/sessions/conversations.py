@@ -23,11 +23,10 @@ from orchestrator_core.sessions.client_keys import ClientKeys
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns, usage
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Begun, Limits, read_session
-from orchestrator_core.sessions.jobs.copies import BeginFork, SessionHead
+from orchestrator_core.sessions.jobs.copies import BeginFork
 from orchestrator_core.sessions.jobs.ending import EndTurn
 from orchestrator_core.sessions.jobs.finding import Find
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
-from orchestrator_core.sessions.jobs.imports import prepare
 from orchestrator_core.sessions.jobs.labels import labels_of
 from orchestrator_core.sessions.jobs.purging import Purge
 from orchestrator_core.sessions.jobs.rows import (
@@ -204,19 +203,8 @@ class Conversations:
     async def import_session(self, tenant: str, conversation: NewConversation) -> Session:
         """See `SessionStore.import_session`."""
         now = self._now()
-        head = SessionHead(
-            tenant=tenant,
-            session_id=new_id("sess"),
-            process_id=self.database.process_id,
-            user_id=self._label(conversation.user_id),
-            metadata=metadata_json(conversation.metadata, self._redact),
-            labels=labels_of(conversation.metadata, self._redact),
-            parent_id=conversation.parent_id,
-            now=now,
-        )
-        # In a thread: a long conversation takes a second to be written down.
-        ready = await asyncio.to_thread(prepare, head, conversation, self._redact, filling.PART)
-        return self._session(tenant, await filling.fill(self.database, ready), now)
+        row = await filling.fill(self.database, tenant, conversation, self._redact, now)
+        return self._session(tenant, row, now)
 
     async def purge(self, tenant: str, session_ids: Sequence[str], *, inactive_since: datetime | None = None) -> int:
         """See `SessionStore.purge`."""

@@ -7,11 +7,13 @@ from functools import partial
 
 from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs.copies import BeginFork, SessionHead
-from orchestrator_core.sessions.jobs.imports import Import
-from orchestrator_core.sessions.jobs.rows import SessionRow
+from orchestrator_core.sessions.jobs.imports import prepare
+from orchestrator_core.sessions.jobs.labels import labels_of
+from orchestrator_core.sessions.jobs.rows import Redact, SessionRow, metadata_json
+from orchestrator_core.sessions.models import NewConversation, new_id
 
 PART = 2000
-"""Messages that one transaction copies."""
+"""Messages that one transaction copies, or writes."""
 
 
 async def fork(database: Database, begin: BeginFork) -> SessionRow:
@@ -33,9 +35,28 @@ async def fork(database: Database, begin: BeginFork) -> SessionRow:
         raise
 
 
-async def fill(database: Database, ready: Import) -> SessionRow:
-    """Write a conversation."""
-    head = ready.head
+async def fill(database: Database, tenant: str, conversation: NewConversation, redact: Redact, now: int) -> SessionRow:
+    """Write a conversation.
+
+    Args:
+        database: Where to.
+        tenant: Whose it is.
+        conversation: What was said; it holds together.
+        redact: Masks secrets in all text.
+        now: Microseconds.
+    """
+    head = SessionHead(
+        tenant=tenant,
+        session_id=new_id("sess"),
+        process_id=database.process_id,
+        user_id=None if conversation.user_id is None else redact(conversation.user_id),
+        metadata=metadata_json(conversation.metadata, redact),
+        labels=labels_of(conversation.metadata, redact),
+        parent_id=conversation.parent_id,
+        now=now,
+    )
+    # In a thread: a long conversation takes a second to be written down.
+    ready = await asyncio.to_thread(prepare, head, conversation, redact, PART)
     await database.write(head.add, undo=lambda _: head.forget)
     try:
         for part in ready.parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator_core.orchestration.call import Call
@@ -39,7 +39,7 @@ class Answer:
         self,
         call: Call[ChatRequest],
         opened: OpenStream,
-        on_end: Callable[[Answer], Awaitable[None]],
+        on_end: Callable[[Answer], None],
         *,
         kept: bool = False,
     ) -> None:
@@ -153,16 +153,13 @@ class Answer:
         try:
             await self._opened.aclose()
         finally:
-            await self._end()
+            if not self._ended:
+                self._ended = True
+                self._on_end(self)
 
     def _check_end(self) -> None:
         if not self._fold.complete:
             raise ProviderBadResponse("The provider's answer broke off before its end.")
-
-    async def _end(self) -> None:
-        if not self._ended:
-            self._ended = True
-            await self._on_end(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.cache import AnswerCache, size_of_vectors
@@ -16,7 +18,7 @@ from orchestrator_core.orchestration.opening import replayed
 from orchestrator_core.orchestration.pipeline import run
 from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
-from orchestrator_core.orchestration.spending import Spending, given_back
+from orchestrator_core.orchestration.spending import Spending
 from orchestrator_core.provider_api import ChatRequest, EmbeddingRequest, EmbeddingResponse, Secret
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.telemetry.gen_ai_spans import end_embeddings
@@ -52,9 +54,9 @@ class Calls:
         self._spending = spending
         self._cache = cache
 
-    async def chat(
+    def chat(
         self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """Open a call: when this returns, the first content has come.
 
         Args:
@@ -68,7 +70,7 @@ class Calls:
         """
         targets = self._router.targets(principal, selection, "chat")
         call = Call(request, targets, selection.credential, principal.tenant, selection.cache)
-        return await self.open(call, Payer(principal, "chat", user_id or ""))
+        return self.open(call, Payer(principal, "chat", user_id or ""))
 
     async def embed(
         self, principal: Principal, selection: Selection, request: EmbeddingRequest, user_id: str | None = None
@@ -100,13 +102,17 @@ class Calls:
             return response
 
         cover = None if held is None else partial(self._meter.cover, call, payer, held, NOTHING)
-        with given_back(held):
-            try:
-                response = await run(call, send, self._guards, cover=cover)
-            finally:
-                self._meter.count_failures(call, payer, held)
-                if call.place is not None:
-                    call.place.leave()
+        try:
+            response = await run(call, send, self._guards, cover=cover)
+        except BaseException:
+            self._meter.count_failures(call, payer, held)
+            if held is not None:
+                held.end()
+            raise
+        finally:
+            if call.place is not None:
+                call.place.leave()
+        self._meter.count_failures(call, payer, held)
         if call.permit is not None:
             call.permit.end(failed=False)
         provider, model = call.target.provider, response.model or call.target.model
@@ -152,14 +158,18 @@ class Calls:
         if cache is not None and (kept := cache.find_events(call, payer.operation)) is not None:
             return Answer(call, replayed(kept, call.deadline), _end_kept, kept=True)
         held = await self._spending.reserve(payer.principal, call)
-        chat = ChatCall(call, payer, held, self._meter, cache)
-        with given_back(held):
-            try:
-                opened = await run(call, chat.send, self._guards, chat.discard, chat.cover)
-            finally:
-                chat.count_failures()
-        return chat.answer(opened, stored=stored)
+        chat = ChatCall(call, payer, held, self._meter, cache, stored=stored)
+        try:
+            opened = await run(call, chat.send, self._guards, chat.discard, chat.cover)
+        except BaseException:
+            chat.count_failures()
+            if held is not None:
+                held.end()
+            raise
+        if len(call.attempts) > 1:
+            chat.count_failures()
+        return chat.answer(opened)
 
 
-async def _end_kept(answer: Answer) -> None:
+def _end_kept(answer: Answer) -> None:
     answer.cost, answer.price_version = 0.0, KEPT

@@ -17,7 +17,10 @@ from orchestrator_core.orchestration.opening import OpenStream, open_stream
 from orchestrator_core.orchestration.pipeline import Cover
 from orchestrator_core.orchestration.spending import Held
 from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, GatewayError, Usage, UsageReport
+from orchestrator_core.resilience.admission import Place
+from orchestrator_core.resilience.breakers import Permit
 from orchestrator_core.resilience.faults import is_fault
+from orchestrator_core.sessions.models import Attempt
 from orchestrator_core.telemetry.gen_ai_spans import end_chat
 from orchestrator_core.telemetry.metrics import CANCELLED
 
@@ -25,8 +28,17 @@ from orchestrator_core.telemetry.metrics import CANCELLED
 class ChatCall:
     """A call while it lasts."""
 
+    __slots__ = ("_cache", "_call", "_held", "_meter", "_payer", "_spent", "_stored")
+
     def __init__(
-        self, call: Call[ChatRequest], payer: Payer, held: Held | None, meter: Meter, cache: AnswerCache | None
+        self,
+        call: Call[ChatRequest],
+        payer: Payer,
+        held: Held | None,
+        meter: Meter,
+        cache: AnswerCache | None,
+        *,
+        stored: bool,
     ) -> None:
         """Begin a call.
 
@@ -36,12 +48,14 @@ class ChatCall:
             held: What is held of a budget.
             meter: Counts.
             cache: Keeps answers; None keeps none.
+            stored: Whether the answer is counted as it is stored.
         """
         self._call = call
         self._payer = payer
         self._held = held
         self._meter = meter
         self._cache = cache
+        self._stored = stored
         self._spent: dict[int, Usage] = {}
 
     async def send(self, call: Call[ChatRequest], request: ChatRequest) -> OpenStream:
@@ -54,7 +68,7 @@ class ChatCall:
         target = call.target
         early: list[ChatEvent] = []
         span = self._meter.begin_span(target, self._payer, request)
-        self._meter.count_in_flight(target, 1)
+        self._meter.count_in_flight(target.provider.id, 1)
         recording = self._cache.recording(self._call) if self._cache is not None else None
         try:
             events = target.provider.chat(request)
@@ -67,7 +81,7 @@ class ChatCall:
                 raise asyncio.CancelledError
         except BaseException as error:
             span.end(code_of(error))
-            self._meter.count_in_flight(target, -1)
+            self._meter.count_in_flight(target.provider.id, -1)
             reports = [event.usage for event in early if isinstance(event, UsageReport) and event.usage]
             if reports:
                 self._spent[len(self._call.attempts)] = reports[-1]
@@ -81,7 +95,7 @@ class ChatCall:
         if call.permit is not None:
             call.permit.end(failed=None)
         opened.span.end(CANCELLED)
-        self._meter.count_in_flight(call.target, -1)
+        self._meter.count_in_flight(call.target.provider.id, -1)
         try:
             await opened.aclose()
         finally:
@@ -99,58 +113,62 @@ class ChatCall:
         """Tell what became of the tries that failed."""
         self._meter.count_failures(self._call, self._payer, self._held, self._spent)
 
-    def answer(self, opened: OpenStream, *, stored: bool) -> Answer:
-        """Return the answer, which is counted where it ends.
+    def answer(self, opened: OpenStream) -> Answer:
+        """Return the answer of the try that was opened, which is counted where it ends."""
+        call = self._call
+        tried = call.attempts[-1]
+        end = partial(self._end, opened, tried, call.place, call.permit, time.monotonic() - tried.duration)
+        return Answer(call, opened, end)
 
-        Args:
-            opened: The try that was opened.
-            stored: Whether the answer is counted as it is stored.
-        """
-        call, payer, held, meter, cache = self._call, self._payer, self._held, self._meter, self._cache
-        tried, permit, place = call.attempts[-1], call.permit, call.place
-        begun = time.monotonic() - tried.duration
+    def _end(
+        self,
+        opened: OpenStream,
+        tried: Attempt,
+        place: Place | None,
+        permit: Permit | None,
+        begun: float,
+        answer: Answer,
+    ) -> None:
+        """Tell what became of an answer."""
+        call, payer, held, meter = self._call, self._payer, self._held, self._meter
+        if place is not None:
+            place.leave()
+        if permit is not None:
+            permit.end(failed=_failed(answer, call.deadline))
+        meter.count_in_flight(answer.provider, -1)
+        complete, usage = answer.complete, answer.usage
+        if not complete or (held is not None and not (usage and usage.total_input and usage.total_output)):
+            usage = answer.estimate = self._estimate(answer, usage)
+        if usage and (paid := meter.bill(answer.target, answer.model, usage, held)):
+            answer.cost, answer.price_version = paid.usd, paid.version
+        if held is not None and usage is not None:
+            held.charge(usage, answer.cost)
+            held.end()
+        code, seconds = None if complete else _code(answer.failure), time.monotonic() - begun
+        if not self._stored:
+            meter.ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
         first_chunk = tried.duration if call.request.stream else None
+        if opened.span.recorded:
+            end_chat(opened.span, answer.folded, first_chunk, answer.cost, code)
+        meter.observe(tried, payer, seconds, code, usage, answer.cost, first_chunk)
+        cache, recording = self._cache, opened.recording
+        if cache is not None and recording is not None and recording.events and complete:
+            cache.keep(call, recording.events, recording.size)
 
-        async def on_end(answer: Answer) -> None:
-            if place is not None:
-                place.leave()
-            if permit is not None:
-                permit.end(failed=_failed(answer, call.deadline))
-            meter.count_in_flight(answer.target, -1)
-            told = answer.usage
-            if not answer.complete or (held is not None and not (told and told.total_input and told.total_output)):
-                asked = asked_tokens(call.request) if held is None else held.unsaid.input_tokens
-                estimate = unsaid_usage(asked, answer.folded, answer.unread, told, whole=answer.complete)
-                unsaid = told is None or estimate.total_output > told.total_output
-                if held is not None and held.broken is not None and unsaid:
-                    estimate = held.broken
-                answer.estimate = estimate
-            usage = answer.usage
-            if usage and (paid := meter.bill(answer.target, answer.model, usage, held)):
-                answer.cost, answer.price_version = paid.usd, paid.version
-            if held is not None and usage is not None:
-                held.charge(usage, answer.cost)
-                held.end()
-            code, seconds = _code(answer), time.monotonic() - begun
-            if not stored:
-                meter.ledger.add(payer, answer.provider, answer.model, usage, answer.cost, seconds)
-            if opened.span.recorded:
-                end_chat(opened.span, answer.folded, first_chunk, answer.cost, code)
-            meter.observe(tried, payer, seconds, code, usage, answer.cost, first_chunk)
-            recording = opened.recording
-            if cache is not None and recording is not None and recording.events and answer.complete:
-                cache.keep(call, recording.events, recording.size)
-
-        return Answer(call, opened, on_end)
+    def _estimate(self, answer: Answer, told: Usage | None) -> Usage:
+        """Return what an answer used of which the provider did not tell all, as far as it can be known."""
+        held = self._held
+        asked = asked_tokens(self._call.request) if held is None else held.unsaid.input_tokens
+        estimate = unsaid_usage(asked, answer.folded, answer.unread, told, whole=answer.complete)
+        unsaid = told is None or estimate.total_output > told.total_output
+        return held.broken if held is not None and held.broken is not None and unsaid else estimate
 
 
-def _code(answer: Answer) -> str | None:
-    """Return how an answer that had begun ended: None where it is whole."""
-    if answer.complete:
-        return None
-    if answer.failure is None:
+def _code(failure: Exception | None) -> str:
+    """Return the code of what broke an answer off that had begun; without a failure its reader gave it up."""
+    if failure is None:
         return CANCELLED
-    return "interrupted" if isinstance(answer.failure, GatewayError) else code_of(answer.failure)
+    return "interrupted" if isinstance(failure, GatewayError) else code_of(failure)
 
 
 def _failed(answer: Answer, deadline: Deadline) -> bool | None:

@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 
 from orchestrator_core.config import Config
-from orchestrator_core.orchestration.answer import Answer, EmbeddingAnswer
 from orchestrator_core.orchestration.budget_use import BudgetUse
 from orchestrator_core.orchestration.cache import AnswerCache
 from orchestrator_core.orchestration.calls import Calls
@@ -24,7 +23,7 @@ from orchestrator_core.orchestration.spending import Book, Spending, read_spent
 from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.orchestration.turns import Turns
 from orchestrator_core.plugins import Registry
-from orchestrator_core.provider_api import ChatRequest, Deadline, EmbeddingRequest
+from orchestrator_core.provider_api import Deadline
 from orchestrator_core.resilience.breaker import State
 from orchestrator_core.resilience.budgets import LocalBudgets
 from orchestrator_core.resilience.shared_budgets import SharedBudgets
@@ -55,6 +54,8 @@ class Gateway:
         keys: The client keys as this process knows them.
         spending: Watches the budgets of clients.
         stopping: Whether no new work is taken.
+        chat: Opens a call; see `Calls.chat`.
+        embed: Asks for vectors; see `Calls.embed`.
     """
 
     def __init__(self, config: Config, registry: Registry, store: SessionStore, metrics: Metrics) -> None:
@@ -93,6 +94,7 @@ class Gateway:
             self.spending,
             AnswerCache.from_settings(config.settings, metrics),
         )
+        self.chat, self.embed = self._calls.chat, self._calls.embed
         self._memory = Memory(
             config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
         )
@@ -150,18 +152,6 @@ class Gateway:
     def deadline(self, timeout: float | None = None) -> Deadline:
         """Return the deadline of a request that begins now; `timeout` (seconds) can only shorten it."""
         return self.config.settings.deadline(timeout)
-
-    async def chat(
-        self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
-    ) -> Answer:
-        """Open a call; see `Calls.chat`."""
-        return await self._calls.chat(principal, selection, request, user_id)
-
-    async def embed(
-        self, principal: Principal, selection: Selection, request: EmbeddingRequest, user_id: str | None = None
-    ) -> EmbeddingAnswer:
-        """Ask for vectors; see `Calls.embed`."""
-        return await self._calls.embed(principal, selection, request, user_id)
 
     async def turn(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
         """Begin a turn of a session; see `Turns.answer`."""

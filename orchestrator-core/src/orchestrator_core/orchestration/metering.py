@@ -41,7 +41,12 @@ NOTHING: Mapping[int, Usage] = MappingProxyType({})
 
 
 class Meter:
-    """Counts tries, and what they used and cost."""
+    """Counts tries, and what they used and cost.
+
+    Attributes:
+        ledger: Takes what calls used that are not counted as they are stored.
+        count_in_flight: Counts a try at a provider that begins (1) or ends (-1).
+    """
 
     def __init__(self, prices: Prices, ledger: Ledger, metrics: Metrics) -> None:
         """Make a meter.
@@ -52,6 +57,7 @@ class Meter:
             metrics: What is counted.
         """
         self.ledger = ledger
+        self.count_in_flight = metrics.count_call_in_flight
         self._prices = prices
         self._metrics = metrics
 
@@ -66,18 +72,14 @@ class Meter:
             return Price(held.usd, HELD)
         return found
 
-    def count_in_flight(self, target: Target, change: int) -> None:
-        """Count a try that begins (1) or ends (-1)."""
-        self._metrics.count_call_in_flight(target.provider.id, change)
-
     @contextmanager
     def in_flight(self, target: Target) -> Iterator[None]:
         """Count a try while it lasts."""
-        self.count_in_flight(target, 1)
+        self.count_in_flight(target.provider.id, 1)
         try:
             yield
         finally:
-            self.count_in_flight(target, -1)
+            self.count_in_flight(target.provider.id, -1)
 
     def begin_span(self, target: Target, payer: Payer, request: ChatRequest | EmbeddingRequest) -> Span:
         """Begin the span of a try."""

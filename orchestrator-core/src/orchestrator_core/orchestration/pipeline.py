@@ -67,15 +67,9 @@ async def run(
         GatewayError: No target answered; the error of the last that was asked.
     """
     guards.budget.earn()
-    ask: Step[R, T] = partial(_call, send=send, guards=guards, cover=cover)
-    ask = partial(_retry, ask=ask, guards=guards)
+    ask: Step[R, T] = partial(_retry, send=send, guards=guards, cover=cover)
     if discard is not None and guards.hedging.concerns(call):
         ask = partial(guards.hedging.race, ask=ask, discard=discard)
-    return await _fall_back(call, ask, guards)
-
-
-async def _fall_back(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
-    """Ask one target after the other until one answers."""
     order, failures = _order(call, guards), list[GatewayError]()
     try:
         for place, target in enumerate(order):
@@ -108,14 +102,15 @@ def _next(targets: Sequence[Target], guards: Guards) -> Target | None:
 
 def _order(call: Call[R], guards: Guards) -> Sequence[Target]:
     """Put the targets whose provider the last look found failing behind all others."""
-    if not guards.watched or not any(target.provider.down for target in call.targets):
-        return call.targets
-    well: list[Target] = [target for target in call.targets if not target.provider.down]
-    if not well:
-        return call.targets
-    for target in call.targets[: call.targets.index(well[0])]:
+    targets: Sequence[Target] = call.targets
+    if len(targets) == 1 or not guards.watched:
+        return targets
+    well: list[Target] = [target for target in targets if not target.provider.down]
+    if not well or len(well) == len(targets):
+        return targets
+    for target in targets[: targets.index(well[0])]:
         call.note(target, UNHEALTHY)
-    return [*well, *(target for target in call.targets if target.provider.down)]
+    return [*well, *(target for target in targets if target.provider.down)]
 
 
 def _told(failures: Sequence[GatewayError], attempts: int) -> GatewayError:
@@ -129,13 +124,13 @@ def _told(failures: Sequence[GatewayError], attempts: int) -> GatewayError:
     return error
 
 
-async def _retry(call: Call[R], ask: Step[R, T], guards: Guards) -> T:
-    """Ask a target once more where that may help: with another key, or where nobody else is left."""
-    for remaining in reversed(range(TRIES_PER_PROVIDER)):
+async def _retry(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guards: Guards, cover: Cover | None) -> T:
+    """Ask a target, and once more where that may help: with another key, or where nobody else is left."""
+    for number in range(1, TRIES_PER_PROVIDER + 1):
         try:
-            return await ask(call)
+            return await _call(call, send, guards, cover)
         except GatewayError as error:
-            if remaining == 0 or call.tries >= TRIES_PER_REQUEST or call.deadline.expired:
+            if number == TRIES_PER_PROVIDER or call.tries >= TRIES_PER_REQUEST or call.deadline.expired:
                 raise
             delay = _delay(call, error, guards)
             if delay is None:
@@ -165,10 +160,11 @@ async def _call(call: Call[R], send: Callable[[Call[R], R], Awaitable[T]], guard
         await cover(int(call.rival is not None and call.rival.begun is not None))
     target = call.target
     credential = call.credential or guards.keys.choose(target.provider.keys)
-    if call.deadline.expired and not call.tries:
+    if not call.tries and call.deadline.expired:
         raise DeadlineExceeded("The time for this request ended before a provider was asked. Allow it more.")
     try:
-        call.permit, call.place = permit, place = await _admit(call, credential, guards)
+        call.permit = permit = _permit(call, credential, guards)
+        call.place = place = guards.admission.take(target.provider.id) or await _wait(call, permit, guards)
     except GatewayError as error:
         call.note(target, error.code)
         raise
@@ -214,25 +210,32 @@ def _note(call: Call[R], code: str | None, seconds: float) -> None:
         call.note(call.target, code, seconds)
 
 
-async def _admit(call: Call[R], credential: Secret | None, guards: Guards) -> tuple[Permit | None, Place]:
-    """Let a call through to its target, and wait for a place where nobody else can be asked.
+def _permit(call: Call[R], credential: Secret | None, guards: Guards) -> Permit | None:
+    """Let a call through to its target.
 
     What becomes of a call with a key of the caller's own is nobody else's affair: it has no permit.
 
     Raises:
         ProviderNotConfigured: There is no key for it.
         CircuitOpen: It failed too often of late.
-        Overloaded: It has no place for one more call.
     """
     target = call.target
     if call.lost:
         raise asyncio.CancelledError
     if credential is None and target.provider.info.requires_key:
         raise ProviderNotConfigured(f"The provider {target.provider.id!r} has no usable key here.")
-    permit = None if call.credential is not None else guards.breakers.admit(target.provider.id, target.model)
+    return None if call.credential is not None else guards.breakers.admit(target.provider.id, target.model)
+
+
+async def _wait(call: Call[R], permit: Permit | None, guards: Guards) -> Place:
+    """Wait for a place at a target that has none, where nobody else can be asked.
+
+    Raises:
+        Overloaded: There will be none in time.
+    """
     try:
         wait = call.deadline.remaining() if call.next is None else 0.0
-        return permit, await guards.admission.enter(target.provider.id, call.tenant, wait)
+        return await guards.admission.enter(call.target.provider.id, call.tenant, wait)
     except BaseException:
         if permit is not None:
             permit.end(failed=None)

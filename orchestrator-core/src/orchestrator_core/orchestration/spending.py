@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -149,17 +148,6 @@ class Held:
         if not self._ended:
             self._ended = True
             self._settle(self._key, self.name, self._spent)
-
-
-@contextmanager
-def given_back(held: Held | None) -> Iterator[None]:
-    """Give back what is held where an error ends the work."""
-    try:
-        yield
-    except BaseException:
-        if held is not None:
-            held.end()
-        raise
 
 
 class Spending:

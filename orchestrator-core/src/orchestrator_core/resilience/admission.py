@@ -60,23 +60,25 @@ class Bounds:
 class Place:
     """The place of a call that is under way."""
 
-    __slots__ = ("_begun", "_leave")
+    __slots__ = ("_admission", "begun", "lane")
 
-    def __init__(self, begun: float, leave: Callable[[float], None]) -> None:
+    def __init__(self, admission: Admission, lane: _Lane, begun: float) -> None:
         """Hold a place.
 
         Args:
+            admission: Gets it back.
+            lane: The calls that it is among.
             begun: Since when, by the clock of the admission.
-            leave: Gives it back; it is told `begun`.
         """
-        self._begun = begun
-        self._leave: Callable[[float], None] | None = leave
+        self._admission: Admission | None = admission
+        self.lane = lane
+        self.begun = begun
 
     def leave(self) -> None:
         """Give the place back. Does nothing the second time."""
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave(self._begun)
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            admission.take_back(self)
 
 
 _Waiter = asyncio.Future[Place | None]
@@ -86,14 +88,13 @@ _Waiter = asyncio.Future[Place | None]
 class _Lane:
     """The calls to one provider."""
 
-    __slots__ = ("held", "leave", "queues", "taken", "waiting")
+    __slots__ = ("held", "queues", "taken", "waiting")
 
     def __init__(self) -> None:
         self.taken = 0
         self.waiting = 0
         self.held: float | None = None
         self.queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
-        self.leave: Callable[[float], None]
 
     def join(self, tenant: str, waiter: _Waiter) -> None:
         self.queues.setdefault(tenant, deque()).append(waiter)
@@ -168,8 +169,22 @@ class Admission:
         """Return how many calls wait for a provider."""
         return self._lanes[provider].waiting if provider in self._lanes else 0
 
+    def take(self, provider: str) -> Place | None:
+        """Return a place for a call, where one is free and nobody waits for it; give it back when the call has ended.
+
+        Args:
+            provider: Who is to be called.
+        """
+        lane = self._lanes.get(provider)
+        if lane is None:
+            lane = self._lanes[provider] = _Lane()
+        bounds = self._bounds
+        if lane.taken < bounds.calls and self._taken < bounds.total and not lane.waiting:
+            return self._give(lane)
+        return None
+
     async def enter(self, provider: str, tenant: str, wait: float) -> Place:
-        """Return a place for a call; give it back when the call has ended.
+        """Return a place for a call as `take` does, and wait for it where none is free.
 
         Args:
             provider: Who is to be called.
@@ -179,13 +194,22 @@ class Admission:
         Raises:
             Overloaded: There is none, nor would there be one in time.
         """
-        lane = self._lanes.get(provider) or self._open(provider)
-        bounds = self._bounds
-        if lane.taken < bounds.calls and self._taken < bounds.total and not lane.waiting:
-            return self._give(lane)
+        place = self.take(provider)
+        if place is not None:
+            return place
+        lane = self._lanes[provider]
         if wait <= 0:
             raise self._overloaded(lane)
-        return await self._wait(provider, lane, tenant, min(wait, bounds.wait))
+        return await self._wait(provider, lane, tenant, min(wait, self._bounds.wait))
+
+    def take_back(self, place: Place) -> None:
+        """Make a place free again, and note how long it was held; see `Place.leave`."""
+        lane, held = place.lane, self._clock() - place.begun
+        lane.held = held if lane.held is None else lane.held + (held - lane.held) * _NEWEST
+        lane.taken -= 1
+        self._taken -= 1
+        if self._queued:
+            self._serve()
 
     async def _wait(self, provider: str, lane: _Lane, tenant: str, seconds: float) -> Place:
         if self._expected(lane, lane.turn(tenant)) > seconds * _HOPE or not self._make_room(lane, tenant):
@@ -239,24 +263,10 @@ class Admission:
             self._queued.pop(provider, None)
         return None
 
-    def _open(self, provider: str) -> _Lane:
-        lane = self._lanes[provider] = _Lane()
-
-        def leave(begun: float) -> None:
-            held = self._clock() - begun
-            lane.held = held if lane.held is None else lane.held + (held - lane.held) * _NEWEST
-            lane.taken -= 1
-            self._taken -= 1
-            if self._queued:
-                self._serve()
-
-        lane.leave = leave
-        return lane
-
     def _give(self, lane: _Lane) -> Place:
         lane.taken += 1
         self._taken += 1
-        return Place(self._clock(), lane.leave)
+        return Place(self, lane, self._clock())
 
     def _serve(self) -> None:
         """Give free places to those who wait, the providers in turn."""

@@ -106,7 +106,9 @@ class Breaker:
 
     def succeeded(self, phase: int, now: float) -> None:
         """Note that a call answered to its end."""
-        if self.opened(phase) == self._phase:
+        if self.state == "half_open":
+            phase = self.opened(phase)
+        if phase == self._phase:
             self._window.add(now, failed=False)
 
     def failed(self, phase: int, now: float) -> None:
@@ -161,11 +163,11 @@ class _Window:
         self._failures = 0
 
     def add(self, now: float, *, failed: bool) -> None:
-        number = int(now / self._length)
-        if not self._slices or self._slices[-1][0] != number:
+        number, slices = int(now / self._length), self._slices
+        if not slices or slices[-1][0] != number:
             self._forget(number)
-            self._slices.append([number, 0, 0])
-        last = self._slices[-1]
+            slices.append([number, 0, 0])
+        last = slices[-1]
         last[1] += 1
         last[2] += failed
         self._calls += 1

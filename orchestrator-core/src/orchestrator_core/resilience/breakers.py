@@ -57,9 +57,11 @@ class Permit:
         self._clock = clock
 
     def opened(self) -> None:
-        """Note that the call began to answer."""
-        self._phase = self._breaker.opened(self._phase)
-        self._whole_phase = self._whole.opened(self._whole_phase)
+        """Note that the call began to answer: where it is a probe, it has found what it was to find."""
+        if self._breaker.state == "half_open":
+            self._phase = self._breaker.opened(self._phase)
+        if self._whole.state == "half_open":
+            self._whole_phase = self._whole.opened(self._whole_phase)
 
     def end(self, *, failed: bool | None) -> None:
         """Note how the call ended; to be told once.

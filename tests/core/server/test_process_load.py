@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,8 @@ def load(draws: float = 0.5, **settings: Any) -> Load:
 
 def refuses(load: Load) -> bool:
     try:
-        with load.take():
-            return False
+        load.take().close()
+        return False
     except Overloaded:
         return True
 
@@ -162,7 +163,7 @@ def test_whatever_is_held_is_given_back(sizes: list[int]) -> None:
     bounded = load(max_request_bytes_in_flight=1000, max_request_bytes=1000)
     for size in sizes:
         try:
-            with bounded.take() as burden:
+            with closing(bounded.take()) as burden:
                 for _ in range(5):
                     burden.hold(size)
                     assert bounded.held <= 1000

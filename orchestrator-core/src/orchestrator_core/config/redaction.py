@@ -46,16 +46,23 @@ class Redactor:
 
     @contextmanager
     def hold(self, secret: Secret) -> Iterator[None]:
-        """Mask a caller's secret while its request lives; requests may hold the same one at once."""
-        if not _worth_masking(secret):
-            yield
-            return
-        self._held[secret] += 1
-        if self._held[secret] == 1:
-            self._refresh()
+        """Mask a caller's secret meanwhile; see `acquire`."""
+        self.acquire(secret)
         try:
             yield
         finally:
+            self.release(secret)
+
+    def acquire(self, secret: Secret) -> None:
+        """Mask a caller's secret until it is released as often; requests may hold the same one at once."""
+        if _worth_masking(secret):
+            self._held[secret] += 1
+            if self._held[secret] == 1:
+                self._refresh()
+
+    def release(self, secret: Secret) -> None:
+        """Undo one `acquire`."""
+        if secret in self._held:
             self._held[secret] -= 1
             if not self._held[secret]:
                 del self._held[secret]

@@ -9,9 +9,8 @@ from orchestrator_core.config import Config
 from orchestrator_core.orchestration import Gateway
 from orchestrator_core.security.countries import Countries
 from orchestrator_core.server.body import RequestModel
-from orchestrator_core.server.endpoint import Endpoint, Handler
+from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.endpoints import ENDPOINTS
-from orchestrator_core.server.idempotency import idempotent
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.server.listening import EVENTS, SETTINGS
 from orchestrator_core.server.load import LOAD, Load
@@ -39,11 +38,7 @@ def make_app(gateway: Gateway, config: Config, countries: Countries | None = Non
     load = Load(config.settings)
     layer = Middleware(gateway, config.settings, lifecycle, routes, countries, load)
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await layer.handle(request, handler)
-
-    app = web.Application(middlewares=[middleware])
+    app = web.Application(middlewares=[layer.handle])
     app[LIFECYCLE], app[LOAD], app[SETTINGS], app[EVENTS] = lifecycle, load, config.settings, gateway.events
     app[RECENT] = Recent(gateway.events.recent)
     if countries is not None:
@@ -52,10 +47,9 @@ def make_app(gateway: Gateway, config: Config, countries: Countries | None = Non
     for endpoint in ENDPOINTS:
         if endpoint.request is not None and issubclass(endpoint.request, RequestModel):
             endpoint.request.model_rebuild()
-        handler = idempotent(endpoint.handler, endpoint.body_media_types) if endpoint.idempotent else endpoint.handler
         # RFC 9110, 9.3.2: HEAD is GET without the body, which aiohttp leaves out.
         for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
-            route = app.router.add_route(method, endpoint.path, handler, expect_handler=_expect)
+            route = app.router.add_route(method, endpoint.path, endpoint.handler, expect_handler=_expect)
             routes[route] = endpoint
     return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from aiohttp import HttpVersion11, web
@@ -27,6 +28,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
 }
 """What to do about a body that is too large, by its type."""
 
+_REMEMBERED_TYPES = 64
 _SHOWN_PROBLEMS = 5
 _ADDED, _MISSING = 2, 3
 """How badly a step fits that is not in the body: one that pydantic added, and a field that is missing."""
@@ -65,13 +67,13 @@ async def read_bytes(
         return context.body
     limit = context.settings.max_request_bytes if max_bytes is None else max_bytes
     patience = context.settings.client_body_timeout
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding != "identity":
+    encoding = request.headers.get("Content-Encoding")
+    if encoding is not None and encoding.strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.", param="Content-Encoding")
     _check_framing(request)
     if not request.body_exists:
         return b""
-    _check_type(request.headers.get("Content-Type", ""), media_types)
+    _check_type(request.headers.get("Content-Type", ""), tuple(media_types))
     if (request.content_length or 0) > limit:
         raise _too_large(limit, media_types[0])
     content = request.content
@@ -210,7 +212,8 @@ def _check_framing(request: web.Request) -> None:
         raise InvalidRequest("HTTP/1.0 has no Transfer-Encoding.", param="Transfer-Encoding")
 
 
-def _check_type(header: str, media_types: Sequence[str]) -> None:
+@lru_cache(_REMEMBERED_TYPES)
+def _check_type(header: str, media_types: tuple[str, ...]) -> None:
     kind, *parameters = (item.strip().lower() for item in header.split(";"))
     charsets = [item.partition("=")[2].strip().strip('"') for item in parameters if item.startswith("charset")]
     if kind not in media_types or any(charset not in ("utf-8", "utf8") for charset in charsets):

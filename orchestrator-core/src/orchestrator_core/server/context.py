@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator_core.config import Settings
     from orchestrator_core.orchestration import Gateway
     from orchestrator_core.orchestration.requests import CacheUse
+    from orchestrator_core.server.endpoint import Endpoint
     from orchestrator_core.server.load import Burden
     from orchestrator_core.server.sse import EventWriter
 
@@ -33,13 +34,14 @@ class RequestContext:
         gateway: The gateway.
         settings: The operator's settings.
         limits: The limits of requests.
+        endpoint: What serves it; None where nothing does.
         surface: Whose conventions hold.
         record: What is learnt about it for logs and metrics.
         client: Where it comes from.
         asks: Whether anybody is asked for a credential.
-        burden: What it is of the load of the process.
+        burden: What it is of the load of the process; None where it does not count.
         principal: Who asks.
-        provider_key: The caller's own key for the provider.
+        provider_key: The caller's own key for the provider, which the log masks while the request lives.
         error: What went wrong, for the log.
         event: The security event that this is, where the error alone does not say so.
         body: The body, where something had to read it before the handler.
@@ -56,6 +58,7 @@ class RequestContext:
     gateway: Gateway
     settings: Settings
     limits: RequestLimits
+    endpoint: Endpoint | None
     surface: Surface
     record: RequestRecord
     client: Client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -73,9 +72,7 @@ class Entrance:
         """Whether anybody is asked for a credential."""
         return self._authenticator.asks
 
-    def let_in(
-        self, request: web.Request, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None
-    ) -> None:
+    def let_in(self, request: web.Request, context: RequestContext) -> None:
         """Refuse what is too much, and clients by address, country and how they call the gateway.
 
         Probes come from wherever the platform has them, tell little, and are needed most where there is too much. Where
@@ -83,16 +80,14 @@ class Entrance:
 
         Args:
             request: The request.
-            context: What is known of it.
-            stack: Gives back, when the request ends, what it takes of the load.
-            endpoint: What serves it; None where nothing does.
+            context: What is known of it, and from now on what it is of the load.
 
         Raises:
             Overloaded: The process has taken on too much.
             PermissionDenied: Its address, its country, the host name that it calls, or the page that sends it is
                 refused.
         """
-        probe = endpoint is not None and endpoint.probe
+        probe = context.endpoint is not None and context.endpoint.probe
         if not (probe and context.asks) and not self._hosts.allows(request.headers.get(hdrs.HOST), asks=context.asks):
             context.event = "host_refused"
             raise PermissionDenied(
@@ -103,27 +98,25 @@ class Entrance:
             self._check_page(request)
         if probe:
             return
-        context.burden = stack.enter_context(self._load.take())
+        context.burden = self._load.take()
         refusal = self._network.refusal(context.client)
         if refusal is not None:
             context.event = refusal.event
             raise PermissionDenied(refusal.message)
 
-    def inspect(self, request: web.Request, context: RequestContext, endpoint: Endpoint | None) -> None:
+    def inspect(self, request: web.Request, context: RequestContext) -> None:
         """Refuse what looks like an attack.
 
         Raises:
             InvalidRequest: A header or the query does.
             NotFound: The path or an id does.
         """
-        error = self._inspector.find(request, endpoint)
+        error = self._inspector.find(request, context.endpoint)
         if error is not None:
             context.event = "suspicious_request"
             raise error
 
-    async def admit(
-        self, request: web.Request, context: RequestContext, stack: ExitStack, endpoint: Endpoint | None
-    ) -> None:
+    async def admit(self, request: web.Request, context: RequestContext) -> None:
         """Find out who asks, and whether that one may, and may now.
 
         Raises:
@@ -134,6 +127,7 @@ class Entrance:
             ShuttingDown: The gateway is stopping.
             Unauthenticated: The credential is missing or wrong.
         """
+        endpoint = context.endpoint
         if self._gateway.stopping and not (endpoint and endpoint.probe):
             raise ShuttingDown("The gateway is stopping. Send the request to another instance.")
         if endpoint is None:
@@ -147,14 +141,15 @@ class Entrance:
             if endpoint.role == "admin" and not who.admin:
                 raise PermissionDenied("This needs the key of an admin, and this credential is a client's.")
             # Only here, so that nobody can try out what the gateway's key is without being counted.
-            context.provider_key = read_provider_key(request, self._authenticator.is_own)
+            key = read_provider_key(request, self._authenticator.is_own)
+            if key is not None:
+                REDACTOR.acquire(key)
+                context.provider_key = key
         if "\0" in request.query_string:
             names = (name.replace("\0", "") for name, value in request.query.items() if "\0" in name + value)
             raise InvalidRequest("The query must not hold the character NUL.", param=next(names, None))
         if endpoint.method == "GET" and endpoint.surface is Surface.API and not endpoint.probe:
             check_names(request, endpoint.parameters)
-        if context.provider_key is not None:
-            stack.enter_context(REDACTOR.hold(context.provider_key))
 
     def preflight(self, request: web.Request) -> web.Response:
         """Answer a browser that asks whether a page may call.

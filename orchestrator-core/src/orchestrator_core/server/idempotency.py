@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import structlog
 from aiohttp import web
@@ -13,7 +13,7 @@ from aiohttp import web
 from orchestrator_core.provider_api import GatewayError, IdempotencyMismatch, InvalidRequest, StorageError
 from orchestrator_core.server.body import read_bytes
 from orchestrator_core.server.context import CONTEXT
-from orchestrator_core.server.endpoint import Handler
+from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.errors import render
 from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.server.query import SESSION_ID
@@ -49,44 +49,48 @@ def idempotency_key(request: web.Request) -> str | None:
     return key
 
 
-def idempotent(handler: Handler, media_types: Sequence[str]) -> Handler:
-    """Return a handler that answers a request with a known key from the store.
+def once(request: web.Request, handler: Handler, endpoint: Endpoint | None) -> Awaitable[web.StreamResponse]:
+    """Answer a request by its handler, or from the store where it has a key that is known there.
 
     Args:
-        handler: Serves the request.
-        media_types: What its body may be, the proper one first.
+        request: The request.
+        handler: Serves it.
+        endpoint: What it is made to; None where nothing is there.
+
+    Raises:
+        InvalidRequest: The key is empty, too long, or has other characters than visible ASCII.
     """
+    key = idempotency_key(request) if endpoint is not None and endpoint.idempotent else None
+    if endpoint is None or key is None:
+        return handler(request)
+    return _answer(request, handler, key, endpoint.body_media_types)
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        key = idempotency_key(request)
-        if key is None:
-            return await handler(request)
-        context = request[CONTEXT]
-        context.body = await read_bytes(request, media_types=media_types)
-        context.fingerprint = _fingerprint(request, context.body)
-        store, tenant = context.gateway.store, context.principal.tenant
-        known = await store.claim(tenant, key, context.fingerprint)
-        if known is not None:
-            return web.Response(
-                status=known.status,
-                body=known.body,
-                headers={**known.headers, "Content-Type": known.content_type, REPLAYED: "true"},
-            )
-        claim = _Claim(request, key)
-        try:
-            context.transcript, context.settle = [], claim.answered
-            response = await handler(request)
-            await claim.answered(response)
-            return response
-        except GatewayError as error:
-            # The key of a turn that another request began stays with that one.
-            if not context.prepared and not isinstance(error, IdempotencyMismatch):
-                await claim.answered(render(error, context.surface, context.request_id), error)
-            raise
-        finally:
-            await claim.settle(None)
 
-    return handle
+async def _answer(request: web.Request, handler: Handler, key: str, media_types: Sequence[str]) -> web.StreamResponse:
+    context = request[CONTEXT]
+    context.body = await read_bytes(request, media_types=media_types)
+    context.fingerprint = _fingerprint(request, context.body)
+    store, tenant = context.gateway.store, context.principal.tenant
+    known = await store.claim(tenant, key, context.fingerprint)
+    if known is not None:
+        return web.Response(
+            status=known.status,
+            body=known.body,
+            headers={**known.headers, "Content-Type": known.content_type, REPLAYED: "true"},
+        )
+    claim = _Claim(request, key)
+    try:
+        context.transcript, context.settle = [], claim.answered
+        response = await handler(request)
+        await claim.answered(response)
+        return response
+    except GatewayError as error:
+        # The key of a turn that another request began stays with that one.
+        if not context.prepared and not isinstance(error, IdempotencyMismatch):
+            await claim.answered(render(error, context.surface, context.request_id), error)
+        raise
+    finally:
+        await claim.settle(None)
 
 
 class _Claim:

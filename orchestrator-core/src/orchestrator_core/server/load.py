@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from aiohttp import web
 
@@ -58,7 +57,7 @@ class Load:
         self._refused = 0.0
 
     def take(self) -> Burden:
-        """Take a request on, to the end of the context that is returned.
+        """Take a request on, until what is returned is closed.
 
         Raises:
             Overloaded: It is too much.
@@ -67,6 +66,7 @@ class Load:
             raise _overloaded("The gateway has as many requests under way as it takes.")
         if self._refused and self._draw() < self._refused:
             raise _overloaded("The gateway has more to do than its processor can.")
+        self.requests += 1
         return Burden(self)
 
     def hold(self, size: int) -> None:
@@ -101,7 +101,7 @@ class Load:
 
 
 class Burden:
-    """What one request is of the load, while its context lasts."""
+    """What one request is of the load, until it is closed."""
 
     __slots__ = ("_held", "_load")
 
@@ -118,13 +118,8 @@ class Burden:
         self._load.hold(size)
         self._held += size
 
-    def __enter__(self) -> Self:
-        self._load.requests += 1
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Give it back, once."""
         self._load.requests -= 1
         self._load.held -= self._held
 

@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 
 import structlog
 from aiohttp import hdrs, web
@@ -41,6 +40,7 @@ from orchestrator_core.server.context import CONTEXT, RequestContext
 from orchestrator_core.server.endpoint import Endpoint, Handler
 from orchestrator_core.server.entrance import Entrance
 from orchestrator_core.server.errors import Surface, render, surface_of
+from orchestrator_core.server.idempotency import once
 from orchestrator_core.server.inspection import Inspector
 from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.load import Load
@@ -106,14 +106,17 @@ class Middleware:
         always = self._cors.headers(None)
         self._headers = {tls: CIMultiDict({**security_headers(tls=tls), **always}) for tls in (False, True)}
 
+    @web.middleware
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, whatever comes of it."""
+        endpoint = self._endpoints.get(request.match_info.route)
         record = RequestRecord(time.monotonic(), _request_id(request))
         context = RequestContext(
             self._gateway,
             self._settings,
             self._limits,
-            surface_of(request.path),
+            endpoint,
+            surface_of(request.path) if endpoint is None else endpoint.surface,
             record,
             self._proxies.client(request.remote, request.headers, tls=request.secure),
             asks=self._entrance.asks,
@@ -123,10 +126,10 @@ class Middleware:
         metrics = self._gateway.metrics
         metrics.requests_in_flight.inc()
         status = CLIENT_CLOSED
-        span = begin_request(request, self._endpoints.get(request.match_info.route))
-        with record, span, ExitStack() as stack:
+        span = begin_request(request, endpoint)
+        with record, span:
             try:
-                response = await self._answer(request, handler, context, stack)
+                response = await self._answer(request, handler, context)
                 status = response.status
                 record.sends_head()  # aiohttp does so next, unless it is a stream
             finally:
@@ -134,8 +137,12 @@ class Middleware:
                 metrics.requests_in_flight.dec()
                 if context.stream is not None and context.prepared:
                     metrics.streams_in_flight.dec()
+                if context.burden is not None:
+                    context.burden.close()
                 self._record(request, context, status, time.monotonic() - record.begun)
                 end_request(span, context, status)
+                if context.provider_key is not None:
+                    REDACTOR.release(context.provider_key)
                 _let_go(context)
         return response
 
@@ -153,9 +160,10 @@ class Middleware:
             headers["X-Request-Id"] = headers["X-Orchestrator-Request-Id"] = context.request_id
             if context.surface is Surface.ANTHROPIC:
                 headers["request-id"] = context.request_id  # where that API's SDK looks for it
-            for name, value in (("X-Session-Id", context.session_id), ("X-Turn-Id", context.turn_id)):
-                if value is not None:
-                    headers[name] = value
+            if context.session_id is not None:
+                headers["X-Session-Id"] = context.session_id
+            if context.turn_id is not None:
+                headers["X-Turn-Id"] = context.turn_id
             headers["X-Orchestrator-Overhead-Ms"] = f"{context.record.sends_head() * 1000:.3f}"
             if context.record.cache is not None:
                 headers["X-Orchestrator-Cache"] = context.record.cache
@@ -165,18 +173,16 @@ class Middleware:
                 headers.update(rate_limit_headers(context.quotas))
             context.prepared = True
 
-    async def _answer(
-        self, request: web.Request, handler: Handler, context: RequestContext, stack: ExitStack
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, handler: Handler, context: RequestContext) -> web.StreamResponse:
         headers: dict[str, str] = {}
-        endpoint = self._endpoints.get(request.match_info.route)
+        endpoint = context.endpoint
         try:
-            self._entrance.let_in(request, context, stack, endpoint)
+            self._entrance.let_in(request, context)
             if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
                 return self._entrance.preflight(request)
-            self._entrance.inspect(request, context, endpoint)
-            await self._entrance.admit(request, context, stack, endpoint)
-            return await handler(request)
+            self._entrance.inspect(request, context)
+            await self._entrance.admit(request, context)
+            return await once(request, handler, endpoint)
         except GatewayError as problem:
             error = problem
         except web.HTTPMethodNotAllowed as problem:
@@ -233,7 +239,7 @@ class Middleware:
 
     def _record(self, request: web.Request, context: RequestContext, status: int, seconds: float) -> None:
         record, error = context.record, context.error.code if context.error else None
-        endpoint = self._endpoints.get(request.match_info.route)
+        endpoint = context.endpoint
         self._gateway.metrics.observe_request(
             context.surface.value,
             status,

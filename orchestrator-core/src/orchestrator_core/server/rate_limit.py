@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from orchestrator_core.resilience.limits import WINDOW, Quota
+
+_WINDOW: Final = math.ceil(WINDOW)
 
 
 def rate_limit_headers(quotas: Sequence[Quota]) -> Mapping[str, str]:
@@ -15,6 +18,6 @@ def rate_limit_headers(quotas: Sequence[Quota]) -> Mapping[str, str]:
         quotas: The limits that a request was counted by.
     """
     return {
-        "RateLimit-Policy": ", ".join(f'"{quota.scope}";q={quota.limit};w={WINDOW:.0f}' for quota in quotas),
-        "RateLimit": ", ".join(f'"{quota.scope}";r={quota.remaining};t={math.ceil(quota.reset)}' for quota in quotas),
+        "RateLimit-Policy": ", ".join([f'"{quota.scope}";q={quota.limit};w={_WINDOW}' for quota in quotas]),
+        "RateLimit": ", ".join([f'"{quota.scope}";r={quota.remaining};t={math.ceil(quota.reset)}' for quota in quotas]),
     }

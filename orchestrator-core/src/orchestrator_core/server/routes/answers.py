@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from orchestrator_core.orchestration import Answer, EmbeddingAnswer, TurnAnswer,
 from orchestrator_core.provider_api import ChatEvent, Json, ServerSentEvent
 from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_response import encode
+
+_REMEMBERED: Final = 256
 
 OpenAnswer: TypeAlias = Answer | TurnAnswer
 
@@ -120,6 +123,7 @@ def _dollars(cost: float) -> str:
     return f"{cost:.10f}".rstrip("0").rstrip(".")
 
 
+@lru_cache(_REMEMBERED)
 def _header(value: str) -> str:
     """Write what a provider or a client said so that it fits into a header."""
     return quote(value, safe=" !#$&'()*+,/:;=?@[]|~")

@@ -23,6 +23,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import (
+    CONTEXT,
     gateway,
     principal,
     request_id,
@@ -56,9 +57,11 @@ from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a conversation, as JSON or as a stream; with a session's id, take the next turn of that session."""
+    context = request[CONTEXT]
     body = await read_json(request)
     user_id = caller_label(body)
-    call = read_chat(body, deadline=gateway(request).deadline(), strict=strict(request), request_id=request_id(request))
+    deadline = context.gateway.deadline()
+    call = read_chat(body, deadline=deadline, strict=strict(request), request_id=context.request_id)
     include_usage = wants_usage(body)
     selection = select(request, call.model)
     session_id = joined_session(request)
@@ -67,7 +70,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     if call.stream:
         chunks = ChunkWriter(
             model=answer.model,
-            request_id=request_id(request),
+            request_id=context.request_id,
             include_usage=include_usage,
             folded=lambda: answer.folded,
         )
@@ -75,7 +78,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     headers = await drain(answer) | joined
     if (data := own_bytes(answer, OPENAI_CHAT)) is not None:
         return raw_response(data, headers)
-    return json_response(completion(answer.folded, model=answer.model, request_id=request_id(request)), headers)
+    return json_response(completion(answer.folded, model=answer.model, request_id=context.request_id), headers)
 
 
 async def create_embeddings(request: web.Request) -> web.StreamResponse:

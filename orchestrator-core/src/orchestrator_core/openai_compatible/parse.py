@@ -77,6 +77,26 @@ class AnswerParser:
         sound: The format of a spoken answer that was asked for.
     """
 
+    __slots__ = (
+        "_adjustments",
+        "_calls",
+        "_dialect",
+        "_ends",
+        "_expected",
+        "_images",
+        "_native",
+        "_provider_id",
+        "_reasoning_fields",
+        "_respelt",
+        "_signed",
+        "_skimmer",
+        "_spoken",
+        "_started",
+        "_thought",
+        "_tier",
+        "_unnamed",
+    )
+
     def __init__(
         self,
         dialect: Dialect,
@@ -91,7 +111,6 @@ class AnswerParser:
         self._dialect = dialect
         self._provider_id = provider_id
         self._native = native
-        self._skim = skim
         self._adjustments = adjustments
         self._expected = choices
         self._reasoning_fields = tuple(dialect.reasoning_fields)
@@ -99,16 +118,15 @@ class AnswerParser:
         self._thought: ProviderMetadata = {provider_id: {THOUGHT: self._reasoning_fields[0]}}
         self._calls = ToolCalls(provider_id)
         # A client of the same protocol gets the upstream's bytes, with all that they say.
-        kind = Unread if native else Unnamed
-        self._unnamed = kind(provider_id, named=self._reasoning_fields, sound=sound)
+        named = self._reasoning_fields
+        self._unnamed = Unread(named) if native else Unnamed(provider_id, named=named, sound=sound)
         self._tier: Json = None
         self._respelt = False
         self._signed: set[int] = set()
         self._images: dict[int, int] = {}
-        self._seen: set[int] = set()
-        self._finished: set[int] = set()
+        self._ends: dict[int, bool] = {}  # of each choice that came: whether it has its end
         self._started = self._spoken = False
-        self._skimmer = Skimmer()
+        self._skimmer = Skimmer() if skim else None
 
     def complete(self, *, closed: bool) -> bool:
         """Say whether every choice has its end.
@@ -118,16 +136,17 @@ class AnswerParser:
                 choices that were asked for must have come too.
         """
         wanted = 1 if closed else self._expected
-        return len(self._finished) >= wanted and self._finished == self._seen
+        return len(self._ends) >= wanted and all(self._ends.values())
 
     def skims(self, event: ServerSentEvent) -> int | None:
         """Return the bytes of text in an event that is nothing but text that nobody takes apart, or None.
 
         The first text is not among it: with that the answer has begun.
         """
-        if not (self._skim and self._spoken) or event.event is not None or b'"error"' in event.data:
+        skimmer = self._skimmer
+        if skimmer is None or not self._spoken or event.event is not None or b'"error"' in event.data:
             return None
-        return self._skimmer.text_bytes(event.data)
+        return skimmer.text_bytes(event.data)
 
     def chunk(self, data: bytes, event: str | None = None) -> list[ChatEvent]:
         """Return the events of one server-sent event.
@@ -186,7 +205,7 @@ class AnswerParser:
                 index = choice.get("index")
                 index = index if type(index) is int else position
                 self._part(index, choice, choice["message"], events)
-                if index not in self._finished:  # a whole body is an end by itself
+                if not self._ends[index]:  # a whole body is an end by itself
                     self._finish(index, None, events)
             usage = body.get("usage") or choices[0].get("usage")
             if usage:
@@ -224,7 +243,7 @@ class AnswerParser:
         """Read a delta or a whole message: their fields are the same."""
         if type(index) is not int:
             raise TypeError("the index of a choice is no number")
-        self._seen.add(index)
+        ended = self._ends.setdefault(index, False)
         for name in self._reasoning_fields:
             reasoning = message.get(name)
             if reasoning:
@@ -244,16 +263,21 @@ class AnswerParser:
             transcript = message["audio"].get("transcript")
             if transcript:
                 events.append(TextDelta(index, text=_string(transcript)))
+        if message.get("tool_calls") or message.get("function_call"):
+            self._called(index, message, events, whole="message" in choice)
+        if owned := self._unnamed.choice(index, choice, message, events):
+            self._mark(message, {FIELDS: [*owned]})
+        reason = choice.get("finish_reason")
+        if reason and not ended:
+            self._finish(index, reason, events)
+
+    def _called(self, index: int, message: dict[str, Json], events: list[ChatEvent], *, whole: bool) -> None:
+        """Read calls of tools."""
         if message.get("tool_calls"):
-            whole = "message" in choice
             events += [self._calls.read(index, call, whole=whole) for call in message["tool_calls"]]
-        elif message.get("function_call"):  # the form before tool_calls, still spoken by old servers
+        else:  # the form before tool_calls, still spoken by old servers
             call = {"index": 0, "id": "", "function": message["function_call"]}
             events.append(self._calls.read(index, call, whole=False))
-        self._beyond(index, choice, message, events)
-        reason = choice.get("finish_reason")
-        if reason and index not in self._finished:
-            self._finish(index, reason, events)
 
     def _content_parts(self, index: int, message: dict[str, Json], events: list[ChatEvent]) -> None:
         """Read content that is a list, as Mistral's, and respell it; what OpenAI has no form for is kept beside it."""
@@ -283,12 +307,6 @@ class AnswerParser:
         if self._native and index not in self._signed:
             self._signed.add(index)
             self._mark(message, self._thought[self._provider_id])
-
-    def _beyond(
-        self, index: int, choice: Mapping[str, Json], message: dict[str, Json], events: list[ChatEvent]
-    ) -> None:
-        if owned := self._unnamed.choice(index, choice, message, events):
-            self._mark(message, {FIELDS: [*owned]})
 
     def _mark(self, message: dict[str, Json], note: Mapping[str, Json]) -> None:
         noted = message.get("extra_content") or {}
@@ -339,7 +357,7 @@ class AnswerParser:
         if reason in ("error", "insufficient_system_resource"):  # the latter is DeepSeek's
             kind = ProviderFailed if reason == "error" else ProviderUnavailable
             raise kind("The provider broke off its answer with an error.", upstream_code=reason)
-        self._finished.add(index)
+        self._ends[index] = True
         word = _REASONS.get(reason or "stop", "stop")
         if word == "stop" and index in self._calls:  # OpenAI says so of calls that were demanded by name
             word = "tool_calls"

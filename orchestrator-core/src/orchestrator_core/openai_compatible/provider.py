@@ -84,7 +84,7 @@ class OpenAICompatibleProvider(ProviderHooks):
             self.dialect,
             self.context.provider_id,
             native=own or (options is not None and options.dialect == OPENAI_CHAT),
-            skim=own,
+            skim=own and request.stream,
             adjustments=tuple(report.adjustments),
             choices=request.n or 1,
             sound=_sound(request.extra.get("audio")),

@@ -31,6 +31,8 @@ class ToolCalls:
         respelt: Whether a wire call was changed, so that a client of OpenAI can read it.
     """
 
+    __slots__ = ("_calls", "_provider_id", "respelt")
+
     def __init__(self, provider_id: str) -> None:
         """Start without calls.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
@@ -22,7 +23,7 @@ _ANSWER = frozenset(("id", "object", "created", "model", "choices", "usage", "er
 _CHOICE = frozenset(("index", "message", "delta", "finish_reason", "logprobs", "usage"))
 # Mistral counts the choice on its delta once more: `index`.
 _MESSAGE = frozenset(("role", "index", "content", "refusal", "tool_calls", "function_call", "audio", "annotations"))
-_OWN = ("annotations", "audio")
+_OWN = frozenset(("annotations", "audio"))
 """Named fields that no other provider than the one of the answer can read either."""
 
 
@@ -35,9 +36,11 @@ class Unnamed:
         sound: The format of a spoken answer that was asked for.
     """
 
-    def __init__(self, provider_id: str, *, named: Collection[str] = (), sound: str | None = None) -> None:
+    __slots__ = ("_answer", "_audio", "_choices", "_messages", "_named", "_provider_id", "_sound")
+
+    def __init__(self, provider_id: str, *, named: tuple[str, ...] = (), sound: str | None = None) -> None:
         self._provider_id = provider_id
-        self._named = _MESSAGE | set(named)
+        self._named = _MESSAGE.union(named)
         self._sound = sound or "wav"
         self._answer: dict[str, Json] = {}
         self._choices: dict[int, dict[str, Json]] = {}
@@ -58,10 +61,7 @@ class Unnamed:
     def choice(
         self, index: int, choice: Mapping[str, Json], message: Mapping[str, Json], events: list[ChatEvent]
     ) -> Sequence[str]:
-        """Take the fields of a choice and of its message, or of their pieces.
-
-        Return those of the message that only this provider reads, where a client gets them as they came.
-        """
+        """Take the fields of a choice and of its message, or of their pieces: nobody else has to be told of them."""
         if (tokens := choice.get("logprobs")) and isinstance(tokens, dict):
             content, refusal = (
                 found if isinstance(found := tokens.get(name), list) else () for name in ("content", "refusal")
@@ -96,12 +96,17 @@ class Unnamed:
         return {OPENAI_CHAT: own} if own else None
 
 
-class Unread(Unnamed):
-    """Passes over the fields of an answer whose bytes go to the client as they came, and only says whose they are."""
+class Unread:
+    """Passes over the fields of an answer whose bytes go to the client as they came, and only says whose they are.
 
-    def __init__(self, provider_id: str, *, named: Collection[str] = (), sound: str | None = None) -> None:
-        super().__init__(provider_id, named=named, sound=sound)
-        self._named = (self._named | {"extra_content"}) - set(_OWN)
+    Args:
+        named: Fields of messages that the dialect reads.
+    """
+
+    __slots__ = ("_named", "_owned")
+
+    def __init__(self, named: tuple[str, ...]) -> None:
+        self._named = _plain(named)
         self._owned: dict[int, set[str]] = {}
 
     def answer(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
@@ -110,13 +115,22 @@ class Unread(Unnamed):
     def choice(
         self, index: int, _: Mapping[str, Json], message: Mapping[str, Json], __: list[ChatEvent]
     ) -> Sequence[str]:
-        """Return the fields, each once of a choice, since clients join the pieces of a stream."""
+        """Return the fields that only this provider reads, each once of a choice, since clients join the pieces."""
         if message.keys() <= self._named:
             return ()
         said = self._owned.setdefault(index, set())
         found = [name for name in message if name not in self._named and name not in said and _says(message[name])]
         said.update(found)
         return found
+
+    def end(self, index: int, events: list[ChatEvent]) -> None:
+        """Do nothing."""
+
+
+@lru_cache(maxsize=64)
+def _plain(named: tuple[str, ...]) -> frozenset[str]:
+    """Return the fields of messages that others than the provider read too."""
+    return (_MESSAGE.union(named) | {"extra_content"}) - _OWN
 
 
 def _says(value: Json) -> bool:

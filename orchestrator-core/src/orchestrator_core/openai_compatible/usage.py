@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator_core.provider_api import NO_DETAILS, Json, Usage, UsageDetails
+from orchestrator_core.provider_api import Json, Usage, UsageDetails
 
 _MOST = 2**53
 """No answer has more tokens; a larger number is a fault, and does not fit into databases and floats."""
@@ -33,35 +33,35 @@ def read_usage(wire: Mapping[str, Json], *, reasoning_outside: bool = False, tie
     prompt = count(wire, "prompt_tokens")
     completion = count(wire, "completion_tokens")
     details = wire.get("prompt_tokens_details") or _NOTHING
-    cached = count(details, "cached_tokens") or next(
-        (found for name in _CACHED if name in wire and (found := count(wire, name))), 0
-    )
-    cached = min(cached, prompt)
-    written = min(count(details, "cache_write_tokens"), prompt - cached)
     made = wire.get("completion_tokens_details") or _NOTHING
-    reasoning = count(made, "reasoning_tokens")
+    cached = written = reasoning = 0
+    if details:
+        cached, written = count(details, "cached_tokens"), count(details, "cache_write_tokens")
+    for name in _CACHED:
+        if not cached and name in wire:
+            cached = count(wire, name)
+    if made:
+        reasoning = count(made, "reasoning_tokens")
+    cached = min(cached, prompt)
+    written = min(written, prompt - cached)
     total = count(wire, "total_tokens")
     outside = total == prompt + completion + reasoning if total else reasoning_outside
     if not outside:
         reasoning = min(reasoning, completion)
         completion -= reasoning
     fresh = prompt - cached - written
-    return Usage(fresh, cached, written, completion, reasoning, _details(wire, tier, prompt, fresh, completion))
-
-
-def _details(wire: Mapping[str, Json], tier: Json, prompt: int, fresh: int, completion: int) -> UsageDetails:
-    details, made = wire.get("prompt_tokens_details") or _NOTHING, wire.get("completion_tokens_details") or _NOTHING
     unpriced = _unpriced(wire, tier)
     if not (details.get("audio_tokens") or made.get("audio_tokens") or unpriced):
-        return NO_DETAILS
+        return Usage(fresh, cached, written, completion, reasoning)
     heard = min(count(details, "audio_tokens"), prompt)
-    return UsageDetails(
+    of_sound = UsageDetails(
         input_audio_tokens=heard,
         # No vendor says how much of the sound was cached: no more than must be.
         cached_audio_tokens=max(heard - fresh, 0),
         output_audio_tokens=min(count(made, "audio_tokens"), completion),
         unpriced=unpriced,
     )
+    return Usage(fresh, cached, written, completion, reasoning, of_sound)
 
 
 def _unpriced(wire: Mapping[str, Json], tier: Json) -> str | None:
@@ -79,7 +79,7 @@ def as_openai_counts(wire: Mapping[str, Json], usage: Usage) -> dict[str, Json] 
         wire: The vendor's object; what else it holds is kept.
         usage: What it means.
     """
-    details = wire.get("prompt_tokens_details") or {}
+    details = wire.get("prompt_tokens_details") or _NOTHING
     cached, output = usage.cached_input_tokens, usage.total_output
     if count(details, "cached_tokens") == cached and count(wire, "completion_tokens") == output:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -29,8 +29,7 @@ _DAY = 86_400
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class Payer(NamedTuple):
     """Whom calls are charged to, and as what.
 
     Attributes:
@@ -86,11 +85,14 @@ class Ledger:
         kind = CallKind(
             principal.tenant, day, user_id, principal.id, provider, model, payer.operation, payer.session_id
         )
-        if kind not in self._totals and len(self._totals) >= MAX_KINDS:
-            log.error("usage is not counted: the store is away", provider=provider)
-            return
-        self._totals.setdefault(kind, CallTotal()).add(usage, cost, seconds)
-        self._some.set()
+        total = self._totals.get(kind)
+        if total is None:
+            if len(self._totals) >= MAX_KINDS:
+                log.error("usage is not counted: the store is away", provider=provider)
+                return
+            total = self._totals[kind] = CallTotal()
+            self._some.set()
+        total.add(usage, cost, seconds)
 
     async def _write_on(self) -> None:
         while not self._closing.is_set():

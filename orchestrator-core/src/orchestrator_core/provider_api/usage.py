@@ -36,7 +36,7 @@ class UsageDetails:
     estimated: bool = False
 
     def __add__(self, other: UsageDetails) -> UsageDetails:
-        if other == NO_DETAILS:  # as of most answers
+        if other is NO_DETAILS or other == NO_DETAILS:  # as of most answers
             return self
         counts = {
             each.name: getattr(self, each.name) + getattr(other, each.name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from operator import attrgetter
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from orchestrator_core.provider_api import Usage
 
@@ -78,8 +78,7 @@ class UsageTotal:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallKind:
+class CallKind(NamedTuple):
     """What calls must have in common to be added up.
 
     Attributes:
@@ -108,16 +107,31 @@ class CallTotal:
     """Calls of one kind, added up."""
 
     calls: int = 0
-    usage: Usage = Usage()  # noqa: RUF009 - it cannot be changed
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
     cost: float = 0.0
     unpriced: int = 0
     seconds: float = 0.0
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens."""
+        return Usage(
+            self.input_tokens,
+            self.cached_input_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.reasoning_tokens,
+        )
 
     def add(self, usage: Usage | None, cost: float | None, seconds: float) -> None:
         """Count a call."""
         self.calls += 1
         if usage is not None:
-            self.usage += countable(usage)
+            self._add_tokens(countable(usage))
         self.cost += cost or 0.0
         self.unpriced += cost is None
         self.seconds += seconds
@@ -125,10 +139,17 @@ class CallTotal:
     def merge(self, other: CallTotal) -> None:
         """Count the calls of another total."""
         self.calls += other.calls
-        self.usage += other.usage
+        self._add_tokens(other)
         self.cost += other.cost
         self.unpriced += other.unpriced
         self.seconds += other.seconds
+
+    def _add_tokens(self, counted: Usage | CallTotal) -> None:
+        self.input_tokens += counted.input_tokens
+        self.cached_input_tokens += counted.cached_input_tokens
+        self.cache_write_tokens += counted.cache_write_tokens
+        self.output_tokens += counted.output_tokens
+        self.reasoning_tokens += counted.reasoning_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

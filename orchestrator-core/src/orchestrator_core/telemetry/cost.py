@@ -6,11 +6,11 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from operator import attrgetter
+from typing import NamedTuple
 
 from orchestrator_core.config.settings import PriceEntry
 from orchestrator_core.provider_api import NO_DETAILS, ModelPrice, ProviderInfo, Usage
@@ -39,8 +39,7 @@ _KEPT = 512
 """Models of which prices are remembered: callers choose the names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What a call cost.
 
     Attributes:
@@ -52,8 +51,7 @@ class Price:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Rates:
+class _Rates(NamedTuple):
     """What a token of a model costs by the bundled tables, US dollars, for a while.
 
     Attributes:

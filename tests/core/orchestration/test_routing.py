@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator_core.config.grants import Grant
+from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.orchestration.routing import pinned
 from orchestrator_core.provider_api import (
@@ -122,6 +123,40 @@ async def test_what_was_drawn_can_be_pinned(start: Any) -> None:
     drawn = bench.gateway.router.targets(ANONYMOUS, selection, "chat")
     again = bench.gateway.router.targets(ANONYMOUS, pinned(selection, drawn), "chat")
     assert again == drawn
+
+
+async def test_fallbacks_are_drawn_anew_for_each_call(start: Any) -> None:
+    entry = {"targets": ["one/m", "two/n"], "strategy": "weighted", "weights": [1, 1]}
+    bench = await start(ORCHESTRATOR_ALIASES=json.dumps({"spread": entry}), ORCHESTRATOR_FALLBACKS="spread")
+    found = {tuple(names(bench, Selection(provider="one", model="scripted-1"))) for _ in range(100)}
+    assert found == {("one/scripted-1", "one/m", "two/n"), ("one/scripted-1", "two/n", "one/m")}
+
+
+async def test_what_one_caller_may_use_says_nothing_of_another(start: Any) -> None:
+    bench = await start(ORCHESTRATOR_FALLBACKS="two/scripted-1")
+    selection, only_one = Selection(provider="one"), Principal(id="p", tenant="t", grant=Grant(models=("one/*",)))
+    for _ in range(2):
+        assert names(bench, selection) == ["one/scripted-1", "two/scripted-1"]
+        assert names(bench, selection, principal=only_one) == ["one/scripted-1"]
+        assert names(bench, selection, "embeddings") == ["one/scripted-embed"]
+        with pytest.raises(PermissionDenied):
+            names(bench, selection, principal=ONLY_TWO)
+
+
+async def test_who_answers_where_nobody_is_named_depends_on_the_keys(bench: Any) -> None:
+    registry = bench.gateway.registry
+    with pytest.raises(InvalidRequest, match="Say which provider"):
+        names(bench, Selection(model="scripted-1"))
+    registry.quarantine("two", "it is to be left out")
+    assert names(bench, Selection(model="scripted-1")) == ["one/scripted-1"]
+
+
+async def test_a_key_in_the_place_of_a_model_is_masked_as_soon_as_it_is_known(bench: Any) -> None:
+    key = Secret("a-key-of-the-callers-own")
+    selection = Selection(provider="one", model="a-key-of-the-callers-own")
+    assert names(bench, selection) == ["one/a-key-of-the-callers-own"]
+    with REDACTOR.hold(key):
+        assert "callers-own" not in names(bench, selection)[0]
 
 
 async def test_the_next_target_answers_where_the_first_fails(bench: Any) -> None:

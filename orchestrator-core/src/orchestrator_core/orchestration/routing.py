@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 
 from orchestrator_core.config import Settings
+from orchestrator_core.config.grants import Grant
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.config.settings import AliasEntry
 from orchestrator_core.orchestration.callers_keys import CallersKeys
@@ -35,6 +36,9 @@ class Target:
         return f"{self.provider.id}/{self.model}"
 
 
+_KEPT = 512
+"""Routes that are remembered."""
+
 MAX_MODEL = 256
 """Characters of a model's name: it is a key of the totals of usage, whose length a database bounds."""
 
@@ -57,6 +61,7 @@ class Router:
         self._callers_keys = CallersKeys(settings)
         self._configured = {name.partition("/")[2] for name in _configured_names(settings)}
         self._draws = draws or Random()  # noqa: S311  # a share of the load is no secret
+        self._routes: dict[tuple[str | None, str | None, Grant, Operation], Sequence[Target]] = {}
 
     def targets(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
         """Return the targets, the chosen one first.
@@ -75,6 +80,31 @@ class Router:
             PluginError: The provider's plugin does not load, and there is no fallback.
         """
         selection = self._with_default(selection, operation)
+        if selection.alias is not None or selection.fallbacks is not None or selection.credential is not None:
+            return self._find(principal, selection, operation)
+        route = selection.provider, selection.model, principal.grant, operation
+        targets = self._routes.get(route)
+        if targets is None:
+            targets = self._find(principal, selection, operation)
+            if self._is_lasting(selection, targets, operation):
+                if len(self._routes) >= _KEPT:
+                    self._routes.clear()
+                self._routes[route] = targets
+        return targets
+
+    def _is_lasting(self, selection: Selection, targets: Sequence[Target], operation: Operation) -> bool:
+        """Whether the same is found for as long as the gateway runs: nothing was drawn, or depends on keys and prices.
+
+        A name that may be anything, such as a key, is not remembered.
+        """
+        if selection.provider is None and self._settings.default_provider is None:
+            return False
+        if any(text in self._settings.aliases for text in self._chain(selection, operation)):
+            return False
+        known = all(self.is_model(each.provider.id, each.model) for each in targets)
+        return known and selection.model in (None, targets[0].model)
+
+    def _find(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
         targets: list[Target] = []
         broken: PluginError | None = None
         try:

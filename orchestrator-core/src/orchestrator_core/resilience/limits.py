@@ -8,9 +8,8 @@ import time
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
 
 from orchestrator_core.config import Settings
 from orchestrator_core.provider_api import RateLimited
@@ -56,8 +55,7 @@ return {0, redis.call('LLEN', KEYS[1]), (oldest or now) + window - now}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """How a limit stands after a request.
 
     Attributes:
@@ -277,18 +275,20 @@ class RequestLimits:
         self._clients = RequestLimit("client", settings.client_limit, shared, processes, clock)
         self._sessions = RequestLimit("session", settings.session_limit, shared, processes, clock)
 
-    async def admit_client(self, client: str, limit: int | None = None) -> Quota | None:
+    def admit_client(self, client: str, limit: int | None = None) -> Coroutine[Any, Any, Quota | None]:
         """Count a request of a client, by the id of its principal; see `RequestLimit.admit`.
 
         Raises:
             RateLimited: The limit of the client is reached.
         """
-        return await self._clients.admit(client, limit)
+        return self._clients.admit(client, limit)
 
-    async def admit_session(self, tenant: str, session_id: str, limit: int | None = None) -> Quota | None:
+    def admit_session(
+        self, tenant: str, session_id: str, limit: int | None = None
+    ) -> Coroutine[Any, Any, Quota | None]:
         """Count a turn of a session; see `RequestLimit.admit`.
 
         Raises:
             RateLimited: The limit of the session is reached.
         """
-        return await self._sessions.admit(f"{tenant}/{session_id}", limit)
+        return self._sessions.admit(f"{tenant}/{session_id}", limit)

@@ -130,6 +130,11 @@ async def test_an_upload_goes_through_httpx_types(client: PooledClient, upstream
 async def test_of_a_repeated_header_the_first_counts(client: PooledClient, upstream: MisbehavingUpstream) -> None:
     answer = await client.request("GET", upstream.base_url("dup-header"), deadline=Deadline.after(5))
     assert answer.headers["content-type"] == "application/json"
+    names = list(answer.headers)
+    assert names.count("content-type") == 1
+    assert all(name == name.lower() for name in names)
+    assert len(answer.headers) == len(names)
+    assert "retry-after" not in answer.headers
 
 
 async def test_a_credential_that_the_upstream_repeats_is_masked(

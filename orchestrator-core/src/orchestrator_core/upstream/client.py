@@ -9,10 +9,12 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
+from multidict import CIMultiDict
 
 from orchestrator_core.provider_api import (
     Auth,
     Deadline,
+    GatewayError,
     Overloaded,
     ProviderBadResponse,
     ProviderRedirect,
@@ -25,6 +27,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.upstream.failures import before_headers
 from orchestrator_core.upstream.limits import RETRY_AFTER, UpstreamLimits
 from orchestrator_core.upstream.stream import Answer
+from orchestrator_core.upstream.waits import Waits
 
 if TYPE_CHECKING:
     import httpx
@@ -38,6 +41,8 @@ Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
 SHORTEST_MASKED = 8
 """Characters. A shorter credential is a stand-in for a local server, such as `none`: masking it would spoil answers."""
 
+_CONTENT_TYPE = ("content-type",)
+"""The header that aiohttp would add to a call without a body."""
 
 Leaving: TypeAlias = Callable[[str], Mapping[str, str]]
 """Is told of each URL that is called, and gives headers to send beside all others."""
@@ -70,6 +75,7 @@ class PooledClient:
         self._waiting = waiting
         self._limits = limits
         self._calls = 0
+        self._waits = Waits()
         self._pool: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -89,9 +95,7 @@ class PooledClient:
             method, url, headers, body, deadline=deadline, wait=deadline.remaining(), credential=credential
         )
         try:
-            response = UpstreamResponse(answer.status, answer.headers, await answer.read(max_bytes))
-            await answer.settle()
-            return response
+            return UpstreamResponse(answer.status, answer.headers, await answer.read(max_bytes))
         finally:
             self._end(answer)
 
@@ -149,26 +153,31 @@ class PooledClient:
         credential: Secret | None,
     ) -> Answer:
         """Send a request and wait up to `wait` seconds for the headers of its answer, which has to be ended."""
-        first_event_at = asyncio.get_running_loop().time() + wait
         sent, masked = self._headers(headers, body, credential)
         sent.update(self._leaving(url))
+        waiting, limit = self._waiting(), self._waits.within(wait)
         response: aiohttp.ClientResponse | None = None
         self._calls += 1
         try:
-            response = await self._send(method, url, sent, body, deadline=deadline, until=first_event_at)
+            with waiting, limit:
+                response = await self._open_pool().request(
+                    method,
+                    url,
+                    headers=sent,
+                    data=body,
+                    skip_auto_headers=None if body else _CONTENT_TYPE,
+                    allow_redirects=False,
+                    timeout=_connect_timeout(deadline.connect),
+                )
             _check(response)
-            return Answer(
-                response,
-                self._limits,
-                deadline,
-                first_event_at=first_event_at,
-                masked=masked,
-                waiting=self._waiting(),
-            )
-        except BaseException:
+            return Answer(response, self._limits, deadline, first_event_at=limit.until, masked=masked, waiting=waiting)
+        except BaseException as error:
+            failure = self._failure(error)
             self._calls -= 1
             if response is not None:
                 response.close()
+            if failure is not None:
+                raise failure from None
             raise
 
     def _end(self, answer: Answer) -> None:
@@ -176,43 +185,31 @@ class PooledClient:
         self._calls -= 1
         answer.close()
 
-    async def _send(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None, *, deadline: Deadline, until: float
-    ) -> aiohttp.ClientResponse:
-        try:
-            with self._waiting():
-                async with asyncio.timeout_at(until):
-                    return await self._open_pool().request(
-                        method,
-                        url,
-                        headers=headers,
-                        data=body,
-                        allow_redirects=False,
-                        timeout=_connect_timeout(deadline.connect),
-                    )
-        except aiohttp.ConnectionTimeoutError:
+    def _failure(self, error: BaseException) -> GatewayError | None:
+        """Return what an error says that came before the answer's headers; None of what is no error of the call's."""
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
             if self._calls > self._limits.max_connections:
-                raise Overloaded(
+                return Overloaded(
                     "All connections to this provider are busy. Try again shortly.", retry_after=RETRY_AFTER
-                ) from None
-            raise ProviderTimeout("Connecting to the provider took too long. Check the base URL.") from None
-        except TimeoutError:
-            raise ProviderTimeout("The provider did not answer in time. Try again.") from None
-        except aiohttp.ClientError as error:
-            raise before_headers(error) from None
+                )
+            return ProviderTimeout("Connecting to the provider took too long. Check the base URL.")
+        if isinstance(error, TimeoutError):
+            return ProviderTimeout("The provider did not answer in time. Try again.")
+        return before_headers(error) if isinstance(error, aiohttp.ClientError) else None
 
     def _headers(
         self, headers: Mapping[str, str] | None, body: bytes | None, credential: Secret | None
-    ) -> tuple[dict[str, str], Secret | None]:
+    ) -> tuple[CIMultiDict[str], Secret | None]:
         """Return the headers to send, and the credential if it has to be masked in the answer."""
-        sent = {name.lower(): value for name, value in headers.items()} if headers else {}
+        sent: CIMultiDict[str] = CIMultiDict()
         if body:
-            sent.setdefault("content-type", "application/json")
+            sent["content-type"] = "application/json"
+        if headers:
+            sent.update(headers)
         if credential is None:
             return sent, None
         value = credential.reveal()
-        for name, header in self._auth(value).items():
-            sent[name.lower()] = header
+        sent.update(self._auth(value))
         return sent, credential if len(value) >= SHORTEST_MASKED else None
 
     def _open_pool(self) -> aiohttp.ClientSession:
@@ -224,7 +221,6 @@ class PooledClient:
                 connector=aiohttp.TCPConnector(limit=self._limits.max_connections, keepalive_timeout=KEEP_ALIVE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"user-agent": _user_agent(), "accept-encoding": "identity"},
-                skip_auto_headers=("content-type",),
                 auto_decompress=False,
                 trust_env=False,
                 proxy=self._limits.proxy,
@@ -272,8 +268,8 @@ def _check(response: aiohttp.ClientResponse) -> None:
             "The provider answered with a redirect, which is not followed. Set the base URL to where it leads.",
             upstream_status=response.status,
         )
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in {"", "identity"}:
+    encoding = response.headers.get("Content-Encoding")
+    if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
         raise ProviderBadResponse(
             "The provider's answer is compressed, which was not asked for.", upstream_status=response.status
         )

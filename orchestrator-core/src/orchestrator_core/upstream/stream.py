@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 
 import aiohttp
+from multidict import MultiMapping
 
 from orchestrator_core.provider_api import (
     Deadline,
@@ -57,14 +58,14 @@ class Answer:
         """
         self._waiting = waiting
         self.status = response.status
-        self.headers: Mapping[str, str] = _headers(response, masked)
+        self.headers: Mapping[str, str] = _Headers(response.headers, masked)
         self._response = response
         self._content = response.content
         self._limits = limits
         self._deadline = deadline
         self._first_event_at = first_event_at
         self._masked = masked
-        self._patience = _Patience(response)
+        self._patience: _Patience | None = None
 
     async def events(self) -> AsyncGenerator[ServerSentEvent, None]:
         """Yield the events, see `UpstreamStream.events`."""
@@ -116,13 +117,13 @@ class Answer:
             max_bytes: The largest body to read; the configured limit where None.
         """
         limit = self._limits.max_response_bytes if max_bytes is None else max_bytes
-        if (self._response.content_length or 0) > limit:
-            raise too_large(limit)
         chunks: list[bytes] = []
         received, ends = 0, math.inf
         try:
             while not self._content.at_eof():  # most answers come with their head: nothing is waited for then
                 if not (chunk := self._content.read_nowait()):
+                    if (self._response.content_length or 0) > limit:
+                        raise too_large(limit)
                     ends = min(ends, asyncio.get_running_loop().time() + self._deadline.remaining())
                     chunk = await self._receive(ends)
                 received += len(chunk)
@@ -154,8 +155,10 @@ class Answer:
 
     def close(self) -> None:
         """Close the connection, unless the answer is at its end."""
-        self._patience.stop()
-        self._response.close()
+        if self._patience is not None:
+            self._patience.stop()
+        if self._response.connection is not None:
+            self._response.close()
 
     async def _receive(self, until: float) -> bytes:
         """Return the next bytes, once there are some; none is the end of the answer.
@@ -164,12 +167,14 @@ class Answer:
             TimeoutError: None came `until` then, in the loop's time.
             aiohttp.ClientError: The connection broke.
         """
-        self._patience.begin(until)
+        if (patience := self._patience) is None:
+            patience = self._patience = _Patience(self._response)
+        patience.begin(until)
         try:
             with self._waiting:
                 return await self._content.readany()
         finally:
-            self._patience.end()
+            patience.end()
 
 
 class _Patience:
@@ -222,11 +227,24 @@ class _Patience:
             self._set()
 
 
-def _headers(response: aiohttp.ClientResponse, masked: Secret | None) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in response.headers.items():
-        headers.setdefault(name.lower(), _clean(value) if masked is None else masked.redact(_clean(value)))
-    return headers
+class _Headers(Mapping[str, str]):
+    """An answer's headers. Most are never asked for, so each is made plain when it is."""
+
+    __slots__ = ("_masked", "_sent")
+
+    def __init__(self, sent: MultiMapping[str], masked: Secret | None) -> None:
+        self._sent = sent
+        self._masked = masked
+
+    def __getitem__(self, name: str) -> str:
+        value = _clean(self._sent[name])
+        return value if self._masked is None else self._masked.redact(value)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.lower(): None for name in self._sent})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _clean(value: str) -> str:

@@ -36,6 +36,7 @@ RESTING = 10.0
 def main() -> None:
     """Measure, and print tables."""
     arguments = _arguments()
+    os.sched_setaffinity(0, SERVER)
     run = Run(arguments.rounds)
     _say(f"Load of the machine before: {', '.join(f'{each:.2f}' for each in run.load)}")
     if run.warning:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.gateway.load import median
+from benchmarks.gateway.machine import Machine
 from benchmarks.gateway.scenarios import Cell
 from benchmarks.gateway.subjects import GATEWAY_SETTINGS, Subject
 from orchestrator_core.config import Settings
@@ -89,11 +90,13 @@ class Run:
         rounds: How many.
         load: The load averages of the machine before it, over 1, 5 and 15 minutes.
         begun: When.
+        machine: The machine.
     """
 
     rounds: int
     load: tuple[float, float, float] = field(default_factory=os.getloadavg)
     begun: datetime = field(default_factory=partial(datetime.now, UTC))
+    machine: Machine = field(default_factory=Machine.here)
 
     @property
     def minutes(self) -> float:
@@ -120,6 +123,12 @@ def facts(run: Run) -> Iterator[str]:
     if run.warning:
         yield ""
         yield f"**{run.warning}**"
+    yield ""
+    machine = run.machine
+    kind = "a share of the processor" if machine.virtual else "the processor"
+    yield f"On {kind} {machine.processor}: {', '.join(machine.caches)}; {machine.memory / 1024:.0f} GiB of memory."
+    reads = ", ".join(f"{nanoseconds:.0f} ns in {size:g} MiB" for size, nanoseconds in machine.reads.items())
+    yield f"A read whose place the one before told, by Python where the servers run: {reads}."
     yield ""
     yield "The gateway's settings:"
     yield ""
@@ -221,6 +230,7 @@ def write_json(path: Path, found: Sequence[Results], run: Run) -> None:
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "load_before": run.load,
+        **asdict(run.machine),
     }
     comparisons = [asdict(results) for results in found]
     written = {"on": machine, "facts": list(facts(run)), "rounds": run.rounds, "comparisons": comparisons}

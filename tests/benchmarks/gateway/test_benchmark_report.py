@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gateway.goals import document, goals
+from benchmarks.gateway.machine import Machine
 from benchmarks.gateway.report import Results, Run, Server, added, facts, ratios, series, table, write_json
 from benchmarks.gateway.scenarios import Cell
 from benchmarks.gateway.subjects import GATEWAY_SETTINGS
+
+MACHINE = Machine("Fox 1", virtual=True, caches=["L1d 48K", "L2 2048K"], memory=2048.0, reads={0.25: 30.4, 16.0: 200.0})
+
+
+def run_of(load: float = 0.2) -> Run:
+    return Run(3, (load, 0.2, 0.1), machine=MACHINE)
 
 
 def cell(rate: float = 100.0, p50: float = 1.0, processor: float = 50.0, stores: float = 0.0) -> Cell:
@@ -78,29 +85,39 @@ def test_memory_of_streams_is_the_most_of_the_rounds() -> None:
 
 @pytest.mark.parametrize(("load", "warned"), [(0.5, False), (0.51, True)])
 def test_a_machine_that_was_not_idle_is_told(load: float, *, warned: bool) -> None:
-    run = Run(3, (load, 0.0, 0.0))
+    run = run_of(load)
     assert f"load of the machine before {load:.2f}." in next(facts(run))
     assert any("no figures of an idle one" in line for line in facts(run)) == bool(run.warning) == warned
 
 
+def test_a_page_says_what_the_machine_is_and_what_its_memory_costs() -> None:
+    shown = list(facts(run_of()))
+    assert "On a share of the processor Fox 1: L1d 48K, L2 2048K; 2 GiB of memory." in shown
+    told = (
+        "A read whose place the one before told, by Python where the servers run: 30 ns in 0.25 MiB, 200 ns in 16 MiB."
+    )
+    assert told in shown
+
+
 def test_settings_are_shown_without_keys() -> None:
-    shown = "\n".join(facts(Run(3)))
+    shown = "\n".join(facts(run_of()))
     assert "total_timeout 600" in shown
     assert "ENVIRONMENT=production" in shown
     assert not [name for name, value in GATEWAY_SETTINGS.items() if "KEY" in name and value in shown]
 
 
 def test_a_page_has_the_goals_and_every_comparison(results: Results) -> None:
-    headings = [line for line in document([results, results], Run(3)).splitlines() if line.startswith("#")]
+    headings = [line for line in document([results, results], run_of()).splitlines() if line.startswith("#")]
     assert headings == ["# Figures", "## Goals", "## Beside a bare proxy", "## Beside a bare proxy"]
 
 
 def test_every_figure_is_written(results: Results, tmp_path: Path) -> None:
-    write_json(tmp_path / "found.json", [results], Run(3, (0.7, 0.2, 0.1)))
+    write_json(tmp_path / "found.json", [results], run_of(0.7))
     written = json.loads((tmp_path / "found.json").read_text())
     assert written["comparisons"][0]["cells"]["chat, c=1"]["gateway"][2]["rate"] == 60
     assert written["comparisons"][0]["servers"][0]["idle_mib"] == 70
     assert written["on"]["load_before"] == [0.7, 0.2, 0.1]
+    assert written["on"]["caches"] == ["L1d 48K", "L2 2048K"]
 
 
 def test_lines_of_a_picture_go_by_the_number_in_the_name(results: Results) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import cache, lru_cache
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
@@ -111,7 +112,8 @@ class PooledClient:
     ) -> AbstractAsyncContextManager[UpstreamStream]:
         """Send a request and open its answer, see `UpstreamClient.stream`."""
         wait = min(deadline.first_event, deadline.remaining())
-        return self._stream(self._open(method, url, headers, body, deadline=deadline, wait=wait, credential=credential))
+        opening = self._open(method, url, headers, body, deadline=deadline, wait=wait, credential=credential)
+        return _Stream(opening, self._end)
 
     async def send(
         self, request: httpx.Request, *, deadline: Deadline, credential: Secret | None = None
@@ -131,15 +133,6 @@ class PooledClient:
         self._closed = True
         if self._pool is not None:
             await self._pool.close()
-
-    @asynccontextmanager
-    async def _stream(self, opening: Awaitable[Answer]) -> AsyncIterator[Answer]:
-        answer = await opening
-        try:
-            yield answer
-            await answer.settle()
-        finally:
-            self._end(answer)
 
     async def _open(
         self,
@@ -226,6 +219,29 @@ class PooledClient:
                 proxy=self._limits.proxy,
             )
         return self._pool
+
+
+class _Stream:
+    """The context in which an answer is open."""
+
+    __slots__ = ("_answer", "_end", "_opening")
+
+    def __init__(self, opening: Awaitable[Answer], end: Callable[[Answer], None]) -> None:
+        self._opening = opening
+        self._end = end
+
+    async def __aenter__(self) -> Answer:
+        self._answer = await self._opening
+        return self._answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self._answer.settle()
+        finally:
+            self._end(self._answer)
 
 
 class ClientFactory:

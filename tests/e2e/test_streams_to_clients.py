@@ -211,3 +211,39 @@ async def test_no_token_waits_for_the_next_one(tmp_path: Path) -> None:
             seen = b""
             while b'"two"' not in seen:
                 seen += await answer.content.readany()
+
+
+def unframed(chunks: bytes) -> bytes:
+    """Return a body without HTTP's chunks, which must all be as they should."""
+    body, size = b"", -1
+    while size:
+        line, _, rest = chunks.partition(b"\r\n")
+        size = int(line, 16)
+        body += rest[:size]
+        assert rest[size : size + 2] == b"\r\n"
+        chunks = rest[size + 2 :]
+    assert not chunks
+    return body
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_events_are_framed_as_the_version_of_http_wants(tmp_path: Path, version: str) -> None:
+    async with served(tmp_path, [ScriptedProvider]) as gateway:
+        gateway.plugins["scripted"].scripts.append(
+            [Start(), TextDelta(text="one"), 0.05, TextDelta(text="two"), 0.05, Finish()]
+        )
+        body = json.dumps({"model": "scripted/m", "messages": [USER], "stream": True})
+        lines = (f"POST /v1/chat/completions HTTP/{version}", "Host: localhost", "Content-Type: application/json")
+        head = "\r\n".join((*lines, "Connection: close", f"Content-Length: {len(body)}", "", ""))
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        writer.write(f"{head}{body}".encode())
+        async with asyncio.timeout(10):
+            received = await reader.read()
+        writer.close()
+    answered, _, sent = received.partition(b"\r\n\r\n")
+    assert (b"Transfer-Encoding: chunked" in answered) is (version == "1.1")
+    text = (unframed(sent) if version == "1.1" else sent).decode()
+    assert re.findall(r'"content":"(\w+)"', text) == ["one", "two"]
+    assert text.startswith("data: {")
+    assert text.endswith("}\n\ndata: [DONE]\n\n")
+    assert text.count("\n") == 2 * text.count("data: ")

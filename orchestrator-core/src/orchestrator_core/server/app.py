@@ -16,6 +16,7 @@ from orchestrator_core.server.listening import EVENTS, SETTINGS
 from orchestrator_core.server.load import LOAD, Load
 from orchestrator_core.server.middleware import Middleware
 from orchestrator_core.server.recent import RECENT, Recent
+from orchestrator_core.server.sse import OUTBOX, Outbox
 
 COUNTRIES = web.AppKey("orchestrator.countries", Countries)
 """What knows the countries of addresses, where a file does."""
@@ -40,6 +41,7 @@ def make_app(gateway: Gateway, config: Config, countries: Countries | None = Non
 
     app = web.Application(middlewares=[layer.handle])
     app[LIFECYCLE], app[LOAD], app[SETTINGS], app[EVENTS] = lifecycle, load, config.settings, gateway.events
+    app[OUTBOX] = Outbox()
     app[RECENT] = Recent(gateway.events.recent)
     if countries is not None:
         app[COUNTRIES] = countries

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from orchestrator_core.provider_api import GatewayError, ServerSentEvent
 from orchestrator_core.server.context import CONTEXT
@@ -17,6 +19,12 @@ MAX_KEPT = 4 * 1024 * 1024
 
 MAX_TOGETHER = 64 * 1024
 """Bytes of events that are sent in one piece at most."""
+
+_HEADERS: Final = {
+    hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+    # Tells nginx not to collect the stream before it passes it on.
+    "X-Accel-Buffering": "no",
+}
 
 
 def framed(data: bytes, event: str | None = None) -> bytes:
@@ -53,15 +61,21 @@ def error_event(error: GatewayError, surface: Surface, request_id: str) -> bytes
 
 
 async def send_bounded(
-    request: web.Request, response: web.StreamResponse, data: bytes, *, within: float | None = None
+    request: web.Request,
+    response: web.StreamResponse,
+    data: bytes,
+    *,
+    within: float | None = None,
+    last: bool = False,
 ) -> None:
-    """Send a piece of a response, its head first; an empty one ends it.
+    """Send a piece of a response, its head first.
 
     Args:
         request: What is answered.
         response: The response.
         data: The piece.
         within: Seconds that it may take; the configured ones where None.
+        last: Whether it ends the response.
 
     Raises:
         asyncio.CancelledError: The client left or does not read.
@@ -70,10 +84,10 @@ async def send_bounded(
         async with asyncio.timeout(request[CONTEXT].settings.client_write_timeout if within is None else within):
             if not response.prepared:
                 await response.prepare(request)
-            if data:
-                await response.write(data)
+            if last:
+                await response.write_eof(data)
             else:
-                await response.write_eof()
+                await response.write(data)
     except (ConnectionError, TimeoutError):
         if request.transport is not None:
             request.transport.abort()
@@ -84,6 +98,27 @@ class _EventStream(web.StreamResponse):
     """A response whose head aiohttp sends with what follows it, not apart."""
 
     _send_headers_immediately = False
+
+
+class Outbox:
+    """Sends what the streams of a server have to send, one after another, once whoever writes waits for anything."""
+
+    def __init__(self) -> None:
+        self._waiting: list[EventWriter] = []
+
+    def add(self, writer: EventWriter) -> None:
+        """Send what a stream has, soon."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._waiting.append(writer)
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for writer in waiting:
+            writer.flush()
+
+
+OUTBOX = web.AppKey("orchestrator.outbox", Outbox)
 
 
 class EventWriter:
@@ -105,19 +140,19 @@ class EventWriter:
             headers: Further headers.
             timeout: Seconds that one write may take; the configured ones where None.
         """
+        self.response = _EventStream(headers={**(headers or {}), **_HEADERS})
         self._request = request
         self._timeout = timeout
-        self.response = _EventStream(headers=headers)
-        self.response.content_type = "text/event-stream"
-        self.response.charset = "utf-8"
-        # Tells nginx not to collect the stream before it passes it on.
-        self.response.headers["X-Accel-Buffering"] = "no"
-        request[CONTEXT].stream = self
-        self._transcript = request[CONTEXT].transcript
+        self._protocol = request.protocol
+        self._outbox = request.app[OUTBOX]
+        context = request[CONTEXT]
+        context.stream = self
+        self._transcript = context.transcript
         self._kept = 0
-        self._loop = asyncio.get_running_loop()
         self._together: list[bytes] = []
         self._size = 0
+        self._head_sent = False
+        self._chunked = False
 
     @property
     def started(self) -> bool:
@@ -134,9 +169,8 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        frame = _frames(events)
-        self._keep(frame)
-        await self._send(frame)
+        if not self._add(_frames(events)):
+            await self._catch_up()
 
     async def comment(self, text: str) -> None:
         """Send a comment, which clients pass over unless they look for it.
@@ -144,9 +178,8 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        frame = f": {text}\n\n".encode()
-        self._keep(frame)
-        await self._send(frame)
+        if not self._add(f": {text}\n\n".encode()):
+            await self._catch_up()
 
     async def end(self, *events: bytes | ServerSentEvent) -> web.StreamResponse:
         """Send the last events and end the response; return it, for the handler to return.
@@ -161,8 +194,7 @@ class EventWriter:
         settle = self._request[CONTEXT].settle
         if settle is not None:
             await settle(self.response)
-        await self._send(frame)
-        return await self.close()
+        return await self._end(frame)
 
     async def fail(self, error: GatewayError) -> web.StreamResponse:
         """Send an error as the last event, in the convention of the surface, and end the response.
@@ -175,17 +207,25 @@ class EventWriter:
         context = self._request[CONTEXT]
         frame = error_event(error, context.surface, context.request_id)
         self._keep(frame)
-        await self._send(frame)
-        return await self.close()
+        return await self._end(frame)
 
-    async def close(self) -> web.StreamResponse:
-        """End the response; return it.
-
-        Raises:
-            asyncio.CancelledError: The client left or does not read.
-        """
-        await self._send(b"")
-        return self.response
+    def flush(self) -> None:
+        """Send what has come together, without waiting. The outbox calls it."""
+        transport = self._protocol.transport
+        if not self._together or transport is None or transport.is_closing():
+            return
+        data = self._take()
+        if self._head_sent:
+            # aiohttp would do the same, and take longer for it than all else takes that is done for an event.
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            return
+        self._head_sent = True
+        # The first step of a write hands the head and these bytes to the connection. It has a second one where the
+        # connection takes no more: to wait, which is for the next event, under its time limit.
+        step = self.response.write(data)
+        with suppress(StopIteration):
+            step.send(None)
+        step.close()
 
     def _keep(self, frame: bytes) -> None:
         """Keep what was sent for a repeat of the request; an answer that is too long for that is not kept at all."""
@@ -196,36 +236,29 @@ class EventWriter:
             else:
                 self._transcript.append(frame)
 
-    async def _send(self, frame: bytes) -> None:
+    def _add(self, frame: bytes) -> bool:
+        """Add to what is sent next; return whether that can wait until whoever writes waits for anything."""
+        if self._transcript is not None:
+            self._keep(frame)
+        if not self._together:
+            self._outbox.add(self)
+        self._together.append(frame)
+        self._size += len(frame)
+        return self._head_sent and self._size <= MAX_TOGETHER and not self._protocol.writing_paused
+
+    async def _catch_up(self) -> None:
+        """Prepare the head, or send what there is in the time that a client has to take it."""
         if not self.response.prepared:
             await self.response.prepare(self._request)
-        if frame and not self._request.protocol.writing_paused and self._size + len(frame) <= MAX_TOGETHER:
-            if not self._together:
-                self._loop.call_soon(self._flush)
-            self._together.append(frame)
-            self._size += len(frame)
-            return
-        if pending := self._take():
-            await send_bounded(self._request, self.response, pending + frame, within=self._timeout)
-            if frame:
-                return
-        await send_bounded(self._request, self.response, frame, within=self._timeout)
+            self._chunked = hdrs.TRANSFER_ENCODING in self.response.headers
+        if self._size > MAX_TOGETHER or self._protocol.writing_paused:
+            self._head_sent = True
+            await send_bounded(self._request, self.response, self._take(), within=self._timeout)
+
+    async def _end(self, frame: bytes) -> web.StreamResponse:
+        await send_bounded(self._request, self.response, self._take() + frame, within=self._timeout, last=True)
+        return self.response
 
     def _take(self) -> bytes:
         frames, self._together, self._size = self._together, [], 0
         return b"".join(frames)
-
-    def _flush(self) -> None:
-        """Send what has come together. The event loop calls it, once whoever writes waits."""
-        if not self._together or self._request.transport is None:
-            return
-        # The first step of a write hands the bytes to the connection. It has a second one where the connection takes no
-        # more: to wait, which is for the next event, under its time limit.
-        step = self.response.write(self._take())
-        try:
-            step.send(None)
-        except StopIteration:
-            return
-        except ConnectionError:
-            self._request.transport.abort()
-        step.close()

@@ -49,7 +49,7 @@ async def export(request: web.Request) -> web.StreamResponse:
     async with aclosing(lines_of(store, tenant, session)) as lines:
         async for some in lines:
             await send_bounded(request, response, some)
-    await send_bounded(request, response, b"")
+    await send_bounded(request, response, b"", last=True)
     return response
 
 

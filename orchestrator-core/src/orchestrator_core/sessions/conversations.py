@@ -62,6 +62,7 @@ from orchestrator_core.sessions.models import (
 )
 from orchestrator_core.sessions.searching import Searches
 from orchestrator_core.sessions.settings import settings_json
+from orchestrator_core.sessions.under_way import UnderWay
 
 
 class Conversations:
@@ -91,6 +92,7 @@ class Conversations:
         self._redact = redact
         self._clock = clock
         self._searches = Searches(database)
+        self._under_way = UnderWay()
 
     async def open(self) -> None:
         """See `SessionStore.open`."""
@@ -233,6 +235,7 @@ class Conversations:
             check=turn.check,
         )
         begun = await self.database.write(job, undo=job.abandon)
+        self._under_way.put(tenant, begun)
         return await self._started(tenant, begun, job.now)
 
     async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
@@ -255,6 +258,7 @@ class Conversations:
                 answer=None if answer is None else said(answer, self._redact),
                 adjustments=adjustments_json(outcome.adjustments, self._redact),
                 now=now,
+                known=self._under_way.take(tenant, turn_id),
             )
         )
         return FinishedTurn(

@@ -37,6 +37,15 @@ class Write(Query):
     __slots__ = ()
 
 
+class Change(Query):
+    """A statement that is answered with one row: how many rows it changed.
+
+    A server that is far is sent it together with the writes before it.
+    """
+
+    __slots__ = ()
+
+
 Row = Any
 """What a statement returns, column by column."""
 
@@ -71,6 +80,12 @@ def lock(sql: str, *parameters: Any) -> Steps[None]:
 def write(sql: str, *parameters: Any) -> Steps[None]:
     """Run a statement for what it does, at the latest when it matters; see `Write`."""
     yield Write(sql, parameters)
+
+
+def change(sql: str, *parameters: Any) -> Steps[int]:
+    """Run a statement, and return how many rows it changed."""
+    ((changed,),) = yield Change(sql, parameters)
+    return int(changed)
 
 
 def insert(sql: str, written: Sequence[tuple[Any, ...]]) -> Steps[None]:

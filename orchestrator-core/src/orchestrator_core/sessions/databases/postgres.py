@@ -21,7 +21,7 @@ from orchestrator_core.sessions.databases.server_clock import ServerClock, read_
 from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
 from orchestrator_core.sessions.schema import prepare_postgres
-from orchestrator_core.sessions.steps import Lock, Query, Row, Transaction, Write
+from orchestrator_core.sessions.steps import Change, Lock, Query, Row, Transaction, Write
 
 T = TypeVar("T")
 
@@ -236,6 +236,10 @@ class PostgresDatabase:
         try:
             while True:
                 query = next(steps) if rows is None else steps.send(rows)
+                if isinstance(query, Change):
+                    writes.append(query)
+                    rows = [(await _write(connection, writes),)]
+                    continue
                 if isinstance(query, Write) and len(writes) < _TOGETHER:
                     writes.append(query)
                     rows = ()
@@ -308,15 +312,17 @@ class PostgresDatabase:
                 return
 
 
-async def _write(connection: Any, writes: list[Query]) -> None:
-    """Send what was put off, as one statement."""
-    if writes:
-        sql = together(tuple(query.sql for query in writes))
-        try:
-            await connection.fetch(sql, *(value for query in writes for value in query.parameters))
-        except asyncpg.LockNotAvailableError as error:
-            raise _Held(writes[-1]) from error
-        writes.clear()
+async def _write(connection: Any, writes: list[Query]) -> int:
+    """Send what was put off, as one statement; return how many rows the last of it changed."""
+    if not writes:
+        return 0
+    sql = together(tuple(query.sql for query in writes))
+    try:
+        tag = await connection.execute(sql, *(value for query in writes for value in query.parameters))
+    except asyncpg.LockNotAvailableError as error:
+        raise _Held(writes[-1]) from error
+    writes.clear()
+    return int(tag.rpartition(" ")[2])
 
 
 class _Uncertain(Exception):

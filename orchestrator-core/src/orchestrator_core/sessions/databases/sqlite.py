@@ -16,7 +16,7 @@ from orchestrator_core.sessions.databases.writer import Writer
 from orchestrator_core.sessions.jobs.processes import join_alone
 from orchestrator_core.sessions.models import new_id
 from orchestrator_core.sessions.schema import prepare
-from orchestrator_core.sessions.steps import Lock, Row, Transaction
+from orchestrator_core.sessions.steps import Change, Lock, Query, Row, Transaction
 
 T = TypeVar("T")
 
@@ -96,12 +96,19 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
     try:
         while True:
             query = next(steps) if rows is None else steps.send(rows)
-            rows = () if isinstance(query, Lock) else execute(*query).fetchall()
+            rows = _answer(query, execute)
     except StopIteration as end:
         result: T = end.value
         return result
     finally:
         steps.close()
+
+
+def _answer(query: Query, execute: Callable[..., sqlite3.Cursor]) -> Sequence[Row]:
+    if isinstance(query, Lock):
+        return ()
+    cursor = execute(*query)
+    return [(cursor.rowcount,)] if isinstance(query, Change) else cursor.fetchall()
 
 
 def read(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:

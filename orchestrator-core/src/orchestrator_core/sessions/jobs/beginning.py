@@ -40,13 +40,23 @@ class Limits:
 
 
 class Begun(NamedTuple):
-    """What the job read; becoming messages costs time that the writer does not have."""
+    """What the job read; becoming messages costs time that the writer does not have.
+
+    Attributes:
+        turn_id: The turn.
+        session: Its session.
+        context: What the turn is answered in.
+        ended: The turn, where it had an answer before.
+        answer: That answer.
+        turn: The turn, where it is to be answered.
+    """
 
     turn_id: str
     session: SessionRow
     context: Context = Context(())
     ended: TurnRow | None = None
     answer: MessageRow | None = None
+    turn: TurnRow | None = None
 
     def started(self, tenant: str, now: int, limits: Limits) -> StartedTurn:
         """Return what a caller is told."""
@@ -126,7 +136,18 @@ class BeginTurn:
         for sequence, message in enumerate(self.messages, first):
             place = (self.tenant, session.id, sequence)
             yield from write(statements.INSERT_MESSAGE, *place, new_id("msg"), self.turn_id, *message, now)
-        return (yield from self._go_on(session, self.turn_id, now, len(self.messages), users))
+        turn = TurnRow(
+            self.turn_id,
+            session.id,
+            "pending",
+            now,
+            session.summary_id,
+            first,
+            len(self.messages),
+            users,
+            client=self.client,
+        )
+        return (yield from self._go_on(session, turn, len(self.messages), users))
 
     def _session(self) -> Steps[SessionRow]:
         if self.session_id is None:
@@ -192,22 +213,24 @@ class BeginTurn:
             )
         again = (session.summary_id, now, self.process_id, self.settings)
         yield from do(statements.RESUME_TURN, *again, self.tenant, turn.id)
-        return (yield from self._go_on(session, turn.id, now))
+        turn = turn._replace(state="pending", started_at=now, summary_id=session.summary_id, answer_sequence=None)
+        return (yield from self._go_on(session, turn))
 
-    def _go_on(self, session: SessionRow, turn_id: str, now: int, messages: int = 0, users: int = 0) -> Steps[Begun]:
+    def _go_on(self, session: SessionRow, turn: TurnRow, messages: int = 0, users: int = 0) -> Steps[Begun]:
         """Write that the session has a turn under way, with so many new messages, some of them the user's."""
+        now = turn.started_at
         longer = now - session.active_at
         session = session._replace(
             message_count=session.message_count + users,
             last_sequence=session.last_sequence + messages,
             unsummarized=session.unsummarized + messages,
-            last_turn_id=turn_id,
+            last_turn_id=turn.id,
             last_turn_state="pending",
             last_turn_at=now,
         )
         yield from write(
             statements.SESSION_BEGINS_TURN,
-            turn_id,
+            turn.id,
             now,
             now,
             session.message_count,
@@ -219,7 +242,7 @@ class BeginTurn:
         )
         if longer:
             yield from write(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
-        return Begun(turn_id, session, (yield from read_newest(self.tenant, session)))
+        return Begun(turn.id, session, (yield from read_newest(self.tenant, session)), turn=turn)
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:
         """Return what is to be done for a caller that left before it knew of its turn.

@@ -18,7 +18,7 @@ from orchestrator_core.sessions.jobs.rows import (
 from orchestrator_core.sessions.jobs.usage import add_usage
 from orchestrator_core.sessions.jobs.usage_columns import usage_columns
 from orchestrator_core.sessions.models import TurnOutcome, new_id
-from orchestrator_core.sessions.steps import Steps, lock, one, rows, write
+from orchestrator_core.sessions.steps import Steps, change, lock, one, write
 
 GIVEN_UP = frozenset({"process_ended", "abandoned"})
 """The codes of turns that were ended in the place of a process that was not heard of. It may be heard of again."""
@@ -35,7 +35,12 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndTurn:
-    """Everything that the job needs, ready to be written."""
+    """Everything that the job needs, ready to be written.
+
+    Attributes:
+        known: The session and the turn as they were when it began, where this process began it: while nothing came in
+            between, they need not be read again.
+    """
 
     tenant: str
     turn_id: str
@@ -44,6 +49,7 @@ class EndTurn:
     answer: Said | None
     adjustments: str
     now: int
+    known: tuple[SessionRow, TurnRow] | None = None
 
     def __call__(self) -> Steps[Ended]:
         """End the turn; one that has ended stays as it is.
@@ -52,14 +58,20 @@ class EndTurn:
             NotFound: No such turn.
             Conflict: The turn was taken for abandoned, and somebody else answered it or went on without it.
         """
+        if self.known is not None:
+            ended = yield from self._end(*self.known)
+            if ended is not None:
+                return ended
         yield from lock(statements.LOCK_SESSION_OF_TURN, self.tenant, self.turn_id)
         row = yield from one(statements.GET_TURN_AND_SESSION, self.tenant, self.turn_id)
         if row is None:
             raise NotFound("There is no such turn. Its session may have been deleted.")
         turn, session = TurnRow._make(row[:_TURN]), SessionRow._make(row[_TURN:])
         given_up = turn.state == "interrupted" and turn.error_code in GIVEN_UP
-        if turn.state == "pending" or (given_up and session.last_turn_id == turn.id):
-            return (yield from self._end(session, turn))
+        if turn.state == "pending" or given_up:
+            ended = yield from self._end(session, turn)
+            if ended is not None:
+                return ended
         if self.answer is not None and (given_up or (yield from self._is_taken_over())):
             raise _too_late()
         if turn.answer_sequence is None:
@@ -67,17 +79,16 @@ class EndTurn:
         place = (self.tenant, session.id, turn.answer_sequence)
         return Ended(session, (yield from one(statements.GET_MESSAGE, *place)))
 
-    def _end(self, session: SessionRow, turn: TurnRow) -> Steps[Ended]:
+    def _end(self, session: SessionRow, turn: TurnRow) -> Steps[Ended | None]:
+        """End the turn, unless its session is not as it left it any more; None, and nothing is written, then."""
         outcome, answer = self.outcome, None
-        place = None if self.answer is None else session.last_sequence + 1
-        yield from self._write_turn(session, turn, place)
-        if self.answer is not None and place is not None:
-            message_id = new_id("msg")
-            where = (self.tenant, session.id, place)
-            yield from write(statements.INSERT_MESSAGE, *where, message_id, turn.id, *self.answer, self.now)
+        after = self._after(session, turn)
+        if not (yield from self._write_session(session, after, turn)):
+            return None
+        if self.answer is not None:
             answer = (
-                message_id,
-                place,
+                new_id("msg"),
+                after.last_sequence,
                 turn.id,
                 outcome.state,
                 *self.answer,
@@ -85,10 +96,12 @@ class EndTurn:
                 outcome.provider,
                 outcome.model,
             )
-        session = self._after(session, turn)
-        yield from self._write_session(session)
+            where = (self.tenant, session.id, after.last_sequence)
+            yield from write(statements.INSERT_MESSAGE, *where, answer[0], turn.id, *self.answer, self.now)
         yield from self._count(session, turn)
-        return Ended(session, answer)
+        if not (yield from self._write_turn(session, turn, None if answer is None else after.last_sequence)):
+            raise _too_late()
+        return Ended(after, answer)
 
     def _after(self, session: SessionRow, turn: TurnRow) -> SessionRow:
         """Return the session as the turn leaves it."""
@@ -112,53 +125,58 @@ class EndTurn:
     def _summary(self, turn: TurnRow) -> str | None:
         return self.outcome.summary_id or turn.summary_id
 
-    def _write_turn(self, session: SessionRow, turn: TurnRow, place: int | None) -> Steps[None]:
+    def _write_turn(self, session: SessionRow, turn: TurnRow, place: int | None) -> Steps[int]:
         outcome, summary = self.outcome, self._summary(turn)
         # A turn that was taken up again has used both: what its tries cost is not forgotten.
         before = turn.usage()
         usage = outcome.usage if before is None else before + outcome.usage if outcome.usage else before
         cost = outcome.cost if turn.cost is None else turn.cost + (outcome.cost or 0.0)
-        written = yield from rows(
-            statements.END_TURN,
-            outcome.state,
-            summary,
-            int(summary is not None and summary != session.seen_summary_id),
-            place,
-            outcome.provider,
-            outcome.model,
-            outcome.finish_reason,
-            *usage_columns(usage),
-            cost,
-            outcome.price_version or turn.price_version,
-            attempts_json(turn.attempts, outcome.attempts),
-            self.adjustments,
-            outcome.error_code,
-            outcome.duration,
-            self.now,
-            self.tenant,
-            turn.id,
-            self.process_id,
+        return (
+            yield from change(
+                statements.END_TURN,
+                outcome.state,
+                summary,
+                int(summary is not None and summary != session.seen_summary_id),
+                place,
+                outcome.provider,
+                outcome.model,
+                outcome.finish_reason,
+                *usage_columns(usage),
+                cost,
+                outcome.price_version or turn.price_version,
+                attempts_json(turn.attempts, outcome.attempts),
+                self.adjustments,
+                outcome.error_code,
+                outcome.duration,
+                self.now,
+                self.tenant,
+                turn.id,
+                self.process_id,
+            )
         )
-        if not written:
-            raise _too_late()
 
-    def _write_session(self, session: SessionRow) -> Steps[None]:
+    def _write_session(self, before: SessionRow, session: SessionRow, turn: TurnRow) -> Steps[int]:
         outcome = self.outcome
         complete = outcome.state == "complete"
-        yield from write(
-            statements.SESSION_ENDS_TURN,
-            session.message_count,
-            session.last_sequence,
-            session.unsummarized,
-            session.seen_summary_id,
-            providers_with(session.providers, outcome.provider if self.answer is not None else None),
-            outcome.usage.total if outcome.usage else 0,
-            outcome.cost,
-            outcome.cost,
-            int(complete),
-            outcome.duration if complete else 0.0,
-            self.tenant,
-            session.id,
+        return (
+            yield from change(
+                statements.SESSION_ENDS_TURN,
+                session.message_count,
+                session.last_sequence,
+                session.unsummarized,
+                session.seen_summary_id,
+                providers_with(session.providers, outcome.provider if self.answer is not None else None),
+                outcome.usage.total if outcome.usage else 0,
+                outcome.cost,
+                outcome.cost,
+                int(complete),
+                outcome.duration if complete else 0.0,
+                self.tenant,
+                session.id,
+                turn.id,
+                before.last_sequence,
+                before.summary_id or "",
+            )
         )
 
     def _count(self, session: SessionRow, turn: TurnRow) -> Steps[None]:

@@ -129,7 +129,7 @@ class SessionRow(NamedTuple):
 
 
 class TurnRow(NamedTuple):
-    """What `statements.GET_TURN` reads."""
+    """What `statements.GET_TURN` reads; what has a default here has it in the database."""
 
     id: str
     session_id: str
@@ -139,28 +139,28 @@ class TurnRow(NamedTuple):
     first_sequence: int
     messages: int
     user_messages: int
-    answer_sequence: int | None
-    first_with_summary: int
-    provider: str | None
-    model: str | None
-    finish_reason: FinishReason | None
-    input_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None
-    usage_details: str | None
-    cost: float | None
-    price_version: str | None
-    attempts: str
-    adjustments: str
-    error_code: str | None
-    duration: float
-    client: str | None
-    finished_at: int | None
-    has_key: bool
-    settings: str | None
-    fingerprint: str | None
+    answer_sequence: int | None = None
+    first_with_summary: int = 0
+    provider: str | None = None
+    model: str | None = None
+    finish_reason: FinishReason | None = None
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    usage_details: str | None = None
+    cost: float | None = None
+    price_version: str | None = None
+    attempts: str = "[]"
+    adjustments: str = "[]"
+    error_code: str | None = None
+    duration: float = 0.0
+    client: str | None = None
+    finished_at: int | None = None
+    has_key: bool = False
+    settings: str | None = None
+    fingerprint: str | None = None
 
     @property
     def last_sequence(self) -> int:

@@ -75,8 +75,9 @@ SESSION_ENDS_TURN = """
 UPDATE sessions SET message_count = ?, last_sequence = ?, unsummarized = ?, seen_summary_id = ?, providers = ?,
        total_tokens = total_tokens + ?, total_cost = COALESCE(total_cost + ?, total_cost, ?),
        answered_turns = answered_turns + ?, answer_time = answer_time + ?
-WHERE tenant = ? AND id = ?
+WHERE tenant = ? AND id = ? AND last_turn_id = ? AND last_sequence = ? AND coalesce(summary_id, '') = ?
 """
+"""Where another turn or a summary came in between, the session is not what the turn left behind."""
 
 SESSION_GETS_SUMMARY = """
 UPDATE sessions SET summary_id = ?, last_summary_at = ?, unsummarized = ?, total_tokens = total_tokens + ?,
@@ -160,7 +161,8 @@ UPDATE turns SET state = ?, summary_id = ?, first_with_summary = ?, answer_seque
        finish_reason = ?, input_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
        reasoning_tokens = ?, usage_details = ?, cost = ?, price_version = ?, attempts = ?, adjustments = ?,
        error_code = ?, duration = ?, finished_at = ?
-WHERE tenant = ? AND id = ? AND process_id = ? RETURNING id
+WHERE tenant = ? AND id = ? AND process_id = ?
+  AND (state = 'pending' OR (state = 'interrupted' AND error_code IN ('process_ended', 'abandoned')))
 """
 """Another process may have taken the turn up again: then its end is theirs to write."""
 

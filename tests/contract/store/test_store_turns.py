@@ -255,6 +255,36 @@ async def test_a_summary_that_was_made_within_the_turn_is_told_once(store: Sessi
     assert not (await ask(store, "three", session)).first_with_summary
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_turn_counts_from_the_summary_that_was_made_within_it(store: SessionStore, answers: bool) -> None:
+    session = (await talk(store, "one")).session.id
+    started = await ask(store, "two", session)
+    await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=3))
+    outcome = answered("yes") if answers else TurnOutcome(state="failed")
+    finished = await store.finish_turn(TENANT, started.turn_id, outcome)
+    assert finished.unsummarized == answers
+    assert [stored.message.text for stored in (await store.context(TENANT, session)).messages] == ["yes"] * answers
+
+
+async def test_a_turn_ends_in_a_session_that_was_changed_meanwhile(store: SessionStore) -> None:
+    started = await ask(store, "one")
+    session = started.session.id
+    await store.update_session(TENANT, session, metadata={"a": 1}, status="closed")
+    await talk(store, "another session")
+    finished = await store.finish_turn(TENANT, started.turn_id, answered("yes"))
+    assert finished.answer is not None
+    assert await texts(store, session) == ["one", "yes"]
+    after = await store.get_session(TENANT, session)
+    assert (after.metadata, after.status, after.message_count) == ({"a": 1}, "closed", 1)
+
+
+async def test_a_turn_of_a_deleted_session_does_not_end(store: SessionStore) -> None:
+    started = await ask(store, "one")
+    await store.delete_session(TENANT, started.session.id)
+    with pytest.raises(NotFound):
+        await store.finish_turn(TENANT, started.turn_id, answered())
+
+
 async def test_a_summary_that_came_too_late_for_a_turn_is_told_in_the_next(store: SessionStore) -> None:
     session = (await talk(store, "one")).session.id
     started = await ask(store, "two", session)

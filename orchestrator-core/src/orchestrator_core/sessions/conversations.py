@@ -24,7 +24,7 @@ from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.jobs import processes, queries, turns, usage
 from orchestrator_core.sessions.jobs.beginning import BeginTurn, Begun, Limits, read_session
 from orchestrator_core.sessions.jobs.copies import BeginFork
-from orchestrator_core.sessions.jobs.ending import EndTurn
+from orchestrator_core.sessions.jobs.ending import end_turn
 from orchestrator_core.sessions.jobs.finding import Find
 from orchestrator_core.sessions.jobs.idempotency import KEEP, Claim, Settle, digest, redacted
 from orchestrator_core.sessions.jobs.labels import labels_of
@@ -32,12 +32,12 @@ from orchestrator_core.sessions.jobs.purging import Purge
 from orchestrator_core.sessions.jobs.rows import (
     Redact,
     SessionRow,
-    adjustments_json,
+    masked,
     metadata_json,
     micros,
     micros_of,
     said,
-    stored_message,
+    stored_answer,
     stored_messages,
 )
 from orchestrator_core.sessions.jobs.summarizing import AddSummary
@@ -227,7 +227,7 @@ class Conversations:
             client=turn.client,
             key=None if turn.idempotency_key is None else digest(turn.idempotency_key),
             fingerprint=turn.fingerprint,
-            messages=tuple(said(message, self._redact) for message in turn.messages),
+            messages=tuple([masked(said(message), self._redact) for message in turn.messages]),
             now=self._now(),
             limits=self._limits,
             settings=None if turn.settings is None else settings_json(turn.settings, self._redact),
@@ -246,24 +246,12 @@ class Conversations:
         """
         if outcome.state == "pending":
             raise ValueError("a turn cannot end as pending")
-        answer = None if outcome.state == "failed" else outcome.message
-        usage = fit_usage(outcome.usage, self._redact)
-        now = self._now()
-        session, row = await self.database.write(
-            EndTurn(
-                tenant=tenant,
-                turn_id=turn_id,
-                process_id=self.database.process_id,
-                outcome=outcome if usage is outcome.usage else replace(outcome, usage=usage),
-                answer=None if answer is None else said(answer, self._redact),
-                adjustments=adjustments_json(outcome.adjustments, self._redact),
-                now=now,
-                known=self._under_way.take(tenant, turn_id),
-            )
-        )
+        known = self._under_way.take(tenant, turn_id)
+        job = end_turn(tenant, turn_id, self.database.process_id, outcome, known, self._redact, self._now())
+        session, row = await self.database.write(job)
         return FinishedTurn(
-            session=self._session(tenant, session, now),
-            answer=None if row is None else stored_message(row),
+            session=self._session(tenant, session, job.now),
+            answer=None if row is None else stored_answer(row, job.message, job.answer),
             unsummarized=session.unsummarized,
         )
 

@@ -10,7 +10,7 @@ def row(number: int, message: Message) -> MessageRow:
         number,
         "turn_1",
         "complete",
-        *said(message, lambda text: text),
+        *said(message),
         number,
         "openai",
         "gpt-6-luna",

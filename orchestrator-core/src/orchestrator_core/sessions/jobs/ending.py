@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from orchestrator_core.provider_api import Conflict, NotFound
+from orchestrator_core.provider_api import Conflict, Message, NotFound
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.rows import (
     MessageRow,
+    Redact,
     Said,
     SessionRow,
     TurnRow,
+    adjustments_json,
     attempts_json,
+    masked,
     providers_with,
+    said,
 )
 from orchestrator_core.sessions.jobs.usage import add_usage
-from orchestrator_core.sessions.jobs.usage_columns import usage_columns
+from orchestrator_core.sessions.jobs.usage_columns import fit_usage, usage_columns
 from orchestrator_core.sessions.models import TurnOutcome, new_id
 from orchestrator_core.sessions.steps import Steps, change, lock, one, write
 
@@ -38,6 +42,8 @@ class EndTurn:
     """Everything that the job needs, ready to be written.
 
     Attributes:
+        answer: What is stored of the answer.
+        message: The answer, where nothing of it is masked.
         known: The session and the turn as they were when it began, where this process began it: while nothing came in
             between, they need not be read again.
     """
@@ -47,6 +53,7 @@ class EndTurn:
     process_id: str
     outcome: TurnOutcome
     answer: Said | None
+    message: Message | None
     adjustments: str
     now: int
     known: tuple[SessionRow, TurnRow] | None = None
@@ -195,6 +202,33 @@ class EndTurn:
             outcome.duration,
             self.now,
         )
+
+
+def end_turn(
+    tenant: str,
+    turn_id: str,
+    process_id: str,
+    outcome: TurnOutcome,
+    known: tuple[SessionRow, TurnRow] | None,
+    redact: Redact,
+    now: int,
+) -> EndTurn:
+    """Return the job that ends a turn, with everything masked; see `EndTurn`."""
+    message = None if outcome.state == "failed" else outcome.message
+    written = None if message is None else said(message)
+    answer = None if written is None else masked(written, redact)
+    usage = fit_usage(outcome.usage, redact)
+    return EndTurn(
+        tenant=tenant,
+        turn_id=turn_id,
+        process_id=process_id,
+        outcome=outcome if usage is outcome.usage else replace(outcome, usage=usage),
+        answer=answer,
+        message=message if answer == written else None,
+        adjustments=adjustments_json(outcome.adjustments, redact),
+        now=now,
+        known=known,
+    )
 
 
 def _too_late() -> Conflict:

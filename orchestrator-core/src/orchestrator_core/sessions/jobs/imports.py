@@ -13,6 +13,7 @@ from orchestrator_core.sessions.jobs.rows import (
     SessionRow,
     adjustments_json,
     attempts_json,
+    masked,
     micros_of,
     said,
 )
@@ -151,7 +152,7 @@ def _turn(
 
 def _messages(head: SessionHead, turn: StoredTurn, turn_id: str, redact: Redact) -> Iterable[tuple[Any, ...]]:
     for stored in turn.messages:
-        written = said(stored.message, redact)
+        written = masked(said(stored.message), redact)
         place = (head.tenant, head.session_id, stored.sequence, new_id("msg"), turn_id)
         yield (*place, *written, micros_of(stored.created_at))
 

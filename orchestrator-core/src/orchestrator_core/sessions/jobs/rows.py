@@ -280,8 +280,9 @@ def _usage(row: TurnRow | SummaryRow) -> Usage | None:
     )
 
 
-# The adapter's own method costs as much again.
+# The adapters' own methods cost as much again.
 _read_messages: Callable[[str], list[Message]] = TypeAdapter(list[Message]).validator.validate_json
+_write_parts = PARTS.serializer.to_json
 
 
 class Said(NamedTuple):
@@ -305,21 +306,7 @@ def stored_messages(rows: Sequence[MessageRow]) -> list[StoredMessage]:
         else f'{{"role":"{role}","name":{to_json(name).decode()},"parts":{parts}}}'
         for _, _, _, _, role, name, parts, _, _, _ in rows
     ]
-    return [
-        StoredMessage(
-            identity,
-            sequence,
-            turn_id,
-            state,
-            message,
-            moment(created_at),
-            provider if role == "assistant" else None,
-            model if role == "assistant" else None,
-        )
-        for (identity, sequence, turn_id, state, role, _, _, created_at, provider, model), message in zip(
-            rows, _read_messages(f"[{','.join(written)}]"), strict=True
-        )
-    ]
+    return list(map(_stored, rows, _read_messages(f"[{','.join(written)}]")))
 
 
 def stored_message(row: MessageRow) -> StoredMessage:
@@ -327,10 +314,26 @@ def stored_message(row: MessageRow) -> StoredMessage:
     return stored_messages((row,))[0]
 
 
-def said(message: Message, redact: Redact) -> Said:
+def stored_answer(row: MessageRow, message: Message | None, written: Said | None) -> StoredMessage:
+    """Return an answer; where it is a message that is known as it was written, it need not be read."""
+    return stored_message(row) if message is None or row[4:7] != written else _stored(row, message)
+
+
+def _stored(row: MessageRow, message: Message) -> StoredMessage:
+    identity, sequence, turn_id, state, role, _, _, created_at, provider, model = row
+    if role != "assistant":
+        provider = model = None
+    return StoredMessage(identity, sequence, turn_id, state, message, moment(created_at), provider, model)
+
+
+def said(message: Message) -> Said:
+    """Return a message as it is written, before anything is masked."""
+    return Said(message.role, message.name, _write_parts(message.parts, exclude_none=True).decode())
+
+
+def masked(said: Said, redact: Redact) -> Said:
     """Return a message as it is written."""
-    name = None if message.name is None else redact(message.name)
-    return Said(message.role, name, redact(PARTS.dump_json(message.parts, exclude_none=True).decode()))
+    return Said(said.role, None if said.name is None else redact(said.name), redact(said.parts))
 
 
 def metadata_json(metadata: Mapping[str, Json] | None, redact: Redact) -> str:

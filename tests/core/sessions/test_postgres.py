@@ -440,7 +440,7 @@ async def test_a_turn_asks_the_server_no_oftener_than_it_needs_an_answer(
         before = postgres.log.stat().st_size
         await talk(store, "counted", session)
         logged = postgres.log.read_bytes()[before:]
-    assert logged.count(b" execute ") == 8
+    assert logged.count(b" execute ") == 6
     assert logged.count(b" statement: BEGIN") == logged.count(b" statement: COMMIT") == 2
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from orchestrator_core.provider_api import NotFound, StorageBusy, StorageError
 from orchestrator_core.sessions.databases.reader import Reader
 from orchestrator_core.sessions.databases.sqlite_connection import connect_reader, connect_writer
 from orchestrator_core.sessions.databases.writer import BATCH, Writer
+from orchestrator_core.sessions.steps import Sum
 
 Log = list[str]
 
@@ -145,6 +147,68 @@ async def test_a_job_that_fails_before_it_writes_has_no_other_done_again(writer:
     assert [type(outcome) for outcome in outcomes] == [str, NotFound, StorageError, str]
     assert lines(path) == ["a", "b"]
     assert log.count("BEGIN IMMEDIATE") == 2  # the gate's, and theirs
+
+
+COUNT = """
+INSERT INTO counts (name, part, number) VALUES (?, ?, ?)
+ON CONFLICT (name, part) DO UPDATE SET number = counts.number + excluded.number
+"""
+
+
+def adding(writer: Writer, name: Any, part: int, number: int) -> Callable[[sqlite3.Connection], Any]:
+    def job(_: sqlite3.Connection) -> int:
+        writer.add(Sum(COUNT, (name,), part, (number,)))
+        return number
+
+    return job
+
+
+@pytest.fixture
+async def counted(writer: Writer, path: Path) -> Callable[[], list[Any]]:
+    """Return what reads all that was counted."""
+    await writer.run(
+        lambda connection: connection.execute(
+            "CREATE TABLE counts (name TEXT, part INT, number INT, UNIQUE (name, part))"
+        )
+    )
+
+    def read() -> list[Any]:
+        with closing(connect_reader(path)) as connection:
+            return connection.execute("SELECT name, part, number FROM counts ORDER BY name").fetchall()
+
+    return read
+
+
+async def test_what_a_group_counts_is_written_once(writer: Writer, log: Log, counted: Callable[[], list[Any]]) -> None:
+    log.clear()
+    jobs = [adding(writer, "a", 1, 10), adding(writer, "b", 2, 5), adding(writer, "a", 3, 7)]
+    assert await outcomes_of_a_group(writer, *jobs) == [10, 5, 7]
+    assert counted() == [("a", 1, 17), ("b", 2, 5)]
+    assert sum("INTO counts" in line for line in log) == 2
+    await writer.run(adding(writer, "a", 1, 3))
+    assert counted() == [("a", 1, 20), ("b", 2, 5)]
+
+
+@pytest.mark.parametrize("wrote", [False, True])
+async def test_a_job_that_fails_counts_nothing(writer: Writer, counted: Callable[[], list[Any]], wrote: bool) -> None:
+    def refused(connection: sqlite3.Connection) -> None:
+        if wrote:
+            connection.execute("INSERT INTO lines VALUES ('half')")
+        adding(writer, "a", 1, 100)(connection)
+        raise NotFound("nothing there")
+
+    outcomes = await outcomes_of_a_group(writer, adding(writer, "a", 1, 10), refused, adding(writer, "a", 1, 1))
+    assert [type(outcome) for outcome in outcomes] == [int, NotFound, int]
+    assert counted() == [("a", 1, 11)]
+
+
+@pytest.mark.parametrize("never", ["\ud800", object()])
+async def test_what_cannot_be_counted_fails_alone(writer: Writer, counted: Callable[[], list[Any]], never: Any) -> None:
+    jobs = [adding(writer, "a", 1, 10), adding(writer, never, 1, 5), adding(writer, "a", 1, 1)]
+    first, failed, last = await outcomes_of_a_group(writer, *jobs)
+    assert (first, last) == (10, 1)
+    assert isinstance(failed, Exception)
+    assert counted() == [("a", 1, 11)]
 
 
 async def test_a_job_that_loses_the_transaction_does_not_take_the_others_along(writer: Writer, path: Path) -> None:

@@ -194,7 +194,9 @@ async def test_a_known_secret_never_reaches_a_file(path: Path) -> None:
     )
     session = started.session.id
     dropped = (Adjustment("x", "dropped", KEY),)
-    await store.finish_turn(TENANT, started.turn_id, answered(f"you said {KEY}", adjustments=dropped))
+    ended = await store.finish_turn(TENANT, started.turn_id, answered(f"you said {KEY}", adjustments=dropped))
+    assert ended.answer is not None
+    assert ended.answer.message.text == "you said ****"
     await store.settle(TENANT, KEY, StoredReply(status=200, content_type="text/plain", body=KEY.encode()))
     await store.add_summary(TENANT, session, NewSummary(text=KEY, upto_sequence=2))
     await store.update_session(TENANT, session, metadata={"k": KEY})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from operator import attrgetter
@@ -20,15 +20,16 @@ Operation = Literal["chat", "embeddings", "summarize"]
 MAX_TOKENS: Final = 2**40
 """Tokens of one kind in one call: a million times the largest window, and millions of calls add up in 64 bits."""
 
-_counts = attrgetter(*Usage().buckets())
+counts: Callable[[Usage], tuple[int, ...]] = attrgetter(*Usage().buckets())
+"""Returns the tokens of a usage by kind, in the order of its buckets."""
 
 
 def countable(usage: Usage) -> Usage:
     """Return a usage as it is counted: no call uses less than nothing, or more than `MAX_TOKENS` of a kind."""
-    counts = _counts(usage)
-    if min(counts) >= 0 and max(counts) <= MAX_TOKENS:
+    given = counts(usage)
+    if min(given) >= 0 and max(given) <= MAX_TOKENS:
         return usage
-    fresh, cached, written, output, reasoning = (min(max(0, count), MAX_TOKENS) for count in counts)
+    fresh, cached, written, output, reasoning = (min(max(0, count), MAX_TOKENS) for count in given)
     return Usage(fresh, cached, written, output, reasoning, usage.details)
 
 

@@ -46,10 +46,33 @@ class Change(Query):
     __slots__ = ()
 
 
+class Sum(NamedTuple):
+    """A statement that adds to the numbers of a row, or makes it, and whose end nobody waits for.
+
+    A database with one writer may add up what many transactions add, and write that once, before it commits them.
+
+    Attributes:
+        sql: The statement. Its parameters are the key, the part and the numbers.
+        key: What is counted.
+        part: Which of its rows counts it: there are several, so that what ends at the same time need not wait.
+        numbers: What is added.
+    """
+
+    sql: str
+    key: tuple[Any, ...]
+    part: int
+    numbers: tuple[float, ...]
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """What the statement takes."""
+        return (*self.key, self.part, *self.numbers)
+
+
 Row = Any
 """What a statement returns, column by column."""
 
-Steps = Generator[Query, Sequence[Row], T]
+Steps = Generator[Query | Sum, Sequence[Row], T]
 """Yields statements, is sent their rows, and returns a result."""
 
 Transaction = Callable[[], Steps[T]]

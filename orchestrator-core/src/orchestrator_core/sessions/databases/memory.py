@@ -51,7 +51,7 @@ class MemoryDatabase:
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:  # noqa: ARG002 - there is no file
         """See `Database.write`."""
         return await self._writer.run(
-            partial(run, transaction=transaction), undo=None if undo is None else undoing(undo)
+            partial(run, transaction=transaction, add=self._writer.add), undo=None if undo is None else undoing(undo)
         )
 
     async def read(self, transaction: Transaction[T]) -> T:

@@ -21,7 +21,7 @@ from orchestrator_core.sessions.databases.server_clock import ServerClock, read_
 from orchestrator_core.sessions.errors import busy, closed, full, unstorable, unusable
 from orchestrator_core.sessions.jobs import processes
 from orchestrator_core.sessions.schema import prepare_postgres
-from orchestrator_core.sessions.steps import Change, Lock, Query, Row, Transaction, Write
+from orchestrator_core.sessions.steps import Change, Lock, Query, Row, Sum, Transaction, Write
 
 T = TypeVar("T")
 
@@ -232,7 +232,7 @@ class PostgresDatabase:
     async def _run(self, connection: Any, transaction: Transaction[T], place: Place) -> T:
         steps = transaction()
         rows: Sequence[Row] | None = None
-        writes: list[Query] = []
+        writes: list[Query | Sum] = []
         try:
             while True:
                 query = next(steps) if rows is None else steps.send(rows)
@@ -240,7 +240,7 @@ class PostgresDatabase:
                     writes.append(query)
                     rows = [(await _write(connection, writes),)]
                     continue
-                if isinstance(query, Write) and len(writes) < _TOGETHER:
+                if isinstance(query, Write | Sum) and len(writes) < _TOGETHER:
                     writes.append(query)
                     rows = ()
                     continue
@@ -312,7 +312,7 @@ class PostgresDatabase:
                 return
 
 
-async def _write(connection: Any, writes: list[Query]) -> int:
+async def _write(connection: Any, writes: list[Query | Sum]) -> int:
     """Send what was put off, as one statement; return how many rows the last of it changed."""
     if not writes:
         return 0
@@ -332,12 +332,12 @@ class _Uncertain(Exception):
 class _Held(Exception):
     """Somebody holds what a statement needs."""
 
-    def __init__(self, row: Query) -> None:
+    def __init__(self, row: Query | Sum) -> None:
         super().__init__()
         self.row = row
 
 
-async def _wait_for(row: Query, place: Place, end: float) -> None:
+async def _wait_for(row: Query | Sum, place: Place, end: float) -> None:
     """Wait until it is time to try again: as the first of the line, or a little longer where one is that already.
 
     Raises:

@@ -16,7 +16,7 @@ from orchestrator_core.sessions.databases.writer import Writer
 from orchestrator_core.sessions.jobs.processes import join_alone
 from orchestrator_core.sessions.models import new_id
 from orchestrator_core.sessions.schema import prepare
-from orchestrator_core.sessions.steps import Change, Lock, Query, Row, Transaction
+from orchestrator_core.sessions.steps import Change, Lock, Row, Sum, Transaction, Write
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class SqliteDatabase:
         """See `Database.write`."""
 
         def job(connection: sqlite3.Connection) -> T:
-            result = run(connection, transaction)
+            result = run(connection, transaction, self.writer.add)
             if scrub:
                 self.writer.scrub()
             return result
@@ -88,27 +88,37 @@ class SqliteDatabase:
         return await self.reader.run(partial(read, transaction=transaction))
 
 
-def run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
-    """Run the steps of a transaction on a connection, which has begun one."""
+def run(connection: sqlite3.Connection, transaction: Transaction[T], add: Callable[[Sum], object] | None = None) -> T:
+    """Run the steps of a transaction on a connection, which has begun one.
+
+    Args:
+        connection: The connection.
+        transaction: What to do.
+        add: Takes what others may add to as well before it is written; None writes it at once.
+    """
     steps = transaction()
     execute = connection.execute
     rows: Sequence[Row] | None = None
     try:
         while True:
             query = next(steps) if rows is None else steps.send(rows)
-            rows = _answer(query, execute)
+            rows = ()
+            if isinstance(query, Sum):
+                if add is not None:
+                    add(query)
+                else:
+                    execute(query.sql, query.parameters)
+            elif isinstance(query, Change):
+                rows = [(execute(*query).rowcount,)]
+            elif isinstance(query, Write):
+                execute(*query)
+            elif not isinstance(query, Lock):
+                rows = execute(*query).fetchall()
     except StopIteration as end:
         result: T = end.value
         return result
     finally:
         steps.close()
-
-
-def _answer(query: Query, execute: Callable[..., sqlite3.Cursor]) -> Sequence[Row]:
-    if isinstance(query, Lock):
-        return ()
-    cursor = execute(*query)
-    return [(cursor.rowcount,)] if isinstance(query, Change) else cursor.fetchall()
 
 
 def read(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import add
 from typing import Any
 
 from orchestrator_core.sessions.databases.lock import WriteTurn
 from orchestrator_core.sessions.databases.sqlite_connection import is_locked
 from orchestrator_core.sessions.databases.worker import Job, Worker
 from orchestrator_core.sessions.errors import busy
+from orchestrator_core.sessions.steps import Sum
 
 BATCH = 128
 """The most jobs of one transaction."""
@@ -50,10 +52,15 @@ class Writer(Worker):
         self._turn = turn
         self._scrub = False
         self._scrub_after = 0.0
+        self._sums: list[Sum] = []
 
     def scrub(self) -> None:
         """From within a job: rid the log of what the job deletes, when it is committed and before it is told."""
         self._scrub, self._scrub_after = True, 0.0
+
+    def add(self, added: Sum) -> None:
+        """From within a job: add this up with what the other jobs of its transaction add, and write it in the end."""
+        self._sums.append(added)
 
     def _work(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
         if self._turn is None:
@@ -75,16 +82,54 @@ class Writer(Worker):
         waiting, apart = list(jobs), False
         while waiting:
             try:
-                if _commit(connection, waiting, apart=apart):
+                if self._commit(connection, waiting, apart=apart):
                     self._truncate_log(connection)
                     return
                 apart = True
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - each caller is told what came of its job
                 _rollback(connection)
                 waiting = self._after_failure(connection, waiting, error)
 
+    def _commit(self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]], *, apart: bool) -> bool:
+        """Do jobs in one transaction.
+
+        Args:
+            connection: The connection.
+            jobs: What is done.
+            apart: Whether each stands in a savepoint. That takes a twelfth of a turn's time here, and most jobs either
+                succeed or fail before they write.
+
+        Returns:
+            Whether it was committed: not where a job that does not stand apart failed after it had written something.
+        """
+        execute = connection.execute
+        execute("BEGIN IMMEDIATE")
+        self._sums.clear()
+        for job in jobs:
+            written, sums = connection.total_changes, len(self._sums)
+            if apart:
+                execute("SAVEPOINT job")
+            try:
+                job.succeed(job.run(connection))
+            except Exception as error:
+                if isinstance(error, sqlite3.Error) and not connection.in_transaction:
+                    raise  # SQLite rolled everything back: https://www.sqlite.org/lang_transaction.html
+                if apart:
+                    execute("ROLLBACK TO job")
+                elif connection.total_changes != written:
+                    execute("ROLLBACK")
+                    return False
+                del self._sums[sums:]
+                job.fail(error)
+            if apart:
+                execute("RELEASE job")
+        for each in _added_up(self._sums):
+            execute(each.sql, each.parameters)
+        execute("COMMIT")
+        return True
+
     def _after_failure(
-        self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]], error: sqlite3.Error
+        self, connection: sqlite3.Connection, jobs: Sequence[Job[Any]], error: Exception
     ) -> list[Job[Any]]:
         """End the jobs that cannot be done, and return those to try again."""
         if is_locked(error):
@@ -117,39 +162,14 @@ class Writer(Worker):
         self._scrub_after = now + _SCRUB_AGAIN
 
 
-def _commit(connection: sqlite3.Connection, jobs: Sequence[Job[Any]], *, apart: bool) -> bool:
-    """Do jobs in one transaction.
-
-    Args:
-        connection: The connection.
-        jobs: What is done.
-        apart: Whether each stands in a savepoint. That takes a twelfth of a turn's time here, and most jobs either
-            succeed or fail before they write.
-
-    Returns:
-        Whether it was committed: not where a job that does not stand apart failed after it had written something.
-    """
-    execute = connection.execute
-    execute("BEGIN IMMEDIATE")
-    for job in jobs:
-        written = connection.total_changes
-        if apart:
-            execute("SAVEPOINT job")
-        try:
-            job.succeed(job.run(connection))
-        except Exception as error:
-            if isinstance(error, sqlite3.Error) and not connection.in_transaction:
-                raise  # SQLite rolled everything back: https://www.sqlite.org/lang_transaction.html
-            if apart:
-                execute("ROLLBACK TO job")
-            elif connection.total_changes != written:
-                execute("ROLLBACK")
-                return False
-            job.fail(error)
-        if apart:
-            execute("RELEASE job")
-    execute("COMMIT")
-    return True
+def _added_up(sums: Sequence[Sum]) -> Iterable[Sum]:
+    """Return what is added to each row; where a thing is counted in several parts, one of them takes all."""
+    found: dict[tuple[str, tuple[Any, ...]], Sum] = {}
+    for each in sums:
+        row = (each.sql, each.key)
+        before = found.get(row)
+        found[row] = each if before is None else before._replace(numbers=tuple(map(add, before.numbers, each.numbers)))
+    return found.values()
 
 
 def _rollback(connection: sqlite3.Connection) -> None:

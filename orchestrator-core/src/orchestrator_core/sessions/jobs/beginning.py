@@ -21,7 +21,7 @@ from orchestrator_core.sessions.jobs.rows import (
     stored_message,
 )
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage, new_id
-from orchestrator_core.sessions.steps import Steps, do, insert, lock, one, rows, write
+from orchestrator_core.sessions.steps import Steps, Sum, Write, do, insert, lock, one, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,25 +117,27 @@ class BeginTurn:
         now = max(self.now, session.active_at)
         first = session.last_sequence + 1
         users = sum(message.role == "user" for message in self.messages)
-        yield from write(
+        yield Write(
             statements.INSERT_TURN,
-            self.tenant,
-            self.turn_id,
-            session.id,
-            self.key,
-            session.summary_id,
-            first,
-            len(self.messages),
-            users,
-            now,
-            self.process_id,
-            self.client,
-            self.settings,
-            self.fingerprint,
+            (
+                self.tenant,
+                self.turn_id,
+                session.id,
+                self.key,
+                session.summary_id,
+                first,
+                len(self.messages),
+                users,
+                now,
+                self.process_id,
+                self.client,
+                self.settings,
+                self.fingerprint,
+            ),
         )
         for sequence, message in enumerate(self.messages, first):
-            place = (self.tenant, session.id, sequence)
-            yield from write(statements.INSERT_MESSAGE, *place, new_id("msg"), self.turn_id, *message, now)
+            row = (self.tenant, session.id, sequence, new_id("msg"), self.turn_id, *message, now)
+            yield Write(statements.INSERT_MESSAGE, row)
         turn = TurnRow(
             self.turn_id,
             session.id,
@@ -153,7 +155,7 @@ class BeginTurn:
         if self.session_id is None:
             session_id = new_id("sess")
             yield from insert_session(self.tenant, session_id, self.user_id, self.metadata, self.labels, self.now)
-            return (yield from read_session(self.tenant, session_id))
+            return SessionRow(session_id, self.user_id, self.metadata, self.now)
         yield from lock(statements.LOCK_SESSION, self.tenant, self.session_id)
         session = yield from read_session(self.tenant, self.session_id)
         session.check_open(self.now, self.limits.idle)
@@ -228,20 +230,22 @@ class BeginTurn:
             last_turn_state="pending",
             last_turn_at=now,
         )
-        yield from write(
+        yield Write(
             statements.SESSION_BEGINS_TURN,
-            turn.id,
-            now,
-            now,
-            session.message_count,
-            session.last_sequence,
-            session.unsummarized,
-            session.fence,
-            self.tenant,
-            session.id,
+            (
+                turn.id,
+                now,
+                now,
+                session.message_count,
+                session.last_sequence,
+                session.unsummarized,
+                session.fence,
+                self.tenant,
+                session.id,
+            ),
         )
         if longer:
-            yield from write(statements.ADD_DURATION, longer, self.tenant, shard(session.id))
+            yield Sum(statements.ADD_TO_TENANT, (self.tenant,), shard(session.id), (0, longer))
         return Begun(turn.id, session, (yield from read_newest(self.tenant, session)), turn=turn)
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:
@@ -286,7 +290,12 @@ def insert_session(
     """Write a session with what it can be found by, and count it."""
     yield from do(statements.INSERT_SESSION, tenant, session_id, user_id, metadata, now, now, parent)
     yield from write_labels(tenant, session_id, labels, now)
-    yield from do(statements.COUNT_SESSION, tenant, shard(session_id))
+    yield count_session(tenant, session_id)
+
+
+def count_session(tenant: str, session_id: str) -> Sum:
+    """Return what counts a session."""
+    return Sum(statements.ADD_TO_TENANT, (tenant,), shard(session_id), (1, 0))
 
 
 def write_labels(tenant: str, session_id: str, labels: Sequence[Label], created_at: int) -> Steps[None]:

@@ -14,9 +14,9 @@ from pydantic_core import to_json
 from orchestrator_core.provider_api import NotFound, SessionBusy
 from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import copy_statements, statements
-from orchestrator_core.sessions.jobs.beginning import read_session, write_labels
+from orchestrator_core.sessions.jobs.beginning import count_session, read_session, write_labels
 from orchestrator_core.sessions.jobs.labels import Label, labels_from
-from orchestrator_core.sessions.jobs.rows import SessionRow, TurnRow, no_such_session, shard
+from orchestrator_core.sessions.jobs.rows import SessionRow, TurnRow, no_such_session
 from orchestrator_core.sessions.models import new_id
 from orchestrator_core.sessions.steps import Steps, Transaction, do, lock, one, rows
 
@@ -126,7 +126,7 @@ class SessionHead:
         last = filled.last
         seen = summary_id if last and last.summary_id == summary_id else None
         yield from write_labels(self.tenant, self.session_id, self.labels, self.now)
-        yield from do(statements.COUNT_SESSION, self.tenant, shard(self.session_id))
+        yield count_session(self.tenant, self.session_id)
         shown = yield from one(
             copy_statements.SHOW_SESSION,
             last.id if last else None,

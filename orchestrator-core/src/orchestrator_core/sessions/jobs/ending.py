@@ -19,10 +19,10 @@ from orchestrator_core.sessions.jobs.rows import (
     providers_with,
     said,
 )
-from orchestrator_core.sessions.jobs.usage import add_usage
+from orchestrator_core.sessions.jobs.usage import usage_sum
 from orchestrator_core.sessions.jobs.usage_columns import fit_usage, usage_columns
 from orchestrator_core.sessions.models import TurnOutcome, new_id
-from orchestrator_core.sessions.steps import Steps, change, lock, one, write
+from orchestrator_core.sessions.steps import Steps, Write, change, lock, one
 
 GIVEN_UP = frozenset({"process_ended", "abandoned"})
 """The codes of turns that were ended in the place of a process that was not heard of. It may be heard of again."""
@@ -103,9 +103,21 @@ class EndTurn:
                 outcome.provider,
                 outcome.model,
             )
-            where = (self.tenant, session.id, after.last_sequence)
-            yield from write(statements.INSERT_MESSAGE, *where, answer[0], turn.id, *self.answer, self.now)
-        yield from self._count(session, turn)
+            row = (self.tenant, session.id, after.last_sequence, answer[0], turn.id, *self.answer, self.now)
+            yield Write(statements.INSERT_MESSAGE, row)
+        if outcome.provider is not None:
+            yield usage_sum(
+                self.tenant,
+                session,
+                turn.client or "",
+                "chat",
+                outcome.provider,
+                outcome.model or "",
+                outcome.usage,
+                outcome.cost,
+                outcome.duration,
+                self.now,
+            )
         if not (yield from self._write_turn(session, turn, None if answer is None else after.last_sequence)):
             raise _too_late()
         return Ended(after, answer)
@@ -184,23 +196,6 @@ class EndTurn:
                 before.last_sequence,
                 before.summary_id or "",
             )
-        )
-
-    def _count(self, session: SessionRow, turn: TurnRow) -> Steps[None]:
-        outcome = self.outcome
-        if outcome.provider is None:
-            return
-        yield from add_usage(
-            self.tenant,
-            session,
-            turn.client or "",
-            "chat",
-            outcome.provider,
-            outcome.model or "",
-            outcome.usage,
-            outcome.cost,
-            outcome.duration,
-            self.now,
         )
 
 

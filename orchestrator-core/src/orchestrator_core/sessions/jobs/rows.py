@@ -45,30 +45,30 @@ _ADJUSTMENTS: TypeAdapter[tuple[Adjustment, ...]] = TypeAdapter(tuple[Adjustment
 
 
 class SessionRow(NamedTuple):
-    """What `statements.GET_SESSION` reads."""
+    """What `statements.GET_SESSION` reads; what has a default here has it in the database."""
 
     id: str
     user_id: str | None
     metadata: str
     created_at: int
-    last_turn_at: int | None
-    closed_at: int | None
-    message_count: int
-    last_sequence: int
-    unsummarized: int
-    providers: str
-    seen_summary_id: str | None
-    last_turn_id: str | None
-    last_turn_state: TurnState | None
-    summary_id: str | None
-    from_sequence: int | None
-    upto_sequence: int | None
-    summary_text: str | None
-    summary_at: int | None
-    summary_provider: str | None
-    summary_model: str | None
-    fence: int
-    parent_id: str | None
+    last_turn_at: int | None = None
+    closed_at: int | None = None
+    message_count: int = 0
+    last_sequence: int = 0
+    unsummarized: int = 0
+    providers: str = "[]"
+    seen_summary_id: str | None = None
+    last_turn_id: str | None = None
+    last_turn_state: TurnState | None = None
+    summary_id: str | None = None
+    from_sequence: int | None = None
+    upto_sequence: int | None = None
+    summary_text: str | None = None
+    summary_at: int | None = None
+    summary_provider: str | None = None
+    summary_model: str | None = None
+    fence: int = 0
+    parent_id: str | None = None
 
     @property
     def active_at(self) -> int:

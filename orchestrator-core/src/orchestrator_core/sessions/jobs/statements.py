@@ -43,11 +43,12 @@ INSERT_LABELS = "INSERT INTO labels (tenant, name, value, created_at, session_id
 
 DELETE_LABELS = "DELETE FROM labels WHERE tenant = ? AND session_id = ?"
 
-COUNT_SESSION = """
-INSERT INTO tenants (tenant, shard, total_created, total_duration) VALUES (?, ?, 1, 0)
-ON CONFLICT (tenant, shard) DO UPDATE SET total_created = tenants.total_created + 1
+ADD_TO_TENANT = """
+INSERT INTO tenants (tenant, shard, total_created, total_duration) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, shard) DO UPDATE SET
+  total_created = tenants.total_created + excluded.total_created,
+  total_duration = tenants.total_duration + excluded.total_duration
 """
-"""In shards, so that sessions that begin at the same time need not wait for one row."""
 
 SET_METADATA = "UPDATE sessions SET metadata = ? WHERE tenant = ? AND id = ?"
 
@@ -68,8 +69,6 @@ UPDATE sessions SET last_turn_id = ?, last_turn_at = ?, active_at = ?, message_c
        unsummarized = ?, fence = ?
 WHERE tenant = ? AND id = ?
 """
-
-ADD_DURATION = "UPDATE tenants SET total_duration = total_duration + ? WHERE tenant = ? AND shard = ?"
 
 SESSION_ENDS_TURN = """
 UPDATE sessions SET message_count = ?, last_sequence = ?, unsummarized = ?, seen_summary_id = ?, providers = ?,

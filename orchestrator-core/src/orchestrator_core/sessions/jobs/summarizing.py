@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.beginning import read_session
-from orchestrator_core.sessions.jobs.usage import add_usage
+from orchestrator_core.sessions.jobs.usage import usage_sum
 from orchestrator_core.sessions.jobs.usage_columns import usage_columns
 from orchestrator_core.sessions.models import NewSummary, new_id
 from orchestrator_core.sessions.steps import Steps, do, lock, rows
@@ -66,7 +66,7 @@ class AddSummary:
             self.session_id,
         )
         if summary.provider is not None:
-            yield from add_usage(
+            yield usage_sum(
                 self.tenant,
                 session,
                 summary.client,

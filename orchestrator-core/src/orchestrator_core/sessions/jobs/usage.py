@@ -17,10 +17,12 @@ from orchestrator_core.sessions.bills import (
     Operation,
     UsageFilter,
     UsageTotal,
+    countable,
+    counts,
 )
 from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.rows import SessionRow, shard
-from orchestrator_core.sessions.steps import Steps, do, rows, write
+from orchestrator_core.sessions.steps import Steps, Sum, do, rows
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -37,10 +39,11 @@ _COUNTERS = (
     "unpriced",
     "seconds",
 )
+_NO_TOKENS = counts(Usage())
 _FRACTIONS = frozenset({"cost", "seconds"})
 
 
-def add_usage(
+def usage_sum(
     tenant: str,
     session: SessionRow,
     client: str,
@@ -51,12 +54,15 @@ def add_usage(
     cost: float | None,
     seconds: float,
     now: int,
-) -> Steps[None]:
-    """Add one call to the totals of its day (UTC)."""
-    total = CallTotal()
-    total.add(usage, cost, seconds)
-    kind = CallKind(tenant, now // DAY, session.user_id or "", client, provider, model, operation)
-    yield from write(statements.ADD_USAGE, *_row(kind, total, shard(session.id)))
+) -> Sum:
+    """Return what adds one call to the totals of its day (UTC)."""
+    tokens = _NO_TOKENS if usage is None else counts(countable(usage))
+    return Sum(
+        statements.ADD_USAGE,
+        (tenant, now // DAY, session.user_id or "", client, provider, model, operation),
+        shard(session.id),
+        (1, *tokens, cost or 0.0, int(cost is None), seconds),
+    )
 
 
 def add_calls(totals: Mapping[CallKind, CallTotal], process_id: str) -> Steps[None]:
@@ -83,27 +89,8 @@ def _order(kind: CallKind) -> tuple[str, ...]:
 
 
 def _row(kind: CallKind, total: CallTotal, part: int) -> tuple[Any, ...]:
-    """Return what is added to a row. A day's row stands in shards, so that what ends at the same time need not wait."""
-    usage = total.usage
-    return (
-        kind.tenant,
-        kind.day,
-        kind.user_id,
-        kind.client,
-        kind.provider,
-        kind.model,
-        kind.operation,
-        part,
-        total.calls,
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        total.cost,
-        total.unpriced,
-        total.seconds,
-    )
+    key = (kind.tenant, kind.day, kind.user_id, kind.client, kind.provider, kind.model, kind.operation)
+    return (*key, part, total.calls, *counts(total.usage), total.cost, total.unpriced, total.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,13 +99,15 @@ async def _measure(
         for subject in servers
         if scenario.takes(subject)
     ]
-    begun = time.monotonic()
-    for done, (number, scenario, subject) in enumerate(plan):
+    taken: dict[tuple[str, str], float] = {}
+    for done, (number, scenario, subject) in enumerate(plan, start=1):
+        begun = time.monotonic()
         cell = await measure(subject, scenario)
         cells[scenario.name][subject.name].append(cell)
-        left = (time.monotonic() - begun) / (done + 1) * (len(plan) - done - 1) / 60
-        where = f"{number}/{rounds}, {left:3.0f} min left"
-        _say(f"  {where}  {scenario.name:32} {subject.name:14}{cell.summary}")
+        taken[scenario.name, subject.name] = time.monotonic() - begun
+        left = sum(taken.get((each.name, one.name), each.usual) for _, each, one in plan[done:])
+        where = f"{number}/{rounds}, {left / 60:4.1f} min left"
+        _say(f"  {where}  {scenario.name:38} {subject.name:34}{cell.summary}")
     return {name: dict(found) for name, found in cells.items()}
 
 

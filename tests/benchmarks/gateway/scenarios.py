@@ -15,9 +15,14 @@ import psutil
 
 from benchmarks.gateway import load
 from benchmarks.gateway.subjects import Kind, Subject, resident
+from benchmarks.gateway.upstream import AT_LENGTH, PACE, PACED_EVENTS
 from benchmarks.gateway.upstream import TEXT as REPLY
 
 PROMPT = "Tell me about the fox and the dog, and be brief about it. " * 14
+LONG_PROMPT = PROMPT * 80
+ROUNDS = 33
+"""Times that the user of a long conversation has asked, and a tool was called."""
+TOOLS = 20
 SECONDS = 1.0
 SETTLE = 0.3
 """Seconds between two cells: what the last one left behind ends."""
@@ -48,6 +53,11 @@ class Scenario:
     spread: float = 0.0
     kinds: Sequence[Kind] = ("direct", "floor", "gateway", "peer")
     rounds: int | None = None
+
+    @property
+    def usual(self) -> float:
+        """Seconds that it takes with a server that keeps up."""
+        return SETTLE + (PACED_EVENTS * PACE + self.spread if self.base == PACED else SECONDS)
 
     def takes(self, subject: Subject) -> bool:
         """Return whether a subject is put under this load."""
@@ -144,6 +154,51 @@ PACED = "paced"
 def chat(subject: Subject, base: str, *, stream: bool = False) -> load.MakeRequest:
     """Ask for one answer, of a request of 1 KB."""
     return _chat(subject, base, subject.model(base), [PROMPT], stream=stream)
+
+
+def long_question(subject: Subject, base: str) -> load.MakeRequest:
+    """Ask for one answer, of a request of 64 KB."""
+    return _chat(subject, base, subject.model(base), [LONG_PROMPT])
+
+
+def long_answer(subject: Subject, base: str) -> load.MakeRequest:
+    """Ask for an answer of 64 KB."""
+    return _chat(subject, base, subject.model(base), [f"{PROMPT}But tell it {AT_LENGTH}."])
+
+
+def tools(subject: Subject, base: str) -> load.MakeRequest:
+    """Ask for one answer, in a conversation of a hundred messages in which many tools can be called."""
+    messages: list[Mapping[str, object]] = []
+    for number in range(ROUNDS):
+        called = {"name": f"look_up_{number % TOOLS}", "arguments": '{"animal": "fox", "most": 3}'}
+        call = {"id": f"call_{number}", "type": "function", "function": called}
+        messages += [
+            {"role": "user", "content": "And what does the fox do then?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": f"call_{number}", "content": '{"found": ["It jumps over the dog."]}'},
+        ]
+    messages.append({"role": "user", "content": "And the dog?"})
+    parameters = {
+        "type": "object",
+        "properties": {
+            "animal": {"type": "string", "description": "Of which one something is asked.", "enum": ["dog", "fox"]},
+            "most": {"type": "integer", "description": "How much is wanted, at most."},
+        },
+        "required": ["animal"],
+    }
+    known = [
+        {
+            "type": "function",
+            "function": {
+                "name": f"look_up_{number}",
+                "description": f"Look up in book {number} what an animal does.",
+                "parameters": parameters,
+            },
+        }
+        for number in range(TOOLS)
+    ]
+    body = {"model": subject.model(base), "messages": messages, "tools": known}
+    return _always(subject, base, "/v1/chat/completions", body)
 
 
 def streamed(subject: Subject, base: str) -> load.MakeRequest:
@@ -249,6 +304,9 @@ def _paced(
 
 PROXIES = (
     *(Scenario(f"chat, c={clients}", clients, chat) for clients in CLIENTS),
+    Scenario("chat, question of 64 KB, c=16", 16, long_question),
+    Scenario("chat, answer of 64 KB, c=16", 16, long_answer),
+    Scenario(f"chat, {3 * ROUNDS + 1} messages and {TOOLS} tools, c=16", 16, tools),
     *(
         Scenario(f"turn of a session, c={clients}", clients, partial(turn, clients), kinds=WITHOUT_PEERS)
         for clients in CLIENTS
@@ -258,7 +316,10 @@ PROXIES = (
     *(_paced(f"paced streams, {clients}", clients, streamed, kinds) for clients, kinds in STREAMS.items()),
     *(_paced(f"paced turns, {clients}", clients, streamed_turn, ("gateway",)) for clients in STREAMED_TURNS),
 )
-FALLBACKS = tuple(Scenario(f"fallback, c={clients}", clients, chat) for clients in (1, 16))
+FALLBACKS = (
+    *(Scenario(f"fallback, c={clients}", clients, chat) for clients in CLIENTS),
+    *(Scenario(f"fallback stream, c={clients}", clients, streamed) for clients in (1, 16)),
+)
 HISTORIES = tuple(
     Scenario(
         f"history of {messages}",

@@ -10,9 +10,18 @@ import psutil
 import pytest
 
 from benchmarks.gateway import load, scenarios, subjects
-from benchmarks.gateway.scenarios import PACED, chat, embedding, streamed, streamed_turn
+from benchmarks.gateway.scenarios import (
+    PACED,
+    chat,
+    embedding,
+    long_answer,
+    long_question,
+    streamed,
+    streamed_turn,
+    tools,
+)
 from benchmarks.gateway.subjects import Subject, direct, resident
-from benchmarks.gateway.upstream import EVENTS, PACED_EVENTS, Upstream
+from benchmarks.gateway.upstream import EVENTS, LONG_TEXT, PACED_EVENTS, TEXT, Upstream
 
 
 @pytest.fixture
@@ -30,13 +39,27 @@ async def port() -> AsyncIterator[int]:
             await asyncio.sleep(0.001)
 
 
-@pytest.mark.parametrize(("make", "events"), [(chat, 0), (embedding, 0), (streamed, EVENTS + 4)])
+@pytest.mark.parametrize(
+    ("make", "events"),
+    [(chat, 0), (long_question, 0), (long_answer, 0), (tools, 0), (embedding, 0), (streamed, EVENTS + 4)],
+)
 async def test_every_answer_is_counted(port: int, make: object, events: int) -> None:
     assert callable(make)
     outcome = await load.run(port, make(direct(port), ""), connections=3, seconds=60, most=2)
     assert (len(outcome.latencies), len(outcome.first), outcome.errors) == (6, 6, 0)
     assert (outcome.events, outcome.events_under_load, outcome.under_load) == (6 * events, 6 * events, 6)
     assert all(first <= whole for first, whole in zip(outcome.first, outcome.latencies, strict=True))
+
+
+@pytest.mark.parametrize(("make", "text"), [(chat, TEXT), (long_question, TEXT), (long_answer, LONG_TEXT)])
+async def test_an_answer_is_as_long_as_it_was_asked_for(port: int, make: object, text: str) -> None:
+    assert callable(make)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
+    writer.write(make(direct(port), "")(0, 0))
+    answer = await reader.readuntil(text.encode() + b'"')
+    assert len(answer) < len(text) + 1000
+    writer.close()
+    await writer.wait_closed()
 
 
 async def read_request(reader: asyncio.StreamReader) -> None:
@@ -77,6 +100,20 @@ async def test_a_failure_is_an_error_and_no_answer(port: int) -> None:
     request = direct(port).request("/broken/v1/chat/completions", {})
     outcome = await load.run(port, lambda _connection, _number: request, connections=2, seconds=60, most=1)
     assert (outcome.latencies, outcome.errors) == ([], 2)
+
+
+async def test_the_gateway_passes_on_long_conversations_with_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subjects, "IDLE_AFTER", 0.0)
+    anywhere = range(1024)
+    with (
+        subjects.upstream(tmp_path, anywhere) as vendor,
+        subjects.gateway("gateway", tmp_path / "gateway", vendor, anywhere) as gateway,
+    ):
+        for make in (long_question, long_answer, tools):
+            outcome = await load.run(gateway.port, make(gateway, ""), connections=2, seconds=60, most=1)
+            assert (len(outcome.latencies), outcome.errors) == (2, 0)
 
 
 async def test_a_turn_is_streamed_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

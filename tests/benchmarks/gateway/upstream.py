@@ -4,8 +4,9 @@
 
 A raw protocol of asyncio. Its paths, each below its own base URL:
 
-    /v1/chat/completions            1 KB of JSON, or 200 events as fast as they are taken, of many words: a
-                                    peer takes a model that repeats one for broken
+    /v1/chat/completions            1 KB of JSON, or 64 KB where the question has `at length`, or 200 events as
+                                    fast as they are taken, of many words: a peer takes a model that repeats one for
+                                    broken
     /paced/v1/chat/completions      a stream of 10 events a second for 10 seconds
     /broken/v1/chat/completions     500, while its list of models makes it look healthy
     /v1/embeddings                  one vector of 256 numbers
@@ -22,6 +23,9 @@ from typing import Final
 from benchmarks.gateway.wire import FIRST_WORD, MessageReader
 
 TEXT: Final = "The quick brown fox jumps over the lazy dog. " * 14
+AT_LENGTH: Final = "at length"
+"""What a question has that is answered by a long text."""
+LONG_TEXT: Final = TEXT * 104
 EVENTS: Final = 200
 PACED_EVENTS: Final = 100
 PACE: Final = 0.1
@@ -66,26 +70,31 @@ def _framed(data: str) -> bytes:
     return f"{len(event):x}\r\n".encode() + event + b"\r\n"
 
 
-_CHAT: Final = _answer(
-    "200 OK",
-    {
-        "id": "chatcmpl-DbZ0hTnYwR8wM5TTiYwWkTnCSh0XB",
-        "object": "chat.completion",
-        "created": 1795000000,
-        "model": "gpt-6-luna",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": TEXT, "refusal": None, "annotations": []},
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": _USAGE,
-        "service_tier": "default",
-        "system_fingerprint": "fp_c06ff7a1a8",
-    },
-)
+def _chat(text: str) -> bytes:
+    return _answer(
+        "200 OK",
+        {
+            "id": "chatcmpl-DbZ0hTnYwR8wM5TTiYwWkTnCSh0XB",
+            "object": "chat.completion",
+            "created": 1795000000,
+            "model": "gpt-6-luna",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": text, "refusal": None, "annotations": []},
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": _USAGE,
+            "service_tier": "default",
+            "system_fingerprint": "fp_c06ff7a1a8",
+        },
+    )
+
+
+_CHAT: Final = _chat(TEXT)
+_LONG_CHAT: Final = _chat(LONG_TEXT)
 _EMBEDDING: Final = _answer(
     "200 OK",
     {
@@ -148,7 +157,7 @@ class Upstream(asyncio.Protocol):
             paced = path.startswith(b"/paced/")
             self._task = asyncio.create_task(self._stream(PACED_EVENTS if paced else EVENTS, PACE if paced else None))
         else:
-            self._transport.write(_CHAT)
+            self._transport.write(_LONG_CHAT if AT_LENGTH.encode() in body else _CHAT)
 
     async def _stream(self, events: int, pace: float | None) -> None:
         """Send events, each in a write of its own, until the client takes no more."""

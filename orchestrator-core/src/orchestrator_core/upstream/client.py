@@ -76,7 +76,6 @@ class PooledClient:
         self._waiting = waiting
         self._limits = limits
         self._calls = 0
-        self._waits = Waits()
         self._pool: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -146,6 +145,7 @@ class PooledClient:
         credential: Secret | None,
     ) -> Answer:
         """Send a request and wait up to `wait` seconds for the headers of its answer, which has to be ended."""
+        pool = self._open_pool()
         sent, masked = self._headers(headers, body, credential)
         sent.update(self._leaving(url))
         waiting, limit = self._waiting(), self._waits.within(wait)
@@ -153,7 +153,7 @@ class PooledClient:
         self._calls += 1
         try:
             with waiting, limit:
-                response = await self._open_pool().request(
+                response = await pool.request(
                     method,
                     url,
                     headers=sent,
@@ -209,6 +209,7 @@ class PooledClient:
         if self._closed:
             raise ShuttingDown("The gateway is stopping.")
         if self._pool is None:
+            self._waits = Waits(asyncio.get_running_loop())
             self._pool = aiohttp.ClientSession(
                 # aiohttp checks certificates, with the list that it read when it was imported.
                 connector=aiohttp.TCPConnector(limit=self._limits.max_connections, keepalive_timeout=KEEP_ALIVE),

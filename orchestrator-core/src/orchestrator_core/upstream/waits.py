@@ -7,18 +7,23 @@ from types import TracebackType
 
 
 class Waits:
-    """Waits of one event loop."""
+    """Waits of one event loop.
 
-    __slots__ = ("_timer", "_under_way")
+    Attributes:
+        loop: The loop; asyncio asks the system for the process's number whenever it is asked which one runs.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_timer", "_under_way", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin without a wait."""
+        self.loop = loop
         self._under_way: set[Wait] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def within(self, seconds: float) -> Wait:
         """Return a context that may last so many seconds from now, as that of `asyncio.timeout`."""
-        return Wait(self, asyncio.get_running_loop().time() + seconds)
+        return Wait(self, self.loop.time() + seconds)
 
     def begin(self, wait: Wait) -> None:
         """Look after a wait."""
@@ -33,7 +38,7 @@ class Waits:
     def _look_at(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when, self._look, when)
+        self._timer = self.loop.call_at(when, self._look, when)
 
     def _look(self, now: float) -> None:
         self._timer = None
@@ -60,7 +65,7 @@ class Wait:
         self._expired = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._waits.loop)
         if task is None:
             raise RuntimeError("only a task can be ended")
         self._task = task

@@ -76,7 +76,8 @@ async def test_a_call_counts_in_the_period_in_which_it_ends() -> None:
     metrics = Metrics()
     use = BudgetUse(SecurityEvents(metrics), metrics)
     spending = Spending(LocalBudgets(read, alone=True), Prices(), use, lambda: now)
-    caller = Principal(id="key", tenant="acme", grant=Grant(budget=Budget(tokens=100, period="day")))
+    budget = Budget(tokens=100, period="day")
+    caller = Principal(id="key", tenant="acme", grant=Grant(budget=budget))
     request = ChatRequest(model="", messages=(text_message("user", "hi"),), max_tokens=60, deadline=Deadline.after(60))
 
     plugin = ScriptedProvider(ProviderContext("one", ProviderSettings(), cast("UpstreamClient", None)))
@@ -85,13 +86,10 @@ async def test_a_call_counts_in_the_period_in_which_it_ends() -> None:
     def call() -> Call[ChatRequest]:
         return Call(request, [Target(provider, "a")], None, "acme")
 
-    held = await spending.reserve(caller, call())
-    assert held is not None
+    held = await spending.reserve(caller, budget, call())
     with pytest.raises(BudgetExceeded, match="under way"):
-        await spending.reserve(caller, call())
+        await spending.reserve(caller, budget, call())
     now = at("2026-11-29T00:00:01")
-    budget = caller.grant.budget
-    assert budget is not None
     assert (await spending.state("acme", "key", budget))["spent_tokens"] == 0
     held.charge(Usage(input_tokens=5, output_tokens=10), None)
     held.end()

@@ -116,7 +116,7 @@ class AnswerParser:
         self._reasoning_fields = tuple(dialect.reasoning_fields)
         # Also where it is not given back: without a mark another provider would take it for its own.
         self._thought: ProviderMetadata = {provider_id: {THOUGHT: self._reasoning_fields[0]}}
-        self._calls = ToolCalls(provider_id)
+        self._calls: ToolCalls | None = None
         # A client of the same protocol gets the upstream's bytes, with all that they say.
         named = self._reasoning_fields
         self._unnamed = Unread(named) if native else Unnamed(provider_id, named=named, sound=sound)
@@ -177,9 +177,9 @@ class AnswerParser:
         except (AttributeError, TypeError, KeyError, ValueError) as error:
             raise ProviderBadResponse(_WRONG_SHAPE) from error
         if self._native:
-            if self._respelt or self._calls.respelt:
+            if self._respelt:
                 data = pydantic_core.to_json(body)
-                self._respelt = self._calls.respelt = False
+                self._respelt = False
             if events:
                 events[0].native = NativeEvent(OPENAI_CHAT, data)
             else:
@@ -214,8 +214,7 @@ class AnswerParser:
         except (AttributeError, TypeError, KeyError, ValueError) as error:  # as above
             raise ProviderBadResponse(_WRONG_SHAPE) from error
         if self._native:
-            respelt = self._respelt or self._calls.respelt
-            events[0].native = NativeEvent(OPENAI_CHAT, pydantic_core.to_json(body) if respelt else data)
+            events[0].native = NativeEvent(OPENAI_CHAT, pydantic_core.to_json(body) if self._respelt else data)
         return events
 
     def _start(self, body: Mapping[str, Json], events: list[ChatEvent]) -> None:
@@ -273,11 +272,16 @@ class AnswerParser:
 
     def _called(self, index: int, message: dict[str, Json], events: list[ChatEvent], *, whole: bool) -> None:
         """Read calls of tools."""
+        if self._calls is None:
+            self._calls = ToolCalls(self._provider_id)
+        calls = self._calls
         if message.get("tool_calls"):
-            events += [self._calls.read(index, call, whole=whole) for call in message["tool_calls"]]
+            events += [calls.read(index, call, whole=whole) for call in message["tool_calls"]]
         else:  # the form before tool_calls, still spoken by old servers
             call = {"index": 0, "id": "", "function": message["function_call"]}
-            events.append(self._calls.read(index, call, whole=False))
+            events.append(calls.read(index, call, whole=False))
+        if calls.respelt:
+            self._respelt, calls.respelt = True, False
 
     def _content_parts(self, index: int, message: dict[str, Json], events: list[ChatEvent]) -> None:
         """Read content that is a list, as Mistral's, and respell it; what OpenAI has no form for is kept beside it."""
@@ -359,8 +363,8 @@ class AnswerParser:
             raise kind("The provider broke off its answer with an error.", upstream_code=reason)
         self._ends[index] = True
         word = _REASONS.get(reason or "stop", "stop")
-        if word == "stop" and index in self._calls:  # OpenAI says so of calls that were demanded by name
-            word = "tool_calls"
+        if word == "stop" and self._calls is not None and index in self._calls:
+            word = "tool_calls"  # OpenAI says `stop` of calls that were demanded by name
         noted = self._unnamed.end(index, events)
         events.append(Finish(index, noted, reason=word, native_reason=reason))
 

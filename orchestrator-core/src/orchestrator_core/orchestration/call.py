@@ -31,6 +31,7 @@ class Call(Generic[R]):
         cache: What it has to do with the cache of answers.
         attempts: Every try so far, and every target that was passed over.
         tries: How many of them were calls to a provider.
+        deadline: When the call must have ended.
         told: How many of `attempts` were counted already.
         target: Who is being asked now, and in the end who answered.
         next: Who is asked where the target fails; None where nobody is left.
@@ -49,6 +50,7 @@ class Call(Generic[R]):
     cache: CacheUse = "off"
     attempts: list[Attempt] = field(default_factory=list)
     tries: int = 0
+    deadline: Deadline = field(init=False)
     told: int = field(init=False)
     target: Target = field(init=False)
     next: Target | None = field(init=False, default=None)
@@ -61,11 +63,7 @@ class Call(Generic[R]):
 
     def __post_init__(self) -> None:
         self.target, self.told = self.targets[0], len(self.attempts)
-
-    @property
-    def deadline(self) -> Deadline:
-        """When the call must have ended."""
-        return self.request.deadline
+        self.deadline = self.request.deadline
 
     def note(self, target: Target, error: str | None, seconds: float = 0.0) -> None:
         """Keep a record of a try, or of a target that was passed over."""

@@ -86,7 +86,8 @@ class Calls:
         payer = Payer(principal, "embeddings", user_id or "")
         if self._cache is not None and (kept := self._cache.find_vectors(call, payer.operation)) is not None:
             return EmbeddingAnswer(call.target.provider.id, kept.model or call.target.model, call.attempts, kept, 0.0)
-        held = await self._spending.reserve(principal, call)
+        budget = principal.grant.budget
+        held = None if budget is None else await self._spending.reserve(principal, budget, call)
         spans: list[Span] = []
 
         async def send(call: Call[EmbeddingRequest], request: EmbeddingRequest) -> EmbeddingResponse:
@@ -153,11 +154,13 @@ class Calls:
         Raises:
             GatewayError: No provider answered.
         """
-        check_fields(payer.principal, call.targets, call.request)
+        principal = payer.principal
+        check_fields(principal, call.targets, call.request)
         cache = self._cache
         if cache is not None and (kept := cache.find_events(call, payer.operation)) is not None:
             return Answer(call, replayed(kept, call.deadline), _end_kept, kept=True)
-        held = await self._spending.reserve(payer.principal, call)
+        budget = principal.grant.budget
+        held = None if budget is None else await self._spending.reserve(principal, budget, call)
         chat = ChatCall(call, payer, held, self._meter, cache, stored=stored)
         try:
             opened = await run(call, chat.send, self._guards, chat.discard, chat.cover)

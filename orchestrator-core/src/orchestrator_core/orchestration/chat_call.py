@@ -133,10 +133,10 @@ class ChatCall:
         call, payer, held, meter = self._call, self._payer, self._held, self._meter
         if place is not None:
             place.leave()
-        if permit is not None:
-            permit.end(failed=_failed(answer, call.deadline))
-        meter.count_in_flight(answer.provider, -1)
         complete, usage = answer.complete, answer.usage
+        if permit is not None:
+            permit.end(failed=False if complete else _failed(answer.failure, call.deadline))
+        meter.count_in_flight(answer.provider, -1)
         if not complete or (held is not None and not (usage and usage.total_input and usage.total_output)):
             usage = answer.estimate = self._estimate(answer, usage)
         if usage and (paid := meter.bill(answer.target, answer.model, usage, held)):
@@ -171,13 +171,11 @@ def _code(failure: Exception | None) -> str:
     return "interrupted" if isinstance(failure, GatewayError) else code_of(failure)
 
 
-def _failed(answer: Answer, deadline: Deadline) -> bool | None:
-    """Whether the provider broke an answer off; None where somebody else did.
+def _failed(failure: Exception | None, deadline: Deadline) -> bool | None:
+    """Whether the provider broke an answer off that had begun; None where somebody else did.
 
     Once an answer has begun, it is mostly its reader who makes it last until the deadline.
     """
-    if answer.complete:
-        return False
-    if isinstance(answer.failure, GatewayError) and is_fault(answer.failure, in_time=not deadline.expired):
+    if isinstance(failure, GatewayError) and is_fault(failure, in_time=not deadline.expired):
         return True
     return None

@@ -23,7 +23,6 @@ from orchestrator_core.orchestration.spending import Book, Spending, read_spent
 from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.orchestration.turns import Turns
 from orchestrator_core.plugins import Registry
-from orchestrator_core.provider_api import Deadline
 from orchestrator_core.resilience.breaker import State
 from orchestrator_core.resilience.budgets import LocalBudgets
 from orchestrator_core.resilience.shared_budgets import SharedBudgets
@@ -56,6 +55,7 @@ class Gateway:
         stopping: Whether no new work is taken.
         chat: Opens a call; see `Calls.chat`.
         embed: Asks for vectors; see `Calls.embed`.
+        deadline: Makes the deadline of a request that begins now; see `Settings.deadline`.
     """
 
     def __init__(self, config: Config, registry: Registry, store: SessionStore, metrics: Metrics) -> None:
@@ -95,6 +95,7 @@ class Gateway:
             AnswerCache.from_settings(config.settings, metrics),
         )
         self.chat, self.embed = self._calls.chat, self._calls.embed
+        self.deadline = config.settings.deadline
         self._memory = Memory(
             config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
         )
@@ -148,10 +149,6 @@ class Gateway:
             await self.shared.close()
         if self._alerts is not None:
             await self._alerts.close()
-
-    def deadline(self, timeout: float | None = None) -> Deadline:
-        """Return the deadline of a request that begins now; `timeout` (seconds) can only shorten it."""
-        return self.config.settings.deadline(timeout)
 
     async def turn(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
         """Begin a turn of a session; see `Turns.answer`."""

@@ -24,11 +24,12 @@ from orchestrator_core.provider_api import (
     Usage,
 )
 from orchestrator_core.sessions.models import Attempt
+from orchestrator_core.telemetry import traces
 from orchestrator_core.telemetry.cost import Price, Prices
 from orchestrator_core.telemetry.gen_ai_spans import begin_call
 from orchestrator_core.telemetry.metrics import CANCELLED, Metrics
 from orchestrator_core.telemetry.request_record import current_record
-from orchestrator_core.telemetry.traces import Span
+from orchestrator_core.telemetry.traces import NO_SPAN, Span
 
 BILLED_PERHAPS = frozenset({CANCELLED, ProviderTimeout.code, ProviderBadResponse.code, PluginError.code})
 """The codes of tries that the provider may have worked for, and that nobody knows the tokens of."""
@@ -83,8 +84,11 @@ class Meter:
 
     def begin_span(self, target: Target, payer: Payer, request: ChatRequest | EmbeddingRequest) -> Span:
         """Begin the span of a try."""
+        recorder = traces.recording()
+        if recorder is None:
+            return NO_SPAN
         name = target.provider.id
-        return begin_call(payer.operation, name, self._metrics.gen_ai_provider(name), request)
+        return begin_call(recorder, payer.operation, name, self._metrics.gen_ai_provider(name), request)
 
     def count_failures(
         self,

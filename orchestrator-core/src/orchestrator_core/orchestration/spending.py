@@ -173,24 +173,21 @@ class Spending:
         self._use = use
         self._now = now
 
-    async def reserve(self, principal: Principal, call: Call[ChatRequest] | Call[EmbeddingRequest]) -> Held | None:
+    async def reserve(
+        self, principal: Principal, budget: Budget, call: Call[ChatRequest] | Call[EmbeddingRequest]
+    ) -> Held:
         """Hold what a call may cost. Targets whose price is unknown are left out where money is limited.
 
         Args:
             principal: Who asks.
+            budget: What they may spend.
             call: What is asked of whom.
-
-        Returns:
-            What is held; None where the caller has no budget.
 
         Raises:
             BudgetExceeded: It is not there.
             PermissionDenied: Money is limited, and nobody knows what the model costs.
             StorageError: Nobody knows what was spent so far.
         """
-        budget = principal.grant.budget
-        if budget is None:
-            return None
         expected = expected_usage(call.request)
         if budget.usd is not None:
             call.targets = self._priced(call.targets, expected)

@@ -25,24 +25,24 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.provider_api.messages import ReasoningPart
 from orchestrator_core.telemetry import traces
 from orchestrator_core.telemetry.metrics import OPERATIONS
-from orchestrator_core.telemetry.traces import NO_SPAN, Span
+from orchestrator_core.telemetry.traces import Recorder, Span
 
 MAX_CONTENT: Final = 64 * 1024
 """Characters of a conversation, and of an answer, that a span holds."""
 
 
-def begin_call(operation: str, provider: str, gen_ai_provider: str, request: ChatRequest | EmbeddingRequest) -> Span:
+def begin_call(
+    recorder: Recorder, operation: str, provider: str, gen_ai_provider: str, request: ChatRequest | EmbeddingRequest
+) -> Span:
     """Begin the span of a try at a provider.
 
     Args:
+        recorder: Records it.
         operation: `chat`, `embeddings` or `summarize`.
         provider: The provider instance.
         gen_ai_provider: Its name in the conventions.
         request: What is asked.
     """
-    recorder = traces.recording()
-    if recorder is None:
-        return NO_SPAN
     name, parent = OPERATIONS.get(operation, operation), traces.current_span()
     span = recorder.begin(f"{name} {REDACTOR.redact(request.model)}", "client", parent)
     if not span.recorded:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from orchestrator_core.config.settings.access import (
     DEFAULT_CLIENT_LIMIT,
     DEFAULT_FAILED_AUTHENTICATIONS,
@@ -76,12 +78,9 @@ class Settings(
         Args:
             timeout: The caller's own limit in seconds; the configured one is not exceeded.
         """
-        return Deadline.after(
-            self.total_timeout if timeout is None else min(timeout, self.total_timeout),
-            connect=self.connect_timeout,
-            first_event=self.first_event_timeout,
-            idle=self.idle_timeout,
-        )
+        seconds = self.total_timeout if timeout is None else min(timeout, self.total_timeout)
+        at = time.monotonic() + seconds
+        return Deadline(at, self.connect_timeout, self.first_event_timeout, self.idle_timeout)
 
     def _limit(self, configured: int | None, default: int) -> int | None:
         if configured is not None or self.environment == "development":

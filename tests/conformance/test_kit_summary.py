@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestrator_core.provider_api import CONTRACT_VERSION
 from processes import inherited_environment
 
 SUITE = """
@@ -41,7 +42,7 @@ def test_the_table_says_what_is_declared_and_what_is_proven(tmp_path: Path) -> N
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines() if line[:1].isalpha()}
 
     assert done.returncode == 1, done.stdout
-    assert "conformance of acme (TestImages), contract 1.0" in done.stdout
+    assert f"conformance of acme (TestImages), contract {CONTRACT_VERSION}" in done.stdout
     assert rows["structured_output"] == ["yes", "yes, by 1 checks"]
     assert rows["vision"] == ["yes", "NO: test_images_reach_the_upstream"]
     assert "'iVBORw0KGgoAAAANSUhE' is missing in the request" in done.stdout, "the author is told what is wrong"

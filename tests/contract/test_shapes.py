@@ -41,6 +41,7 @@ from orchestrator_core.provider_api import (
     UnsupportedParameter,
     UpstreamClient,
     Usage,
+    one_by_one,
     text_message,
 )
 
@@ -69,7 +70,7 @@ def ask(messages: Sequence[Message], **kwargs: Any) -> ChatRequest:
 async def answer(provider: Shaped, wire: WireAnswer, *messages: Message, **kwargs: Any) -> ChatResponse:
     provider.upstream.answers.append(wire)
     fold = Fold()
-    async for event in Provider(provider).chat(ask(messages or (HELLO,), **kwargs)):
+    async for event in one_by_one(Provider(provider).chat(ask(messages or (HELLO,), **kwargs))):
         fold.add(event)
     return fold.response()
 

@@ -17,6 +17,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     hookimpl,
+    one_by_one,
 )
 
 __all__ = ["MUTANTS", "mutant_answers", "mutant_contracts", "mutant_requests"]  # importing them fills the list
@@ -63,7 +64,7 @@ class HasNoBaseUrl(SpeaksOpenAI):
 class RefusesAsText(SpeaksOpenAI):
     @hookimpl
     async def chat(self, request: ChatRequest) -> Events:
-        async with aclosing(super().chat(request)) as events:
+        async with aclosing(one_by_one(super().chat(request))) as events:
             async for event in events:
                 yield TextDelta(text=event.text) if isinstance(event, RefusalDelta) else event
 

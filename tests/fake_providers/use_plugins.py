@@ -15,7 +15,14 @@ import structlog
 
 from orchestrator_core.config import ConfigError, load
 from orchestrator_core.plugins import Provider, Registry, discover
-from orchestrator_core.provider_api import ChatRequest, Deadline, GatewayError, TextDelta, text_message
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    Deadline,
+    GatewayError,
+    TextDelta,
+    one_by_one,
+    text_message,
+)
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
 
 LOGGED: list[Mapping[str, Any]] = []
@@ -31,7 +38,7 @@ async def ask(provider: Provider) -> str:
     """Return the text of an answer, or the code of the error."""
     request = ChatRequest(model="m", messages=[text_message("user", "Hello")], deadline=Deadline.after(5))
     try:
-        async with aclosing(provider.chat(request)) as events:
+        async with aclosing(one_by_one(provider.chat(request))) as events:
             return "".join([event.text async for event in events if isinstance(event, TextDelta)])
     except GatewayError as error:
         return f"{error.code} {error.status} {error.provider}"

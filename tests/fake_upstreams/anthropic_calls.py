@@ -17,6 +17,7 @@ from orchestrator_core.provider_api import (
     Message,
     ProviderContext,
     Secret,
+    one_by_one,
     text_message,
 )
 from orchestrator_core.upstream import ClientFactory, UpstreamLimits
@@ -43,7 +44,7 @@ async def provider_at(url: str, **settings: Any) -> AsyncIterator[AnthropicProvi
 
 async def events_of(provider: AnthropicProvider, request: ChatRequest) -> list[ChatEvent]:
     """All events of a call."""
-    return [event async for event in provider.chat(request=request)]
+    return [event async for event in one_by_one(provider.chat(request=request))]
 
 
 def fold(events: Sequence[ChatEvent]) -> ChatResponse:

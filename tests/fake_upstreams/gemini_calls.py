@@ -16,6 +16,7 @@ from orchestrator_core.provider_api import (
     ProviderHooks,
     Role,
     Secret,
+    one_by_one,
     text_message,
 )
 
@@ -36,7 +37,7 @@ def said(role: Role, *parts: Part) -> Message:
 
 async def events_of(provider: ProviderHooks, request: ChatRequest) -> list[ChatEvent]:
     """All events of a call."""
-    return [event async for event in provider.chat(request=request)]
+    return [event async for event in one_by_one(provider.chat(request=request))]
 
 
 async def folded(provider: ProviderHooks, request: ChatRequest) -> ChatResponse:

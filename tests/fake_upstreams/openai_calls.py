@@ -13,6 +13,7 @@ from orchestrator_core.provider_api import (
     ChatResponse,
     Deadline,
     Message,
+    one_by_one,
     text_message,
 )
 
@@ -26,7 +27,7 @@ def ask(messages: Sequence[Message] = HELLO, *, model: str = "gpt-test", **field
 
 async def events_of(provider: OpenAICompatibleProvider, request: ChatRequest) -> list[ChatEvent]:
     """All events of a call."""
-    return [event async for event in provider.chat(request=request)]
+    return [event async for event in one_by_one(provider.chat(request=request))]
 
 
 async def folded(provider: OpenAICompatibleProvider, request: ChatRequest) -> ChatResponse:

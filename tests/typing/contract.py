@@ -10,6 +10,7 @@ from typing import assert_type
 
 from orchestrator_core.provider_api import (
     ChatEvent,
+    ChatEvents,
     ChatRequest,
     Deadline,
     EmbeddingRequest,
@@ -29,6 +30,7 @@ from orchestrator_core.provider_api import (
     Usage,
     error_for_status,
     hookimpl,
+    one_by_one,
     text_message,
 )
 
@@ -52,6 +54,23 @@ class Good(ProviderHooks):
         response = await self.context.client.request("POST", "https://acme.example", deadline=request.deadline)
         assert_type(response, UpstreamResponse)
         raise error_for_status(response.status, "no")
+
+
+class Together(ProviderHooks):
+    info = INFO
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> ChatEvents:
+        yield Start(model=request.model)
+        yield [TextDelta(text="hello"), Finish(reason="stop")]
+
+
+class Derived(Together):
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        async for event in one_by_one(super().chat(request)):
+            assert_type(event, ChatEvent)
+            yield event
 
 
 class Bad(ProviderHooks):

@@ -37,6 +37,7 @@ from orchestrator_core.provider_api import (
     TextDelta,
     Usage,
     UsageReport,
+    one_by_one,
     text_message,
 )
 
@@ -51,7 +52,7 @@ CHUNKS = [
 
 async def note_events(provider: OpenAICompatibleProvider, seen: list[ChatEvent]) -> None:
     """Keep the events of a stream that come before its error."""
-    async for event in provider.chat(request=ask(stream=True)):
+    async for event in one_by_one(provider.chat(request=ask(stream=True))):
         seen.append(event)  # noqa: PERF401 - a comprehension would lose them with the error
 
 
@@ -87,6 +88,23 @@ async def test_a_stream(server: OpenAIServer, make_provider: Any) -> None:
     ]
     assert server.body["stream"] is True
     assert server.body["stream_options"] == {"include_usage": True}
+
+
+async def test_a_whole_answer_comes_at_once(server: OpenAIServer, make_provider: Any) -> None:
+    server.answers(completion("Hi"))
+    batches = [given async for given in make_provider().chat(request=ask())]
+    assert [[type(event) for event in events] for events in batches] == [[Start, TextDelta, Finish, UsageReport]]
+
+
+async def test_what_came_together_is_given_together_and_what_came_before_an_error_before_it(
+    server: OpenAIServer, make_provider: Any
+) -> None:
+    server.streams([*CHUNKS[:2], {**chunk(), "error": {"message": "busy", "code": 503}}], done=False)
+    async with aclosing(make_provider().chat(request=ask(stream=True))) as batches:
+        given = [event for events in [await anext(batches)] for event in events]
+        with pytest.raises(ProviderUnavailable):
+            given += [event async for events in batches for event in events]
+    assert [type(event) for event in given] == [Start, TextDelta]
 
 
 async def test_a_native_stream_keeps_every_byte(server: OpenAIServer, make_provider: Any) -> None:
@@ -168,7 +186,7 @@ async def test_a_retired_model_is_answered_with_its_successor(server: OpenAIServ
 async def test_closing_the_events_closes_the_call(make_provider: Any) -> None:
     async with MisbehavingUpstream() as upstream:
         provider = make_provider(base_url=upstream.base_url("sse-endless"))
-        async with aclosing(provider.chat(request=ask(stream=True))) as events:
+        async with aclosing(one_by_one(provider.chat(request=ask(stream=True)))) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     break

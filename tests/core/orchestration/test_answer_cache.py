@@ -31,6 +31,7 @@ from orchestrator_core.provider_api import (
     TextDelta,
     Tool,
     Usage,
+    one_by_one,
     text_message,
 )
 from orchestrator_core.provider_api.native import NativeRequest
@@ -158,7 +159,7 @@ async def test_an_answer_that_is_not_whole_is_not_kept(bench: Any, script: list[
 @pytest.mark.parametrize("events", range(4))
 async def test_an_answer_that_its_client_left_is_not_kept(bench: Any, events: int) -> None:
     opened = await bench.gateway.chat(ANONYMOUS, ONE, ask())
-    stream = opened.events()
+    stream = one_by_one(opened.batches())
     for _ in range(events):
         await anext(stream)
     await stream.aclose()
@@ -241,12 +242,12 @@ def test_the_bytes_of_vectors_are_about_what_they_take(numbers: int) -> None:
 
 
 async def test_an_answer_that_grows_too_large_is_forgotten_while_it_passes() -> None:
-    async def events() -> Any:
-        yield Start()
+    async def batches() -> Any:
+        yield [Start()]
         for _ in range(100):
-            yield TextDelta(text="x" * 1000)
+            yield [TextDelta(text="x" * 1000)]
 
     recording = Recording(10_000)
-    assert len([event async for event in recording.listen(events())]) == 101
+    assert len([events async for events in recording.listen(batches())]) == 101
     assert recording.events is None
     assert recording._events == []

@@ -13,7 +13,7 @@ import pytest
 
 from fake_providers.scripted import ScriptedProvider, Step
 from orchestrator_core.config import load
-from orchestrator_core.orchestration import Gateway, Selection, TurnAnswer, TurnRequest
+from orchestrator_core.orchestration import Gateway, Selection, TurnAnswer, TurnRequest, reading
 from orchestrator_core.orchestration.fold import Fold
 from orchestrator_core.plugins import Provider, Registry
 from orchestrator_core.provider_api import (
@@ -29,6 +29,7 @@ from orchestrator_core.provider_api import (
     UpstreamClient,
     Usage,
     UsageReport,
+    one_by_one,
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS
@@ -114,7 +115,7 @@ async def test_an_answer_that_broke_off(metered: Metered) -> None:
 
 async def test_a_client_that_left(metered: Metered) -> None:
     answer = await metered.turn("priced", [*BEGUN, 30.0, Finish()])
-    async with aclosing(answer.events()) as events:
+    async with aclosing(one_by_one(answer.batches())) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break
@@ -136,7 +137,7 @@ async def test_a_stream_that_its_client_left_is_no_failure_of_the_provider(meter
         )
         answer = await metered.gateway.chat(ANONYMOUS, Selection(provider="priced", fallbacks=()), request)
         with suppress(ProviderFailed):
-            async with aclosing(answer.events()) as events:
+            async with aclosing(one_by_one(answer.batches())) as events:
                 async for event in events:
                     if left and isinstance(event, TextDelta):
                         break
@@ -146,20 +147,25 @@ async def test_a_stream_that_its_client_left_is_no_failure_of_the_provider(meter
     assert metered.gateway.metrics.figures().providers["priced"]["requests"] == 1
 
 
+async def read(answer: TurnAnswer) -> None:
+    async with reading(answer.batches()) as batches:
+        _ = [event async for events in batches for event in events]
+
+
 @pytest.mark.parametrize("streams", [True, False])
 async def test_a_fault_of_the_gateways_own_is_no_client_that_left(
     metered: Metered, streams: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(Fold):
-        def add(self, event: ChatEvent) -> None:
+        def add(self, event: ChatEvent) -> ChatEvent:
             if isinstance(event, Finish):
                 raise TypeError("a fault")
-            super().add(event)
+            return super().add(event)
 
     monkeypatch.setattr("orchestrator_core.orchestration.answer.Fold", Broken)
     answer = await metered.turn("priced", [*BEGUN, Finish()])
     with pytest.raises(TypeError, match="a fault"):
-        _ = [event async for event in answer.events()] if streams else await answer.result()
+        await (read(answer) if streams else answer.result())
 
     row = metered.row()
     has_price(row)
@@ -171,7 +177,7 @@ async def test_a_fault_of_the_gateways_own_is_no_client_that_left(
 
 async def test_a_client_that_left_before_the_usage_came_used_what_is_estimated(metered: Metered) -> None:
     answer = await metered.turn("priced", [Start(model=MODEL), TextDelta(text="half " * 100), 30.0, Finish()])
-    async with aclosing(answer.events()) as events:
+    async with aclosing(one_by_one(answer.batches())) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break

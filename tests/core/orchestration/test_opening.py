@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
@@ -32,21 +32,21 @@ CONTENT = [
 class Source:
     """A provider's generator that knows whether it was closed."""
 
-    def __init__(self, *steps: ChatEvent | Exception | float) -> None:
+    def __init__(self, *steps: ChatEvent | Sequence[ChatEvent] | Exception | float) -> None:
         self.steps = steps
         self.pulled = 0
         self.closed = False
 
-    async def events(self) -> AsyncGenerator[ChatEvent, None]:
+    async def events(self) -> AsyncGenerator[Sequence[ChatEvent], None]:
         try:
             for step in self.steps:
                 self.pulled += 1
                 if isinstance(step, Exception):
                     raise step
-                if isinstance(step, ChatEvent):
-                    yield step
-                else:
+                if isinstance(step, float):
                     await asyncio.sleep(step)
+                else:
+                    yield [step] if isinstance(step, ChatEvent) else step
         finally:
             self.closed = True
 
@@ -58,9 +58,24 @@ async def test_opening_stops_at_the_first_event_that_counts(content: ChatEvent) 
     opened = await open_stream(source.events(), Deadline.after(5), stream=True)
 
     assert source.pulled == 4
-    assert [*opened.early, await opened.next(), await opened.next()] == list(source.steps)
+    assert [opened.early, await opened.next(), await opened.next()] == [
+        list(source.steps[:4]),
+        [TextDelta(text="later")],
+        [Finish()],
+    ]
     assert await opened.next() is None
     assert source.closed
+
+
+async def test_what_came_with_the_first_content_is_there_with_it() -> None:
+    source = Source(Start(), [UsageReport(), TextDelta(text="a"), Finish()], [UsageReport()])
+
+    opened = await open_stream(source.events(), Deadline.after(5), stream=True)
+
+    assert source.pulled == 2
+    assert opened.early == [Start(), UsageReport(), TextDelta(text="a"), Finish()]
+    assert await opened.next() == [UsageReport()]
+    assert await opened.next() is None
 
 
 async def test_an_error_before_the_first_content_is_raised_and_the_call_closed() -> None:
@@ -120,7 +135,7 @@ async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> N
     source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), TextDelta(text="c"), Finish())
     opened = await open_stream(source.events(), Deadline.after(0.3), stream=True)
 
-    assert await opened.next() == TextDelta(text="b")
+    assert await opened.next() == [TextDelta(text="b")]
     await asyncio.sleep(0.4)
     with pytest.raises(ProviderTimeout):
         await opened.next()
@@ -144,10 +159,9 @@ async def test_a_consumer_that_is_cancelled_cancels_the_call() -> None:
 async def test_a_generator_that_does_not_close_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator_core.orchestration.opening.CLOSE_TIMEOUT", 0.05)
 
-    async def stubborn() -> AsyncGenerator[ChatEvent, None]:
+    async def stubborn() -> AsyncGenerator[Sequence[ChatEvent], None]:
         try:
-            yield Start()
-            yield TextDelta(text="a")
+            yield [Start(), TextDelta(text="a")]
             await asyncio.sleep(30)
         finally:
             await asyncio.sleep(30)

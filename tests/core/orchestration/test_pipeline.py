@@ -36,6 +36,7 @@ from orchestrator_core.provider_api import (
     Secret,
     Start,
     TextDelta,
+    one_by_one,
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS, Principal
@@ -238,7 +239,7 @@ async def test_giving_up_closes_the_call(start: Any) -> None:
     bench.one.scripts.append([Start(), TextDelta(text="a"), 30.0, Finish()])
 
     opened = await bench.gateway.chat(ANONYMOUS, ALONE, request(bench))
-    async with aclosing(opened.events()) as events:
+    async with aclosing(one_by_one(opened.batches())) as events:
         await anext(events)
     await opened.aclose()
 

@@ -29,6 +29,7 @@ from orchestrator_core.provider_api import (
     ToolCallDelta,
     ToolResultPart,
     Usage,
+    one_by_one,
     text_message,
 )
 from orchestrator_core.security.principal import ANONYMOUS, Principal
@@ -173,7 +174,7 @@ async def test_a_client_that_leaves_ends_the_call_and_what_came_is_kept(start: A
     opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "ping"))
 
     async def consume() -> None:
-        async with aclosing(opened.events()) as events:
+        async with aclosing(one_by_one(opened.batches())) as events:
             async for _ in events:
                 pass
 
@@ -265,7 +266,7 @@ async def test_an_idempotency_key_gives_the_stored_answer_without_a_call(start: 
     )
     first = await say(bench, "ping", idempotency_key="k")
     opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "ping", idempotency_key="k"))
-    async with aclosing(opened.events()) as events:
+    async with aclosing(one_by_one(opened.batches())) as events:
         kinds = [type(event) async for event in events]
     again = await opened.result()
 
@@ -446,7 +447,7 @@ async def test_leaving_twice_leaves_nothing_pending(start: Any) -> None:
 
     async def consume() -> None:
         try:
-            async with aclosing(opened.events()) as events:
+            async with aclosing(one_by_one(opened.batches())) as events:
                 async for _ in events:
                     pass
         finally:

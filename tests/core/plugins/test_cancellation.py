@@ -84,8 +84,9 @@ async def opened(found: Provider, seconds: float = 0.1) -> OpenStream:
 async def events_of(call: OpenStream) -> AsyncGenerator[ChatEvent, None]:
     for early in call.early:
         yield early
-    while (event := await call.next()) is not None:
-        yield event
+    while (events := await call.next()) is not None:
+        for event in events:
+            yield event
 
 
 async def test_a_chat_that_goes_on_is_left_behind_and_its_plugin_quarantined() -> None:

@@ -11,6 +11,7 @@ from fake_providers.instances import card, instance
 from orchestrator_core.plugins.manager import check_hooks, implemented_hooks, make_manager
 from orchestrator_core.provider_api import (
     ChatEvent,
+    ChatEvents,
     ChatRequest,
     Deadline,
     EmbeddingRequest,
@@ -101,10 +102,12 @@ def test_a_chat_that_is_no_async_generator_is_told(method: Callable[..., Any]) -
     assert fault == "the hook chat must be an async generator: write `async def` with `yield` in it"
 
 
-def test_a_chat_that_hands_on_an_async_generator_is_taken() -> None:
-    def chat(self: Any, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+@pytest.mark.parametrize("said", ["AsyncGenerator[ChatEvent, None]", "ChatEvents", ChatEvents])
+def test_a_chat_that_hands_on_an_async_generator_is_taken(said: object) -> None:
+    def chat(self: Any, request: ChatRequest) -> Any:
         return Sound.chat(self, request)
 
+    chat.__annotations__["return"] = said
     assert check_hooks(plugin("chat", hookimpl(chat))) is None
 
 

@@ -42,6 +42,7 @@ from orchestrator_core.provider_api import (
     UsageReport,
     WholePart,
     hookimpl,
+    one_by_one,
     text_message,
 )
 
@@ -105,7 +106,7 @@ def summary_request() -> SummarizeRequest:
 
 
 async def said(found: Provider, request: ChatRequest | None = None) -> list[ChatEvent]:
-    async with aclosing(found.chat(request or chat_request())) as events:
+    async with aclosing(one_by_one(found.chat(request or chat_request()))) as events:
         return [event async for event in events]
 
 
@@ -115,12 +116,32 @@ async def test_events_pass_as_they_are() -> None:
     assert all(mine is theirs for mine, theirs in zip(passed, events, strict=True))
 
 
+async def test_events_that_come_together_pass_together() -> None:
+    start, text, end = Start(model="m"), TextDelta(text="hi"), Finish()
+    found = acme(chat=yielding([], (start, text), [], UsageReport(), [end]))
+    async with aclosing(found.chat(chat_request())) as batches:
+        assert [events async for events in batches] == [[start, text], [UsageReport()], [end]]
+
+
+async def test_what_came_before_a_broken_event_passes() -> None:
+    found = acme(chat=yielding([Start(model="m"), TextDelta(text="hi"), None, TextDelta(text="!")]))
+    async with aclosing(found.chat(chat_request())) as batches:
+        assert await anext(batches) == [Start(model="m"), TextDelta(text="hi")]
+        with pytest.raises(PluginError, match="NoneType"):
+            await anext(batches)
+
+
 @pytest.mark.parametrize(
     ("hook", "what"),
     [
         (yielding(TextDelta(text="x")), "TextDelta where Start was due"),
         (yielding("x"), "str where Start was due"),
         (yielding(Start(), None), "NoneType where ChatEvent was due"),
+        (yielding([TextDelta(text="x"), Start()]), "TextDelta where Start was due"),
+        (yielding((Start(), None)), "NoneType where ChatEvent was due"),
+        (yielding(Start(), [[Finish()]]), "list where ChatEvent was due"),
+        (yielding({Start: 1}), "dict where Start was due"),
+        (yielding([Start(), TextDelta(text=None)]), "TextDelta is empty or of the wrong type"),  # type: ignore[arg-type]
         (yielding(Start(), TextDelta(text=None)), "TextDelta is empty or of the wrong type"),  # type: ignore[arg-type]
         (yielding(Start(), ReasoningDelta(text=b"x")), "ReasoningDelta"),  # type: ignore[arg-type]
         (yielding(Start(), ToolCallDelta(arguments={})), "ToolCallDelta"),  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ from orchestrator_core.provider_api import (
     Start,
     TextDelta,
     hookimpl,
+    one_by_one,
     text_message,
 )
 
@@ -79,7 +80,7 @@ def embedding(*texts: str, seconds: float = 5) -> EmbeddingRequest:
 
 
 async def drain(called: Provider) -> Sequence[ChatEvent]:
-    async with aclosing(called.chat(asking())) as events:
+    async with aclosing(one_by_one(called.chat(asking()))) as events:
         return [event async for event in events]
 
 
@@ -197,8 +198,8 @@ async def test_closing_closes_the_plugins_generator_and_waits_for_it_no_longer_t
             await asyncio.sleep(60)
 
     began = time.monotonic()
-    async with aclosing(provider(chat=chat).chat(asking())) as events:
-        assert isinstance(await anext(events), Start)
+    async with aclosing(provider(chat=chat).chat(asking())) as batches:
+        assert await anext(batches) == [Start()]
 
     assert closed
     assert time.monotonic() - began < 2

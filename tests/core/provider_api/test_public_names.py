@@ -36,6 +36,7 @@ NAMES = [
     "Auth",
     "Capability",
     "ChatEvent",
+    "ChatEvents",
     "ChatRequest",
     "ChatResponse",
     "Choice",
@@ -149,6 +150,7 @@ NAMES = [
     "mask_key",
     "message_notes",
     "noted_message",
+    "one_by_one",
     "report_note",
     "retry_after_seconds",
     "taken_notes",
@@ -160,7 +162,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_contract_has_exactly_these_names() -> None:
     assert sorted(provider_api.__all__) == sorted(NAMES)
-    assert CONTRACT_VERSION == "1.0"
+    assert CONTRACT_VERSION == "1.1"
 
 
 @pytest.mark.parametrize("hook", HOOKS)

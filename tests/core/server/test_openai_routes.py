@@ -33,6 +33,7 @@ from orchestrator_core.provider_api import (
     Usage,
     UsageReport,
     hookimpl,
+    one_by_one,
 )
 from scripted_gateway import Served, served
 
@@ -50,7 +51,7 @@ class Watched(ScriptedProvider):
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        async with aclosing(super().chat(request)) as events:
+        async with aclosing(one_by_one(super().chat(request))) as events:
             try:
                 async for event in events:
                     yield event

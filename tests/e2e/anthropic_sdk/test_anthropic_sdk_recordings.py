@@ -15,7 +15,12 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from orchestrator_anthropic import AnthropicProvider
-from orchestrator_core.provider_api import ChatEvent, ChatRequest, hookimpl
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    ChatRequest,
+    hookimpl,
+    one_by_one,
+)
 from orchestrator_openai import OpenAIProvider
 from scripted_gateway import Served, served
 
@@ -34,7 +39,7 @@ class TranslatedAnthropic(AnthropicProvider):
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        async with aclosing(super().chat(replace(request, native=None))) as events:
+        async with aclosing(one_by_one(super().chat(replace(request, native=None)))) as events:
             async for event in events:
                 yield event
 

@@ -15,7 +15,14 @@ import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
 
-from orchestrator_core.provider_api import ChatEvent, ChatRequest, EmbeddingRequest, EmbeddingResponse, hookimpl
+from orchestrator_core.provider_api import (
+    ChatEvent,
+    ChatRequest,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    hookimpl,
+    one_by_one,
+)
 from orchestrator_openai import OpenAIProvider
 from scripted_gateway import served
 
@@ -87,7 +94,7 @@ class TranslatedOpenAI(OpenAIProvider):
 
     @hookimpl
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        async with aclosing(super().chat(replace(request, native=None, native_options=None))) as events:
+        async with aclosing(one_by_one(super().chat(replace(request, native=None, native_options=None)))) as events:
             async for event in events:
                 yield event
 

@@ -42,6 +42,7 @@ from orchestrator_core.provider_api import (
     UnsupportedParameter,
     UpstreamClient,
     UsageReport,
+    one_by_one,
     text_message,
 )
 from orchestrator_echo import EchoProvider
@@ -56,7 +57,7 @@ def provider(**settings: Any) -> Provider:
 
 async def events(*messages: Message, **options: Any) -> Sequence[ChatEvent]:
     request = ChatRequest(model="echo-1", messages=messages, deadline=Deadline.after(5), **options)
-    async with aclosing(provider().chat(request)) as stream:
+    async with aclosing(one_by_one(provider().chat(request))) as stream:
         return [event async for event in stream]
 
 
@@ -146,7 +147,7 @@ async def test_strictly_it_refuses_what_it_does_not_know() -> None:
 async def test_closing_the_answer_ends_it() -> None:
     echo = provider(delay=5.0)
     request = ChatRequest(model="echo-1", messages=[user("a b c")], deadline=Deadline.after(5))
-    async with asyncio.timeout(1), aclosing(echo.chat(request)) as stream:
+    async with asyncio.timeout(1), aclosing(one_by_one(echo.chat(request))) as stream:
         assert isinstance(await anext(stream), Start)
         await anext(stream)
 

@@ -72,13 +72,14 @@ class Conversation:
         with Spinner("Waiting for an answer") as spinner:
             answer = await gateway.turn(ANONYMOUS, turn)
             self.session_id, self.acknowledged = answer.session_id, True
-            async with reading(answer.events()) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta | RefusalDelta):
-                        spinner.stop()
-                        click.echo(visible(event.text, lines=True), nl=False)
-                    elif isinstance(event, ReasoningDelta):
-                        spinner.say("Thinking")
+            async with reading(answer.batches()) as batches:
+                async for events in batches:
+                    for event in events:
+                        if isinstance(event, TextDelta | RefusalDelta):
+                            spinner.stop()
+                            click.echo(visible(event.text, lines=True), nl=False)
+                        elif isinstance(event, ReasoningDelta):
+                            spinner.say("Thinking")
         click.echo()
         result = await answer.result()
         cost = "" if result.cost is None else f", {result.cost:.6f} USD"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Final
 
 import pydantic_core
@@ -22,7 +21,7 @@ from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     OPENAI_EMBEDDINGS,
     AdjustmentReport,
-    ChatEvent,
+    ChatEvents,
     ChatRequest,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -70,7 +69,7 @@ class OpenAICompatibleProvider(ProviderHooks):
             report=report,
         )
 
-    def ask(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def ask(self, request: ChatRequest) -> ChatEvents:
         """Send the body to `/chat/completions`, and give the events of the answer.
 
         Raises:
@@ -102,7 +101,7 @@ class OpenAICompatibleProvider(ProviderHooks):
             refused=lambda error: self.refused(request, error),
         )
 
-    def refused(self, request: ChatRequest, error: ProviderRefused) -> AsyncGenerator[ChatEvent, None] | None:
+    def refused(self, request: ChatRequest, error: ProviderRefused) -> ChatEvents | None:
         """Say what is done where the vendor refused a request before it began to answer.
 
         Args:
@@ -116,7 +115,7 @@ class OpenAICompatibleProvider(ProviderHooks):
         return None
 
     @hookimpl
-    def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def chat(self, request: ChatRequest) -> ChatEvents:
         """Answer a conversation, see `ProviderHooks.chat`."""
         return self.ask(request)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, Protocol, TypeAlias
 
@@ -12,10 +12,12 @@ from orchestrator_core.openai_compatible.errors import error_for_answer, error_i
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ChatEvent,
+    ChatEvents,
     Deadline,
     NativeEvent,
     NativeOnly,
     ProviderBadResponse,
+    ProviderError,
     ProviderFailed,
     ProviderRefused,
     ProviderTimeout,
@@ -24,7 +26,7 @@ from orchestrator_core.provider_api import (
     UpstreamClient,
 )
 
-OnRefusal: TypeAlias = Callable[[ProviderRefused], AsyncGenerator[ChatEvent, None] | None]
+OnRefusal: TypeAlias = Callable[[ProviderRefused], ChatEvents | None]
 """Says what is done instead where the vendor refused before it answered; None where nothing is."""
 
 
@@ -74,8 +76,8 @@ async def whole_chat(
     headers: Mapping[str, str] | None,
     clock: Callable[[], float],
     refused: OnRefusal,
-) -> AsyncGenerator[ChatEvent, None]:
-    """Ask for a whole answer and yield its events.
+) -> ChatEvents:
+    """Ask for a whole answer and yield its events, all together.
 
     Raises:
         ProviderError: The provider could not be reached, refused, or answered nonsense.
@@ -91,11 +93,10 @@ async def whole_chat(
         if other is None:
             raise
         async with aclosing(other) as events:
-            async for event in events:
-                yield event
+            async for given in events:
+                yield given
         return
-    for event in answered:
-        yield event
+    yield answered
 
 
 async def stream_chat(
@@ -109,8 +110,8 @@ async def stream_chat(
     headers: Mapping[str, str] | None,
     clock: Callable[[], float],
     refused: OnRefusal,
-) -> AsyncGenerator[ChatEvent, None]:
-    """Ask for a stream and yield its events.
+) -> ChatEvents:
+    """Ask for a stream and yield its events, those together that came together.
 
     The answer is complete when every choice has its finish reason, with or without `[DONE]`: what breaks after
     that has cost nobody anything.
@@ -133,26 +134,32 @@ async def stream_chat(
                         if parser.complete(closed=False):
                             return
                         raise
-                    for event in _read(batch or _END, parser):
-                        if event is None:
-                            return
-                        begun = True
-                        yield event
+                    answered: list[ChatEvent] = []
+                    try:
+                        ended = _read(batch or _END, parser, answered)
+                    except ProviderError:
+                        begun = begun or bool(answered)
+                        yield answered  # what came before the error is the caller's
+                        raise
+                    begun = begun or bool(answered)
+                    yield answered
+                    if ended:
+                        return
     except ProviderRefused as error:
         other = None if begun else refused(error)
         if other is None:
             raise
         async with aclosing(other) as events:
-            async for event in events:
-                yield event
+            async for given in events:
+                yield given
 
 
 _END: Final = (None,)
 """What stands for a batch after the last one."""
 
 
-def _read(batch: Sequence[ServerSentEvent | None], parser: Parser) -> Iterator[ChatEvent | None]:
-    """Yield the canonical events of those that came together, and None at the end of the answer.
+def _read(batch: Sequence[ServerSentEvent | None], parser: Parser, answered: list[ChatEvent]) -> bool:
+    """Add the canonical events of those that came together; return whether the answer is at its end.
 
     Raises:
         ProviderError: One of them is an error, or they end before the answer is complete.
@@ -165,18 +172,18 @@ def _read(batch: Sequence[ServerSentEvent | None], parser: Parser) -> Iterator[C
             size += text
             continue
         if skimmed:
-            yield _together(skimmed, size)
+            answered.append(_together(skimmed, size))
             skimmed, size = [], 0
         closed = event is not None and event.data.strip() == b"[DONE]"
         if event is None or closed:
             if not parser.complete(closed=closed):
                 raise ProviderBadResponse("The provider's stream ended before the answer was complete.")
-            yield None
-            return
+            return True
         if event.data:
-            yield from parser.chunk(event.data, event.event)
+            answered += parser.chunk(event.data, event.event)
     if skimmed:
-        yield _together(skimmed, size)
+        answered.append(_together(skimmed, size))
+    return False
 
 
 def _together(skimmed: Sequence[bytes], size: int) -> ChatEvent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator_core.orchestration.call import Call
@@ -24,7 +24,7 @@ _NO_USAGE = Usage()
 
 
 class Answer:
-    """An open call. Consume `events` to the end, or `response`; otherwise `aclose`.
+    """An open call. Consume `batches` to the end, or `response`; otherwise `aclose`.
 
     Attributes:
         provider: The provider instance that answers.
@@ -99,20 +99,18 @@ class Answer:
         """The answer so far."""
         return self._fold.response()
 
-    async def events(self) -> AsyncGenerator[ChatEvent, None]:
-        """Yield the events once, `Start` first.
+    async def batches(self) -> AsyncGenerator[Iterator[ChatEvent], None]:
+        """Yield the events once, `Start` first, those together that came together. Each is folded as it is taken.
 
         Raises:
             GatewayError: The answer broke off after the commit point.
         """
         add, opened = self._fold.add, self._opened
         try:
-            for early in opened.early:
-                add(early)
-                yield early
-            while (event := await opened.next()) is not None:
-                add(event)
-                yield event
+            events: Sequence[ChatEvent] | None = opened.early
+            while events is not None:
+                yield map(add, events)
+                events = await opened.next()
             self._check_end()
         except Exception as error:
             self.failure = error
@@ -128,10 +126,11 @@ class Answer:
         """
         add, opened = self._fold.add, self._opened
         try:
-            for early in opened.early:
-                add(early)
-            while (event := await opened.next()) is not None:
-                add(event)
+            events: Sequence[ChatEvent] | None = opened.early
+            while events is not None:
+                for event in events:
+                    add(event)
+                events = await opened.next()
             self._check_end()
         except Exception as error:
             self.failure = error

@@ -62,8 +62,8 @@ class Fold:
         """Whether every choice has its end."""
         return 0 < len(self._choices) == self._finished
 
-    def add(self, event: ChatEvent) -> None:
-        """Take the next event. Kinds that are not known are passed over."""
+    def add(self, event: ChatEvent) -> ChatEvent:
+        """Take the next event, and return it. Kinds that are not known are passed over."""
         kind = type(event)
         if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
             self._choice(event.choice).add_text(event)  # type: ignore[arg-type]  # narrowed by the exact class above
@@ -85,6 +85,7 @@ class Fold:
             choice = self._choice(event.choice)
             self._finished += choice.reason is None
             choice.finish(event)
+        return event
 
     def response(self) -> ChatResponse:
         """Return the answer that the events so far make."""

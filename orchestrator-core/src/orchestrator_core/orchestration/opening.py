@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
-from orchestrator_core.orchestration.recording import Recording
+from orchestrator_core.orchestration.recording import Batches, Recording
 from orchestrator_core.provider_api import (
     ChatEvent,
     Deadline,
@@ -38,12 +38,12 @@ class OpenStream:
 
     Attributes:
         start: The provider's `Start`, once it is open.
-        early: The events that were pulled while opening, `start` first.
+        early: The events that were pulled while opening, `start` first. What came with the first content is among them.
         span: The span of the call; whoever ends the call ends it.
         recording: What of the answer is kept; None where nothing is.
     """
 
-    def __init__(self, events: AsyncGenerator[ChatEvent, None], deadline: Deadline, early: list[ChatEvent]) -> None:
+    def __init__(self, events: Batches, deadline: Deadline, early: list[ChatEvent]) -> None:
         """Wrap a call that is to be opened.
 
         Args:
@@ -65,7 +65,7 @@ class OpenStream:
         self._closed = False
 
     async def open(self, limit: float) -> None:
-        """Pull until the first event that counts; see `open_stream`.
+        """Pull until an event that counts; see `open_stream`.
 
         One timer stands for the whole of the call, and is set anew once it is open where there was less time for that:
         it cancels the pull that is under way when the time is over, never the consumer.
@@ -77,11 +77,11 @@ class OpenStream:
         self._watch(min(limit, left))
         early = self.early
         while True:
-            event = await self.next()
-            if event is None:
+            events = await self.next()
+            if events is None:
                 raise ProviderBadResponse("The provider's answer ended before it began.")
-            early.append(event)
-            if _counts(event):
+            early += events
+            if any(map(_counts, events)):
                 break
             if len(early) > _EARLY_EVENTS:
                 raise ProviderBadResponse("The provider's answer has no content.")
@@ -93,8 +93,8 @@ class OpenStream:
         if limit < left:
             self._watch(self._deadline.remaining())
 
-    async def next(self) -> ChatEvent | None:
-        """Return the next event after the early ones; None at the end. One task reads an open call to its end.
+    async def next(self) -> Sequence[ChatEvent] | None:
+        """Return what comes next after the early events; None at the end. One task reads an open call to its end.
 
         Raises:
             ProviderTimeout: The deadline passed.
@@ -142,13 +142,13 @@ class OpenStream:
 
 
 async def open_stream(
-    events: AsyncGenerator[ChatEvent, None],
+    events: Batches,
     deadline: Deadline,
     *,
     stream: bool,
     early: list[ChatEvent] | None = None,
 ) -> OpenStream:
-    """Pull until the first event with content, a tool call, a refusal or a finish.
+    """Pull until there is an event with content, a tool call, a refusal or a finish.
 
     Args:
         events: What a provider's `chat` gave.
@@ -180,13 +180,13 @@ def replayed(events: Sequence[ChatEvent], deadline: Deadline) -> OpenStream:
     return opened
 
 
-async def _nothing() -> AsyncGenerator[ChatEvent, None]:
-    nothing: Sequence[ChatEvent] = ()
-    for event in nothing:
-        yield event
+async def _nothing() -> Batches:
+    nothing: Sequence[Sequence[ChatEvent]] = ()
+    for events in nothing:
+        yield events
 
 
-async def close_generator(events: AsyncGenerator[ChatEvent, None]) -> None:
+async def close_generator(events: Batches) -> None:
     """Close a provider's generator; one that does not close in time is left to the garbage collector."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -203,8 +203,8 @@ def _running() -> asyncio.Task[object]:
 
 
 def _counts(event: ChatEvent) -> bool:
-    if isinstance(event, TextDelta | RefusalDelta):
+    if isinstance(event, (TextDelta, RefusalDelta)):
         return bool(event.text)
     if isinstance(event, ReasoningDelta):
         return bool(event.text or event.provider_metadata)
-    return isinstance(event, ToolCallDelta | WholePart | Finish)
+    return isinstance(event, (ToolCallDelta, WholePart, Finish))

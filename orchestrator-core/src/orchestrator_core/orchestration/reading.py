@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TypeAlias
 
 from orchestrator_core.provider_api import ChatEvent
 
-Events: TypeAlias = AsyncGenerator[ChatEvent, None]
+Events: TypeAlias = AsyncGenerator[Iterator[ChatEvent], None]
 
 
 class reading(AbstractAsyncContextManager[Events]):  # noqa: N801 - it is used as `contextlib.aclosing` is

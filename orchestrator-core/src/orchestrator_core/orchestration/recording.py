@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Final, TypeAlias
 
 from pydantic_core import to_json
 
 from orchestrator_core.provider_api import ChatEvent
+
+Batches: TypeAlias = AsyncGenerator[Sequence[ChatEvent], None]
+"""What a provider gives: its events, those together that came together."""
 
 _OBJECT: Final = 500
 """Bytes of an event beside what it says."""
@@ -36,14 +39,18 @@ class Recording:
         """All events of an answer that ended; None of one that broke off, was given up, or is too large."""
         return self._events if self.ended and self.size <= self._most else None
 
-    async def listen(self, events: AsyncGenerator[ChatEvent, None]) -> AsyncGenerator[ChatEvent, None]:
+    async def listen(self, batches: Batches) -> Batches:
         """Yield the events of a provider, and collect them."""
-        async with aclosing(events):
-            async for event in events:
-                if self.size <= self._most:
-                    self.size += _OBJECT + len(to_json(event, bytes_mode="base64", fallback=str))
-                    self._events.append(event)
-                    if self.size > self._most:
-                        self._events.clear()
-                yield event
+        async with aclosing(batches):
+            async for events in batches:
+                for event in events:
+                    self._add(event)
+                yield events
         self.ended = True
+
+    def _add(self, event: ChatEvent) -> None:
+        if self.size <= self._most:
+            self.size += _OBJECT + len(to_json(event, bytes_mode="base64", fallback=str))
+            self._events.append(event)
+            if self.size > self._most:
+                self._events.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from orchestrator_core.provider_api import (
     Adjustment,
@@ -64,8 +64,14 @@ class ReplayedAnswer:
     async def drain(self) -> None:
         """Do nothing: all of it is there."""
 
-    async def events(self) -> AsyncGenerator[ChatEvent, None]:
-        """Yield the stored answer as events."""
+    async def batches(self) -> AsyncGenerator[Iterator[ChatEvent], None]:
+        """Yield the stored answer as events, all together."""
+        yield self._events()
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing open."""
+
+    def _events(self) -> Iterator[ChatEvent]:
         yield Start(model=self.model, adjustments=self.adjustments)
         calls = 0
         for part in self.folded.message.parts:
@@ -74,9 +80,6 @@ class ReplayedAnswer:
         if self.usage is not None:
             yield UsageReport(usage=self.usage)
         yield Finish(reason=self._outcome.finish_reason or "stop")
-
-    async def aclose(self) -> None:
-        """Do nothing: there is nothing open."""
 
 
 def _event(part: Part, index: int) -> ChatEvent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,7 +73,7 @@ class TurnResult:
 
 
 class TurnAnswer:
-    """An open turn. Consume `events` to the end, or `result`; otherwise `aclose`."""
+    """An open turn. Consume `batches` to the end, or `result`; otherwise `aclose`."""
 
     def __init__(
         self,
@@ -145,16 +145,16 @@ class TurnAnswer:
         """What of the request was mapped, downgraded or dropped."""
         return self._answer.adjustments
 
-    async def events(self) -> AsyncGenerator[ChatEvent, None]:
-        """Yield the events once, `Start` first. When they have ended, the answer is stored.
+    async def batches(self) -> AsyncGenerator[Iterator[ChatEvent], None]:
+        """Yield the events once, those together that came together. When they have ended, the answer is stored.
 
         Raises:
             GatewayError: The answer broke off, or could not be stored; what had come is kept as `interrupted`.
         """
         try:
-            async with reading(self._answer.events()) as events:
-                async for event in events:
-                    yield event
+            async with reading(self._answer.batches()) as batches:
+                async for events in batches:
+                    yield events
         except BaseException as error:
             await self._break_off(error)
             raise
@@ -164,7 +164,7 @@ class TurnAnswer:
         """Drain the events, where that was not done, and return the finished turn.
 
         Raises:
-            GatewayError: As for `events`.
+            GatewayError: As for `batches`.
         """
         if self._outcome is None:
             try:

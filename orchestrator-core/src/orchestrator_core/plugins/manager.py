@@ -57,6 +57,5 @@ def _gives_events(function: Callable[..., object]) -> bool:
     """Whether a function is an async generator, or says that it hands one on."""
     if inspect.iscoroutinefunction(function):
         return False
-    return inspect.isasyncgenfunction(function) or "AsyncGenerator" in str(
-        inspect.signature(function).return_annotation
-    )
+    said = str(inspect.signature(function).return_annotation)
+    return inspect.isasyncgenfunction(function) or "AsyncGenerator" in said or "ChatEvents" in said

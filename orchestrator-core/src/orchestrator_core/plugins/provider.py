@@ -26,6 +26,7 @@ from orchestrator_core.provider_api import (
     Adjustment,
     AdjustmentReport,
     ChatEvent,
+    ChatEvents,
     ChatRequest,
     Deadline,
     EmbeddingRequest,
@@ -149,8 +150,11 @@ class Provider:
         reason = None if verdict.reason is None else credential.redact(verdict.reason)
         return replace(verdict, masked=credential.redact(verdict.masked), reason=reason)
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Sequence[ChatEvent], None]:
         """Answer a conversation.
+
+        Yields:
+            Events that came together.
 
         Raises:
             NotSupported: The provider has no chat.
@@ -165,8 +169,7 @@ class Provider:
         if not isinstance(events, AsyncGenerator):
             _discard(events)
             raise self._broken("chat", f"it returned {type(events).__name__}, not an async generator")
-        expected: type[ChatEvent] = Start
-        ended = False
+        begun = ended = False
 
         def left() -> None:
             nonlocal ended
@@ -176,7 +179,7 @@ class Provider:
         try:
             while True:
                 try:
-                    event = await cancellable(anext(events), left)
+                    given = await cancellable(anext(events), left)
                 except StopAsyncIteration:
                     ended = True
                     return
@@ -184,14 +187,12 @@ class Provider:
                     if _passes(error):
                         raise
                     raise self._raised("chat", error) from error
-                if not isinstance(event, expected):
-                    raise self._broken("chat", f"it yielded {type(event).__name__} where {expected.__name__} was due")
-                if what := event_flaw(event):
+                sound, what = _sound(given, unread, begun=begun)
+                if sound:
+                    begun = True
+                    yield sound
+                if what is not None:
                     raise self._broken("chat", what)
-                expected = ChatEvent
-                if isinstance(event, Start):
-                    event = _plain_start(event, unread)
-                yield event
         finally:
             if not ended:
                 await self._close(events)
@@ -306,7 +307,7 @@ class Provider:
             what = f"it gave {type(result).__name__}, not {kind.__name__}"
         raise self._broken(hook, what)
 
-    async def _close(self, events: AsyncGenerator[ChatEvent, None]) -> None:
+    async def _close(self, events: ChatEvents) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await cancellable(events.aclose(), lambda: self._left("chat"))
@@ -345,6 +346,20 @@ class Provider:
 def usable_keys(keys: Sequence[Secret], verdicts: Sequence[KeyVerdict]) -> Sequence[Secret]:
     """Return the keys that are no placeholders."""
     return [key for key, verdict in zip(keys, verdicts, strict=True) if verdict.status != "placeholder"]
+
+
+def _sound(given: object, unread: Sequence[Adjustment], *, begun: bool) -> tuple[list[ChatEvent], str | None]:
+    """Return the events that a plugin yielded up to the first that breaks the contract, and what is wrong with that."""
+    sound: list[ChatEvent] = []
+    for event in given if isinstance(given, (list, tuple)) else (given,):
+        due = ChatEvent if begun else Start
+        if not isinstance(event, due):
+            return sound, f"it yielded {type(event).__name__} where {due.__name__} was due"
+        if what := event_flaw(event):
+            return sound, what
+        sound.append(_plain_start(event, unread) if isinstance(event, Start) else event)
+        begun = True
+    return sound, None
 
 
 def _plain_start(event: Start, unread: Sequence[Adjustment]) -> Start:

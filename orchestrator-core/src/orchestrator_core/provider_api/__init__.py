@@ -60,6 +60,7 @@ from orchestrator_core.provider_api.errors import (
 )
 from orchestrator_core.provider_api.events import (
     ChatEvent,
+    ChatEvents,
     Finish,
     FinishReason,
     Logprobs,
@@ -71,6 +72,7 @@ from orchestrator_core.provider_api.events import (
     ToolCallDelta,
     UsageReport,
     WholePart,
+    one_by_one,
 )
 from orchestrator_core.provider_api.hooks import (
     ENTRY_POINT_GROUP,
@@ -182,6 +184,7 @@ __all__ = [
     "BudgetExceeded",
     "Capability",
     "ChatEvent",
+    "ChatEvents",
     "ChatRequest",
     "ChatResponse",
     "Choice",
@@ -293,6 +296,7 @@ __all__ = [
     "mask_key",
     "message_notes",
     "noted_message",
+    "one_by_one",
     "report_note",
     "retry_after_seconds",
     "taken_notes",

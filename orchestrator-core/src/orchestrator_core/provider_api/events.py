@@ -4,13 +4,17 @@ Order: `Start` first, only after the upstream accepted the call; then anything; 
 Deltas of the same kind, choice and `block` that follow each other make one part. The events of one upstream
 event stand together, and the first of them carries it in `native` where the request asked in the same dialect.
 Core ignores kinds that it does not know.
+
+Events that come together, such as those of a whole answer or of one packet of a stream, are best yielded together, in
+a list or a tuple: they travel through core in one step then. An event by itself is as good where it comes by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from orchestrator_core.provider_api.messages import FilePart, ImagePart, Json, OpaquePart, ProviderMetadata
 from orchestrator_core.provider_api.native import NativeEvent
@@ -145,3 +149,21 @@ class NativeOnly(ChatEvent):
     """
 
     text_bytes: int = 0
+
+
+ChatEvents: TypeAlias = AsyncGenerator[ChatEvent | Sequence[ChatEvent], None]
+"""What `chat` gives: events, each by itself, or in a list or a tuple with those that came with it."""
+
+
+async def one_by_one(events: AsyncGenerator[ChatEvent | Iterable[ChatEvent], None]) -> AsyncGenerator[ChatEvent, None]:
+    """Yield the events of a `chat` each by itself; closing this closes them.
+
+    For a provider that looks at the events of the class that it derives from.
+    """
+    async with aclosing(events):
+        async for given in events:
+            if isinstance(given, ChatEvent):
+                yield given
+            else:
+                for event in given:
+                    yield event

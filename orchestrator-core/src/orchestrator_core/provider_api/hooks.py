@@ -7,13 +7,12 @@ pluggy manager of its own, and calls a hook with the one argument `request`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any, ClassVar, Final
 
 import pluggy
 
 from orchestrator_core.provider_api.context import ProviderContext, ProviderSettings
-from orchestrator_core.provider_api.events import ChatEvent
+from orchestrator_core.provider_api.events import ChatEvents
 from orchestrator_core.provider_api.info import ProviderInfo
 from orchestrator_core.provider_api.keys import KeyVerdict
 from orchestrator_core.provider_api.requests import (
@@ -79,14 +78,14 @@ class ProviderHooks:
         raise NotImplementedError  # a specification: pluggy never calls it
 
     @hookspec(firstresult=True)
-    def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def chat(self, request: ChatRequest) -> ChatEvents:
         """Answer a conversation, as an async generator of events.
 
         `request.stream` chooses only how the upstream is asked. `Start` comes first, after the upstream's 2xx.
         Closing the generator must close the upstream call. Optional: without it the provider has no chat.
 
         Yields:
-            The events of the answer, see `events`.
+            The events of the answer, see `events`; those that came together may be yielded together, in a list.
 
         Raises:
             GatewayError: Anything the upstream or the request did wrong, mapped to the tree in `errors`.

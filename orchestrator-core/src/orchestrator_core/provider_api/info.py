@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator_core.provider_api.keys import KeyFormat
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 """Major and minor of the contract. A plugin loads when its major is this one and its minor not above."""
 
 CHOOSING_FIELDS: Final = (

@@ -28,6 +28,7 @@ from orchestrator_core.provider_api import (
     UpstreamClient,
     UpstreamResponse,
     UpstreamStream,
+    one_by_one,
 )
 from orchestrator_core.testing.fake import Asked, FakeUpstream
 from orchestrator_core.testing.judge import fold
@@ -195,7 +196,7 @@ class Bench:
         )
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """Open a call as core does.
+        """Open a call as core does, and give its events one by one.
 
         Raises:
             AssertionError: The hook gave something else than an async generator.
@@ -205,7 +206,7 @@ class Bench:
             if inspect.iscoroutine(events):
                 events.close()  # Python would warn of it later, far from its cause
             raise AssertionError(f"chat gave {type(events).__name__}: write `async def` with `yield` in it")
-        return events
+        return one_by_one(events)
 
     async def hear(self, *script: Script, messages: Sequence[Message] = HELLO, **fields: Any) -> Heard:
         """Hold a call to its end.

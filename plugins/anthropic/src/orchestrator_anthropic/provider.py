@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 
 import pydantic_core
@@ -16,7 +16,7 @@ from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     FREE_TOOLS,
     AdjustmentReport,
-    ChatEvent,
+    ChatEvents,
     ChatRequest,
     HealthReport,
     HealthRequest,
@@ -99,7 +99,7 @@ class AnthropicProvider(ProviderHooks):
         self.base_url = base_url.rstrip("/").removesuffix("/v1")
 
     @hookimpl
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    async def chat(self, request: ChatRequest) -> ChatEvents:
         """Answer a conversation, see `ProviderHooks.chat`."""
         report = AdjustmentReport(strict=request.strict)
         compiled = compile_chat(request, self.context.settings, self.context.provider_id, report)
@@ -120,8 +120,8 @@ class AnthropicProvider(ProviderHooks):
             for number in range(MAX_ROUNDS):
                 parser.resumes = parser.resumes and number < MAX_ROUNDS - 1
                 async with aclosing(ask(request, body, headers, parser)) as events:
-                    async for event in events:
-                        yield event
+                    async for given in events:
+                        yield given
                 if not parser.paused:
                     return
                 said = {"role": "assistant", "content": list(parser.content)}
@@ -150,7 +150,7 @@ class AnthropicProvider(ProviderHooks):
 
     async def _whole(
         self, request: ChatRequest, body: Mapping[str, Json], headers: Mapping[str, str], parser: MessageParser
-    ) -> AsyncGenerator[ChatEvent, None]:
+    ) -> ChatEvents:
         response = await self.context.client.request(
             "POST",
             f"{self.base_url}/v1/messages",
@@ -160,12 +160,11 @@ class AnthropicProvider(ProviderHooks):
             body=pydantic_core.to_json(body),
         )
         self._check(response.status, response.headers, response.body)
-        for event in parser.body(response.body):
-            yield event
+        yield parser.body(response.body)
 
     async def _streamed(
         self, request: ChatRequest, body: Mapping[str, Json], headers: Mapping[str, str], parser: MessageParser
-    ) -> AsyncGenerator[ChatEvent, None]:
+    ) -> ChatEvents:
         """Ask for a stream. It is complete with `message_stop`: what breaks after that has cost nobody anything."""
         async with self.context.client.stream(
             "POST",
@@ -179,13 +178,13 @@ class AnthropicProvider(ProviderHooks):
                 answer = await stream.read()
                 self._check(stream.status, stream.headers, answer)
                 raise _no_stream(answer)
-            async with aclosing(stream.events()) as upstream:
-                async for event in upstream:
-                    if event.data:
-                        for canonical in parser.event(event.data, event.event):
-                            yield canonical
-                    if parser.complete:
-                        return
+            async with aclosing(stream.batches()) as upstream:
+                async for batch in upstream:
+                    for event in batch:
+                        if event.data:
+                            yield parser.event(event.data, event.event)
+                        if parser.complete:
+                            return
         raise ProviderBadResponse("The provider's stream ended before the answer was complete.")
 
     def _headers(self, request: ChatRequest, betas: list[str]) -> dict[str, str]:

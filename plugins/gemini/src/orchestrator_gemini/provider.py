@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import pydantic_core
 
 from orchestrator_core.provider_api import (
     AdjustmentReport,
-    ChatEvent,
+    ChatEvents,
     ChatRequest,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -75,7 +75,7 @@ class GeminiProvider(ProviderHooks):
         self.base_url = base if re.search(r"/v\d+[a-z0-9]*$", base) else f"{base}/v1beta"
 
     @hookimpl
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    async def chat(self, request: ChatRequest) -> ChatEvents:
         """Answer a conversation, see `ProviderHooks.chat`."""
         report = AdjustmentReport(strict=request.strict)
         wire = compile_chat(
@@ -86,8 +86,8 @@ class GeminiProvider(ProviderHooks):
         ask = self._streamed if request.stream else self._whole
         with self._hinting(request.model):
             async with aclosing(ask(request, body, parser)) as events:
-                async for event in events:
-                    yield event
+                async for given in events:
+                    yield given
 
     @hookimpl
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
@@ -121,7 +121,7 @@ class GeminiProvider(ProviderHooks):
         check_answer(response.status, response.headers, response.body, self.context.clock())
         return HealthReport(healthy=True, models=parse_models(response.body))
 
-    async def _whole(self, request: ChatRequest, body: bytes, parser: AnswerParser) -> AsyncGenerator[ChatEvent, None]:
+    async def _whole(self, request: ChatRequest, body: bytes, parser: AnswerParser) -> ChatEvents:
         response = await self.context.client.request(
             "POST",
             self._url(request.model, "generateContent"),
@@ -130,14 +130,9 @@ class GeminiProvider(ProviderHooks):
             body=body,
         )
         check_answer(response.status, response.headers, response.body, self.context.clock())
-        for event in parser.read(response.body):
-            yield event
-        for event in parser.end(whole=True):
-            yield event
+        yield [*parser.read(response.body), *parser.end(whole=True)]
 
-    async def _streamed(
-        self, request: ChatRequest, body: bytes, parser: AnswerParser
-    ) -> AsyncGenerator[ChatEvent, None]:
+    async def _streamed(self, request: ChatRequest, body: bytes, parser: AnswerParser) -> ChatEvents:
         """Ask for a stream. It has no mark at its end: what breaks after the last reason has cost nobody anything."""
         async with self.context.client.stream(
             "POST",
@@ -151,21 +146,20 @@ class GeminiProvider(ProviderHooks):
                 check_answer(stream.status, stream.headers, answer, self.context.clock())
                 parser.read(answer)  # an error that came with a 200
                 raise ProviderBadResponse("The provider sent no stream although one was asked for.")
-            async with aclosing(stream.events()) as upstream:
+            async with aclosing(stream.batches()) as upstream:
                 while True:
                     try:
-                        event = await anext(upstream, None)
+                        batch = await anext(upstream, None)
                     except (ProviderFailed, ProviderTimeout):
                         if not parser.complete:
                             raise
-                        event = None
-                    if event is None:
+                        batch = None
+                    if batch is None:
                         break
-                    if event.data:
-                        for canonical in parser.read(event.data):
-                            yield canonical
-            for canonical in parser.end():
-                yield canonical
+                    for event in batch:
+                        if event.data:
+                            yield parser.read(event.data)
+            yield parser.end()
 
     def _url(self, model: str, operation: str) -> str:
         kind, _, name = resource(model).partition("/")

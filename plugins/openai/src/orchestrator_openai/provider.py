@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
 from typing import Literal
 
 import pydantic_core
@@ -12,7 +11,7 @@ from orchestrator_core.openai_compatible import Dialect, OpenAICompatibleProvide
 from orchestrator_core.openai_compatible.stream import stream_chat, whole_chat
 from orchestrator_core.provider_api import (
     AdjustmentReport,
-    ChatEvent,
+    ChatEvents,
     ChatRequest,
     Json,
     KeyFormat,
@@ -126,7 +125,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
             return self._compile_responses(request, report)
         return super().compile(request, report)
 
-    def ask(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def ask(self, request: ChatRequest) -> ChatEvents:
         """Ask the API that the request goes to: Responses, or Chat Completions.
 
         Raises:
@@ -134,7 +133,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
         """
         return self._ask_responses(request) if self._by_responses(request) else super().ask(request)
 
-    def refused(self, request: ChatRequest, error: ProviderRefused) -> AsyncGenerator[ChatEvent, None] | None:
+    def refused(self, request: ChatRequest, error: ProviderRefused) -> ChatEvents | None:
         """Send to the Responses API what OpenAI refuses on Chat Completions and tells to send there."""
         if self._responses == "never" or "v1/responses" not in error.message:
             return super().refused(request, error)
@@ -155,9 +154,7 @@ class OpenAIProvider(OpenAICompatibleProvider):
             report=report,
         )
 
-    def _ask_responses(
-        self, request: ChatRequest, refusal: ProviderRefused | None = None
-    ) -> AsyncGenerator[ChatEvent, None]:
+    def _ask_responses(self, request: ChatRequest, refusal: ProviderRefused | None = None) -> ChatEvents:
         report = AdjustmentReport(strict=request.strict)
         body = self._compile_responses(request, report)
 

@@ -97,9 +97,9 @@ async def stream(
     """
     writer = EventWriter(request, {**answer_headers(answer), **headers})
     try:
-        async with reading(answer.events()) as events:
-            async for event in events:
-                if items := [*translator.add(event)]:
+        async with reading(answer.batches()) as batches:
+            async for events in batches:
+                if items := [item for event in events for item in translator.add(event)]:
                     await writer.write(*items)
         cost = answer.cost if isinstance(answer, Answer) else (await answer.result()).cost
         if cost is not None:

@@ -83,11 +83,10 @@ async def _stream(request: web.Request, turn: TurnAnswer) -> web.StreamResponse:
             "model_used": turn.model,
         }
         await writer.write(_framed("start", start))
-        async with reading(turn.events()) as events:
-            async for event in events:
-                named = _event(event)
-                if named is not None:
-                    await writer.write(_framed(*named))
+        async with reading(turn.batches()) as batches:
+            async for events in batches:
+                if framed := [_framed(*named) for event in events if (named := _event(event)) is not None]:
+                    await writer.write(*framed)
         return await writer.end(_framed("done", _answer(await turn.result(), turn.folded)))
     finally:
         await turn.aclose()

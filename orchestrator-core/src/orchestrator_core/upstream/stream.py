@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
+from types import TracebackType
 
 import aiohttp
 from multidict import MultiMapping
@@ -22,7 +23,7 @@ from orchestrator_core.upstream.limits import UpstreamLimits
 from orchestrator_core.upstream.sse import EventParser
 
 LOOK_AFTER = 1.0
-"""Seconds of silence after which to look whether the connection still is one."""
+"""Seconds of silence after which to look whether the connection still is one, at most."""
 
 SETTLE_TIME = 0.02
 """Seconds for which the end of an answer is waited for, once its reader is done."""
@@ -83,14 +84,16 @@ class Answer:
         loop = asyncio.get_running_loop()
         parser = EventParser(self._limits.max_event_bytes, None if self._masked is None else self._masked.redact_bytes)
         ends = loop.time() + self._deadline.remaining()
-        expires, received, broken = self._first_event_at, 0, None
+        patience = self._wait_until(min(self._first_event_at, ends))
+        received, broken = 0, None
         while broken is None:
             try:
-                chunk = await self._receive(min(expires, ends))
+                with self._waiting, patience:
+                    chunk = await self._content.readany()
             except TimeoutError:
                 raise ProviderTimeout(
                     "The provider's stream did not end in time."
-                    if ends <= expires
+                    if patience.until == ends
                     else "The provider's stream fell silent. Try again."
                 ) from None
             except aiohttp.ClientError as error:
@@ -107,7 +110,7 @@ class Answer:
             if events := parser.feed(chunk):
                 yield events
             if parser.progress != progress:
-                expires = loop.time() + self._deadline.idle
+                patience.until = min(loop.time() + self._deadline.idle, ends)
         raise broken
 
     async def read(self, max_bytes: int | None = None) -> bytes:
@@ -125,7 +128,8 @@ class Answer:
                     if (self._response.content_length or 0) > limit:
                         raise too_large(limit)
                     ends = min(ends, asyncio.get_running_loop().time() + self._deadline.remaining())
-                    chunk = await self._receive(ends)
+                    with self._waiting, self._wait_until(ends):
+                        chunk = await self._content.readany()
                 received += len(chunk)
                 if received > limit:
                     raise too_large(limit)
@@ -160,68 +164,69 @@ class Answer:
         if self._response.connection is not None:
             self._response.close()
 
-    async def _receive(self, until: float) -> bytes:
-        """Return the next bytes, once there are some; none is the end of the answer.
-
-        Raises:
-            TimeoutError: None came `until` then, in the loop's time.
-            aiohttp.ClientError: The connection broke.
-        """
-        if (patience := self._patience) is None:
-            patience = self._patience = _Patience(self._response)
-        patience.begin(until)
-        try:
-            with self._waiting:
-                return await self._content.readany()
-        finally:
-            patience.end()
+    def _wait_until(self, until: float) -> _Patience:
+        """Return what to stand around waits for bytes, which end by `TimeoutError` then, in the loop's time."""
+        if self._patience is None:
+            self._patience = _Patience(self._response, min(LOOK_AFTER, self._deadline.idle))
+        self._patience.until = until
+        return self._patience
 
 
 class _Patience:
-    """Ends a wait for bytes that lasts too long, or that nothing will end.
+    """Stands around waits for bytes. Ends one that lasts too long, or that nothing will end.
 
-    One timer serves all waits of an answer, since a timer for each would cost more than what comes. It looks once a
-    second whether the connection still is one: aiohttp leaves its reader waiting where the upstream breaks HTTP's
-    framing within a body.
+    One timer serves all waits of an answer, since a timer for each would cost more than what comes. It looks now and
+    then whether the connection still is one: aiohttp leaves its reader waiting where the upstream breaks HTTP's framing
+    within a body.
+
+    Attributes:
+        until: When a wait must be over, in the loop's time. It may be moved to any time that is at least as far away
+            as the next look.
     """
 
-    __slots__ = ("_loop", "_response", "_timer", "_until")
+    __slots__ = ("_look_after", "_loop", "_response", "_timer", "_waits", "until")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, look_after: float) -> None:
+        """Begin without a wait.
+
+        Args:
+            response: Whose bytes are waited for.
+            look_after: Seconds between two looks.
+        """
+        self.until = math.inf
         self._response = response
+        self._look_after = look_after
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._until: float | None = None
+        self._waits = False
 
-    def begin(self, until: float) -> None:
-        """Note that somebody waits, until then at most."""
-        self._until = until
-        if self._timer is None or self._timer.when() > until:
+    def __enter__(self) -> None:
+        self._waits = True
+        if self._timer is None:
             self._set()
 
-    def end(self) -> None:
-        """Note that nobody waits."""
-        self._until = None
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._waits = False
 
     def stop(self) -> None:
-        """Stop the timer."""
+        """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _set(self) -> None:
-        self.stop()
-        if self._until is not None:
-            self._timer = self._loop.call_at(min(self._until, self._loop.time() + LOOK_AFTER), self._look)
+        self._timer = self._loop.call_at(min(self.until, self._loop.time() + self._look_after), self._look)
 
     def _look(self) -> None:
         self._timer = None
-        if self._until is None:
+        if not self._waits:
             return
         connection = self._response.connection
         if connection is not None and connection.transport is None:
             self._response.content.set_exception(aiohttp.ClientPayloadError())
-        elif self._loop.time() >= self._until:
+        elif self._loop.time() >= self.until:
             self._response.content.set_exception(TimeoutError())
         else:
             self._set()

@@ -29,7 +29,7 @@ class Secret:
     writes the credential into a header, and by the key-format checks. A test holds the project to it.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_encoded", "_value")
 
     def __init__(self, value: str) -> None:
         """Wrap a credential.
@@ -43,6 +43,8 @@ class Secret:
         if not value:
             raise ValueError("a secret cannot be empty")
         self._value = value
+        # The environment may hold bytes that are no UTF-8; they come as lone surrogates.
+        self._encoded = value.encode(errors="surrogateescape")
 
     def reveal(self) -> str:
         """Return the credential itself."""
@@ -61,7 +63,7 @@ class Secret:
 
     def redact_bytes(self, data: bytes) -> bytes:
         """Return the bytes with every occurrence of this credential masked, also where it is escaped as in JSON."""
-        value = self._bytes()
+        value = self._encoded
         if value in data:
             data = data.replace(value, MASK.encode())
         if b"\\u00" in data or b"\\/" in data:
@@ -76,12 +78,8 @@ class Secret:
         Webhooks 1.0).
         """
         prefix, _, encoded = self._value.partition("_")
-        key = b64decode(encoded) if prefix == "whsec" else self._bytes()
+        key = b64decode(encoded) if prefix == "whsec" else self._encoded
         return hmac.digest(key, message, "sha256")
-
-    def _bytes(self) -> bytes:
-        # The environment may hold bytes that are no UTF-8; they come as lone surrogates.
-        return self._value.encode(errors="surrogateescape")
 
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
@@ -95,7 +93,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._bytes(), other._bytes())
+        return hmac.compare_digest(self._encoded, other._encoded)
 
     def __hash__(self) -> int:
         return hash(self._value)

@@ -134,9 +134,9 @@ class Middleware:
                 record.sends_head()  # aiohttp does so next, unless it is a stream
             finally:
                 self._lifecycle.leave(task)
-                metrics.requests_in_flight.dec()
+                metrics.requests_in_flight.inc(-1)
                 if context.stream is not None and context.prepared:
-                    metrics.streams_in_flight.dec()
+                    metrics.streams_in_flight.inc(-1)
                 if context.burden is not None:
                     context.burden.close()
                 self._record(request, context, status, time.monotonic() - record.begun)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from prometheus_client import Gauge
-
-from orchestrator_core.telemetry.instruments import Children
+from orchestrator_core.telemetry.series import Children, Number
 
 MAX_BUDGETS: Final = 500
 """Clients whose budget is a series at a time."""
@@ -19,7 +17,7 @@ MAX_KEPT: Final = 10 * MAX_BUDGETS
 class BudgetSeries:
     """The shares of their budgets that clients have used."""
 
-    def __init__(self, series: Children[Gauge], *, kept: bool) -> None:
+    def __init__(self, series: Children[Number], *, kept: bool) -> None:
         """Show none yet.
 
         Args:

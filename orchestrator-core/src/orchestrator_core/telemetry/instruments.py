@@ -9,12 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
-
-Instrument = TypeVar("Instrument", bound=MetricWrapperBase)
+from typing import Final, Literal
 
 SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 300.0, 600.0)
 """Buckets of durations in seconds: those of the conventions, and two for the longest calls that are allowed here."""
@@ -50,23 +45,6 @@ class Spec:
     labels: Sequence[str] = ()
     buckets: Sequence[float] = ()
     together: Together = "livesum"
-
-
-class Children(dict[tuple[str, ...], Instrument], Generic[Instrument]):
-    """The series of a metric by the values of its labels; prometheus-client's own look-up takes a lock each time."""
-
-    def __init__(self, metric: Instrument) -> None:
-        super().__init__()
-        self._metric = metric
-
-    def __missing__(self, labels: tuple[str, ...]) -> Instrument:
-        child = self[labels] = self._metric.labels(*labels)
-        return child
-
-    def drop(self, labels: tuple[str, ...]) -> None:
-        """Show a series no more. The files that several processes keep cannot forget one."""
-        if self.pop(labels, None) is not None:
-            self._metric.remove(*labels)
 
 
 _CALL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "provider")
@@ -296,45 +274,3 @@ HISTOGRAMS: Final = (
     STORE_SECONDS,
     LOOP_LAG,
 )
-
-
-class Instruments:
-    """All metrics of one gateway, in a registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Make them; each begins at zero."""
-        self._counters = {
-            spec.name: Counter(spec.name, spec.meaning, spec.labels, registry=registry) for spec in COUNTERS
-        }
-        self._gauges = {
-            spec.name: Gauge(spec.name, spec.meaning, spec.labels, registry=registry, multiprocess_mode=spec.together)
-            for spec in GAUGES
-        }
-        self._histograms = {
-            spec.name: Histogram(spec.name, spec.meaning, spec.labels, registry=registry, buckets=spec.buckets)
-            for spec in HISTOGRAMS
-        }
-
-    def counter(self, spec: Spec) -> Counter:
-        """Return a counter without labels."""
-        return self._counters[spec.name]
-
-    def counters(self, spec: Spec) -> Children[Counter]:
-        """Return a counter by its labels."""
-        return Children(self._counters[spec.name])
-
-    def gauge(self, spec: Spec) -> Gauge:
-        """Return a gauge without labels."""
-        return self._gauges[spec.name]
-
-    def gauges(self, spec: Spec) -> Children[Gauge]:
-        """Return a gauge by its labels."""
-        return Children(self._gauges[spec.name])
-
-    def histogram(self, spec: Spec) -> Histogram:
-        """Return a histogram without labels."""
-        return self._histograms[spec.name]
-
-    def histograms(self, spec: Spec) -> Children[Histogram]:
-        """Return a histogram by its labels."""
-        return Children(self._histograms[spec.name])

@@ -17,10 +17,10 @@ from prometheus_client.samples import Sample
 from orchestrator_core.provider_api import Usage
 from orchestrator_core.telemetry import instruments as names
 from orchestrator_core.telemetry.budget_series import BudgetSeries
-from orchestrator_core.telemetry.instruments import Instruments
 from orchestrator_core.telemetry.model_names import OTHER, ModelNames
 from orchestrator_core.telemetry.process_figures import ProcessFigures
 from orchestrator_core.telemetry.request_record import RequestRecord
+from orchestrator_core.telemetry.series import Instruments
 from orchestrator_core.telemetry.traces import exemplar
 
 if TYPE_CHECKING:
@@ -93,43 +93,43 @@ class Metrics:
             self._shown = CollectorRegistry()
             MultiProcessCollector(self._shown, str(shared))  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self._shown.register(ProcessFigures(self._uptime, wanted))
-        made = Instruments(self.registry)
+        made = Instruments(self.registry, shared=shared is not None)
         self._call_seconds = made.histograms(names.CALL_SECONDS)
         self._call_tokens = made.histograms(names.CALL_TOKENS)
         self._first_chunk = made.histograms(names.FIRST_CHUNK_SECONDS)
         self._served = made.histograms(names.SERVED_SECONDS)
         self._first_token = made.histograms(names.FIRST_TOKEN_SECONDS)
         self._per_token = made.histograms(names.OUTPUT_TOKEN_SECONDS)
-        self._requests = made.counters(names.REQUESTS)
+        self._requests = made.numbers(names.REQUESTS)
         self._request_seconds = made.histograms(names.REQUEST_SECONDS)
         self._overhead = made.histograms(names.OVERHEAD)
-        self._errors = made.counters(names.ERRORS)
-        self._attempts = made.counters(names.ATTEMPTS)
-        self._retries, self._fallbacks = made.counters(names.RETRIES), made.counters(names.FALLBACKS)
-        self._passed_over = made.counters(names.PASSED_OVER)
-        self._circuits = made.gauges(names.CIRCUITS)
-        self._hedges = made.counters(names.HEDGES)
-        self._calls_in_flight = made.gauges(names.CALLS_IN_FLIGHT)
-        self._calls_waiting = made.gauges(names.CALLS_WAITING)
-        self._calls_refused = made.counters(names.CALLS_REFUSED)
-        self._cache_lookups = made.counters(names.CACHE_LOOKUPS)
-        self.cache_bytes = made.gauge(names.CACHE_BYTES)
-        self._tokens = made.counters(names.KINDS_OF_TOKENS)
-        self._cost = made.counters(names.COST)
-        self._budgets = BudgetSeries(made.gauges(names.BUDGET_USED), kept=shared is not None)
-        self._healthy = made.gauges(names.HEALTHY)
-        self._turns = made.counters(names.TURNS)
+        self._errors = made.numbers(names.ERRORS)
+        self._attempts = made.numbers(names.ATTEMPTS)
+        self._retries, self._fallbacks = made.numbers(names.RETRIES), made.numbers(names.FALLBACKS)
+        self._passed_over = made.numbers(names.PASSED_OVER)
+        self._circuits = made.numbers(names.CIRCUITS)
+        self._hedges = made.numbers(names.HEDGES)
+        self._calls_in_flight = made.numbers(names.CALLS_IN_FLIGHT)
+        self._calls_waiting = made.numbers(names.CALLS_WAITING)
+        self._calls_refused = made.numbers(names.CALLS_REFUSED)
+        self._cache_lookups = made.numbers(names.CACHE_LOOKUPS)
+        self.cache_bytes = made.number(names.CACHE_BYTES)
+        self._tokens = made.numbers(names.KINDS_OF_TOKENS)
+        self._cost = made.numbers(names.COST)
+        self._budgets = BudgetSeries(made.numbers(names.BUDGET_USED), kept=shared is not None)
+        self._healthy = made.numbers(names.HEALTHY)
+        self._turns = made.numbers(names.TURNS)
         self._summaries = made.histograms(names.SUMMARIES)
         self._store_seconds = made.histograms(names.STORE_SECONDS)
-        self._store_errors = made.counters(names.STORE_ERRORS)
-        self._security = made.counters(names.SECURITY_EVENTS)
-        self._alerts = made.counters(names.ALERTS)
-        self.serving, self.requests_in_flight = made.gauge(names.PROCESSES), made.gauge(names.REQUESTS_IN_FLIGHT)
-        self.streams_in_flight = made.gauge(names.STREAMS_IN_FLIGHT)
-        self.sessions_created = made.counter(names.SESSIONS)
-        self._store_ready = made.gauge(names.STORE_READY)
+        self._store_errors = made.numbers(names.STORE_ERRORS)
+        self._security = made.numbers(names.SECURITY_EVENTS)
+        self._alerts = made.numbers(names.ALERTS)
+        self.serving, self.requests_in_flight = made.number(names.PROCESSES), made.number(names.REQUESTS_IN_FLIGHT)
+        self.streams_in_flight = made.number(names.STREAMS_IN_FLIGHT)
+        self.sessions_created = made.number(names.SESSIONS)
+        self._store_ready = made.number(names.STORE_READY)
         self.loop_lag = made.histogram(names.LOOP_LAG)
-        self.lines_dropped = made.counter(names.LINES_DROPPED)
+        self.lines_dropped = made.number(names.LINES_DROPPED)
 
     def export_to(self, meters: Meters | None) -> None:
         """Have what is counted told to OpenTelemetry too, or no more."""

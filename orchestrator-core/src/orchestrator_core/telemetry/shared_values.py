@@ -11,26 +11,31 @@ import shutil
 import struct
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import structlog
-from prometheus_client import multiprocess, values
-from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client import multiprocess
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+from orchestrator_core.telemetry.instruments import Spec
 
 TRY_AGAIN_AFTER: Final = 10.0
 """Seconds for which a process whose disk is full writes no new values."""
 
 _PREFIX: Final = "orchestrator-metrics-"
-_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _FIRST_SIZE: Final = 1 << 16
 _ROOM: Final = 32
 """Bytes that an entry of a file has at most beside its key."""
 _VALUE_AND_TIME: Final = struct.Struct("dd")
 
-_files: Final[list[_File]] = []
-"""All of this process."""
+_files: Final[dict[str, _File]] = {}
+"""All of this process, by their names."""
+
+_place: tuple[Path, int] | None = None
+"""Where they lie, and which place this process has among those that share the folder."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -51,7 +56,6 @@ class _File(MmapedDict):
         self._open = False
         self._positions: dict[str, int] = {}
         self._unwritten: dict[str, tuple[float, float]] = {}
-        _files.append(self)
         self._has_room(None)
 
     def read_value(self, key: str) -> tuple[float, float]:
@@ -117,6 +121,52 @@ class _File(MmapedDict):
             capacity *= 2
         _extend(self._f.fileno(), capacity)
         super()._init_value(key)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+
+
+class SharedNumber:
+    """A number of this process, which all that share its folder show."""
+
+    __slots__ = ("_file", "_key", "_now", "_time")
+
+    def __init__(self, file: _File, key: str) -> None:
+        self._file = file
+        self._key = key
+        self._now, self._time = file.read_value(key)
+
+    def inc(self, amount: float = 1.0, /) -> None:
+        """Add to it."""
+        self._now += amount
+        self._file.write_value(self._key, self._now, self._time)
+
+    def set(self, value: float, /) -> None:
+        """Make it another. By NaN this process takes back what it has set; what another has set since then stays."""
+        self._now = float(value)
+        if not math.isnan(value):
+            self._time = time.time()
+        self._file.write_value(self._key, self._now, self._time)
+
+    def get(self) -> float:
+        """Return it."""
+        return self._now
+
+
+def shared_number(kind: str, spec: Spec, suffix: str, labels: Mapping[str, str]) -> SharedNumber:
+    """Return a number of this process that goes on from what lies in its file; `share_values` comes before.
+
+    Args:
+        kind: The kind of the metric, and of a gauge how it is put together from several processes.
+        spec: The metric.
+        suffix: What the name of the number has beyond that of the metric.
+        labels: Its labels.
+    """
+    if _place is None:
+        raise RuntimeError("no values are shared")
+    folder, place = _place
+    name = f"{kind}_{place}.db"
+    if name not in _files:
+        _files[name] = _File(str(folder / name))
+    key: str = mmap_key(spec.name, f"{spec.name}{suffix}", list(labels), list(labels.values()), spec.meaning)
+    return SharedNumber(_files[name], key)
 
 
 def _create(path: Path) -> None:
@@ -198,26 +248,17 @@ def share_values(folder: Path, place: int) -> None:
         place: The place of this process among them. One that takes the place of a dead one counts on from where that
             ended, so that no counter ever falls and there are never more files than places.
     """
-    os.environ[_VARIABLE] = str(folder)
+    global _place  # noqa: PLW0603 - as the files, it is the process's
     _hold(folder)  # what tidies up /tmp may have removed it
     forget_living(folder, place)
     _discard_damaged(folder, place)
-    values.MmapedDict = _File  # type: ignore[attr-defined,assignment]  # it cannot be handed over
-    # The documented way to name processes otherwise than by their ids (prometheus-client, "Multiprocess Mode").
-    kept: Any = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
-
-    class Value(kept):  # type: ignore[misc]  # likewise
-        """A value of which this process takes back by NaN what it has set; what another has set since then stays."""
-
-        def set(self, value: float, timestamp: float | None = None) -> None:
-            super().set(value, self._timestamp if math.isnan(value) else timestamp)
-
-    values.ValueClass = Value
+    _place = (folder, place)
+    _files.clear()
 
 
 def write_what_had_no_room() -> None:
     """Write the values of this process for which the disk was too full, if there is room now; to be called at times."""
-    for file in _files:
+    for file in _files.values():
         file.catch_up()
 
 

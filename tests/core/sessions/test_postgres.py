@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from databases import PostgresServer, postgres_server
-from orchestrator_core.provider_api import Conflict, RequestInFlight, SessionBusy, StorageBusy, StorageError
+from orchestrator_core.provider_api import Conflict, NotFound, RequestInFlight, SessionBusy, StorageBusy, StorageError
 from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases import postgres as module
 from orchestrator_core.sessions.databases import postgres_sql
@@ -518,3 +518,22 @@ def test_statements_get_the_marks_of_postgresql() -> None:
     assert to_postgres("SELECT id FROM turns INDEXED BY turns_session") == "SELECT id FROM turns"
     assert "clock_timestamp" in to_postgres("SELECT now_micros()")
     assert together(("a = ?", "b = ? AND c = ?")) == "WITH w0 AS (a = $1) b = $2 AND c = $3"
+
+
+async def test_a_process_sees_what_others_did_to_a_session_that_it_remembers(url: str) -> None:
+    async with serving(url) as one, serving(url) as two:
+        session = (await talk(one, "0")).session.id
+        interrupted = await ask(one, "1", session, idempotency_key="key")
+        await one.finish_turn(TENANT, interrupted.turn_id, answered("half", state="interrupted"))
+        again = await ask(two, "1", session, idempotency_key="key")
+        await two.finish_turn(TENANT, again.turn_id, answered("whole"))
+        for number, store in enumerate((one, one, two, one, two, two), start=2):
+            started = await ask(store, str(number), session)
+            stored = await store.context(TENANT, session)
+            assert list(started.messages) == list(stored.messages)
+            await store.finish_turn(TENANT, started.turn_id, answered(f"re: {number}"))
+        assert (await texts(two, session))[:4] == ["0", "re: 0", "1", "whole"]
+        await two.delete_session(TENANT, session)
+        with pytest.raises(NotFound):
+            await ask(one, "on", session)
+        assert len(one.recent) == 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from orchestrator_core.provider_api import InvalidRequest, Json
+from orchestrator_core.provider_api import InvalidRequest, Json, NotFound, SessionEnded
 from orchestrator_core.sessions import filling
 from orchestrator_core.sessions.bills import (
     CallKind,
@@ -60,6 +60,7 @@ from orchestrator_core.sessions.models import (
     TurnOutcome,
     new_id,
 )
+from orchestrator_core.sessions.recent import RecentSessions
 from orchestrator_core.sessions.searching import Searches
 from orchestrator_core.sessions.settings import settings_json
 from orchestrator_core.sessions.under_way import UnderWay
@@ -88,6 +89,7 @@ class Conversations:
         """
         self.database = database
         self.clients = ClientKeys(database, redact)
+        self.recent = RecentSessions()
         self._limits = Limits(idle=micros(max_idle), turn=micros(max_turn), key=micros(KEEP))
         self._redact = redact
         self._clock = clock
@@ -100,6 +102,7 @@ class Conversations:
 
     async def close(self) -> None:
         """See `SessionStore.close`."""
+        self.recent.clear()
         await self.database.close()
 
     async def ping(self) -> None:
@@ -180,11 +183,14 @@ class Conversations:
                 now=now,
             )
         )
+        if row.closed_at is not None:
+            self.recent.drop(tenant, session_id)
         return self._session(tenant, row, now)
 
     async def delete_session(self, tenant: str, session_id: str) -> None:
         """See `SessionStore.delete_session`."""
-        await self.database.write(partial(queries.delete_session, tenant, session_id), scrub=True)
+        with self.recent.forgetting(tenant, [session_id]):
+            await self.database.write(partial(queries.delete_session, tenant, session_id), scrub=True)
 
     async def fork_session(self, tenant: str, session_id: str, fork: NewFork) -> Session:
         """See `SessionStore.fork_session`."""
@@ -212,7 +218,8 @@ class Conversations:
         """See `SessionStore.purge`."""
         before = None if inactive_since is None else micros_of(inactive_since)
         purge = partial(queries.purge, tenant=tenant, session_ids=session_ids, inactive_before=before)
-        return await self.database.write(purge, scrub=True)
+        with self.recent.forgetting(tenant, session_ids):
+            return await self.database.write(purge, scrub=True)
 
     async def begin_turn(self, tenant: str, turn: NewTurn) -> StartedTurn:
         """See `SessionStore.begin_turn`."""
@@ -233,10 +240,17 @@ class Conversations:
             settings=None if turn.settings is None else settings_json(turn.settings, self._redact),
             fence=turn.fence,
             check=turn.check,
+            kept=self.recent.find(tenant, turn.session_id),
         )
-        begun = await self.database.write(job, undo=job.abandon)
+        try:
+            begun = await self.database.write(job, undo=job.abandon)
+        except (NotFound, SessionEnded):
+            self.recent.drop(tenant, turn.session_id)
+            raise
         self._under_way.put(tenant, begun)
-        return await self._started(tenant, begun, job.now)
+        started = await self._started(tenant, begun, job.now)
+        self.recent.begun(tenant, begun, started.messages)
+        return started
 
     async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
         """See `SessionStore.finish_turn`.
@@ -248,11 +262,12 @@ class Conversations:
             raise ValueError("a turn cannot end as pending")
         known = self._under_way.take(tenant, turn_id)
         job = end_turn(tenant, turn_id, self.database.process_id, outcome, known, self._redact, self._now())
-        session, row = await self.database.write(job)
+        ended = await self.database.write(job)
+        session, row = ended
+        answer = None if row is None else stored_answer(row, job.message, job.answer)
+        self.recent.ended(tenant, ended, answer)
         return FinishedTurn(
-            session=self._session(tenant, session, job.now),
-            answer=None if row is None else stored_answer(row, job.message, job.answer),
-            unsummarized=session.unsummarized,
+            session=self._session(tenant, session, job.now), answer=answer, unsummarized=session.unsummarized
         )
 
     async def history(self, tenant: str, session_id: str, *, limit: int, offset: int = 0) -> Page[StoredMessage]:

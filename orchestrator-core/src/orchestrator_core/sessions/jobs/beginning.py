@@ -9,7 +9,7 @@ from typing import NamedTuple
 from orchestrator_core.provider_api import Conflict, IdempotencyMismatch, RequestInFlight, SessionBusy
 from orchestrator_core.sessions.errors import RETRY_AFTER
 from orchestrator_core.sessions.jobs import statements
-from orchestrator_core.sessions.jobs.contexts import Context, read_newest
+from orchestrator_core.sessions.jobs.contexts import Context, Kept, join, read_newest
 from orchestrator_core.sessions.jobs.labels import Label
 from orchestrator_core.sessions.jobs.rows import (
     MessageRow,
@@ -53,7 +53,7 @@ class Begun(NamedTuple):
 
     turn_id: str
     session: SessionRow
-    context: Context = Context(())
+    context: Context = Context()
     ended: TurnRow | None = None
     answer: MessageRow | None = None
     turn: TurnRow | None = None
@@ -94,6 +94,7 @@ class BeginTurn:
     fingerprint: str | None = None
     fence: int | None = None
     check: Callable[[Sequence[StoredMessage]], None] | None = None
+    kept: Kept | None = None
 
     def __call__(self) -> Steps[Begun]:
         """Begin the turn, or find how it ended.
@@ -112,8 +113,9 @@ class BeginTurn:
 
     def _anew(self) -> Steps[Begun]:
         session = yield from self._session()
+        context = yield from join(self.tenant, session, self.messages, self.kept)
         if self.check is not None:
-            self.check((yield from read_newest(self.tenant, session)).messages())
+            self.check(context.messages())
         now = max(self.now, session.active_at)
         first = session.last_sequence + 1
         users = sum(message.role == "user" for message in self.messages)
@@ -135,9 +137,12 @@ class BeginTurn:
                 self.fingerprint,
             ),
         )
+        written = list[MessageRow]()
         for sequence, message in enumerate(self.messages, first):
-            row = (self.tenant, session.id, sequence, new_id("msg"), self.turn_id, *message, now)
+            message_id = new_id("msg")
+            row = (self.tenant, session.id, sequence, message_id, self.turn_id, *message, now)
             yield Write(statements.INSERT_MESSAGE, row)
+            written.append((message_id, sequence, self.turn_id, "pending", *message, now, None, None))
         turn = TurnRow(
             self.turn_id,
             session.id,
@@ -149,7 +154,8 @@ class BeginTurn:
             users,
             client=self.client,
         )
-        return (yield from self._go_on(session, turn, len(self.messages), users))
+        context = context.followed_by(written)
+        return (yield from self._go_on(session, turn, context, len(self.messages), users))
 
     def _session(self) -> Steps[SessionRow]:
         if self.session_id is None:
@@ -216,9 +222,12 @@ class BeginTurn:
         again = (session.summary_id, now, self.process_id, self.settings)
         yield from do(statements.RESUME_TURN, *again, self.tenant, turn.id)
         turn = turn._replace(state="pending", started_at=now, summary_id=session.summary_id, answer_sequence=None)
-        return (yield from self._go_on(session, turn))
+        context = yield from read_newest(self.tenant, session)
+        return (yield from self._go_on(session, turn, context))
 
-    def _go_on(self, session: SessionRow, turn: TurnRow, messages: int = 0, users: int = 0) -> Steps[Begun]:
+    def _go_on(
+        self, session: SessionRow, turn: TurnRow, context: Context, messages: int = 0, users: int = 0
+    ) -> Steps[Begun]:
         """Write that the session has a turn under way, with so many new messages, some of them the user's."""
         now = turn.started_at
         longer = now - session.active_at
@@ -246,7 +255,7 @@ class BeginTurn:
         )
         if longer:
             yield Sum(statements.ADD_TO_TENANT, (self.tenant,), shard(session.id), (0, longer))
-        return Begun(turn.id, session, (yield from read_newest(self.tenant, session)), turn=turn)
+        return Begun(turn.id, session, context, turn=turn)
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:
         """Return what is to be done for a caller that left before it knew of its turn.

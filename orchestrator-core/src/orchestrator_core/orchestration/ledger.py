@@ -81,7 +81,8 @@ class Ledger:
             cost: USD; None where the price is unknown.
             seconds: How long it took.
         """
-        principal, day, user_id = payer.principal, int(time.time() // _DAY), REDACTOR.redact(payer.user_id)
+        principal, day = payer.principal, int(time.time() // _DAY)
+        user_id = payer.user_id and REDACTOR.redact(payer.user_id)
         kind = CallKind(
             principal.tenant, day, user_id, principal.id, provider, model, payer.operation, payer.session_id
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 from orchestrator_core.config import Settings
 from orchestrator_core.config.grants import Grant
@@ -37,10 +37,24 @@ class Target:
 
 
 _KEPT = 512
-"""Routes that are remembered."""
+"""Names of models, and routes, that are remembered."""
 
 MAX_MODEL = 256
 """Characters of a model's name: it is a key of the totals of usage, whose length a database bounds."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Memory(dict[K, V]):
+    """What was found before, of so many: where it is full, it begins anew."""
+
+    def keep(self, key: K, value: V) -> None:
+        """Remember something."""
+        if len(self) >= _KEPT:
+            self.clear()
+        self[key] = value
 
 
 class Router:
@@ -61,7 +75,8 @@ class Router:
         self._callers_keys = CallersKeys(settings)
         self._configured = {name.partition("/")[2] for name in _configured_names(settings)}
         self._draws = draws or Random()  # noqa: S311  # a share of the load is no secret
-        self._routes: dict[tuple[str | None, str | None, Grant, Operation], Sequence[Target]] = {}
+        self._routes = _Memory[tuple[str | None, str | None, Grant, Operation], Sequence[Target]]()
+        self._selections = _Memory[str, Selection]()
 
     def targets(self, principal: Principal, selection: Selection, operation: Operation) -> Sequence[Target]:
         """Return the targets, the chosen one first.
@@ -87,9 +102,7 @@ class Router:
         if targets is None:
             targets = self._find(principal, selection, operation)
             if self._is_lasting(selection, targets, operation):
-                if len(self._routes) >= _KEPT:
-                    self._routes.clear()
-                self._routes[route] = targets
+                self._routes.keep(route, targets)
         return targets
 
     def _is_lasting(self, selection: Selection, targets: Sequence[Target], operation: Operation) -> bool:
@@ -138,6 +151,14 @@ class Router:
         Raises:
             NotFound: The name resolves to nothing. Names are never guessed.
         """
+        selection = self._selections.get(text)
+        if selection is None:
+            selection = self._read(text)
+            if selection.alias is not None or self.is_model(selection.provider or "", selection.model or ""):
+                self._selections.keep(text, selection)
+        return selection
+
+    def _read(self, text: str) -> Selection:
         if text in self._settings.aliases:
             return Selection(alias=text)
         name, slash, model = text.partition("/")

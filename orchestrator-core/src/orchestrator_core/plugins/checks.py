@@ -163,13 +163,15 @@ def _mistyped(result: object) -> str:
     return f"a field of its {type(result).__name__} is empty or of the wrong type"
 
 
-def _usage(value: Usage | None) -> bool:
+def _usage(value: object) -> bool:
     if value is None:
         return True
-    details = value.details
-    if not (_are(Usage, value) and _are(UsageDetails, details) and _counted(*_counts(value))):
+    if not (isinstance(value, Usage) and _counted(*_counts(value))):
         return False
-    return details is NO_DETAILS or (_counted(*_detailed(details)) and _texts(details.unpriced))
+    details: object = value.details
+    if details is NO_DETAILS:
+        return True
+    return isinstance(details, UsageDetails) and _counted(*_detailed(details)) and _texts(details.unpriced)
 
 
 def _counted(*values: object) -> bool:
@@ -205,4 +207,7 @@ def _text(value: object) -> bool:
 
 
 def _are(kind: type, *values: object) -> bool:
-    return all(isinstance(value, kind) for value in values)
+    for value in values:  # noqa: SIM110 - as above
+        if not isinstance(value, kind):
+            return False
+    return True

@@ -123,9 +123,9 @@ class Breakers:
         if not self.enabled:
             return None
         whole, breaker, now = self._get(provider, ALL_MODELS), self._get(provider, model), self._clock()
-        if wait := whole.wait(now):
+        if whole.state != "closed" and (wait := whole.wait(now)):
             raise _left_alone(f"all models of {provider!r}", provider, wait)
-        if wait := breaker.wait(now):
+        if breaker.state != "closed" and (wait := breaker.wait(now)):
             raise _left_alone(f"the model {model!r} of {provider!r}", provider, wait)
         return Permit(breaker, breaker.admit(now), whole, whole.admit(now), self._clock)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self
 
 from orchestrator_core.orchestration.recording import Batches, Recording
 from orchestrator_core.provider_api import (
@@ -64,8 +65,8 @@ class OpenStream:
         self._expired = False
         self._closed = False
 
-    async def open(self, limit: float) -> None:
-        """Pull until an event that counts; see `open_stream`.
+    async def open(self, limit: float) -> Self:
+        """Pull until an event that counts, and return it opened; see `open_stream`.
 
         One timer stands for the whole of the call, and is set anew once it is open where there was less time for that:
         it cancels the pull that is under way when the time is over, never the consumer.
@@ -76,22 +77,27 @@ class OpenStream:
         left = self._deadline.remaining()
         self._watch(min(limit, left))
         early = self.early
-        while True:
-            events = await self.next()
-            if events is None:
-                raise ProviderBadResponse("The provider's answer ended before it began.")
-            early += events
-            if any(map(_counts, events)):
-                break
-            if len(early) > _EARLY_EVENTS:
-                raise ProviderBadResponse("The provider's answer has no content.")
-        start = early[0]
-        if not isinstance(start, Start):
-            raise PluginError("The provider's plugin did not begin with a Start event.")
+        try:
+            while True:
+                events = await self.next()
+                if events is None:
+                    raise ProviderBadResponse("The provider's answer ended before it began.")
+                early += events
+                if any(map(_counts, events)):
+                    break
+                if len(early) > _EARLY_EVENTS:
+                    raise ProviderBadResponse("The provider's answer has no content.")
+            start = early[0]
+            if not isinstance(start, Start):
+                raise PluginError("The provider's plugin did not begin with a Start event.")
+        except BaseException:
+            await self.aclose()
+            raise
         self.start = start
         self._late, self._reader = _NO_END, None
         if limit < left:
             self._watch(self._deadline.remaining())
+        return self
 
     async def next(self) -> Sequence[ChatEvent] | None:
         """Return what comes next after the early events; None at the end. One task reads an open call to its end.
@@ -141,13 +147,13 @@ class OpenStream:
             self._reader.cancel()
 
 
-async def open_stream(
+def open_stream(
     events: Batches,
     deadline: Deadline,
     *,
     stream: bool,
     early: list[ChatEvent] | None = None,
-) -> OpenStream:
+) -> Coroutine[Any, Any, OpenStream]:
     """Pull until there is an event with content, a tool call, a refusal or a finish.
 
     Args:
@@ -162,12 +168,7 @@ async def open_stream(
         GatewayError: Anything the provider raised.
     """
     opened = OpenStream(events, deadline, [] if early is None else early)
-    try:
-        await opened.open(deadline.first_event if stream else math.inf)
-    except BaseException:
-        await opened.aclose()
-        raise
-    return opened
+    return opened.open(deadline.first_event if stream else math.inf)
 
 
 def replayed(events: Sequence[ChatEvent], deadline: Deadline) -> OpenStream:

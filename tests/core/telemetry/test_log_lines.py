@@ -20,7 +20,7 @@ import structlog
 from canary.leaks import find_leaks
 from orchestrator_core.config import Settings, load
 from orchestrator_core.provider_api import Secret
-from orchestrator_core.telemetry.logging import configure
+from orchestrator_core.telemetry.logging import assembled, configure
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.telemetry.request_record import RequestRecord
 
@@ -370,3 +370,16 @@ def test_json_lines_mask_a_secret_as_it_is_spelt_there(key: str) -> None:
     assert json.loads(line)["path"] == "/v1/****"
     assert key not in line
     assert json.dumps(key)[1:-1] not in line
+
+
+def test_an_assembled_logger_writes_what_any_does_and_where_it_was_set_up_last() -> None:
+    first = start("json")
+    assembled("one").info("Before", number=1)
+    second = start("json", "WARNING")
+    assembled("one").info("Not shown")
+    assembled("one").warning("After", number=2)
+    structlog.get_logger("one").warning("After", number=2)
+    (before,) = [json.loads(line) for line in first.getvalue().splitlines()]
+    assert (before["event"], before["logger"], before["level"], before["number"]) == ("Before", "one", "INFO", 1)
+    after, usual = [json.loads(line) for line in second.getvalue().splitlines()]
+    assert after | {"timestamp": ""} == usual | {"timestamp": ""}

@@ -46,6 +46,7 @@ from orchestrator_core.server.lifecycle import Lifecycle
 from orchestrator_core.server.load import Load
 from orchestrator_core.server.rate_limit import rate_limit_headers
 from orchestrator_core.server.request_spans import begin_request, end_request, method_name
+from orchestrator_core.telemetry.logging import assembled
 from orchestrator_core.telemetry.redaction import REDACTOR
 from orchestrator_core.telemetry.request_record import RequestRecord
 
@@ -251,18 +252,20 @@ class Middleware:
             route=endpoint.path if endpoint else None,
         )
         # Probes come every few seconds and say nothing while they are well.
-        log = _logger.debug if endpoint and endpoint.probe and status < 400 else _logger.info
-        log(
-            "Request",
-            method=request.method,
-            path=_path(request),
-            status=status,
-            seconds=round(seconds, 4),
-            principal=context.principal.id,
-            remote=context.client.address,
+        logger = assembled(__name__)
+        log = logger.debug if endpoint and endpoint.probe and status < 400 else logger.info
+        fields = {
+            "method": request.method,
+            "path": _path(request),
+            "status": status,
+            "seconds": round(seconds, 4),
+            "principal": context.principal.id,
+            "remote": context.client.address,
             **record.fields(),
-            **({"error": error} if error else {}),
-        )
+        }
+        if error is not None:
+            fields["error"] = error
+        log("Request", **fields)
 
 
 def _let_go(context: RequestContext) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TextIO
 
 import structlog
 from pydantic_core import to_json
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from orchestrator_core.config import Settings
 from orchestrator_core.telemetry.log_queue import LogQueue
@@ -148,6 +148,20 @@ def configure(settings: Settings, stream: TextIO | None = None, *, worker: int |
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
+    assembled.cache_clear()
+
+
+@cache
+def assembled(name: str) -> FilteringBoundLogger:
+    """Return a logger that is put together once for all its lines, for what logs with each request.
+
+    It holds until logging is set up anew, and so is asked for again for each line.
+
+    Args:
+        name: Who logs.
+    """
+    logger: FilteringBoundLogger = structlog.get_logger(name).bind()
+    return logger
 
 
 def _last(settings: Settings, stream: TextIO) -> list[Processor]:

@@ -104,12 +104,14 @@ class RequestRecord:
 
     def fields(self) -> dict[str, str | int | float]:
         """Return what the line of the log says of the calls that were made, or of the answer that was kept."""
-        fields: dict[str, str | int | float] = {} if self.cache is None else {"cache": self.cache}
+        fields: dict[str, str | int | float] = {}
+        if self.cache is not None:
+            fields["cache"] = self.cache
         if self.provider is None:
             return fields
-        fields |= {"provider": self.provider, "model": self.model, "attempts": self.attempts}
+        fields["provider"], fields["model"], fields["attempts"] = self.provider, self.model, self.attempts
         if self.usage is not None:
-            fields |= {"input_tokens": self.usage.total_input, "output_tokens": self.usage.total_output}
+            fields["input_tokens"], fields["output_tokens"] = self.usage.total_input, self.usage.total_output
         if self.cost is not None:
             fields["cost"] = self.cost
         if self.overhead is not None:

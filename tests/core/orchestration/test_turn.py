@@ -34,6 +34,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.security.principal import ANONYMOUS, Principal
 from orchestrator_core.sessions.models import StoredMessage
+from orchestrator_core.sessions.steps import Steps
 
 STRANGER = Principal(id="stranger", tenant="somebody-else")
 
@@ -407,37 +408,72 @@ async def test_a_caller_who_allows_too_little_is_told_so_and_not_that_the_store_
         await say(bench, "two", timeout=0.02)
 
 
-async def test_a_turn_that_is_abandoned_while_the_store_is_busy_blocks_nobody(
-    start: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator_core.orchestration.turns.FINISH_DELAYS", (0.05, 0.05))
-    bench = await start()
-    first = await say(bench, "one")
-    store, begin, finish = bench.gateway.store, bench.gateway.store.begin_turn, bench.gateway.store.finish_turn
-    busy = True
-
-    async def slow(*args: Any) -> Any:
-        await asyncio.sleep(0.05)
-        return await begin(*args)
-
-    async def once(*args: Any) -> Any:
-        nonlocal busy
-        if busy:
-            busy = False
-            raise StorageBusy("busy")
-        return await finish(*args)
-
-    monkeypatch.setattr(store, "begin_turn", slow)
-    monkeypatch.setattr(store, "finish_turn", once)
-    asking = asyncio.create_task(bench.gateway.turn(ANONYMOUS, turn(bench, "two", first.session.id)))
-    await asyncio.sleep(0.01)
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
+async def idle(bench: Any) -> None:
+    """Wait for what goes on without its caller."""
     while bench.gateway._turns._tasks:
         await asyncio.sleep(0.01)
 
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_a_turn_that_is_abandoned_while_it_begins_blocks_nobody(
+    start: Any, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    bench = await start()
+    first = await say(bench, "one")
+    begin, begins = bench.gateway.store.begin_turn, asyncio.Event()
+
+    async def slow(*args: Any) -> Any:
+        begins.set()
+        return await begin(*args)
+
+    def work() -> Steps[None]:
+        time.sleep(0.1)
+        yield from ()
+
+    monkeypatch.setattr(bench.gateway.store, "begin_turn", slow)
+    working = None if stored else asyncio.create_task(bench.gateway.store.database.write(work))
+    await asyncio.sleep(0.01)
+    asking = asyncio.create_task(bench.gateway.turn(ANONYMOUS, turn(bench, "two", first.session.id)))
+    await begins.wait()
+    await asyncio.sleep(0)  # it is handed over
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     assert (await say(bench, "three", first.session.id)).message.text == "pong"
+    if working is not None:
+        await working
+    states = {m.turn_state for m in await history(bench, first.session.id)}
+    assert states <= {"complete", "client_closed"}
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_a_turn_whose_caller_leaves_as_it_ends_ends_once(
+    start: Any, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    bench = await start()
+    finish, ends = bench.gateway.store.finish_turn, asyncio.Event()
+
+    async def slow(*args: Any) -> Any:
+        finished = await finish(*args) if stored else None
+        if not ends.is_set():
+            ends.set()
+            await asyncio.sleep(30)
+        return finished or await finish(*args)
+
+    monkeypatch.setattr(bench.gateway.store, "finish_turn", slow)
+    opened = await bench.gateway.turn(ANONYMOUS, turn(bench, "one"))
+    task = asyncio.create_task(opened.result())
+    await ends.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await idle(bench)
+
+    assert [m.turn_state for m in await history(bench, opened.session_id)] == ["complete", "complete"]
+    assert (
+        await bench.gateway.store.metrics(ANONYMOUS.tenant, opened.session_id)
+    ).total_tokens == opened.folded.usage.total
+    assert (await say(bench, "two", opened.session_id)).message.text == "pong"
 
 
 async def test_leaving_twice_leaves_nothing_pending(start: Any) -> None:

@@ -40,6 +40,7 @@ from orchestrator_core.sessions.settings import settings_of
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.traces import begin
+from orchestrator_core.upstream.waits import Waits
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class Turns:
         wait: float,
         stopping: Callable[[], bool],
     ) -> None:
-        """Make what answers turns.
+        """Make what answers turns of the running event loop.
 
         Args:
             store: The conversations.
@@ -92,6 +93,7 @@ class Turns:
         self._wait = wait
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
+        self._waits = Waits(asyncio.get_running_loop())
 
     async def close(self) -> None:
         """Finish what must be stored."""
@@ -117,7 +119,7 @@ class Turns:
                 fence = await stack.enter_async_context(self._locks.hold(request.session_id, left))
                 # Also with a lock: a turn that made its session has none, nor one that began while Redis was away.
                 wait = left - (time.monotonic() - begun)
-            started = await when_free(lambda: self._begin(principal, request, fence, stack), wait)
+            started = await when_free(lambda: self._begin(principal, request, fence), wait)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
             if request.session_id is None:
@@ -138,8 +140,8 @@ class Turns:
             async def finish(outcome: TurnOutcome, held: AsyncExitStack) -> FinishedTurn:
                 span.set("orchestrator.turn_state", outcome.state)
                 span.end(outcome.error_code, failed=outcome.state in ("failed", "interrupted"))
-                # Owned: a caller who leaves, even twice, neither stops it nor frees the session before it is done.
-                return await asyncio.shield(self._own(self._finish(principal, call, started, view, outcome, held)))
+                self._metrics.observe_turn(outcome.state)
+                return await self._finish(principal, call, started, view, outcome, held)
 
             try:
                 with span:
@@ -168,13 +170,8 @@ class Turns:
                     ) from None
             raise
 
-    async def _begin(
-        self, principal: Principal, request: TurnRequest, fence: int | None, held: AsyncExitStack
-    ) -> StartedTurn:
-        """Store the beginning of a turn.
-
-        A caller who leaves meanwhile leaves no pending turn behind, and the session is held until it is ended.
-        """
+    async def _begin(self, principal: Principal, request: TurnRequest, fence: int | None) -> StartedTurn:
+        """Store the beginning of a turn; a caller who leaves meanwhile leaves no pending turn behind."""
         turn = NewTurn(
             messages=request.messages,
             session_id=request.session_id,
@@ -187,33 +184,16 @@ class Turns:
             check=results_check(request.messages),
             settings=settings_of(request.template),
         )
-        beginning = self._own(self._store.begin_turn(principal.tenant, turn))
         patience = request.template.deadline.remaining()
         try:
-            done, _ = await asyncio.wait((beginning,), timeout=patience)
-        except asyncio.CancelledError:
-            self._own(self._abandon(principal, beginning, held.pop_all()))
-            raise
-        if done:
-            try:
-                return beginning.result()
-            finally:
-                del beginning, done  # an error and a frame that hold each other stay until they are searched for
-        self._own(self._abandon(principal, beginning, held.pop_all()))
-        if patience < _STORE_IS_BUSY:
-            raise DeadlineExceeded("The time for this request ended before its turn was stored. Allow it more.")
-        raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0)
-
-    async def _abandon(self, principal: Principal, beginning: asyncio.Task[StartedTurn], held: AsyncExitStack) -> None:
-        """Wait for a beginning that nobody wants any more, and end it."""
-        async with held:
-            try:
-                started = await beginning
-            except GatewayError as error:
-                log.warning("turn was not stored", error=error.code)
-                return
-            if started.finished is None:
-                await self._store_end(principal, started, TurnOutcome(state="client_closed", error_code="cancelled"))
+            with self._waits.within(patience):
+                return await self._store.begin_turn(principal.tenant, turn)
+        except TimeoutError:
+            if patience < _STORE_IS_BUSY:
+                raise DeadlineExceeded(
+                    "The time for this request ended before its turn was stored. Allow it more."
+                ) from None
+            raise StorageBusy("The conversation store is busy: try again.", retry_after=1.0) from None
 
     async def _ask(
         self, principal: Principal, request: TurnRequest, view: View, call: Call[ChatRequest]
@@ -239,10 +219,17 @@ class Turns:
         outcome: TurnOutcome,
         held: AsyncExitStack,
     ) -> FinishedTurn:
-        """Store the end of a turn, give free what it held, and have the session summarised where that is due."""
-        self._metrics.observe_turn(outcome.state)
+        """Store the end of a turn, give free what it held, and have the session summarised where that is due.
+
+        A caller who leaves, even twice, neither stops it nor frees the session before it is done.
+        """
         async with held:
-            finished = await self._store_end(principal, started, outcome)
+            try:
+                finished = await self._store_end(principal, started, outcome)
+            except asyncio.CancelledError:
+                # Once more, since a turn that has ended stays as it is: a task for every turn would cost it more.
+                self._own(_unheard(self._finish(principal, call, started, view, outcome, held.pop_all())))
+                raise
         if not self._stopping():
             self._memory.ended(principal, view, call.target, outcome, finished)
         return finished
@@ -331,6 +318,12 @@ class Turns:
             raise RuntimeError("only a finished turn is replayed")
         answer = ReplayedAnswer(started.finished)
         return TurnAnswer(started, answer, finish, begun=begun, held=held, stopping=self._stopping)
+
+
+async def _unheard(work: Coroutine[Any, Any, object]) -> None:
+    """Do something for a caller who has left; what fails is told in the log."""
+    with suppress(GatewayError):
+        await work
 
 
 def _payer(principal: Principal, started: StartedTurn) -> Payer:

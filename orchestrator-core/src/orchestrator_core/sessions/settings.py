@@ -48,6 +48,7 @@ _EMPTY: Final = frozenset({"messages", "strict", "tools", "extra"})
 """What says nothing where it is empty or false."""
 
 _NAMES: Final = tuple(TurnSettings.__dataclass_fields__)
+_NONE: Final = TurnSettings()
 _SETTINGS: TypeAdapter[TurnSettings] = TypeAdapter(TurnSettings)
 
 
@@ -58,11 +59,13 @@ def settings_of(call: ChatRequest) -> TurnSettings:
         value = getattr(call, name)
         if value or (value is not None and name not in _EMPTY):
             values[name] = tuple(value) if type(value) is list else value
-    return TurnSettings(**values)
+    return TurnSettings(**values) if values else _NONE
 
 
 def settings_json(settings: TurnSettings, redact: Callable[[str], str]) -> str | None:
     """Return settings as they are written, without what was left out; None where that is more than is kept."""
+    if settings is _NONE:
+        return "{}"
     values = _SETTINGS.dump_python(settings)
     set_ = {name: value for name, value in values.items() if value or (value is not None and name not in _EMPTY)}
     written = to_json(set_)

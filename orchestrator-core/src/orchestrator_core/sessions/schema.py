@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.databases.lock import ProcessLock
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """The revisions of `migrations/versions`, oldest first."""
 
 HEAD = REVISIONS[-1]

@@ -4,7 +4,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0006');
+INSERT INTO "alembic_version" VALUES('0007');
 CREATE TABLE clients (
 	id TEXT NOT NULL,
 	tenant TEXT NOT NULL,
@@ -194,7 +194,6 @@ CREATE INDEX turns_process ON turns (process_id) WHERE state = 'pending';
 CREATE INDEX idempotency_process ON idempotency (process_id) WHERE status IS NULL;
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX sessions_closed ON sessions (tenant, closed_at) WHERE closed_at IS NOT NULL;
-CREATE INDEX messages_turn ON messages (tenant, turn_id);
 CREATE INDEX summaries_session ON summaries (tenant, session_id, upto_sequence);
 CREATE INDEX labels_session ON labels (tenant, session_id);
 CREATE INDEX usage_user ON usage (tenant, user_id, day);

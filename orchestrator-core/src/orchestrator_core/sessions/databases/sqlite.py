@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.lock import ProcessLock, WriteTurn
@@ -16,7 +16,7 @@ from orchestrator_core.sessions.databases.writer import Writer
 from orchestrator_core.sessions.jobs.processes import join_alone
 from orchestrator_core.sessions.models import new_id
 from orchestrator_core.sessions.schema import prepare
-from orchestrator_core.sessions.steps import Change, Lock, Row, Sum, Transaction, Write
+from orchestrator_core.sessions.steps import Change, Lock, Query, Sum, Transaction
 
 T = TypeVar("T")
 
@@ -98,22 +98,19 @@ def run(connection: sqlite3.Connection, transaction: Transaction[T], add: Callab
     """
     steps = transaction()
     execute = connection.execute
-    rows: Sequence[Row] | None = None
+    rows: Any = None
     try:
         while True:
-            query = next(steps) if rows is None else steps.send(rows)
-            rows = ()
-            if isinstance(query, Sum):
-                if add is not None:
-                    add(query)
-                else:
-                    execute(query.sql, query.parameters)
-            elif isinstance(query, Change):
-                rows = [(execute(*query).rowcount,)]
-            elif isinstance(query, Write):
-                execute(*query)
-            elif not isinstance(query, Lock):
-                rows = execute(*query).fetchall()
+            query = steps.send(rows)
+            kind, rows = type(query), ()
+            if kind is Query:
+                rows = execute(query.sql, query.parameters).fetchall()
+            elif kind is Change:
+                rows = [(execute(query.sql, query.parameters).rowcount,)]
+            elif kind is Sum and add is not None:
+                add(cast("Sum", query))
+            elif kind is not Lock:
+                execute(query.sql, query.parameters)
     except StopIteration as end:
         result: T = end.value
         return result

@@ -36,6 +36,7 @@ def test_the_server_starts_without_what_few_requests_need() -> None:
     loaded = modules_after("import orchestrator_core.server.run")
     assert "orchestrator_core.server.routes.session_transfer" in loaded
     assert loaded & SELDOM == set()
+    assert loaded & {"dotenv", "tomllib"} == set()
 
 
 BUILT = """

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-from dotenv import dotenv_values
 from pydantic import BaseModel
 
 PROCESS = "the environment"
@@ -70,6 +68,8 @@ def read_dotenv(path: Path, problems: list[str]) -> Mapping[str, str | None]:
     try:
         if not path.exists():
             return {}
+        from dotenv import dotenv_values  # noqa: PLC0415 - only where there is such a file
+
         return dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except OSError as error:
         problems.append(f"{path.name}: it cannot be read ({error.strerror or type(error).__name__}).")
@@ -80,6 +80,8 @@ def read_dotenv(path: Path, problems: list[str]) -> Mapping[str, str | None]:
 
 def read_toml(path: Path, problems: list[str]) -> Mapping[str, Any]:
     """Read a configuration file."""
+    import tomllib  # noqa: PLC0415 - only where there is such a file
+
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

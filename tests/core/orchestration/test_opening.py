@@ -19,6 +19,7 @@ from orchestrator_core.provider_api import (
     ToolCallDelta,
     UsageReport,
 )
+from orchestrator_core.resilience.waits import Waits
 
 CONTENT = [
     TextDelta(text="a"),
@@ -55,7 +56,7 @@ class Source:
 async def test_opening_stops_at_the_first_event_that_counts(content: ChatEvent) -> None:
     source = Source(Start(), UsageReport(), TextDelta(text=""), content, TextDelta(text="later"), Finish())
 
-    opened = await open_stream(source.events(), Deadline.after(5), stream=True)
+    opened = await open_stream(source.events(), Deadline.after(5), Waits(), stream=True)
 
     assert source.pulled == 4
     assert [opened.early, await opened.next(), await opened.next()] == [
@@ -70,7 +71,7 @@ async def test_opening_stops_at_the_first_event_that_counts(content: ChatEvent) 
 async def test_what_came_with_the_first_content_is_there_with_it() -> None:
     source = Source(Start(), [UsageReport(), TextDelta(text="a"), Finish()], [UsageReport()])
 
-    opened = await open_stream(source.events(), Deadline.after(5), stream=True)
+    opened = await open_stream(source.events(), Deadline.after(5), Waits(), stream=True)
 
     assert source.pulled == 2
     assert opened.early == [Start(), UsageReport(), TextDelta(text="a"), Finish()]
@@ -82,26 +83,26 @@ async def test_an_error_before_the_first_content_is_raised_and_the_call_closed()
     source = Source(Start(), ProviderUnavailable("busy"))
 
     with pytest.raises(ProviderUnavailable):
-        await open_stream(source.events(), Deadline.after(5), stream=False)
+        await open_stream(source.events(), Deadline.after(5), Waits(), stream=False)
     assert source.closed
 
 
 @pytest.mark.parametrize("steps", [(), (Start(),), (Start(), UsageReport())])
 async def test_an_answer_that_ends_before_it_begins_is_bad(steps: tuple[ChatEvent, ...]) -> None:
     with pytest.raises(ProviderBadResponse):
-        await open_stream(Source(*steps).events(), Deadline.after(5), stream=False)
+        await open_stream(Source(*steps).events(), Deadline.after(5), Waits(), stream=False)
 
 
 async def test_events_without_end_and_without_content_are_bad() -> None:
     with pytest.raises(ProviderBadResponse):
-        await open_stream(Source(Start(), *[UsageReport()] * 2000).events(), Deadline.after(5), stream=False)
+        await open_stream(Source(Start(), *[UsageReport()] * 2000).events(), Deadline.after(5), Waits(), stream=False)
 
 
 async def test_content_without_a_start_is_the_plugins_fault() -> None:
     source = Source(TextDelta(text="a"), Finish())
 
     with pytest.raises(PluginError):
-        await open_stream(source.events(), Deadline.after(5), stream=False)
+        await open_stream(source.events(), Deadline.after(5), Waits(), stream=False)
     assert source.closed
 
 
@@ -114,16 +115,16 @@ async def test_the_limit_of_the_first_event_holds_for_streams_only(deadline: Dea
 
     if stream:
         with pytest.raises(ProviderTimeout):
-            await open_stream(source.events(), deadline, stream=stream)
+            await open_stream(source.events(), deadline, Waits(), stream=stream)
         assert source.closed
     else:
-        opened = await open_stream(source.events(), deadline, stream=stream)
+        opened = await open_stream(source.events(), deadline, Waits(), stream=stream)
         await opened.aclose()
 
 
 async def test_the_deadline_ends_a_stream_that_stalls() -> None:
     source = Source(Start(), TextDelta(text="a"), 30.0, Finish())
-    opened = await open_stream(source.events(), Deadline.after(0.1), stream=True)
+    opened = await open_stream(source.events(), Deadline.after(0.1), Waits(), stream=True)
 
     with pytest.raises(ProviderTimeout):
         await opened.next()
@@ -133,7 +134,7 @@ async def test_the_deadline_ends_a_stream_that_stalls() -> None:
 
 async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> None:
     source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), TextDelta(text="c"), Finish())
-    opened = await open_stream(source.events(), Deadline.after(0.3), stream=True)
+    opened = await open_stream(source.events(), Deadline.after(0.3), Waits(), stream=True)
 
     assert await opened.next() == [TextDelta(text="b")]
     await asyncio.sleep(0.4)
@@ -145,7 +146,7 @@ async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> N
 
 async def test_a_consumer_that_is_cancelled_cancels_the_call() -> None:
     source = Source(Start(), TextDelta(text="a"), 30.0)
-    opened = await open_stream(source.events(), Deadline.after(60), stream=True)
+    opened = await open_stream(source.events(), Deadline.after(60), Waits(), stream=True)
 
     task = asyncio.create_task(opened.next())
     await asyncio.sleep(0.01)
@@ -166,7 +167,7 @@ async def test_a_generator_that_does_not_close_holds_nobody_up(monkeypatch: pyte
         finally:
             await asyncio.sleep(30)
 
-    opened = await open_stream(stubborn(), Deadline.after(60), stream=True)
+    opened = await open_stream(stubborn(), Deadline.after(60), Waits(), stream=True)
     began = time.monotonic()
     await opened.aclose()
     assert time.monotonic() - began < 5

@@ -30,6 +30,7 @@ from orchestrator_core.provider_api import (
     hookimpl,
     text_message,
 )
+from orchestrator_core.resilience.waits import Waits
 
 PATIENCE = 5
 """Seconds after which a test is stuck; everything here is to take a fraction of one."""
@@ -78,7 +79,7 @@ async def in_a_group(stop: asyncio.Event) -> None:
 async def opened(found: Provider, seconds: float = 0.1) -> OpenStream:
     deadline = Deadline.after(seconds)
     request = ChatRequest(model="m", messages=[text_message("user", "Hi")], deadline=deadline)
-    return await open_stream(found.chat(request), deadline, stream=False)
+    return await open_stream(found.chat(request), deadline, Waits(), stream=False)
 
 
 async def events_of(call: OpenStream) -> AsyncGenerator[ChatEvent, None]:

@@ -20,6 +20,7 @@ from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router, Target
 from orchestrator_core.orchestration.spending import Spending
 from orchestrator_core.provider_api import ChatRequest, EmbeddingRequest, EmbeddingResponse, Secret
+from orchestrator_core.resilience.waits import Waits
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.telemetry.gen_ai_spans import end_embeddings
 from orchestrator_core.telemetry.traces import Span
@@ -53,6 +54,7 @@ class Calls:
         self._guards = guards
         self._spending = spending
         self._cache = cache
+        self._waits = Waits()
 
     def chat(
         self, principal: Principal, selection: Selection, request: ChatRequest, user_id: str | None = None
@@ -158,10 +160,10 @@ class Calls:
         check_fields(principal, call.targets, call.request)
         cache = self._cache
         if cache is not None and (kept := cache.find_events(call, payer.operation)) is not None:
-            return Answer(call, replayed(kept, call.deadline), _end_kept, kept=True)
+            return Answer(call, replayed(kept, call.deadline, self._waits), _end_kept, kept=True)
         budget = principal.grant.budget
         held = None if budget is None else await self._spending.reserve(principal, budget, call)
-        chat = ChatCall(call, payer, held, self._meter, cache, stored=stored)
+        chat = ChatCall(call, payer, held, self._meter, cache, self._waits, stored=stored)
         try:
             opened = await run(call, chat.send, self._guards, chat.discard, chat.cover)
         except BaseException:

@@ -20,6 +20,7 @@ from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, Gat
 from orchestrator_core.resilience.admission import Place
 from orchestrator_core.resilience.breakers import Permit
 from orchestrator_core.resilience.faults import is_fault
+from orchestrator_core.resilience.waits import Waits
 from orchestrator_core.sessions.models import Attempt
 from orchestrator_core.telemetry.gen_ai_spans import end_chat
 from orchestrator_core.telemetry.metrics import CANCELLED
@@ -28,7 +29,7 @@ from orchestrator_core.telemetry.metrics import CANCELLED
 class ChatCall:
     """A call while it lasts."""
 
-    __slots__ = ("_cache", "_call", "_held", "_meter", "_payer", "_spent", "_stored")
+    __slots__ = ("_cache", "_call", "_held", "_meter", "_payer", "_spent", "_stored", "_waits")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class ChatCall:
         held: Held | None,
         meter: Meter,
         cache: AnswerCache | None,
+        waits: Waits,
         *,
         stored: bool,
     ) -> None:
@@ -48,6 +50,7 @@ class ChatCall:
             held: What is held of a budget.
             meter: Counts.
             cache: Keeps answers; None keeps none.
+            waits: Looks after the time of each try.
             stored: Whether the answer is counted as it is stored.
         """
         self._call = call
@@ -55,6 +58,7 @@ class ChatCall:
         self._held = held
         self._meter = meter
         self._cache = cache
+        self._waits = waits
         self._stored = stored
         self._spent: dict[int, Usage] = {}
 
@@ -75,7 +79,7 @@ class ChatCall:
             if recording is not None:
                 events = recording.listen(events)
             with span:
-                opened = await open_stream(events, request.deadline, stream=request.stream, early=early)
+                opened = await open_stream(events, request.deadline, self._waits, stream=request.stream, early=early)
             if call.lost:  # its rival opened in the same moment
                 await opened.aclose()
                 raise asyncio.CancelledError

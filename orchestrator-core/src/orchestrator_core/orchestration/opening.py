@@ -22,6 +22,7 @@ from orchestrator_core.provider_api import (
     ToolCallDelta,
     WholePart,
 )
+from orchestrator_core.resilience.waits import Waits
 from orchestrator_core.telemetry.traces import NO_SPAN, Span
 
 CLOSE_TIMEOUT = 2.0
@@ -39,18 +40,20 @@ class OpenStream:
 
     Attributes:
         start: The provider's `Start`, once it is open.
+        until: When it must be over, in the loop's time.
         early: The events that were pulled while opening, `start` first. What came with the first content is among them.
         span: The span of the call; whoever ends the call ends it.
         recording: What of the answer is kept; None where nothing is.
     """
 
-    def __init__(self, events: Batches, deadline: Deadline, early: list[ChatEvent]) -> None:
+    def __init__(self, events: Batches, deadline: Deadline, early: list[ChatEvent], waits: Waits) -> None:
         """Wrap a call that is to be opened.
 
         Args:
             events: What the provider gives.
             deadline: The limits of the call.
             early: Takes what is pulled while opening.
+            waits: Looks after the time.
         """
         self.start: Start
         self.early = early
@@ -58,7 +61,8 @@ class OpenStream:
         self.recording: Recording | None = None
         self._rest = events
         self._deadline = deadline
-        self._timer: asyncio.TimerHandle | None = None
+        self.until = math.inf
+        self._waits = waits
         self._late = _NO_BEGINNING
         self._reader: asyncio.Task[object] | None = None
         self._reading = False
@@ -68,7 +72,7 @@ class OpenStream:
     async def open(self, limit: float) -> Self:
         """Pull until an event that counts, and return it opened; see `open_stream`.
 
-        One timer stands for the whole of the call, and is set anew once it is open where there was less time for that:
+        There is one time for the whole of the call, which is set anew once it is open where there was less for that:
         it cancels the pull that is under way when the time is over, never the consumer.
 
         Args:
@@ -110,7 +114,7 @@ class OpenStream:
             raise ProviderTimeout(self._late)
         reader = self._reader
         if reader is None:
-            reader = self._reader = _running()
+            reader = self._reader = _running(self._waits)
         before = reader.cancelling()
         self._reading = True
         try:
@@ -127,7 +131,7 @@ class OpenStream:
 
     async def aclose(self) -> None:
         """Close the upstream call, within `CLOSE_TIMEOUT`. Does nothing after its end."""
-        self._watch(None)
+        self._waits.end(self)
         if not self._closed:
             await close_generator(self._rest)
             self._closed = True
@@ -135,21 +139,22 @@ class OpenStream:
     def _overdue(self) -> bool:
         return self._expired
 
-    def _watch(self, seconds: float | None) -> None:
-        """Set the timer, or stop it."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._expire)
-
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Cancel the pull that is under way, and any later one: the time is over."""
         self._expired = True
         if self._reading and self._reader is not None:
             self._reader.cancel()
+
+    def _watch(self, seconds: float) -> None:
+        """Set the time."""
+        self.until = self._waits.loop.time() + seconds
+        self._waits.begin(self)
 
 
 def open_stream(
     events: Batches,
     deadline: Deadline,
+    waits: Waits,
     *,
     stream: bool,
     early: list[ChatEvent] | None = None,
@@ -159,6 +164,7 @@ def open_stream(
     Args:
         events: What a provider's `chat` gave.
         deadline: The limits of the call.
+        waits: Looks after the time.
         stream: Whether the upstream streams: then `deadline.first_event` holds too.
         early: Takes what is pulled, for a caller who wants to know it of a call that fails.
 
@@ -167,16 +173,16 @@ def open_stream(
         ProviderBadResponse: The answer ended before it began.
         GatewayError: Anything the provider raised.
     """
-    opened = OpenStream(events, deadline, [] if early is None else early)
+    opened = OpenStream(events, deadline, [] if early is None else early, waits)
     return opened.open(deadline.first_event if stream else math.inf)
 
 
-def replayed(events: Sequence[ChatEvent], deadline: Deadline) -> OpenStream:
+def replayed(events: Sequence[ChatEvent], deadline: Deadline, waits: Waits) -> OpenStream:
     """Return a call that is open on events that are there already."""
     start = events[0]
     if not isinstance(start, Start):
         raise TypeError("an answer begins with Start")
-    opened = OpenStream(_nothing(), deadline, [*events])
+    opened = OpenStream(_nothing(), deadline, [*events], waits)
     opened.start = start
     return opened
 
@@ -196,8 +202,8 @@ async def close_generator(events: Batches) -> None:
         return
 
 
-def _running() -> asyncio.Task[object]:
-    task = asyncio.current_task()
+def _running(waits: Waits) -> asyncio.Task[object]:
+    task = asyncio.current_task(waits.loop)
     if task is None:
         raise RuntimeError("answers are read in tasks")
     return task

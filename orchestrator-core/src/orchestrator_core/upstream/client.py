@@ -25,10 +25,10 @@ from orchestrator_core.provider_api import (
     UpstreamResponse,
     UpstreamStream,
 )
+from orchestrator_core.resilience.waits import Waits
 from orchestrator_core.upstream.failures import before_headers
 from orchestrator_core.upstream.limits import RETRY_AFTER, UpstreamLimits
 from orchestrator_core.upstream.stream import Answer
-from orchestrator_core.upstream.waits import Waits
 
 if TYPE_CHECKING:
     import httpx
@@ -76,6 +76,7 @@ class PooledClient:
         self._waiting = waiting
         self._limits = limits
         self._calls = 0
+        self._waits = Waits()
         self._pool: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -209,7 +210,6 @@ class PooledClient:
         if self._closed:
             raise ShuttingDown("The gateway is stopping.")
         if self._pool is None:
-            self._waits = Waits(asyncio.get_running_loop())
             self._pool = aiohttp.ClientSession(
                 # aiohttp checks certificates, with the list that it read when it was imported.
                 connector=aiohttp.TCPConnector(limit=self._limits.max_connections, keepalive_timeout=KEEP_ALIVE),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.upstream.waits import Waits
+from orchestrator_core.resilience.waits import Waits
 
 LONG = 60.0
 """Seconds that no test takes."""
@@ -21,22 +21,22 @@ async def wait_within(waits: Waits, seconds: float, lasting: float = LONG) -> st
 
 async def test_a_wait_that_lasts_too_long_is_ended() -> None:
     with pytest.raises(TimeoutError):
-        await wait_within(Waits(asyncio.get_running_loop()), 0.02)
+        await wait_within(Waits(), 0.02)
 
 
 async def test_a_wait_without_time_is_ended() -> None:
     with pytest.raises(TimeoutError):
-        await wait_within(Waits(asyncio.get_running_loop()), 0.0)
+        await wait_within(Waits(), 0.0)
 
 
 async def test_what_is_over_in_time_is_left_alone() -> None:
-    waits = Waits(asyncio.get_running_loop())
+    waits = Waits()
     assert await wait_within(waits, 0.02, 0.0) == "over"
     assert await wait_within(waits, LONG, 0.05) == "over"  # and not by the time of the one before
 
 
 async def test_each_is_ended_at_its_own_time_whichever_began_first() -> None:
-    waits = Waits(asyncio.get_running_loop())
+    waits = Waits()
     ended: list[float] = []
 
     async def note(seconds: float) -> None:
@@ -55,7 +55,7 @@ async def test_each_is_ended_at_its_own_time_whichever_began_first() -> None:
 
 async def test_one_timer_serves_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
-    waits = Waits(loop)
+    waits = Waits()
     timers: list[float] = []
     call_at = loop.call_at
 
@@ -72,7 +72,7 @@ async def test_one_timer_serves_them_all(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_task_that_is_cancelled_as_well_is_cancelled() -> None:
-    waits = Waits(asyncio.get_running_loop())
+    waits = Waits()
     task = asyncio.create_task(wait_within(waits, LONG))
     await asyncio.sleep(0)
     task.cancel()
@@ -93,7 +93,7 @@ async def test_a_task_that_is_cancelled_as_well_is_cancelled() -> None:
 
 
 async def test_what_fails_while_it_waits_says_so_itself() -> None:
-    waits = Waits(asyncio.get_running_loop())
+    waits = Waits()
 
     async def fail() -> None:
         with waits.within(0.0):
@@ -108,7 +108,7 @@ async def test_what_fails_while_it_waits_says_so_itself() -> None:
 
 
 async def test_the_outer_of_two_waits_ends_both() -> None:
-    waits = Waits(asyncio.get_running_loop())
+    waits = Waits()
     with pytest.raises(TimeoutError), waits.within(0.02):
         await wait_within(waits, LONG)
     with pytest.raises(TimeoutError):

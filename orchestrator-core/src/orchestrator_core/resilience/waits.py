@@ -1,39 +1,53 @@
-"""Ends waits that last too long, all with one timer: each is over long before, and would cancel one of its own."""
+"""Ends what lasts too long, with one timer for all: nearly everything is over long before, and would cancel its own."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from types import TracebackType
+from typing import Protocol
+
+
+class Timed(Protocol):
+    """What has a time at which it must be over.
+
+    Attributes:
+        until: That time, as the event loop tells it.
+    """
+
+    until: float
+
+    def expire(self) -> None:
+        """Learn that the time has come."""
+        ...
 
 
 class Waits:
-    """Waits of one event loop.
+    """What is under way in one event loop."""
 
-    Attributes:
-        loop: The loop; asyncio asks the system for the process's number whenever it is asked which one runs.
-    """
-
-    __slots__ = ("_timer", "_under_way", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin without a wait."""
-        self.loop = loop
-        self._under_way: set[Wait] = set()
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._under_way: set[Timed] = set()
         self._timer: asyncio.TimerHandle | None = None
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop. asyncio asks the system for the process's number whenever it is asked which one runs."""
+        return asyncio.get_running_loop()
 
     def within(self, seconds: float) -> Wait:
         """Return a context that may last so many seconds from now, as that of `asyncio.timeout`."""
         return Wait(self, self.loop.time() + seconds)
 
-    def begin(self, wait: Wait) -> None:
-        """Look after a wait."""
-        self._under_way.add(wait)
-        if self._timer is None or wait.until < self._timer.when():
-            self._look_at(wait.until)
+    def begin(self, timed: Timed) -> None:
+        """Look after something, until `end` is called or its time has come."""
+        self._under_way.add(timed)
+        if self._timer is None or timed.until < self._timer.when():
+            self._look_at(timed.until)
 
-    def end(self, wait: Wait) -> None:
-        """Look after a wait no more."""
-        self._under_way.discard(wait)
+    def end(self, timed: Timed) -> None:
+        """Look after it no more, if at all."""
+        self._under_way.discard(timed)
 
     def _look_at(self, when: float) -> None:
         if self._timer is not None:
@@ -42,11 +56,11 @@ class Waits:
 
     def _look(self, now: float) -> None:
         self._timer = None
-        for wait in [wait for wait in self._under_way if wait.until <= now]:
-            self._under_way.remove(wait)
-            wait.expire()
+        for timed in [timed for timed in self._under_way if timed.until <= now]:
+            self._under_way.discard(timed)
+            timed.expire()
         if self._under_way:
-            self._look_at(min(wait.until for wait in self._under_way))
+            self._look_at(min(timed.until for timed in self._under_way))
 
 
 class Wait:

@@ -34,13 +34,13 @@ from orchestrator_core.provider_api import (
     StorageBusy,
     StorageError,
 )
+from orchestrator_core.resilience.waits import Waits
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StartedTurn, TurnOutcome, TurnState
 from orchestrator_core.sessions.settings import settings_of
 from orchestrator_core.sessions.store import SessionStore
 from orchestrator_core.telemetry.metrics import Metrics
 from orchestrator_core.telemetry.traces import begin
-from orchestrator_core.upstream.waits import Waits
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class Turns:
         self._wait = wait
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
-        self._waits = Waits(asyncio.get_running_loop())
+        self._waits = Waits()
 
     async def close(self) -> None:
         """Finish what must be stored."""

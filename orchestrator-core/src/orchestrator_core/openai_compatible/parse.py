@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import pydantic_core
 
@@ -60,6 +61,8 @@ _LATEST = 253402300799
 """The end of the year 9999; a time after it is a fault, and no date."""
 
 _DATA_URI = re.compile(r"data:([^;,]+);base64,")
+
+_NO_IMAGES: Mapping[int, int] = {}
 
 _WRONG_SHAPE = "The provider's answer does not have the shape of its protocol."
 
@@ -115,15 +118,15 @@ class AnswerParser:
         self._expected = choices
         self._reasoning_fields = tuple(dialect.reasoning_fields)
         # Also where it is not given back: without a mark another provider would take it for its own.
-        self._thought: ProviderMetadata = {provider_id: {THOUGHT: self._reasoning_fields[0]}}
+        self._thought = _mark_of(provider_id, self._reasoning_fields[0])
         self._calls: ToolCalls | None = None
         # A client of the same protocol gets the upstream's bytes, with all that they say.
         named = self._reasoning_fields
         self._unnamed = Unread(named) if native else Unnamed(provider_id, named=named, sound=sound)
         self._tier: Json = None
         self._respelt = False
-        self._signed: set[int] = set()
-        self._images: dict[int, int] = {}
+        self._signed: Sequence[int] = ()
+        self._images: Mapping[int, int] = _NO_IMAGES
         self._ends: dict[int, bool] = {}  # of each choice that came: whether it has its end
         self._started = self._spoken = False
         self._skimmer = Skimmer() if skim else None
@@ -309,7 +312,7 @@ class AnswerParser:
         Clients join the pieces of a stream, so it is said once of each choice.
         """
         if self._native and index not in self._signed:
-            self._signed.add(index)
+            self._signed = (*self._signed, index)
             self._mark(message, self._thought[self._provider_id])
 
     def _mark(self, message: dict[str, Json], note: Mapping[str, Json]) -> None:
@@ -353,7 +356,7 @@ class AnswerParser:
     def _image(self, index: int, part: ImagePart) -> dict[str, Json]:
         """Write an image as the gateway's own answers carry it."""
         number = self._images.get(index, 0)
-        self._images[index] = number + 1
+        self._images = {**self._images, index: number + 1}
         url = part.url or f"data:{part.media_type};base64,{part.data}"
         return {"type": "image_url", "index": number, "image_url": {"url": url}}
 
@@ -367,6 +370,12 @@ class AnswerParser:
             word = "tool_calls"  # OpenAI says `stop` of calls that were demanded by name
         noted = self._unnamed.end(index, events)
         events.append(Finish(index, noted, reason=word, native_reason=reason))
+
+
+@lru_cache(maxsize=64)
+def _mark_of(provider_id: str, field: str) -> ProviderMetadata:
+    """Return what says whose a thought is."""
+    return {provider_id: {THOUGHT: field}}
 
 
 def _object(data: bytes) -> dict[str, Json]:

@@ -16,11 +16,10 @@ from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.locks import LocalLocks
 from orchestrator_core.orchestration.memory import Memory
 from orchestrator_core.orchestration.metering import Meter
-from orchestrator_core.orchestration.requests import Selection, TurnRequest
+from orchestrator_core.orchestration.requests import Selection
 from orchestrator_core.orchestration.routing import Router
 from orchestrator_core.orchestration.shared_locks import SharedLocks
 from orchestrator_core.orchestration.spending import Book, Spending, read_spent
-from orchestrator_core.orchestration.turn import TurnAnswer
 from orchestrator_core.orchestration.turns import Turns
 from orchestrator_core.plugins import Registry
 from orchestrator_core.resilience.breaker import State
@@ -55,6 +54,7 @@ class Gateway:
         stopping: Whether no new work is taken.
         chat: Opens a call; see `Calls.chat`.
         embed: Asks for vectors; see `Calls.embed`.
+        turn: Begins a turn of a session; see `Turns.answer`.
         deadline: Makes the deadline of a request that begins now; see `Settings.deadline`.
     """
 
@@ -94,8 +94,6 @@ class Gateway:
             self.spending,
             AnswerCache.from_settings(config.settings, metrics),
         )
-        self.chat, self.embed = self._calls.chat, self._calls.embed
-        self.deadline = config.settings.deadline
         self._memory = Memory(
             config.settings, self.router, store, self._calls.open_summary, self._ledger, prices, metrics
         )
@@ -112,6 +110,8 @@ class Gateway:
             wait=wait,
             stopping=lambda: self.stopping,
         )
+        self.chat, self.embed, self.turn = self._calls.chat, self._calls.embed, self._turns.answer
+        self.deadline = config.settings.deadline
 
     async def start(self) -> None:
         """Open the store and the providers, and connect to Redis where one is configured.
@@ -149,10 +149,6 @@ class Gateway:
             await self.shared.close()
         if self._alerts is not None:
             await self._alerts.close()
-
-    async def turn(self, principal: Principal, request: TurnRequest) -> TurnAnswer:
-        """Begin a turn of a session; see `Turns.answer`."""
-        return await self._turns.answer(principal, request)
 
     async def summarize(
         self, principal: Principal, session_id: str, selection: Selection | None, keep: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -130,6 +129,20 @@ class EventWriter:
     A client that left, or that does not read, shows as cancellation: nobody is there to be told of an error.
     """
 
+    __slots__ = (
+        "_chunked",
+        "_head_sent",
+        "_kept",
+        "_outbox",
+        "_protocol",
+        "_request",
+        "_size",
+        "_timeout",
+        "_together",
+        "_transcript",
+        "response",
+    )
+
     def __init__(
         self, request: web.Request, headers: Mapping[str, str] | None = None, *, timeout: float | None = None
     ) -> None:
@@ -223,8 +236,10 @@ class EventWriter:
         # The first step of a write hands the head and these bytes to the connection. It has a second one where the
         # connection takes no more: to wait, which is for the next event, under its time limit.
         step = self.response.write(data)
-        with suppress(StopIteration):
+        try:
             step.send(None)
+        except StopIteration:
+            return
         step.close()
 
     def _keep(self, frame: bytes) -> None:

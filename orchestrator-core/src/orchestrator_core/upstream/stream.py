@@ -37,6 +37,19 @@ class Answer:
         headers: With lower-case names; of a repeated header the first counts.
     """
 
+    __slots__ = (
+        "_content",
+        "_deadline",
+        "_first_event_at",
+        "_limits",
+        "_masked",
+        "_patience",
+        "_response",
+        "_waiting",
+        "headers",
+        "status",
+    )
+
     def __init__(
         self,
         response: aiohttp.ClientResponse,

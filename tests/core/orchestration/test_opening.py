@@ -19,7 +19,7 @@ from orchestrator_core.provider_api import (
     ToolCallDelta,
     UsageReport,
 )
-from orchestrator_core.resilience.waits import Waits
+from orchestrator_core.resilience.waits import Timed, Waits
 
 CONTENT = [
     TextDelta(text="a"),
@@ -120,6 +120,44 @@ async def test_the_limit_of_the_first_event_holds_for_streams_only(deadline: Dea
     else:
         opened = await open_stream(source.events(), deadline, Waits(), stream=stream)
         await opened.aclose()
+
+
+async def test_what_begins_in_time_has_the_rest_of_the_deadline() -> None:
+    source = Source(Start(), TextDelta(text="a"), 0.3, Finish())
+    opened = await open_stream(source.events(), Deadline.after(60, first_event=0.1), Waits(), stream=True)
+
+    assert await opened.next() == [Finish()]
+    await opened.aclose()
+
+
+class Looking(Waits):
+    """Waits that tell what they look after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after: set[Timed] = set()
+
+    def begin(self, timed: Timed) -> None:
+        self.after.add(timed)
+        super().begin(timed)
+
+    def end(self, timed: Timed) -> None:
+        self.after.discard(timed)
+        super().end(timed)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_call_that_is_closed_or_failed_is_looked_after_no_more(stream: bool) -> None:
+    waits = Looking()
+    opened = await open_stream(
+        Source(Start(), TextDelta(text="a"), Finish()).events(), Deadline.after(60), waits, stream=stream
+    )
+    assert waits.after == {opened}
+    await opened.aclose()
+    assert not waits.after
+    with pytest.raises(ProviderUnavailable):
+        await open_stream(Source(ProviderUnavailable("down")).events(), Deadline.after(60), waits, stream=stream)
+    assert not waits.after
 
 
 async def test_the_deadline_ends_a_stream_that_stalls() -> None:

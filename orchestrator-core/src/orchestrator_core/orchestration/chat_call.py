@@ -14,7 +14,6 @@ from orchestrator_core.orchestration.estimate import asked_tokens, unsaid_usage
 from orchestrator_core.orchestration.ledger import Payer
 from orchestrator_core.orchestration.metering import Meter, code_of
 from orchestrator_core.orchestration.opening import OpenStream, open_stream
-from orchestrator_core.orchestration.pipeline import Cover
 from orchestrator_core.orchestration.spending import Held
 from orchestrator_core.provider_api import ChatEvent, ChatRequest, Deadline, GatewayError, Usage, UsageReport
 from orchestrator_core.resilience.admission import Place
@@ -106,12 +105,10 @@ class ChatCall:
             if call.place is not None:
                 call.place.leave()
 
-    @property
-    def cover(self) -> Cover | None:
-        """What holds more of a budget before another try; None where there is no budget."""
-        if self._held is None:
-            return None
-        return partial(self._meter.cover, self._call, self._payer, self._held, self._spent)
+    async def cover(self, under_way: int) -> None:
+        """Hold what another try may cost, where there is a budget; see `Meter.cover`."""
+        if self._held is not None:
+            await self._meter.cover(self._call, self._payer, self._held, self._spent, under_way)
 
     def count_failures(self) -> None:
         """Tell what became of the tries that failed."""

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_core.orchestration.context import SUMMARY_HEADING, build_context, cut_for_summary
-from orchestrator_core.orchestration.estimate import weigh
 from orchestrator_core.provider_api import Message, TextPart, ToolCallPart, ToolResultPart, text_message
 from orchestrator_core.sessions.models import Session, StartedTurn, StoredMessage, StoredSummary
+from orchestrator_core.sessions.weights import weigh
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

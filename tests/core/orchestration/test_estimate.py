@@ -6,18 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_core.orchestration.estimate import (
-    FILE,
-    IMAGE,
-    LEAST_WINDOW,
-    REFUSAL_HOLDS,
-    SMALL_IMAGE,
-    TokenEstimates,
-    Weight,
-    weigh,
-    weigh_request,
-    weigh_text,
-)
+from orchestrator_core.orchestration.estimate import LEAST_WINDOW, REFUSAL_HOLDS, TokenEstimates, weigh_request
 from orchestrator_core.provider_api import (
     ChatRequest,
     Deadline,
@@ -33,6 +22,7 @@ from orchestrator_core.provider_api import (
     Usage,
     text_message,
 )
+from orchestrator_core.sessions.weights import FILE, IMAGE, SMALL_IMAGE, Weight, weigh, weigh_text
 
 MODEL = ("acme", "acme-1")
 TEXT = Weight(text=1000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.orchestration.estimate import FILE, IMAGE, weigh_request
+from orchestrator_core.orchestration.estimate import weigh_request
 from orchestrator_core.orchestration.expected_usage import expected_usage
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
@@ -25,6 +25,7 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
     text_message,
 )
+from orchestrator_core.sessions.weights import FILE, IMAGE
 
 LONG = "word " * 8000
 TOKENS = len(LONG) / 4

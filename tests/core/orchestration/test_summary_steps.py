@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_core.orchestration.backoff import FIRST_PAUSE, LONGEST_PAUSE, SummaryBackoff
-from orchestrator_core.orchestration.estimate import weigh
 from orchestrator_core.orchestration.summarizer import next_step
 from orchestrator_core.provider_api import Message, ToolResultPart, text_message
+from orchestrator_core.sessions.weights import weigh
 
 TEXTS = st.text("abc dé巴黎", max_size=900)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator_core.orchestration.estimate import Weight, weigh_message, weigh_request
+from orchestrator_core.orchestration.estimate import weigh_request
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Message, Role, ToolResultPart, text_message
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage
+from orchestrator_core.sessions.weights import Weight, weigh_message
 
 SUMMARY_HEADING = "Summary of the conversation so far, which you took part in:"
 """What stands before a summary, so that the model takes it for memory and not for an instruction."""

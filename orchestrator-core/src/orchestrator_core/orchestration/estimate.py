@@ -1,8 +1,6 @@
-"""How many tokens something is, without a tokenizer: by its characters, and by what providers reported before.
+"""How many tokens a call is, without a tokenizer: by what it weighs, and by what providers reported before.
 
-Text is weighed by the bytes of its UTF-8: about four to a token where they are ASCII, about three where they are not.
-So a word of English, a syllable of Russian and a Chinese character each come out near what today's vocabularies make
-of them. What a provider really counted for what it was sent corrects the weight by a factor for each model.
+What a provider really counted for what it was sent corrects the weight by a factor for each model.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,45 +18,13 @@ from orchestrator_core.provider_api import (
     ChatRequest,
     ChatResponse,
     EmbeddingRequest,
-    FilePart,
-    ImagePart,
     Json,
-    Message,
-    OpaquePart,
-    Part,
     ReasoningPart,
-    RefusalPart,
-    TextPart,
     Tool,
-    ToolCallPart,
-    ToolResultPart,
     Usage,
     UsageDetails,
 )
-
-ASCII_BYTES: Final = 4.0
-"""Bytes of ASCII in a token."""
-
-OTHER_BYTES: Final = 3.0
-"""Bytes of any other character in a token: 0.7 tokens for a letter with an accent, 1 for a Chinese character."""
-
-MESSAGE: Final = 4.0
-"""Tokens around a message: its role and its marks."""
-
-CALL: Final = 12.0
-"""Tokens around a call, a result, or a tool."""
-
-IMAGE: Final = 1000.0
-"""Tokens of an image; vendors count from 250 to 1,600, most of them by its size."""
-
-SMALL_IMAGE: Final = 100.0
-"""Tokens of an image that the caller wants seen in low detail."""
-
-FILE: Final = 3000.0
-"""Tokens of a file that is no plain text."""
-
-OPAQUE: Final = 300.0
-"""Tokens of what only one provider can read."""
+from orchestrator_core.sessions.weights import ASCII_BYTES, CALL, Weight, weigh, weigh_part, weigh_text
 
 REFUSAL_HOLDS: Final = 600.0
 """Seconds for which a refusal says that a window is smaller than known: it may have been a mishap of the provider."""
@@ -75,54 +41,6 @@ _STEP: Final = 2.0
 _PACE: Final = 0.2
 _WORTH: Final = 64.0
 _TEXT_SHARE: Final = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """What something weighs, in tokens of no provider in particular.
-
-    Attributes:
-        text: What is text. Providers' counts correct it.
-        other: What is counted flat: images, files, and what nobody here can read.
-    """
-
-    text: float = 0.0
-    other: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.text + self.other
-
-    def __add__(self, more: Weight) -> Weight:
-        return Weight(self.text + more.text, self.other + more.other)
-
-
-def weigh_text(text: str) -> float:
-    """Return what a text weighs."""
-    if text.isascii():
-        return len(text) / ASCII_BYTES
-    plain = len(text.encode("ascii", "ignore"))
-    return plain / ASCII_BYTES + (len(text.encode("utf-8", "replace")) - plain) / OTHER_BYTES
-
-
-def weigh_message(message: Message) -> Weight:
-    """Return what a message weighs."""
-    return weigh((message,))
-
-
-def weigh(messages: Iterable[Message]) -> Weight:
-    """Return what messages weigh together."""
-    text = other = 0.0
-    for message in messages:
-        text += MESSAGE
-        for part in message.parts:
-            if type(part) is TextPart:  # most of them are
-                text += weigh_text(part.text)
-            else:
-                weight = _weigh_part(part)
-                text, other = text + weight.text, other + weight.other
-    return Weight(text, other)
 
 
 def weigh_request(request: ChatRequest) -> Weight:
@@ -166,7 +84,7 @@ def unsaid_usage(
         whole: Whether the answer came to its end, so that what was said of it counts all of it, where it is not zero.
     """
     parts = [part for choice in said.choices for part in choice.message.parts]
-    output = math.ceil(sum(_weigh_part(part).total for part in parts)) + unread
+    output = math.ceil(sum(weigh_part(part).total for part in parts)) + unread
     reasoning = math.ceil(sum(weigh_text(part.text) for part in parts if isinstance(part, ReasoningPart)))
     if told is None or not told.total:
         return Usage(asked, 0, 0, output, reasoning, UsageDetails(estimated=True))
@@ -183,26 +101,6 @@ def unsaid_usage(
 def _weigh_tool(tool: Tool) -> float:
     schema = weigh_json(tool.parameters) if tool.parameters else 0.0
     return CALL + schema + weigh_text(tool.name) + weigh_text(tool.description or "")
-
-
-def _weigh_part(part: Part) -> Weight:
-    match part:
-        case TextPart(text=text) | RefusalPart(text=text):
-            return Weight(weigh_text(text))
-        case ToolCallPart(name=name, arguments=arguments):
-            return Weight(CALL + weigh_text(name) + weigh_text(arguments))
-        case ToolResultPart(content=content):
-            parts = (TextPart(text=content),) if isinstance(content, str) else content
-            return sum(map(_weigh_part, parts), Weight(CALL))
-        case ImagePart(detail=detail):
-            return Weight(other=SMALL_IMAGE if detail == "low" else IMAGE)
-        case FilePart(data=str() as data, media_type=str() as kind) if kind.casefold().startswith("text/"):
-            return Weight(len(data) * 3 / 4 / ASCII_BYTES)  # base64
-        case FilePart():
-            return Weight(other=FILE)
-        case OpaquePart():
-            return Weight(other=OPAQUE)
-    return Weight()  # thoughts: most providers leave those of earlier turns out
 
 
 @dataclass(slots=True)

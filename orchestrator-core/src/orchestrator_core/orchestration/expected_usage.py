@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator_core.orchestration.answer_limits import answer_limits
-from orchestrator_core.orchestration.estimate import (
-    ASCII_BYTES,
-    asked_tokens,
-    weigh,
-    weigh_fields,
-    weigh_json,
-    weigh_text,
-)
+from orchestrator_core.orchestration.estimate import asked_tokens, weigh_fields, weigh_json
 from orchestrator_core.orchestration.media import as_medium, asked_media, heard_tokens
 from orchestrator_core.orchestration.policy import USUAL_ANSWER
 from orchestrator_core.provider_api import (
@@ -32,6 +25,7 @@ from orchestrator_core.provider_api import (
     Usage,
     UsageDetails,
 )
+from orchestrator_core.sessions.weights import ASCII_BYTES, weigh, weigh_text
 
 _MOST: Final = 2**31 - 1
 """Tokens that no call gives, whatever its caller says: providers count them in 32 bits."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from orchestrator_core.orchestration.estimate import ASCII_BYTES
 from orchestrator_core.provider_api import (
     ChatEvent,
     ChatResponse,
@@ -30,6 +29,7 @@ from orchestrator_core.provider_api import (
     UsageReport,
     WholePart,
 )
+from orchestrator_core.sessions.weights import ASCII_BYTES
 
 
 class Fold:

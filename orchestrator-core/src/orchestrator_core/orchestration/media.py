@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from orchestrator_core.orchestration.asked_fields import asked_fields, squeezed
-from orchestrator_core.orchestration.estimate import FILE
 from orchestrator_core.provider_api import ChatRequest, FilePart, Json, Part, ToolResultPart, Usage
+from orchestrator_core.sessions.weights import FILE
 
 SOUND: Final = "output_audio_tokens"
 PICTURES: Final = "output_image_tokens"

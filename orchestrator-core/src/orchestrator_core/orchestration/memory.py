@@ -14,7 +14,7 @@ from orchestrator_core.config import Settings
 from orchestrator_core.config.redaction import REDACTOR
 from orchestrator_core.orchestration.backoff import SummaryBackoff
 from orchestrator_core.orchestration.context import View
-from orchestrator_core.orchestration.estimate import TokenEstimates, weigh_message
+from orchestrator_core.orchestration.estimate import TokenEstimates
 from orchestrator_core.orchestration.ledger import Ledger
 from orchestrator_core.orchestration.policy import SummaryPolicy
 from orchestrator_core.orchestration.requests import Selection, TurnRequest
@@ -34,6 +34,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import FinishedTurn, StartedTurn, StoredSummary, TurnOutcome, new_id
 from orchestrator_core.sessions.store import SessionStore
+from orchestrator_core.sessions.weights import weigh_message
 from orchestrator_core.telemetry.cost import Prices
 from orchestrator_core.telemetry.metrics import Metrics
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.context import View, cut_for_summary
-from orchestrator_core.orchestration.estimate import TokenEstimates, Weight, weigh
+from orchestrator_core.orchestration.estimate import TokenEstimates
 from orchestrator_core.orchestration.routing import Target
 from orchestrator_core.provider_api import ChatRequest
 from orchestrator_core.sessions.models import CONTEXT_MESSAGES, StoredMessage
+from orchestrator_core.sessions.weights import Weight, weigh
 from orchestrator_core.telemetry.cost import Prices
 
 WORTH = 0.125

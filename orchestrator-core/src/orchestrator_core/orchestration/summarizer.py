@@ -12,15 +12,7 @@ import structlog
 from orchestrator_core.config import Settings
 from orchestrator_core.orchestration.answer import Answer
 from orchestrator_core.orchestration.context import cut_for_summary
-from orchestrator_core.orchestration.estimate import (
-    MESSAGE,
-    TokenEstimates,
-    Weight,
-    weigh,
-    weigh_message,
-    weigh_request,
-    weigh_text,
-)
+from orchestrator_core.orchestration.estimate import TokenEstimates, weigh_request
 from orchestrator_core.orchestration.ledger import Ledger, Payer
 from orchestrator_core.orchestration.policy import SummaryPolicy
 from orchestrator_core.orchestration.requests import Selection
@@ -43,6 +35,7 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.security.principal import Principal
 from orchestrator_core.sessions.models import NewSummary, StartedTurn, StoredMessage
+from orchestrator_core.sessions.weights import MESSAGE, Weight, weigh, weigh_message, weigh_text
 
 OpenCall = Callable[[Payer, Target, Secret | None, ChatRequest], Awaitable[Answer]]
 

@@ -84,6 +84,8 @@ async def sees_what_is_stored(worker: SessionStore, started: StartedTurn) -> Non
     stored = await worker.context(TENANT, started.session.id)
     assert list(started.messages) == list(stored.messages)
     assert (started.whole, started.summary) == (stored.whole, stored.summary)
+    for part in ("text", "other"):
+        assert getattr(started.weight, part) == pytest.approx(getattr(stored.weight, part))
     assert (started.session, started.first_with_summary) == (stored.session, stored.first_with_summary)
 
 

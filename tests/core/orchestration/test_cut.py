@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_core.orchestration.context import SUMMARY_HEADING, build_context, cut_for_summary
-from orchestrator_core.provider_api import Message, TextPart, ToolCallPart, ToolResultPart, text_message
+from orchestrator_core.orchestration.context import SUMMARY_HEADING, View, build_context, cut_for_summary
+from orchestrator_core.orchestration.estimate import weigh_request
+from orchestrator_core.provider_api import (
+    ChatRequest,
+    Deadline,
+    Message,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    text_message,
+)
 from orchestrator_core.sessions.models import Session, StartedTurn, StoredMessage, StoredSummary
 from orchestrator_core.sessions.weights import weigh
 
@@ -130,7 +141,8 @@ def test_a_long_chain_of_calls_is_cut_between_calls() -> None:
     assert 6 <= len(messages) - cut <= 12
 
 
-def test_after_a_cut_in_a_chain_the_summary_is_what_the_user_said() -> None:
+def started(messages: list[StoredMessage], *, whole: bool = True) -> StartedTurn:
+    """Return a turn of a conversation whose beginning was summarised."""
     session = Session(
         id="sess_1",
         tenant="default",
@@ -143,10 +155,34 @@ def test_after_a_cut_in_a_chain_the_summary_is_what_the_user_said() -> None:
         summary="looked",
     )
     summary = StoredSummary(id="sum_1", from_sequence=1, upto_sequence=3, text="looked", created_at=NOW)
-    messages = stored([[calling("c1")], [results("c1")]])
-    started = StartedTurn(turn_id="turn_1", session=session, summary=summary, messages=messages)
+    weight = weigh(stored.message for stored in messages)
+    return StartedTurn(
+        turn_id="turn_1", session=session, summary=summary, messages=messages, weight=weight, whole=whole
+    )
 
-    context = build_context([text_message("system", "be brief")], started)
+
+def test_after_a_cut_in_a_chain_the_summary_is_what_the_user_said() -> None:
+    turn = started(stored([[calling("c1")], [results("c1")]]))
+
+    context = build_context([text_message("system", "be brief")], turn)
 
     assert [message.role for message in context] == ["system", "user", "assistant", "tool"]
     assert context[1].parts == (TextPart(text=f"{SUMMARY_HEADING}\nlooked"),)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_view_weighs_what_its_request_weighs(whole: bool) -> None:
+    turn = started(
+        stored([[results("c1"), calling("c2")], [results("c2")], [text_message("user", "so?")]]), whole=whole
+    )
+    template = ChatRequest(
+        model="m",
+        messages=[text_message("system", "be brief")],
+        deadline=Deadline.after(9.0),
+        tools=[Tool(name="look", parameters={"type": "object"})],
+    )
+
+    view = View.of(template, turn)
+
+    assert len(view.request.messages) == 2 + (4 if whole else 1)
+    assert view.weight.text == pytest.approx(weigh_request(view.request).text)

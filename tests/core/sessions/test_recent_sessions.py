@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from orchestrator_core.provider_api import PARTS
-from orchestrator_core.sessions.jobs.beginning import Begun
+from orchestrator_core.sessions.jobs.beginning import Begun, Limits
 from orchestrator_core.sessions.jobs.contexts import Context
 from orchestrator_core.sessions.jobs.ending import Ended
 from orchestrator_core.sessions.jobs.rows import MessageRow, SessionRow, stored_message, stored_messages
@@ -23,14 +22,19 @@ def row(sequence: int, turn_id: str, parts: Sequence[Any] = TEXT, role: Any = "u
 
 
 def session(name: str, **fields: Any) -> SessionRow:
-    empty = SessionRow._make([None] * len(SessionRow._fields))
+    empty = SessionRow._make([None] * len(SessionRow._fields))._replace(metadata="{}", created_at=0)
     known = {"id": name, "last_turn_id": "turn_1", "last_turn_state": "pending", "last_turn_at": 5, "last_sequence": 1}
     return empty._replace(**{**known, **fields})
 
 
 def begin(recent: RecentSessions, name: str, parts: Sequence[Any] = TEXT) -> None:
-    rows = [row(1, "turn_1", parts)]
-    recent.begun("acme", Begun("turn_1", session(name), Context(rows)), stored_messages(rows))
+    note(recent, name, [row(1, "turn_1", parts)])
+
+
+def note(recent: RecentSessions, name: str, rows: Sequence[MessageRow]) -> None:
+    """Note a turn that was begun, and what it sees."""
+    begun = Begun("turn_1", session(name), Context(rows))
+    recent.begun("acme", begun, begun.started("acme", 0, Limits(idle=1, turn=1, key=1)))
 
 
 def end(recent: RecentSessions, name: str, **fields: Any) -> None:
@@ -134,13 +138,13 @@ async def test_the_bytes_that_are_counted_are_there(parts: Sequence[Any]) -> Non
     stored_messages(rows)
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    messages = stored_messages(rows)
+    read = stored_messages(rows)
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     recent = RecentSessions(max_bytes=1 << 40)
-    recent.begun("acme", Begun("turn_1", session("sess_1"), Context(rows)), messages)
+    note(recent, "sess_1", rows)
     kept = recent.find("acme", "sess_1")
     assert kept is not None
     assert used <= kept.size <= 3 * used + copies * 2 * sys.getsizeof(rows[0][6])
-    assert len(PARTS.validate_python(parts)) == len(parts)
+    assert list(kept.messages) == read
     recent.clear()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator_core.orchestration.estimate import weigh_request
+from orchestrator_core.orchestration.estimate import weigh_fields
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Message, Role, ToolResultPart, text_message
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage
-from orchestrator_core.sessions.weights import Weight, weigh_message
+from orchestrator_core.sessions.weights import Weight, weigh, weigh_message
 
 SUMMARY_HEADING = "Summary of the conversation so far, which you took part in:"
 """What stands before a summary, so that the model takes it for memory and not for an instruction."""
@@ -33,8 +33,14 @@ class View:
     @classmethod
     def of(cls, template: ChatRequest, started: StartedTurn) -> View:
         """Return the view of a turn; the template's messages are its system messages."""
-        request = template.saying(build_context(template.messages, started))
-        return cls(started, template, request, weigh_request(request))
+        messages = build_context(template.messages, started)
+        if started.whole:
+            weight = started.weight + weigh(messages[: len(messages) - len(started.messages)])
+        else:
+            weight = weigh(messages)
+        if more := weigh_fields(template):
+            weight += Weight(more)
+        return cls(started, template, template.saying(messages), weight)
 
 
 def build_context(system: Sequence[Message], started: StartedTurn) -> list[Message]:
@@ -46,7 +52,7 @@ def build_context(system: Sequence[Message], started: StartedTurn) -> list[Messa
         begins = not shown or shown[0].message.role == "user"
         role: Role = "system" if begins else "user"
         messages.append(text_message(role, f"{SUMMARY_HEADING}\n{started.summary.text}"))
-    messages.extend(stored.message for stored in shown)
+    messages += [stored.message for stored in shown]
     return messages
 
 

@@ -283,6 +283,7 @@ class Memory:
             view.started,
             summary=fresh.summary,
             messages=fresh.messages,
+            weight=fresh.weight,
             whole=fresh.whole,
             first_with_summary=fresh.first_with_summary,
         )

@@ -249,7 +249,7 @@ class Conversations:
             raise
         self._under_way.put(tenant, begun)
         started = await self._started(tenant, begun, job.now)
-        self.recent.begun(tenant, begun, started.messages)
+        self.recent.begun(tenant, begun, started)
         return started
 
     async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:

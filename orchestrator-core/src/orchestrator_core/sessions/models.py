@@ -11,6 +11,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from orchestrator_core.config.chance import random_hex
 from orchestrator_core.provider_api import Adjustment, FinishReason, Json, Message, Usage
 from orchestrator_core.sessions.settings import TurnSettings
+from orchestrator_core.sessions.weights import Weight
 
 T = TypeVar("T")
 
@@ -229,6 +230,7 @@ class StartedTurn:
         summary: The newest summary.
         messages: Everything after the summary that belongs to the conversation, this turn's messages last. Those of
             failed turns are left out.
+        weight: What these messages weigh.
         whole: Whether these are all of them: of very long conversations without a summary only the newest are read.
         first_with_summary: Whether `summary` was made since the last complete turn.
         finished: Where the idempotency key names a turn that has ended: how it ended. No provider is to be asked.
@@ -239,6 +241,7 @@ class StartedTurn:
     session: Session
     summary: StoredSummary | None
     messages: Sequence[StoredMessage]
+    weight: Weight
     whole: bool = True
     first_with_summary: bool = False
     finished: TurnOutcome | None = None

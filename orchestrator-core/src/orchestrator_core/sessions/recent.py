@@ -15,7 +15,7 @@ from orchestrator_core.sessions.jobs.beginning import Begun
 from orchestrator_core.sessions.jobs.contexts import Kept, Standing
 from orchestrator_core.sessions.jobs.ending import Ended
 from orchestrator_core.sessions.jobs.rows import MessageRow, stored_message
-from orchestrator_core.sessions.models import StoredMessage
+from orchestrator_core.sessions.models import StartedTurn, StoredMessage
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes of all that is kept, about."""
@@ -67,14 +67,14 @@ class RecentSessions:
         found = None if session_id is None else self._sessions.get((tenant, session_id))
         return None if found is None else found[0]
 
-    def begun(self, tenant: str, begun: Begun, messages: Sequence[StoredMessage]) -> None:
+    def begun(self, tenant: str, begun: Begun, started: StartedTurn) -> None:
         """Keep what a turn under way sees, for the turn that comes after it."""
         context, key = begun.context, (tenant, begun.session.id)
         if context.whole and begun.ended is None:
-            size = sum(map(_size, messages[-len(context.rows) :], context.rows))
+            size = sum(map(_size, started.messages[-len(context.rows) :], context.rows))
             if context.known is not None:
                 size += context.known.size
-            self._put(key, Kept(Standing.of(begun.session), messages, size))
+            self._put(key, Kept(Standing.of(begun.session), started.messages, started.weight, size))
         else:
             self._drop(key)
 

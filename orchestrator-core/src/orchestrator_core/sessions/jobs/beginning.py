@@ -61,12 +61,13 @@ class Begun(NamedTuple):
     def started(self, tenant: str, now: int, limits: Limits) -> StartedTurn:
         """Return what a caller is told."""
         answer = None if self.answer is None else stored_message(self.answer)
-        ended = self.ended
+        ended, messages = self.ended, self.context.messages()
         return StartedTurn(
             turn_id=self.turn_id,
             session=self.session.session(tenant, now, limits.idle),
             summary=self.session.summary(),
-            messages=self.context.messages(),
+            messages=messages,
+            weight=self.context.weigh(messages),
             whole=self.context.whole,
             first_with_summary=is_new_summary(self.session) if ended is None else bool(ended.first_with_summary),
             finished=None if ended is None else ended.outcome(answer),

@@ -9,6 +9,7 @@ from orchestrator_core.sessions.jobs import statements
 from orchestrator_core.sessions.jobs.rows import MessageRow, Said, SessionRow, stored_messages
 from orchestrator_core.sessions.models import CONTEXT_BYTES, CONTEXT_MESSAGES, StoredMessage, TurnState
 from orchestrator_core.sessions.steps import Steps, rows
+from orchestrator_core.sessions.weights import Weight, weigh, weigh_message
 
 _PAGE = 128
 
@@ -48,11 +49,13 @@ class Kept(NamedTuple):
     Attributes:
         standing: How the session stood when these were all.
         messages: The messages, oldest first.
+        weight: What they weigh.
         size: Their bytes in memory, about.
     """
 
     standing: Standing
     messages: Sequence[StoredMessage]
+    weight: Weight
     size: int
 
     def are_all(self, session: SessionRow) -> bool:
@@ -70,11 +73,12 @@ class Kept(NamedTuple):
             if messages[place].turn_id != standing.turn_id:
                 break
             messages[place] = messages[place]._replace(turn_state="complete")
-        last = standing.last_sequence
+        last, weight = standing.last_sequence, self.weight
         if answer is not None:
             messages.append(answer)
+            weight += weigh_message(answer.message)
             last += 1
-        return Kept(standing._replace(state="complete", last_sequence=last), messages, self.size + size)
+        return Kept(standing._replace(state="complete", last_sequence=last), messages, weight, self.size + size)
 
 
 class Context(NamedTuple):
@@ -96,6 +100,13 @@ class Context(NamedTuple):
         """Return the messages; where many were read, this takes a while."""
         messages = stored_messages(self.rows) if self.rows else []
         return messages if self.known is None else [*self.known.messages, *messages]
+
+    def weigh(self, messages: Sequence[StoredMessage]) -> Weight:
+        """Return what the messages weigh."""
+        known = self.known
+        if known is None:
+            return weigh([stored.message for stored in messages])
+        return known.weight + weigh([stored.message for stored in messages[len(known.messages) :]])
 
     @property
     def large(self) -> bool:

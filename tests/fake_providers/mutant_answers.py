@@ -41,6 +41,15 @@ class WithoutFinish(Changed):
 
 
 @fails("start_comes_first_and_each_choice_ends_once")
+class YieldsIterators(Changed):
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> Any:
+        async with aclosing(super().chat(request)) as events:
+            async for event in events:
+                yield iter([event])
+
+
+@fails("start_comes_first_and_each_choice_ends_once")
 class FinishesTwice(Changed):
     def change(self, event: ChatEvent, request: ChatRequest) -> list[ChatEvent]:
         return [event, event] if isinstance(event, Finish) else [event]

@@ -28,7 +28,6 @@ from orchestrator_core.provider_api import (
     UpstreamClient,
     UpstreamResponse,
     UpstreamStream,
-    one_by_one,
 )
 from orchestrator_core.testing.fake import Asked, FakeUpstream
 from orchestrator_core.testing.judge import fold
@@ -206,7 +205,7 @@ class Bench:
             if inspect.iscoroutine(events):
                 events.close()  # Python would warn of it later, far from its cause
             raise AssertionError(f"chat gave {type(events).__name__}: write `async def` with `yield` in it")
-        return one_by_one(events)
+        return _one_by_one(events)
 
     async def hear(self, *script: Script, messages: Sequence[Message] = HELLO, **fields: Any) -> Heard:
         """Hold a call to its end.
@@ -229,6 +228,14 @@ class Bench:
         heard.requests = self.server.asked[before:]
         self.server.script.clear()
         return heard
+
+
+async def _one_by_one(events: AsyncGenerator[object, None]) -> AsyncGenerator[Any, None]:
+    """Yield what a provider gave as core takes it: what is no event, and neither a list nor a tuple of some, stays."""
+    async with aclosing(events):
+        async for given in events:
+            for event in given if isinstance(given, list | tuple) else (given,):
+                yield event
 
 
 @contextlib.contextmanager

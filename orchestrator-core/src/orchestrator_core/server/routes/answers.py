@@ -52,14 +52,11 @@ async def drain(answer: OpenAnswer) -> dict[str, str]:
     Raises:
         GatewayError: The answer broke off.
     """
-    try:
-        if isinstance(answer, Answer):
-            await answer.drain()
-            return answer_headers(answer, answer.cost)
-        result = await answer.result()
-        return answer_headers(answer, result.cost)
-    finally:
-        await answer.aclose()
+    if isinstance(answer, Answer):
+        await answer.drain()
+        return answer_headers(answer, answer.cost)
+    result = await answer.result()
+    return answer_headers(answer, result.cost)
 
 
 def own_bytes(answer: OpenAnswer, dialect: str) -> bytes | None:

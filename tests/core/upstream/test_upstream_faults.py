@@ -250,6 +250,12 @@ async def test_the_time_that_the_reader_takes_is_not_the_upstreams(
     assert collected.text == TEXT
 
 
+async def test_a_whole_answer_may_be_silent(client: PooledClient, upstream: MisbehavingUpstream) -> None:
+    url = f"{upstream.base_url('slow-body')}/chat/completions"
+    answer = await client.request("POST", url, deadline=Deadline.after(30, idle=0.0), body=b'{"model": "m"}')
+    assert TEXT in answer.body.decode()
+
+
 async def test_what_came_before_a_break_is_not_lost_on_a_slow_reader(
     client: PooledClient, upstream: MisbehavingUpstream
 ) -> None:

@@ -164,7 +164,15 @@ class PooledClient:
                     timeout=_connect_timeout(deadline.connect),
                 )
             _check(response)
-            return Answer(response, self._limits, deadline, first_event_at=limit.until, masked=masked, waiting=waiting)
+            return Answer(
+                response,
+                self._limits,
+                deadline,
+                first_event_at=limit.until,
+                masked=masked,
+                waiting=waiting,
+                waits=self._waits,
+            )
         except BaseException as error:
             failure = self._failure(error)
             self._calls -= 1

@@ -18,6 +18,7 @@ from orchestrator_core.provider_api import (
     Secret,
     ServerSentEvent,
 )
+from orchestrator_core.resilience.waits import Waits
 from orchestrator_core.upstream.failures import after_headers, too_large
 from orchestrator_core.upstream.limits import UpstreamLimits
 from orchestrator_core.upstream.sse import EventParser
@@ -46,6 +47,7 @@ class Answer:
         "_patience",
         "_response",
         "_waiting",
+        "_waits",
         "headers",
         "status",
     )
@@ -59,6 +61,7 @@ class Answer:
         first_event_at: float,
         masked: Secret | None,
         waiting: AbstractContextManager[None],
+        waits: Waits,
     ) -> None:
         """Wrap an answer.
 
@@ -69,8 +72,10 @@ class Answer:
             first_event_at: When the first event of a stream must have come, in the loop's time.
             masked: The credential to mask in all that is handed on.
             waiting: Stands around each wait, one after the other.
+            waits: Looks after the time of each.
         """
         self._waiting = waiting
+        self._waits = waits
         self.status = response.status
         self.headers: Mapping[str, str] = _Headers(response.headers, masked)
         self._response = response
@@ -106,7 +111,7 @@ class Answer:
             except TimeoutError:
                 raise ProviderTimeout(
                     "The provider's stream did not end in time."
-                    if patience.until == ends
+                    if patience.latest == ends
                     else "The provider's stream fell silent. Try again."
                 ) from None
             except aiohttp.ClientError as error:
@@ -123,7 +128,7 @@ class Answer:
             if events := parser.feed(chunk):
                 yield events
             if parser.progress != progress:
-                patience.until = min(loop.time() + self._deadline.idle, ends)
+                patience.latest = min(loop.time() + self._deadline.idle, ends)
         raise broken
 
     async def read(self, max_bytes: int | None = None) -> bytes:
@@ -177,72 +182,75 @@ class Answer:
         if self._response.connection is not None:
             self._response.close()
 
-    def _wait_until(self, until: float) -> _Patience:
+    def _wait_until(self, latest: float) -> _Patience:
         """Return what to stand around waits for bytes, which end by `TimeoutError` then, in the loop's time."""
         if self._patience is None:
-            self._patience = _Patience(self._response, min(LOOK_AFTER, self._deadline.idle))
-        self._patience.until = until
+            # Whole answers may come of a call that names no time of silence.
+            self._patience = _Patience(self._response, self._waits, min(LOOK_AFTER, self._deadline.idle) or LOOK_AFTER)
+        self._patience.latest = latest
         return self._patience
 
 
 class _Patience:
     """Stands around waits for bytes. Ends one that lasts too long, or that nothing will end.
 
-    One timer serves all waits of an answer, since a timer for each would cost more than what comes. It looks now and
-    then whether the connection still is one: aiohttp leaves its reader waiting where the upstream breaks HTTP's framing
-    within a body.
+    It is told to look now and then, and not each time that bytes are waited for. Then it also looks whether the
+    connection still is one: aiohttp leaves its reader waiting where the upstream breaks HTTP's framing within a body.
 
     Attributes:
-        until: When a wait must be over, in the loop's time. It may be moved to any time that is at least as far away
-            as the next look.
+        latest: When a wait must be over, in the loop's time. It may be moved to any time that is at least as far away
+            as two looks are from each other.
+        until: When it looks next.
     """
 
-    __slots__ = ("_look_after", "_loop", "_response", "_timer", "_waits", "until")
+    __slots__ = ("_every", "_looks", "_response", "_waited_for", "_waits", "latest", "until")
 
-    def __init__(self, response: aiohttp.ClientResponse, look_after: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, waits: Waits, every: float) -> None:
         """Begin without a wait.
 
         Args:
             response: Whose bytes are waited for.
-            look_after: Seconds between two looks.
+            waits: Tells it to look.
+            every: Seconds between two looks, at most.
         """
-        self.until = math.inf
+        self.latest = self.until = math.inf
         self._response = response
-        self._look_after = look_after
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._waits = False
+        self._waits = waits
+        self._every = every
+        self._waited_for = self._looks = False
 
     def __enter__(self) -> None:
-        self._waits = True
-        if self._timer is None:
-            self._set()
+        self._waited_for = True
+        if not self._looks:
+            self._look_again()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._waits = False
+        self._waited_for = False
 
     def stop(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._waits.end(self)
 
-    def _set(self) -> None:
-        self._timer = self._loop.call_at(min(self.until, self._loop.time() + self._look_after), self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if not self._waits:
+    def expire(self) -> None:
+        """Look."""
+        self._looks = False
+        if not self._waited_for:
             return
         connection = self._response.connection
         if connection is not None and connection.transport is None:
             self._response.content.set_exception(aiohttp.ClientPayloadError())
-        elif self._loop.time() >= self.until:
+        elif self.until >= self.latest:
             self._response.content.set_exception(TimeoutError())
         else:
-            self._set()
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._looks = True
+        # All answers are looked at in the same moments, so that one timer serves them.
+        self.until = min(self.latest, (self._waits.loop.time() // self._every + 1) * self._every)
+        self._waits.begin(self)
 
 
 class _Headers(Mapping[str, str]):

@@ -47,7 +47,9 @@ def cancellable(  # noqa: PLR0912 - one loop, whose steps depend on each other; 
     except StopIteration as end:
         value = end.value
         return value
-    task = _running()
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("plugins are awaited in tasks")
     before = task.cancelling()
     reminder: _Reminder | None = None
     error: BaseException | None
@@ -112,13 +114,6 @@ def _end_of(within: asyncio.Future[Any]) -> Generator[Any, None, None]:
         yield from ended
     finally:
         within.remove_done_callback(wake)
-
-
-def _running() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("plugins are awaited in tasks")
-    return task
 
 
 class _Reminder:

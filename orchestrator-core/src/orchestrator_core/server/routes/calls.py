@@ -9,15 +9,7 @@ from aiohttp import web
 
 from orchestrator_core.orchestration import Selection, TurnRequest
 from orchestrator_core.provider_api import ChatRequest, InvalidRequest, Json, NotFound, SessionBusy, SessionEnded
-from orchestrator_core.server.context import (
-    CONTEXT,
-    admit_session,
-    cache_use,
-    gateway,
-    principal,
-    provider_key,
-    tell_session,
-)
+from orchestrator_core.server.context import CONTEXT, admit_session, cache_use, tell_session
 from orchestrator_core.server.endpoint import Parameter
 from orchestrator_core.server.idempotency import idempotency_key
 from orchestrator_core.server.query import checked_session_id
@@ -44,8 +36,9 @@ def select(request: web.Request, model: str) -> Selection:
     """
     if not model:
         raise InvalidRequest("Name a model: provider/model, or an alias.", param="model")
-    found = gateway(request).router.select(model)
-    credential, cache = provider_key(request), cache_use(request)
+    context = request[CONTEXT]
+    found = context.gateway.router.select(model)
+    credential, cache = context.provider_key, cache_use(request)
     if credential is None and cache == found.cache:
         return found
     return replace(found, credential=credential, cache=cache)
@@ -84,8 +77,9 @@ async def open_answer(
     Raises:
         GatewayError: No provider answered, or the session cannot take a turn.
     """
+    context = request[CONTEXT]
     if session_id is None:
-        return await gateway(request).chat(principal(request), selection, call, user_id)
+        return await context.gateway.chat(context.principal, selection, call, user_id)
     await admit_session(request, session_id)
     system, said = split_turn(call.messages)
     turn = TurnRequest(
@@ -95,10 +89,10 @@ async def open_answer(
         template=replace(call, messages=system, native=None),
         session_id=session_id,
         idempotency_key=idempotency_key(request),
-        fingerprint=request[CONTEXT].fingerprint,
+        fingerprint=context.fingerprint,
     )
     try:
-        answer = await gateway(request).turn(principal(request), turn)
+        answer = await context.gateway.turn(context.principal, turn)
     except (NotFound, SessionBusy, SessionEnded) as error:
         # The store knows nothing of headers.
         error.param = error.param or SESSION_HEADER

@@ -6,6 +6,7 @@ import gc
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -24,10 +25,11 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases.base import Database, Undo
 from orchestrator_core.sessions.jobs import contexts, statements
-from orchestrator_core.sessions.models import NewFork, NewSummary, NewTurn, StartedTurn, TurnState
+from orchestrator_core.sessions.jobs.beginning import read_session
+from orchestrator_core.sessions.models import NewFork, NewSummary, NewTurn, StartedTurn, TurnOutcome, TurnState
 from orchestrator_core.sessions.steps import Steps, T, Transaction
 from orchestrator_core.sessions.store import SessionStore
-from stores import MAX_IDLE, TENANT, Clock, answered, ask, texts
+from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts
 
 STATES: Sequence[TurnState] = (*get_args(TurnState)[1:], *("complete",) * 5)
 """Every state in which a turn ends; most are complete."""
@@ -293,3 +295,41 @@ async def test_whatever_happens_a_turn_sees_what_is_stored(workers: list[Convers
             keys[session] = text
             if started.finished is None:
                 await worker.finish_turn(TENANT, started.turn_id, answered(f"re {number}", state=state))
+
+
+async def test_the_row_that_is_kept_is_the_one_that_is_stored(store: Conversations) -> None:
+    async def assert_kept() -> None:
+        kept = store.recent.find(TENANT, session)
+        assert kept is not None
+        assert kept.session == await store.database.read(partial(read_session, TENANT, session))
+
+    first = await ask(store, "one", metadata={"a": "b"}, user_id="ada")
+    session = first.session.id
+    await store.finish_turn(TENANT, first.turn_id, answered(provider="alpha"))
+    await assert_kept()
+    for provider in ("beta", "alpha"):
+        started = await ask(store, "more", session)
+        await store.finish_turn(TENANT, started.turn_id, answered(provider=provider))
+        await assert_kept()
+    assert await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=4))
+    started = await ask(store, "after the summary", session)
+    assert started.summary is not None
+    await store.finish_turn(TENANT, started.turn_id, answered(summary_id=started.summary.id))
+    await assert_kept()
+    started = await ask(store, "fails", session)
+    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
+    await talk(store, "goes on", session)
+    await assert_kept()
+    await store.update_session(TENANT, session, metadata={"a": "c"})
+    assert (await ask(store, "changed", session)).session.metadata == {"a": "c"}
+
+
+async def test_a_session_that_was_closed_elsewhere_takes_no_turn_from_what_is_kept(store: Conversations) -> None:
+    session = (await talk(store, "one")).session.id
+    kept = store.recent.find(TENANT, session)
+    assert kept is not None
+    await store.update_session(TENANT, session, status="closed")
+    store.recent._put((TENANT, session), kept)  # as another process has it
+    with pytest.raises(SessionEnded):
+        await ask(store, "two", session)
+    assert await texts(store, session) == ["one", "re: one"]

@@ -183,8 +183,7 @@ class Conversations:
                 now=now,
             )
         )
-        if row.closed_at is not None:
-            self.recent.drop(tenant, session_id)
+        self.recent.drop(tenant, session_id)
         return self._session(tenant, row, now)
 
     async def delete_session(self, tenant: str, session_id: str) -> None:

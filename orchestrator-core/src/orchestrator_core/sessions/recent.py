@@ -12,9 +12,9 @@ from typing import Final
 
 from orchestrator_core.provider_api import Json, Part, ToolResultPart
 from orchestrator_core.sessions.jobs.beginning import Begun
-from orchestrator_core.sessions.jobs.contexts import Kept, Standing
+from orchestrator_core.sessions.jobs.contexts import Kept
 from orchestrator_core.sessions.jobs.ending import Ended
-from orchestrator_core.sessions.jobs.rows import MessageRow, stored_message
+from orchestrator_core.sessions.jobs.rows import MessageRow, SessionRow, stored_message
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage
 
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -71,10 +71,9 @@ class RecentSessions:
         """Keep what a turn under way sees, for the turn that comes after it."""
         context, key = begun.context, (tenant, begun.session.id)
         if context.whole and begun.ended is None:
-            size = sum(map(_size, started.messages[-len(context.rows) :], context.rows))
-            if context.known is not None:
-                size += context.known.size
-            self._put(key, Kept(Standing.of(begun.session), started.messages, started.weight, size))
+            before = _size_of_session(begun.session) if context.known is None else context.known.size
+            size = before + sum(map(_size, started.messages[-len(context.rows) :], context.rows))
+            self._put(key, Kept(begun.session, started.messages, started.weight, size))
         else:
             self._drop(key)
 
@@ -90,8 +89,8 @@ class RecentSessions:
             size = _size(answer, ended.answer)
             if any(part.provider_metadata for part in answer.message.parts):
                 answer = stored_message(ended.answer)  # apart from what its provider may still hold and change
-        left = kept.completed(answer, size)
-        if left.standing == Standing.of(session):
+        left = kept.completed(session, answer, size)
+        if left is not None:
             self._put(key, left)
         else:
             self._drop(key)
@@ -144,6 +143,11 @@ class RecentSessions:
                 self._timer = asyncio.get_running_loop().call_later(since + IDLE - now, self.drop_idle)
                 break
             self._drop(key)
+
+
+def _size_of_session(row: SessionRow) -> int:
+    """Return the bytes of a session's row in memory, about."""
+    return _MESSAGE + getsizeof(row.metadata) + getsizeof(row.summary_text)
 
 
 def _size(stored: StoredMessage, row: MessageRow) -> int:

@@ -21,7 +21,7 @@ from orchestrator_core.sessions.jobs.rows import (
     stored_message,
 )
 from orchestrator_core.sessions.models import StartedTurn, StoredMessage, new_id
-from orchestrator_core.sessions.steps import Steps, Sum, Write, do, insert, lock, one, rows
+from orchestrator_core.sessions.steps import Steps, Sum, Write, change, do, insert, lock, one, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,24 +113,67 @@ class BeginTurn:
         return (yield from self._anew())
 
     def _anew(self) -> Steps[Begun]:
+        if self.kept is not None and self._can_go_on(self.kept):
+            begun = yield from self._begin(self._fenced(self.kept.session), Context(known=self.kept), certain=False)
+            if begun is not None:
+                return begun
         session = yield from self._session()
         context = yield from join(self.tenant, session, self.messages, self.kept)
         if self.check is not None:
             self.check(context.messages())
+        begun = yield from self._begin(session, context)
+        if begun is None:
+            raise RuntimeError("a session that is locked does not change")
+        return begun
+
+    def _can_go_on(self, kept: Kept) -> bool:
+        """Whether the turn can begin with what is kept of its session, if that still is how the session stands."""
+        session = kept.session
+        return (
+            self.check is None
+            and session.last_turn_state == "complete"
+            and session.status(self.now, self.limits.idle) == "active"
+            and (self.fence is None or self.fence >= session.fence)
+            and kept.leaves_room(self.messages)
+        )
+
+    def _fenced(self, session: SessionRow) -> SessionRow:
+        return session if self.fence is None else session._replace(fence=self.fence)
+
+    def _begin(self, session: SessionRow, context: Context, *, certain: bool = True) -> Steps[Begun | None]:
+        """Write a new turn; None, and nothing is written, where its session is not as it is thought to be.
+
+        Args:
+            session: The session.
+            context: What was said in it.
+            certain: Whether the session was read, and is locked.
+        """
         now = max(self.now, session.active_at)
-        first = session.last_sequence + 1
-        users = sum(message.role == "user" for message in self.messages)
+        turn = TurnRow(
+            self.turn_id,
+            session.id,
+            "pending",
+            now,
+            session.summary_id,
+            session.last_sequence + 1,
+            len(self.messages),
+            sum(message.role == "user" for message in self.messages),
+            client=self.client,
+        )
+        after = self._after(session, turn, turn.messages, turn.user_messages)
+        if not (yield from self._write_session(session, after, certain=certain)):
+            return None
         yield Write(
             statements.INSERT_TURN,
             (
                 self.tenant,
-                self.turn_id,
+                turn.id,
                 session.id,
                 self.key,
-                session.summary_id,
-                first,
-                len(self.messages),
-                users,
+                turn.summary_id,
+                turn.first_sequence,
+                turn.messages,
+                turn.user_messages,
                 now,
                 self.process_id,
                 self.client,
@@ -139,24 +182,12 @@ class BeginTurn:
             ),
         )
         written = list[MessageRow]()
-        for sequence, message in enumerate(self.messages, first):
+        for sequence, message in enumerate(self.messages, turn.first_sequence):
             message_id = new_id("msg")
-            row = (self.tenant, session.id, sequence, message_id, self.turn_id, *message, now)
+            row = (self.tenant, session.id, sequence, message_id, turn.id, *message, now)
             yield Write(statements.INSERT_MESSAGE, row)
-            written.append((message_id, sequence, self.turn_id, "pending", *message, now, None, None))
-        turn = TurnRow(
-            self.turn_id,
-            session.id,
-            "pending",
-            now,
-            session.summary_id,
-            first,
-            len(self.messages),
-            users,
-            client=self.client,
-        )
-        context = context.followed_by(written)
-        return (yield from self._go_on(session, turn, context, len(self.messages), users))
+            written.append((message_id, sequence, turn.id, "pending", *message, now, None, None))
+        return Begun(turn.id, after, context.followed_by(written), turn=turn)
 
     def _session(self) -> Steps[SessionRow]:
         if self.session_id is None:
@@ -166,10 +197,9 @@ class BeginTurn:
         yield from lock(statements.LOCK_SESSION, self.tenant, self.session_id)
         session = yield from read_session(self.tenant, self.session_id)
         session.check_open(self.now, self.limits.idle)
-        if self.fence is not None:
-            if self.fence < session.fence:
-                raise SessionBusy("Another turn of this session came in between. Try again.", retry_after=RETRY_AFTER)
-            session = session._replace(fence=self.fence)
+        if self.fence is not None and self.fence < session.fence:
+            raise SessionBusy("Another turn of this session came in between. Try again.", retry_after=RETRY_AFTER)
+        session = self._fenced(session)
         if session.last_turn_state == "pending":
             if (session.last_turn_at or 0) + self.limits.turn >= self.now:
                 raise SessionBusy(
@@ -210,6 +240,7 @@ class BeginTurn:
         return tuple(Said._make(row) for row in (yield from rows(statements.GET_SAID, *place)))
 
     def _resume(self, session: SessionRow, turn: TurnRow) -> Steps[Begun]:
+        read = session
         session.check_open(self.now, self.limits.idle)
         now = max(self.now, session.last_turn_at or 0)
         if turn.answer_sequence is not None:
@@ -224,39 +255,46 @@ class BeginTurn:
         yield from do(statements.RESUME_TURN, *again, self.tenant, turn.id)
         turn = turn._replace(state="pending", started_at=now, summary_id=session.summary_id, answer_sequence=None)
         context = yield from read_newest(self.tenant, session)
-        return (yield from self._go_on(session, turn, context))
+        after = self._after(session, turn)
+        yield from self._write_session(read, after)
+        return Begun(turn.id, after, context, turn=turn)
 
-    def _go_on(
-        self, session: SessionRow, turn: TurnRow, context: Context, messages: int = 0, users: int = 0
-    ) -> Steps[Begun]:
-        """Write that the session has a turn under way, with so many new messages, some of them the user's."""
-        now = turn.started_at
-        longer = now - session.active_at
-        session = session._replace(
+    def _after(self, session: SessionRow, turn: TurnRow, messages: int = 0, users: int = 0) -> SessionRow:
+        """Return the session with a turn under way, and so many new messages, some of them the user's."""
+        return session._replace(
             message_count=session.message_count + users,
             last_sequence=session.last_sequence + messages,
             unsummarized=session.unsummarized + messages,
             last_turn_id=turn.id,
             last_turn_state="pending",
-            last_turn_at=now,
+            last_turn_at=turn.started_at,
         )
-        yield Write(
-            statements.SESSION_BEGINS_TURN,
-            (
-                turn.id,
-                now,
-                now,
-                session.message_count,
-                session.last_sequence,
-                session.unsummarized,
-                session.fence,
-                self.tenant,
-                session.id,
-            ),
+
+    def _write_session(self, before: SessionRow, session: SessionRow, *, certain: bool = True) -> Steps[bool]:
+        """Write that the session has a turn under way; return whether it was as it is thought to have been."""
+        now = session.last_turn_at or 0
+        values = (
+            session.last_turn_id,
+            now,
+            now,
+            session.message_count,
+            session.last_sequence,
+            session.unsummarized,
+            session.fence,
+            self.tenant,
+            session.id,
+            before.last_turn_id or "",
+            before.last_sequence,
+            before.summary_id or "",
         )
+        if certain:
+            yield Write(statements.SESSION_BEGINS_TURN, values)
+        elif not (yield from change(statements.SESSION_BEGINS_TURN, *values)):
+            return False
+        longer = now - before.active_at
         if longer:
             yield Sum(statements.ADD_TO_TENANT, (self.tenant,), shard(session.id), (0, longer))
-        return Begun(turn.id, session, context, turn=turn)
+        return True
 
     def abandon(self, begun: Begun | None) -> AbandonTurn | None:
         """Return what is to be done for a caller that left before it knew of its turn.

@@ -47,13 +47,13 @@ class Kept(NamedTuple):
     """All messages of a session that no summary covers, as a process remembers them.
 
     Attributes:
-        standing: How the session stood when these were all.
+        session: The session when these were all.
         messages: The messages, oldest first.
         weight: What they weigh.
         size: Their bytes in memory, about.
     """
 
-    standing: Standing
+    session: SessionRow
     messages: Sequence[StoredMessage]
     weight: Weight
     size: int
@@ -63,22 +63,29 @@ class Kept(NamedTuple):
 
         What a complete turn left does not change any more, but by the next turn and by a summary.
         """
-        return self.standing.state == "complete" and self.standing == Standing.of(session)
+        return self.session.last_turn_state == "complete" and Standing.of(self.session) == Standing.of(session)
 
-    def completed(self, answer: StoredMessage | None, size: int) -> Kept:
-        """Return what there is once the last turn is complete."""
-        standing = self.standing
+    def leaves_room(self, said: Sequence[Said]) -> bool:
+        """Whether a turn that says so much can go on with all of them."""
+        size = self.size + sum(len(message.parts) for message in said)
+        return len(self.messages) + len(said) <= CONTEXT_MESSAGES and size <= CONTEXT_BYTES
+
+    def completed(self, session: SessionRow, answer: StoredMessage | None, size: int) -> Kept | None:
+        """Return what there is once the last turn is complete; None where that is not how it left its session."""
+        last = self.session.last_sequence + (answer is not None)
+        standing = Standing.of(self.session)._replace(state="complete", last_sequence=last)
+        if standing != Standing.of(session):
+            return None
         messages = list(self.messages)
         for place in range(len(messages) - 1, -1, -1):
             if messages[place].turn_id != standing.turn_id:
                 break
             messages[place] = messages[place]._replace(turn_state="complete")
-        last, weight = standing.last_sequence, self.weight
+        weight = self.weight
         if answer is not None:
             messages.append(answer)
             weight += weigh_message(answer.message)
-            last += 1
-        return Kept(standing._replace(state="complete", last_sequence=last), messages, weight, self.size + size)
+        return Kept(session, messages, weight, self.size + size)
 
 
 class Context(NamedTuple):
@@ -121,10 +128,8 @@ class Context(NamedTuple):
 
 def join(tenant: str, session: SessionRow, said: Sequence[Said], kept: Kept | None) -> Steps[Context]:
     """Return what a turn goes on with that says so much: what is kept of it, or what is read."""
-    if kept is not None and kept.are_all(session):
-        size = kept.size + sum(len(message.parts) for message in said)
-        if len(kept.messages) + len(said) <= CONTEXT_MESSAGES and size <= CONTEXT_BYTES:
-            return Context(known=kept)
+    if kept is not None and kept.are_all(session) and kept.leaves_room(said):
+        return Context(known=kept)
     return (yield from read_newest(tenant, session, said))
 
 

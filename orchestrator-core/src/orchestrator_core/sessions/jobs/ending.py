@@ -133,6 +133,7 @@ class EndTurn:
             message_count=session.message_count - users,
             last_sequence=session.last_sequence + answers,
             unsummarized=session.unsummarized + answers - uncovered,
+            providers=providers_with(session.providers, self.outcome.provider if answers else None),
             seen_summary_id=self._summary(turn) if state == "complete" else session.seen_summary_id,
             last_turn_state=state,
         )
@@ -184,7 +185,7 @@ class EndTurn:
                 session.last_sequence,
                 session.unsummarized,
                 session.seen_summary_id,
-                providers_with(session.providers, outcome.provider if self.answer is not None else None),
+                session.providers,
                 outcome.usage.total if outcome.usage else 0,
                 outcome.cost,
                 outcome.cost,

@@ -67,8 +67,10 @@ DELETE_REPLIES_OF_SESSION = "DELETE FROM idempotency WHERE tenant = ? AND sessio
 SESSION_BEGINS_TURN = """
 UPDATE sessions SET last_turn_id = ?, last_turn_at = ?, active_at = ?, message_count = ?, last_sequence = ?,
        unsummarized = ?, fence = ?
-WHERE tenant = ? AND id = ?
+WHERE tenant = ? AND id = ? AND coalesce(last_turn_id, '') = ? AND last_sequence = ?
+  AND coalesce(summary_id, '') = ? AND closed_at IS NULL
 """
+"""Where another turn or a summary came in between, the session is not what the turn goes on with."""
 
 SESSION_ENDS_TURN = """
 UPDATE sessions SET message_count = ?, last_sequence = ?, unsummarized = ?, seen_summary_id = ?, providers = ?,

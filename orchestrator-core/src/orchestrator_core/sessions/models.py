@@ -226,7 +226,7 @@ class StartedTurn:
 
     Attributes:
         turn_id: `turn_...`.
-        session: The session, with this turn's message counted.
+        session: The session, with this turn's message counted; its metadata as this process knows them.
         summary: The newest summary.
         messages: Everything after the summary that belongs to the conversation, this turn's messages last. Those of
             failed turns are left out.

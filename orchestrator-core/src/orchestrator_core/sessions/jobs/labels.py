@@ -25,7 +25,9 @@ def labels_of(metadata: Mapping[str, Json] | None, redact: Redact) -> Sequence[L
 
     Names and values that differ in secrets alone are one.
     """
-    pairs = ((redact(name), label_value(value)) for name, value in (metadata or {}).items())
+    if not metadata:
+        return ()
+    pairs = ((redact(name), label_value(value)) for name, value in metadata.items())
     labels = ((name, redact(value)) for name, value in pairs if value is not None and len(name) <= MAX_LABEL)
     return list(islice(dict.fromkeys(labels), MAX_LABELS))
 

@@ -338,7 +338,7 @@ def masked(said: Said, redact: Redact) -> Said:
 
 def metadata_json(metadata: Mapping[str, Json] | None, redact: Redact) -> str:
     """Return the caller's data as it is written."""
-    return redact(to_json(dict(metadata or {})).decode())
+    return redact(to_json(dict(metadata)).decode()) if metadata else "{}"
 
 
 def shard(session_id: str) -> int:
@@ -348,7 +348,10 @@ def shard(session_id: str) -> int:
 
 def attempts_json(before: str, attempts: Sequence[Attempt]) -> str:
     """Return the tries of a turn as they are written, after those that were written before."""
-    return before if not attempts else to_json((*_ATTEMPTS.validate_json(before), *attempts)).decode()
+    if not attempts:
+        return before
+    known = () if before == "[]" else _ATTEMPTS.validate_json(before)
+    return to_json((*known, *attempts)).decode()
 
 
 def adjustments_json(adjustments: Sequence[Adjustment], redact: Redact) -> str:

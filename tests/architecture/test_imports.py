@@ -12,7 +12,9 @@ PLUGIN_PREFIXES = ("orchestrator_echo", "orchestrator_openai")
 
 
 def modules_after(statement: str) -> set[str]:
-    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    """Return the modules that a statement loads, without those of every start: coverage brings some."""
+    show = "print('\\n'.join({*sys.modules} - before), file=sys.stderr)"
+    code = f"import sys\nbefore = {{*sys.modules}}\n{statement}\n{show}"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -118,3 +119,43 @@ async def test_the_outer_of_two_waits_ends_both() -> None:
         with pytest.raises(TimeoutError):
             await wait_within(waits, 0.02)
     assert not outer.expired()
+
+
+class Faulty:
+    """Cannot be ended."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def expire(self) -> None:
+        raise RuntimeError("no")
+
+
+async def test_one_that_cannot_be_ended_keeps_no_other_from_its_end() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    waits = Waits()
+    waits.begin(Faulty(loop.time() + 0.01))
+    with pytest.raises(TimeoutError):
+        await wait_within(waits, 0.02, lasting=5)
+    assert [str(context["exception"]) for context in told] == ["no"]
+
+
+async def test_those_that_a_late_loop_passed_are_ended_with_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    waits = Waits()
+    waiting = [asyncio.create_task(wait_within(waits, 0.01 + place / 10_000)) for place in range(100)]
+    await asyncio.sleep(0)
+    looks: list[float] = []
+    call_at = loop.call_at
+
+    def count(when: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        looks.append(when)
+        return call_at(when, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "call_at", count)
+    time.sleep(0.05)  # the loop is late
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in ended} == {TimeoutError}
+    assert looks == []

@@ -7,6 +7,9 @@ from functools import cached_property
 from types import TracebackType
 from typing import Protocol
 
+BETWEEN = 0.005
+"""Seconds between two looks, at least: each goes over all that is under way."""
+
 
 class Timed(Protocol):
     """What has a time at which it must be over.
@@ -54,13 +57,16 @@ class Waits:
             self._timer.cancel()
         self._timer = self.loop.call_at(when, self._look, when)
 
-    def _look(self, now: float) -> None:
+    def _look(self, when: float) -> None:
         self._timer = None
-        for timed in [timed for timed in self._under_way if timed.until <= now]:
-            self._under_way.discard(timed)
-            timed.expire()
-        if self._under_way:
-            self._look_at(min(timed.until for timed in self._under_way))
+        now = max(when, self.loop.time())  # the loop may be late
+        try:
+            for timed in [timed for timed in self._under_way if timed.until <= now]:
+                self._under_way.discard(timed)
+                timed.expire()
+        finally:
+            if self._under_way:
+                self._look_at(max(min(timed.until for timed in self._under_way), now + BETWEEN))
 
 
 class Wait:

@@ -40,7 +40,7 @@ def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = No
         "x-orchestrator-attempts": str(len(answer.attempts)),
     }
     if dropped := [each.subject for each in adjustments if each.action != "mapped"]:
-        headers["x-orchestrator-dropped"] = _header(", ".join(dict.fromkeys(dropped)))
+        headers["x-orchestrator-dropped"] = _quoted(", ".join(dict.fromkeys(dropped)))
     if cost is not None:
         headers[COST] = _dollars(cost)
     return headers
@@ -120,7 +120,10 @@ def _dollars(cost: float) -> str:
     return f"{cost:.10f}".rstrip("0").rstrip(".")
 
 
-@lru_cache(_REMEMBERED)
-def _header(value: str) -> str:
+def _quoted(value: str) -> str:
     """Write what a provider or a client said so that it fits into a header."""
     return quote(value, safe=" !#$&'()*+,/:;=?@[]|~")
+
+
+_header = lru_cache(_REMEMBERED)(_quoted)
+"""The same of names of models, which are short and come again."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,26 @@ async def test_a_client_that_never_reads_is_let_go(tmp_path: Path, monkeypatch: 
         assert (await gateway.post("/api/orchestrate", {"message": "ping"})).status == 200
 
 
+async def test_a_client_that_reads_slowly_gets_all_that_came_together(tmp_path: Path) -> None:
+    rate = 6e6  # bytes a second: all takes some 4 s, what the buffers of the system do not hold more than the 2 allowed
+    async with served(tmp_path, [ScriptedProvider], {"ORCHESTRATOR_CLIENT_WRITE_TIMEOUT": "2"}) as gateway:
+        words = [TextDelta(text="x" * 1000)] * 24_000
+        gateway.plugins["scripted"].scripts.append([[Start(), *words, Finish()]])
+        body = json.dumps({"model": "scripted/m", "messages": [USER], "stream": True})
+        lines = ("POST /v1/chat/completions HTTP/1.0", "Host: localhost", "Content-Type: application/json")
+        head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", ""))
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        writer.write(f"{head}{body}".encode())
+        received, began = bytearray(), time.monotonic()
+        async with asyncio.timeout(60):
+            while data := await reader.read(65_536):
+                received += data
+                await asyncio.sleep(max(0.0, began + len(received) / rate - time.monotonic()))
+        writer.close()
+    assert received.endswith(b"data: [DONE]\n\n")
+    assert received.count(b"x" * 1000) == len(words)
+
+
 async def rest_of(client: socket.socket) -> bytes:
     """Read to the end of the connection, which must come."""
     received = b""
@@ -226,15 +247,15 @@ def unframed(chunks: bytes) -> bytes:
     return body
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-async def test_events_are_framed_as_the_version_of_http_wants(tmp_path: Path, version: str) -> None:
+@pytest.mark.parametrize(("version", "kept"), [("1.0", "close"), ("1.0", "keep-alive"), ("1.1", "close")])
+async def test_events_are_framed_as_the_version_of_http_wants(tmp_path: Path, version: str, kept: str) -> None:
     async with served(tmp_path, [ScriptedProvider]) as gateway:
         gateway.plugins["scripted"].scripts.append(
             [Start(), TextDelta(text="one"), 0.05, TextDelta(text="two"), 0.05, Finish()]
         )
         body = json.dumps({"model": "scripted/m", "messages": [USER], "stream": True})
         lines = (f"POST /v1/chat/completions HTTP/{version}", "Host: localhost", "Content-Type: application/json")
-        head = "\r\n".join((*lines, "Connection: close", f"Content-Length: {len(body)}", "", ""))
+        head = "\r\n".join((*lines, f"Connection: {kept}", f"Content-Length: {len(body)}", "", ""))
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         writer.write(f"{head}{body}".encode())
         async with asyncio.timeout(10):

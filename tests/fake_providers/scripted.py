@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from orchestrator_core.provider_api import (
     ChatEvent,
+    ChatEvents,
     ChatRequest,
     EmbeddingRequest,
     EmbeddingResponse,
@@ -22,8 +23,8 @@ from orchestrator_core.provider_api import (
     hookimpl,
 )
 
-Step = ChatEvent | Exception | float | asyncio.Event
-"""An event to yield, an error to raise, seconds to wait, or what to wait for."""
+Step = ChatEvent | list[ChatEvent] | Exception | float | asyncio.Event
+"""An event to yield, or several that come together, an error to raise, seconds to wait, or what to wait for."""
 
 
 def answer(text: str, usage: Usage | None = None) -> list[Step]:
@@ -61,14 +62,14 @@ class ScriptedProvider(ProviderHooks):
         self.open = 0
 
     @hookimpl
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    async def chat(self, request: ChatRequest) -> ChatEvents:
         self.requests.append(request)
         self.open += 1
         try:
             for step in self.scripts.popleft() if self.scripts else answer("pong"):
                 if isinstance(step, Exception):
                     raise step
-                if isinstance(step, ChatEvent):
+                if isinstance(step, (ChatEvent, list)):
                     yield step
                 elif isinstance(step, asyncio.Event):
                     await step.wait()

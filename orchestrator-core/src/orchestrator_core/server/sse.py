@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from orchestrator_core.provider_api import GatewayError, ServerSentEvent
 from orchestrator_core.server.context import CONTEXT
@@ -18,6 +18,9 @@ MAX_KEPT = 4 * 1024 * 1024
 
 MAX_TOGETHER = 64 * 1024
 """Bytes of events that are sent in one piece at most."""
+
+AT_ONCE = 64
+"""Events that are framed in one piece at most."""
 
 _HEADERS: Final = {
     hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
@@ -154,6 +157,8 @@ class EventWriter:
             timeout: Seconds that one write may take; the configured ones where None.
         """
         self.response = _EventStream(headers={**(headers or {}), **_HEADERS})
+        if request.version < HttpVersion11:
+            self.response.force_close()  # there only the end of the connection ends the stream
         self._request = request
         self._timeout = timeout
         self._protocol = request.protocol
@@ -182,8 +187,8 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        if not self._add(_frames(events)):
-            await self._catch_up()
+        for start in range(0, len(events), AT_ONCE):  # each with a time of its own: who reads slowly still reads
+            await self._write(_frames(events[start : start + AT_ONCE]))
 
     async def comment(self, text: str) -> None:
         """Send a comment, which clients pass over unless they look for it.
@@ -191,8 +196,7 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        if not self._add(f": {text}\n\n".encode()):
-            await self._catch_up()
+        await self._write(f": {text}\n\n".encode())
 
     async def end(self, *events: bytes | ServerSentEvent) -> web.StreamResponse:
         """Send the last events and end the response; return it, for the handler to return.
@@ -259,14 +263,14 @@ class EventWriter:
             self._outbox.add(self)
         self._together.append(frame)
         self._size += len(frame)
-        return self._head_sent and self._size <= MAX_TOGETHER and not self._protocol.writing_paused
+        return self._size <= MAX_TOGETHER and not self._protocol.writing_paused
 
-    async def _catch_up(self) -> None:
-        """Prepare the head, or send what there is in the time that a client has to take it."""
+    async def _write(self, frame: bytes) -> None:
+        """Send bytes soon, the head before them; where there are many, in the time that a client has to take them."""
         if not self.response.prepared:
             await self.response.prepare(self._request)
             self._chunked = hdrs.TRANSFER_ENCODING in self.response.headers
-        if self._size > MAX_TOGETHER or self._protocol.writing_paused:
+        if not self._add(frame):
             self._head_sent = True
             await send_bounded(self._request, self.response, self._take(), within=self._timeout)
 

@@ -41,7 +41,8 @@ class Watched:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.read_messages = False
-        self.open, self.close, self.read, self.now = database.open, database.close, database.read, database.now
+        self.open, self.close, self.now = database.open, database.close, database.now
+        self.read, self.undo = database.read, database.undo
 
     @property
     def process_id(self) -> str:

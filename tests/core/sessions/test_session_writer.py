@@ -326,6 +326,58 @@ async def test_what_cannot_be_undone_keeps_nothing_from_the_others(
     assert "a fault" in caplog.text
 
 
+async def test_what_undoes_a_job_is_not_refused_by_a_full_queue(writer: Writer, path: Path) -> None:
+    assert await writer.run(add("mine")) == "mine"
+    gate = Gate()
+    held = await gate.close(writer)
+    waiting = [asyncio.create_task(writer.run(add(str(n)))) for n in range(199)]
+    await asyncio.sleep(0)
+    with pytest.raises(StorageBusy):
+        await writer.run(add("too many"))
+    writer.undo(take_out("mine"))
+    gate.open.set()
+    await asyncio.gather(held, *waiting)
+    await writer.run(add("last"))
+    assert lines(path) == [*map(str, range(199)), "last"]
+
+
+async def test_what_undoes_a_job_is_tried_again_where_it_fails(writer: Writer, path: Path) -> None:
+    failures = [sqlite3.OperationalError("database or disk is full"), KeyError("a fault")]
+    undone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def undo(connection: sqlite3.Connection) -> None:
+        if failures:
+            raise failures.pop()
+        take_out("mine")(connection)
+        loop.call_soon_threadsafe(undone.set)
+
+    assert await writer.run(add("mine")) == "mine"
+    writer.undo(undo)
+    await asyncio.wait_for(undone.wait(), 20)
+    await writer.run(add("last"))
+    assert lines(path) == ["last"]
+
+
+async def test_what_undoes_a_job_is_not_tried_without_end(writer: Writer) -> None:
+    tries = 0
+    tried = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def undo(_: sqlite3.Connection) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            loop.call_soon_threadsafe(tried.set)
+        raise KeyError("a fault")
+
+    writer.undo(undo, (0.0, 0.01))
+    await asyncio.wait_for(tried.wait(), 20)
+    await asyncio.sleep(0.1)
+    await writer.run(add("last"))
+    assert tries == 3
+
+
 async def test_a_caller_waits_a_bounded_time_for_a_stuck_disk(path: Path) -> None:
     def connect() -> sqlite3.Connection:
         connection = connect_writer(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from orchestrator_core.sessions.steps import Transaction
 
@@ -12,12 +12,15 @@ T = TypeVar("T")
 Undo = Callable[[T | None], Transaction[Any] | None]
 """From the result that a caller was not told, or None where nobody knows whether it was committed: what to do then."""
 
+UNDO_DELAYS: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
+"""Seconds before each further try to undo what a caller was not told."""
+
 
 class Database(Protocol):
     """Runs transactions, each whole or not at all.
 
-    Every method raises `StorageBusy`, `StorageFull` or `StorageError` within a bounded time, and lets the errors of the
-    steps themselves through.
+    Every method that is awaited raises `StorageBusy`, `StorageFull` or `StorageError` within a bounded time, and lets
+    the errors of the steps themselves through.
     """
 
     @property
@@ -45,6 +48,10 @@ class Database(Protocol):
             undo: For a caller that goes away before it learns the result.
             scrub: Rid every file of what is deleted before this returns, as far as the database can.
         """
+        ...
+
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """Run a transaction in the background that undoes another one; where it fails, run it again a little later."""
         ...
 
     async def read(self, transaction: Transaction[T]) -> T:

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator_core.sessions.databases.base import Undo
 from orchestrator_core.sessions.databases.sqlite import run, undoing
@@ -53,6 +53,10 @@ class MemoryDatabase:
         return await self._writer.run(
             partial(run, transaction=transaction, add=self._writer.add), undo=None if undo is None else undoing(undo)
         )
+
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """See `Database.undo`."""
+        self._writer.undo(partial(run, transaction=transaction))
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.databases.base import Database, Undo
@@ -44,6 +44,10 @@ class ObservedDatabase:
     async def write(self, transaction: Transaction[T], *, undo: Undo[T] | None = None, scrub: bool = False) -> T:
         """See `Database.write`."""
         return await self._timed("write", self._database.write(transaction, undo=undo, scrub=scrub))
+
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """See `Database.undo`."""
+        self._database.undo(transaction)
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""

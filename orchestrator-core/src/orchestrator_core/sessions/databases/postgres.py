@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from orchestrator_core.provider_api import GatewayError, StorageError
-from orchestrator_core.sessions.databases.base import Undo
+from orchestrator_core.sessions.databases.base import UNDO_DELAYS, Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.lines import Lines, Place
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres, together
@@ -44,7 +44,6 @@ _TOGETHER = 16
 """The most statements that are sent as one."""
 
 _CLOSE_WITHIN = 10.0
-_UNDO_DELAYS = (0.1, 0.5, 2.0, 5.0, 15.0)
 _PAUSE = 0.05
 
 _CONFLICTS = (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
@@ -151,6 +150,10 @@ class PostgresDatabase:
         except asyncio.CancelledError:
             work.add_done_callback(partial(self._undo_after, undo))
             raise
+
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """See `Database.undo`."""
+        self._own(self._undo_later(transaction))
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""
@@ -299,10 +302,10 @@ class PostgresDatabase:
     def _undo(self, undo: Undo[T] | None, result: T | None) -> None:
         step = None if undo is None else undo(result)
         if step is not None:
-            self._own(self._undo_later(step))
+            self.undo(step)
 
     async def _undo_later(self, step: Transaction[Any]) -> None:
-        for delay in _UNDO_DELAYS:
+        for delay in UNDO_DELAYS:
             try:
                 await self._persist(step, None)
             except StorageError as error:

@@ -83,6 +83,10 @@ class SqliteDatabase:
 
         return await self.writer.run(job, undo=None if undo is None else undoing(undo))
 
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """See `Database.undo`."""
+        self.writer.undo(partial(run, transaction=transaction))
+
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""
         return await self.reader.run(partial(read, transaction=transaction))

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.databases.base import Undo
@@ -80,6 +80,10 @@ class SqliteBeside:
         return await self._writer.run(
             partial(run, transaction=transaction), undo=None if undo is None else undoing(undo)
         )
+
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """See `Database.undo`."""
+        self._writer.undo(partial(run, transaction=transaction))
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.databases.base import Undo
@@ -57,6 +57,9 @@ class SqliteReadings:
             StorageError: Always.
         """
         raise StorageError("The database is opened to be read only.")
+
+    def undo(self, transaction: Transaction[Any]) -> None:
+        """Do nothing: nothing can have been written."""
 
     async def read(self, transaction: Transaction[T]) -> T:
         """See `Database.read`."""

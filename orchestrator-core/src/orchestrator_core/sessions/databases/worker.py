@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from orchestrator_core.provider_api import GatewayError, StorageError
+from orchestrator_core.provider_api import StorageError
+from orchestrator_core.sessions.databases.base import UNDO_DELAYS
 from orchestrator_core.sessions.databases.sqlite_connection import is_locked, storage_error
 from orchestrator_core.sessions.errors import busy, closed
 
@@ -146,6 +148,8 @@ class Worker:
             StorageFull: There is no room.
             StorageError: The store is closed or cannot be used.
         """
+        if self._accepting and len(self._waiting) >= self._capacity:
+            raise busy()
         job = self._submit(run, undo)
         try:
             return await job.future
@@ -155,11 +159,35 @@ class Worker:
                 self._undo(job)
             raise
 
+    def undo(self, step: Callable[[sqlite3.Connection], object], delays: Sequence[float] = UNDO_DELAYS) -> None:
+        """Do what undoes a job that was done for nobody; where it fails, do it again a little later.
+
+        A full queue does not refuse it: there is one at most for each job that was let in.
+
+        Args:
+            step: What to do.
+            delays: Seconds before each further try.
+        """
+        try:
+            tried = self._submit(step).future
+        except StorageError as error:
+            logger.warning("an abandoned job could not be undone: %s", error.message)
+        else:
+            tried.add_done_callback(partial(self._undo_again, step, delays))
+
+    def _undo_again(
+        self, step: Callable[[sqlite3.Connection], object], delays: Sequence[float], tried: asyncio.Future[object]
+    ) -> None:
+        error = None if tried.cancelled() else tried.exception()
+        if error is None:
+            return
+        logger.warning("an abandoned job could not be undone yet: %s", error)
+        if delays:
+            self._loop.call_later(delays[0], self.undo, step, delays[1:])
+
     def _submit(self, run: Callable[[sqlite3.Connection], T], undo: Undo[T] | None = None) -> Job[T]:
         if not self._accepting:
             raise closed()
-        if len(self._waiting) >= self._capacity:
-            raise busy()
         job = Job(run, self._loop.create_future(), time.monotonic() + self._budget, undo)
         self._waiting[job] = None
         if self._timer is None:
@@ -200,12 +228,8 @@ class Worker:
             return
         undo, job.undo = job.undo, None
         step = undo(job.result)
-        if step is None:
-            return
-        try:
-            self._submit(step).future.add_done_callback(_retrieve)
-        except GatewayError as error:
-            logger.warning("an abandoned job could not be undone: %s", error.message)
+        if step is not None:
+            self.undo(step)
 
     def _main(self, ready: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
         try:
@@ -274,8 +298,3 @@ def _succeed(future: asyncio.Future[None]) -> None:
 def _fail(future: asyncio.Future[None], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -20,7 +21,17 @@ from orchestrator_core.provider_api import (
     Usage,
     text_message,
 )
-from orchestrator_core.sessions.models import Attempt, FinishedTurn, NewSummary, NewTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.jobs.beginning import Begun, Limits
+from orchestrator_core.sessions.models import (
+    CONTEXT_BYTES,
+    Attempt,
+    FinishedTurn,
+    NewSummary,
+    NewTurn,
+    StartedTurn,
+    TurnOutcome,
+    TurnState,
+)
 from orchestrator_core.sessions.store import SessionStore
 from stores import TENANT, Clock, answered, ask, talk, texts, user
 
@@ -38,6 +49,34 @@ async def test_a_turn_makes_a_session_and_counts_its_message(store: SessionStore
     assert finished.answer is not None
     assert (finished.answer.sequence, finished.answer.provider, finished.answer.model) == (2, "alpha", "alpha-1")
     assert finished.answer.message == text_message("assistant", "hi")
+
+
+async def test_a_turn_whose_caller_leaves_while_its_context_is_decoded_is_ended(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = (await store.create_session(TENANT)).id
+    decodes, left = asyncio.Event(), threading.Event()
+    loop, decode = asyncio.get_running_loop(), Begun.started
+
+    def slow(begun: Begun, tenant: str, now: int, limits: Limits) -> StartedTurn:
+        loop.call_soon_threadsafe(decodes.set)
+        assert left.wait(30)
+        return decode(begun, tenant, now, limits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Begun, "started", slow)
+        asking = asyncio.create_task(ask(store, "x" * (CONTEXT_BYTES // 16), session, idempotency_key="k"))
+        await decodes.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        left.set()
+    async with asyncio.timeout(30):
+        while [turn.outcome.state for turn in (await store.turns(TENANT, session, limit=9)).items] == ["pending"]:
+            await asyncio.sleep(0.02)
+    (turn,) = (await store.turns(TENANT, session, limit=9)).items
+    assert turn.outcome.state == "client_closed"
+    assert (await talk(store, "on", session)).answer is not None
 
 
 async def test_parts_are_kept_as_they_were(store: SessionStore) -> None:

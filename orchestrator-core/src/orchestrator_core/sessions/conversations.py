@@ -246,8 +246,13 @@ class Conversations:
         except (NotFound, SessionEnded):
             self.recent.drop(tenant, turn.session_id)
             raise
+        try:
+            started = await self._started(tenant, begun, job.now)
+        except BaseException:
+            if (step := job.abandon(begun)) is not None:  # it is stored, and nobody will answer it
+                self.database.undo(step)
+            raise
         self._under_way.put(tenant, begun)
-        started = await self._started(tenant, begun, job.now)
         self.recent.begun(tenant, begun, started)
         return started
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
+import threading
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
@@ -25,8 +27,16 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases.base import Database, Undo
 from orchestrator_core.sessions.jobs import contexts, statements
-from orchestrator_core.sessions.jobs.beginning import read_session
-from orchestrator_core.sessions.models import NewFork, NewSummary, NewTurn, StartedTurn, TurnOutcome, TurnState
+from orchestrator_core.sessions.jobs.beginning import Begun, Limits, read_session
+from orchestrator_core.sessions.models import (
+    CONTEXT_BYTES,
+    NewFork,
+    NewSummary,
+    NewTurn,
+    StartedTurn,
+    TurnOutcome,
+    TurnState,
+)
 from orchestrator_core.sessions.steps import Steps, T, Transaction
 from orchestrator_core.sessions.store import SessionStore
 from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts
@@ -227,7 +237,7 @@ def remembered(text: str) -> list[Message]:
     return [found for found in gc.get_objects() if isinstance(found, Message) and text in found.text]
 
 
-@pytest.mark.parametrize("way", ["delete", "purge", "close", "elsewhere", "under way", "store"])
+@pytest.mark.parametrize("way", ["delete", "purge", "close", "elsewhere", "under way", "under way elsewhere", "store"])
 async def test_what_is_deleted_is_in_no_memory(workers: list[Conversations], way: str) -> None:
     one, two = workers
     mark = f"the secret of {way}"
@@ -243,9 +253,9 @@ async def test_what_is_deleted_is_in_no_memory(workers: list[Conversations], way
         await two.delete_session(TENANT, session)
         with pytest.raises(NotFound):
             await ask(one, "on", session)
-    elif way == "under way":
+    elif way.startswith("under way"):
         started = await ask(one, "on", session)
-        await one.delete_session(TENANT, session)
+        await (one if way == "under way" else two).delete_session(TENANT, session)
         with pytest.raises(NotFound):
             await one.finish_turn(TENANT, started.turn_id, answered())
         del started
@@ -253,6 +263,54 @@ async def test_what_is_deleted_is_in_no_memory(workers: list[Conversations], way
         one.recent.clear()
     await one.ping()  # the thread of a database holds what it did last
     assert not remembered(mark)
+
+
+async def test_what_is_deleted_while_a_turn_begins_is_in_no_memory_after_it(
+    workers: list[Conversations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = workers
+    session = (await one.create_session(TENANT)).id
+    decodes, deleted = asyncio.Event(), threading.Event()
+    loop, decode = asyncio.get_running_loop(), Begun.started
+
+    def slow(begun: Begun, tenant: str, now: int, limits: Limits) -> StartedTurn:
+        loop.call_soon_threadsafe(decodes.set)
+        assert deleted.wait(30)
+        return decode(begun, tenant, now, limits)
+
+    monkeypatch.setattr(Begun, "started", slow)
+    asking = asyncio.create_task(ask(one, "x" * (CONTEXT_BYTES // 16), session))
+    await decodes.wait()
+    await one.delete_session(TENANT, session)
+    deleted.set()
+    started = await asking
+    with pytest.raises(NotFound):
+        await one.finish_turn(TENANT, started.turn_id, answered())
+    assert len(one.recent) == 0
+
+
+async def test_a_session_whose_change_was_cut_short_is_remembered_no_longer(workers: list[Conversations]) -> None:
+    one, _ = workers
+    session = await turn(one, "0")
+    changing = asyncio.create_task(one.update_session(TENANT, session, metadata={"a": "b"}))
+    await asyncio.sleep(0)
+    changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    assert len(one.recent) == 0
+
+
+async def test_nothing_is_remembered_for_longer_than_a_session_may_rest(database: Database) -> None:
+    store = Conversations(database, max_idle=timedelta(seconds=0.5))
+    await store.open()
+    try:
+        await talk(store, "hello")
+        assert len(store.recent) == 1
+        async with asyncio.timeout(30):
+            while len(store.recent):
+                await asyncio.sleep(0.05)
+    finally:
+        await store.close()
 
 
 async def test_an_expired_session_is_remembered_no_longer(workers: list[Conversations], clock: Clock) -> None:

@@ -60,7 +60,7 @@ from orchestrator_core.sessions.models import (
     TurnOutcome,
     new_id,
 )
-from orchestrator_core.sessions.recent import RecentSessions
+from orchestrator_core.sessions.recent import IDLE, RecentSessions
 from orchestrator_core.sessions.searching import Searches
 from orchestrator_core.sessions.settings import settings_json
 from orchestrator_core.sessions.under_way import UnderWay
@@ -89,7 +89,7 @@ class Conversations:
         """
         self.database = database
         self.clients = ClientKeys(database, redact)
-        self.recent = RecentSessions()
+        self.recent = RecentSessions(idle=min(IDLE, max_idle.total_seconds()))
         self._limits = Limits(idle=micros(max_idle), turn=micros(max_turn), key=micros(KEEP))
         self._redact = redact
         self._clock = clock
@@ -172,18 +172,17 @@ class Conversations:
         if status not in {None, "closed"}:
             raise InvalidRequest("A session can only be closed: send the status closed.", param="status")
         now = self._now()
-        row = await self.database.write(
-            partial(
-                queries.update_session,
-                tenant=tenant,
-                session_id=session_id,
-                metadata=None if metadata is None else metadata_json(metadata, self._redact),
-                labels=labels_of(metadata, self._redact),
-                close=status == "closed",
-                now=now,
-            )
+        update = partial(
+            queries.update_session,
+            tenant=tenant,
+            session_id=session_id,
+            metadata=None if metadata is None else metadata_json(metadata, self._redact),
+            labels=labels_of(metadata, self._redact),
+            close=status == "closed",
+            now=now,
         )
-        self.recent.drop(tenant, session_id)
+        with self.recent.forgetting(tenant, [session_id]):
+            row = await self.database.write(update)
         return self._session(tenant, row, now)
 
     async def delete_session(self, tenant: str, session_id: str) -> None:
@@ -266,8 +265,11 @@ class Conversations:
             raise ValueError("a turn cannot end as pending")
         known = self._under_way.take(tenant, turn_id)
         job = end_turn(tenant, turn_id, self.database.process_id, outcome, known, self._redact, self._now())
-        ended = await self.database.write(job)
-        session, row = ended
+        try:
+            session, row = ended = await self.database.write(job)
+        except BaseException:
+            self.recent.drop(tenant, None if known is None else known[0].id)  # it may have been deleted
+            raise
         answer = None if row is None else stored_answer(row, job.message, job.answer)
         self.recent.ended(tenant, ended, answer)
         return FinishedTurn(

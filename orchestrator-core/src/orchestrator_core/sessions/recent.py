@@ -24,7 +24,7 @@ LARGEST: Final = 1 / 4
 """The share of it above which a session is not kept: it would push out too many others."""
 
 IDLE: Final = 600.0
-"""Seconds after its last turn for which a session is kept."""
+"""Seconds after its last turn for which a session is kept at most."""
 
 _MESSAGE: Final = 1000
 """Bytes of a message beside its parts."""
@@ -45,14 +45,18 @@ class RecentSessions:
     Used on the event loop only.
     """
 
-    def __init__(self, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, idle: float = IDLE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Begin with nothing.
 
         Args:
             max_bytes: Bytes of all messages, about.
+            idle: Seconds after its last turn for which a session is kept.
             clock: Monotonic seconds.
         """
         self._max_bytes = max_bytes
+        self._idle = idle
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], tuple[Kept, float]] = OrderedDict()
         self._size = 0
@@ -102,7 +106,7 @@ class RecentSessions:
 
     @contextmanager
     def forgetting(self, tenant: str, session_ids: Sequence[str]) -> Iterator[None]:
-        """Keep nothing of sessions after what deletes them, however that ends."""
+        """Keep nothing of sessions after what changes or deletes them, however that ends."""
         try:
             yield
         finally:
@@ -124,7 +128,7 @@ class RecentSessions:
         while self._size > self._max_bytes:
             self._drop(next(iter(self._sessions)))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(IDLE, self.drop_idle)
+            self._timer = asyncio.get_running_loop().call_later(self._idle, self.drop_idle)
 
     def _drop(self, key: tuple[str, str]) -> None:
         found = self._sessions.pop(key, None)
@@ -139,8 +143,8 @@ class RecentSessions:
         now = self._clock()
         while self._sessions:
             key, (_, since) = next(iter(self._sessions.items()))
-            if now < since + IDLE:
-                self._timer = asyncio.get_running_loop().call_later(since + IDLE - now, self.drop_idle)
+            if now < since + self._idle:
+                self._timer = asyncio.get_running_loop().call_later(since + self._idle - now, self.drop_idle)
                 break
             self._drop(key)
 

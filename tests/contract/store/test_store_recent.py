@@ -300,6 +300,17 @@ async def test_a_session_whose_change_was_cut_short_is_remembered_no_longer(work
     assert len(one.recent) == 0
 
 
+async def test_a_turn_that_is_told_again_leaves_what_is_remembered(workers: list[Conversations]) -> None:
+    one, _ = workers
+    started = await begin(one, "0", None, "key")
+    session = started.session.id
+    await one.finish_turn(TENANT, started.turn_id, answered())
+    again = await ask(one, "0", session, idempotency_key="key")
+    assert again.finished is not None
+    await turn(one, "1", session)
+    assert not has_read(one)
+
+
 async def test_nothing_is_remembered_for_longer_than_a_session_may_rest(database: Database) -> None:
     store = Conversations(database, max_idle=timedelta(seconds=0.5))
     await store.open()

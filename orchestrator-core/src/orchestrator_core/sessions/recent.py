@@ -73,8 +73,10 @@ class RecentSessions:
 
     def begun(self, tenant: str, begun: Begun, started: StartedTurn) -> None:
         """Keep what a turn under way sees, for the turn that comes after it."""
+        if begun.ended is not None:
+            return  # it was answered before, and says nothing of how its session stands
         context, key = begun.context, (tenant, begun.session.id)
-        if context.whole and begun.ended is None:
+        if context.whole:
             before = _size_of_session(begun.session) if context.known is None else context.known.size
             size = before + sum(map(_size, started.messages[-len(context.rows) :], context.rows))
             self._put(key, Kept(begun.session, started.messages, started.weight, size))

@@ -291,7 +291,7 @@ class FinishedTurn:
     """A turn whose end is stored.
 
     Attributes:
-        session: The session after it.
+        session: The session after it; its metadata, and whether it was closed, as this process knows them.
         answer: The stored answer; None where there was none.
         unsummarized: How many stored messages no summary covers.
     """

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
+from orchestrator_core.provider_api import ToolResultPart
 from orchestrator_core.sessions.jobs.beginning import Begun, Limits
 from orchestrator_core.sessions.jobs.contexts import Context
 from orchestrator_core.sessions.jobs.ending import Ended
@@ -76,6 +77,27 @@ async def test_it_is_not_all_once_anything_else_is_known_of_the_session(other: d
     begin(recent, "sess_1")
     end(recent, "sess_1", **other)
     assert recent.find("acme", "sess_1") is None
+
+
+SIGNED = {"type": "text", "text": "19", "provider_metadata": {"alpha": {"signature": "S"}}}
+
+
+@pytest.mark.parametrize("part", [SIGNED, {"type": "tool_result", "tool_call_id": "c", "content": [SIGNED]}])
+async def test_what_a_provider_still_holds_of_its_answer_is_kept_apart(part: Any) -> None:
+    recent = RecentSessions()
+    begin(recent, "sess_1")
+    given = row(2, "turn_1", [part], role="assistant")
+    answer = stored_message(given)
+    recent.ended("acme", Ended(session("sess_1", last_turn_state="complete", last_sequence=2), given), answer)
+    (noted,) = answer.message.parts
+    if isinstance(noted, ToolResultPart) and not isinstance(noted.content, str):
+        (noted,) = noted.content
+    assert isinstance(noted.provider_metadata, dict)
+    noted.provider_metadata.clear()
+    kept = recent.find("acme", "sess_1")
+    assert kept is not None
+    assert kept.messages[-1] == stored_message(given)
+    recent.clear()
 
 
 async def test_a_session_that_was_dropped_does_not_come_back_with_the_end_of_its_turn() -> None:

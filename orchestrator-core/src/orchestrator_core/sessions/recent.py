@@ -93,7 +93,7 @@ class RecentSessions:
         size = 0
         if answer is not None and ended.answer is not None:
             size = _size(answer, ended.answer)
-            if any(part.provider_metadata for part in answer.message.parts):
+            if any(map(_is_noted, answer.message.parts)):
                 answer = stored_message(ended.answer)  # apart from what its provider may still hold and change
         left = kept.completed(session, answer, size)
         if left is not None:
@@ -168,6 +168,13 @@ def _beside_text(part: Part) -> int:
     if isinstance(part, ToolResultPart) and not isinstance(part.content, str):
         size += sum(map(_beside_text, part.content))
     return size
+
+
+def _is_noted(part: Part) -> bool:
+    """Whether a provider noted something of a part, or of one within it."""
+    if part.provider_metadata:
+        return True
+    return isinstance(part, ToolResultPart) and not isinstance(part.content, str) and any(map(_is_noted, part.content))
 
 
 def _values(value: Json) -> int:

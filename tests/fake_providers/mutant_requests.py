@@ -93,6 +93,14 @@ class ChangesTheHistory(Compiling):
             message.__dict__["parts"] = tuple(part for part in message.parts if part.type != "opaque")
 
 
+@fails("the_history_is_not_changed")
+class TakesItsNotesOut(Compiling):
+    def body(self, body: dict[str, Any], request: ChatRequest) -> None:
+        for part in (part for message in request.messages for part in message.parts):
+            if isinstance(part.provider_metadata, dict):
+                part.provider_metadata.pop(self.context.provider_id, None)
+
+
 @fails("a_conversation_is_sent_as_it_is", "nothing_foreign_is_sent")
 class ForgetsTheSystemPrompt(Compiling):
     def body(self, body: dict[str, Any], request: ChatRequest) -> None:

@@ -82,7 +82,9 @@ class ProviderHooks:
         """Answer a conversation, as an async generator of events.
 
         `request.stream` chooses only how the upstream is asked. `Start` comes first, after the upstream's 2xx.
-        Closing the generator must close the upstream call. Optional: without it the provider has no chat.
+        Closing the generator must close the upstream call. Nothing in the request may be changed, such as what
+        stands in `provider_metadata`: later calls are given the same objects. Optional: without it the provider has no
+        chat.
 
         Yields:
             The events of the answer, see `events`; those that came together may be yielded together, in a list.

@@ -182,10 +182,13 @@ class PortabilityChecks(Suite):
 
     @proves("chat", "function_calling")
     def test_the_history_is_not_changed(self) -> None:
-        """A call leaves the stored conversation as it is."""
+        """A call leaves the stored conversation as it is, and what the provider noted of its own answers too."""
 
         async def work(bench: Bench) -> None:
-            for messages in (LEFT_BEHIND, BROKEN):
+            thought = (await bench.hear(THOUGHT, reasoning_effort="low")).response.message
+            calls = (await bench.hear(SIGNED_CALLS, tools=TOOLS)).response.message
+            own = history(*HELLO, thought, *HELLO, calls, *HELLO)
+            for messages in (LEFT_BEHIND, BROKEN, own):
                 heard = await bench.hear(PLAIN, messages=messages, tools=TOOLS)
                 require(heard.messages == messages, "the call changed the history: compile into new objects")
 

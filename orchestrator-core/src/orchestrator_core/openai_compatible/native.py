@@ -22,10 +22,11 @@ from orchestrator_core.provider_api import (
     Json,
     Message,
     fields_of,
-    last_answer,
     report_note,
 )
 
+_OF_ANSWERS: Final = frozenset(("index", "reasoning_details", "extra_content", *MEDIA))
+"""Fields of answers that may have to be left out, or said in another way."""
 _FOREIGN_THOUGHT: Final = "what another model thought is not given to this provider"
 _FOREIGN_MARK: Final = "only the provider that made it can read it"
 
@@ -43,6 +44,8 @@ class NativeCleaner:
         self._dialect = dialect
         self._provider_id = provider_id
         self._report = report
+        self._foreign = frozenset(dialect.foreign)
+        self._of_answers = _OF_ANSWERS.union(dialect.reasoning_fields, () if dialect.refusal_field else ("refusal",))
         self._compiler = MessageCompiler(dialect, provider_id, report)
         self._asked = True
 
@@ -59,33 +62,38 @@ class NativeCleaner:
         if isinstance(body.get("messages"), list):
             body["messages"] = self._messages(body["messages"], said)
         self._asked = True
-        if self._dialect.foreign and isinstance(body.get("tools"), list):
+        if self._foreign and isinstance(body.get("tools"), list):
             body["tools"] = [self._tool(tool) for tool in body["tools"]]
 
-    def _messages(self, wire: Sequence[Json], said: Sequence[Message]) -> list[dict[str, Json]]:
-        last = last_answer(said)
+    def _messages(self, wire: list[dict[str, Json]], said: Sequence[Message]) -> list[dict[str, Json]]:
+        last = next((place for place in reversed(range(len(wire))) if wire[place]["role"] == "assistant"), -1)
         kept: dict[int, dict[str, Json]] = {}
-        for place in intact(wire, said, self._dialect, self._provider_id):
+        for place in intact(wire, self._dialect, self._provider_id):
             self._asked = place > last or place == len(wire) - 1
             message = self._message(wire[place])
-            if said[place].role != "assistant" or says_something(message, self._dialect):
+            if message["role"] != "assistant" or says_something(message, self._dialect):
                 kept[place] = message
-        return self._compiler.compile(said, kept)
+        return list(kept.values()) if len(kept) == len(wire) else self._compiler.compile(said, kept)
 
     def _message(self, message: dict[str, Json]) -> dict[str, Json]:
-        kept = dict(message)
-        if message.get("role") == "assistant":
+        kept = self._native(self._answer(message) if message["role"] == "assistant" else message)
+        if isinstance(content := kept.get("content"), list) and (parts := self._parts(content)) != content:
+            kept = {**kept, "content": parts}
+        return kept
+
+    def _answer(self, message: dict[str, Json]) -> dict[str, Json]:
+        kept = message
+        if not self._of_answers.isdisjoint(message):
+            kept = dict(message)
             kept.pop("index", None)  # of a delta: a client that joins a stream by hand may keep it
             self._thoughts(kept)
             self._marks(kept)
             if not self._dialect.refusal_field and kept.get("refusal", "") is None:
                 del kept["refusal"]  # clients say so of every answer that was none
-            if isinstance(calls := kept.get("tool_calls"), list):
-                kept["tool_calls"] = [self._call(call) for call in calls]
-        kept = self._native(kept)
-        if isinstance(content := kept.get("content"), list):
-            kept["content"] = self._parts(content)
-        return message if kept == message else kept
+        calls = kept.get("tool_calls") or ()
+        if any("extra_content" in call for call in calls):
+            kept = {**kept, "tool_calls": [self._call(call) for call in calls]}
+        return kept
 
     def _thoughts(self, message: dict[str, Json]) -> None:
         """Keep thoughts that no other provider marked, and those of this one; the gateway marks by `extra_content`."""
@@ -169,14 +177,17 @@ class NativeCleaner:
         if not isinstance(tool, dict):
             return tool
         kept = self._native(tool)
-        if isinstance(function := kept.get("function"), dict):
-            kept["function"] = self._native(function)
+        function = kept.get("function")
+        if isinstance(function, dict) and (native := self._native(function)) is not function:
+            kept = {**kept, "function": native}
         return kept
 
-    def _native(self, value: Mapping[str, Json]) -> dict[str, Json]:
+    def _native(self, value: dict[str, Json]) -> dict[str, Json]:
         """Return an object without other vendors' fields."""
+        if self._foreign.isdisjoint(value):
+            return value
         kept = dict(value)
-        for name in value.keys() & set(self._dialect.foreign):
+        for name in value.keys() & self._foreign:
             report_note(name, kept.pop(name), self._report, asked=self._asked)
         return kept
 

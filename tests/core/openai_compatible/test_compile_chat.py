@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from orchestrator_core.provider_api import (
     Adjustment,
     AdjustmentReport,
     ChatRequest,
+    Deadline,
     FilePart,
     ImagePart,
     Json,
@@ -34,6 +36,8 @@ from orchestrator_core.provider_api import (
     UnsupportedParameter,
     text_message,
 )
+from orchestrator_core.server.translate.late import Late
+from orchestrator_core.server.translate.openai_request import read_chat
 
 
 def message(role: Role, *parts: Part) -> Message:
@@ -244,6 +248,48 @@ def test_the_same_of_a_clients_own_prompt() -> None:
     body, adjustments = compiled(ask([said], native=NativeRequest(OPENAI_CHAT, {"messages": [written]})))
     assert body["messages"] == [{"role": "system", "content": "Be brief."}]
     assert [(each.subject, each.action) for each in adjustments] == [("image", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("called", "answered", "kept"),
+    [
+        ({"function_call": {"name": "find", "arguments": "{}"}}, {"role": "function", "name": "find"}, True),
+        ({"function_call": {"name": "find", "arguments": "{}"}}, {"role": "tool", "tool_call_id": "call_0"}, True),
+        ({"function_call": {"name": "find", "arguments": "{}"}}, {"role": "function", "name": "other"}, False),
+        ({"tool_calls": [wire_call("a")]}, {"role": "tool", "tool_call_id": "a"}, True),
+        ({"tool_calls": [wire_call("a")]}, {"role": "tool", "tool_call_id": "b"}, False),
+        ({"tool_calls": [wire_call("a")]}, {"role": "function", "name": "find"}, False),
+        ({"tool_calls": [wire_call("a"), wire_call("a")]}, {"role": "tool", "tool_call_id": "a"}, False),
+        ({"tool_calls": [wire_call("a"), wire_call("b")]}, {"role": "tool", "tool_call_id": "a"}, False),
+    ],
+)
+def test_a_clients_own_calls_go_as_they_are_with_a_result_for_each(
+    called: dict[str, Json], answered: dict[str, Json], kept: bool
+) -> None:
+    wire = [{"role": "assistant", "content": None, **called}, {"content": "found", **answered}]
+    body, adjustments = compiled(read_chat({"model": "m", "messages": wire}, deadline=Deadline.after(5)))
+    assert (body["messages"] == wire) is kept
+    assert bool(adjustments) is not kept
+
+
+def test_what_goes_as_it_is_is_not_read() -> None:
+    wire = [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        {"role": "assistant", "content": None, "refusal": None, "annotations": [], "tool_calls": [wire_call("a")]},
+        {"role": "tool", "tool_call_id": "a", "content": "found"},
+    ]
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
+    given = {"messages": wire, "tools": tools}
+
+    def read() -> list[Any]:
+        raise AssertionError("nobody asked for it")
+
+    asked = ask([], native=NativeRequest(OPENAI_CHAT, given))
+    body, _ = compiled(
+        replace(asked, messages=Late(len(wire), read), tools=Late(len(tools), read)), Dialect(refusal_field=True)
+    )
+    assert body["messages"] == wire
+    assert body["tools"] == tools
 
 
 def test_an_empty_refusal_says_nothing() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -373,6 +374,62 @@ def test_any_role_and_content_are_read_or_refused(role: Any, content: Any) -> No
     except InvalidRequest as error:
         place = error.param or ""
     assert place.startswith("messages.0")
+
+
+WELL_FORMED: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "text", "text": "a"}]},
+    {"role": "developer", "content": [{"type": "image_url", "image_url": {"url": "https://a.test/b"}}], "name": "x"},
+    {
+        "role": "assistant",
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    },
+    {"role": "assistant", "content": "a", "refusal": None, "annotations": [], "reasoning_content": "b"},
+    {"role": "tool", "tool_call_id": "a", "content": "b"},
+]
+"""Messages that are read when somebody asks for them."""
+LAST: dict[str, Any] = {"role": "function", "name": "f", "content": "b"}
+"""A message of a kind that has all that are with it read at once."""
+
+
+def paths(value: Any, *path: Any) -> list[tuple[Any, ...]]:
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, each in inside for found in paths(each, *path, key))]
+
+
+@st.composite
+def changed(draw: st.DrawFn, given: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of the given, with one value of it replaced, or a field more."""
+    value: Any = copy.deepcopy(draw(st.sampled_from(given)))
+    *path, last = draw(st.sampled_from(paths(value)[1:]))
+    place = value
+    for key in path:
+        place = place[key]
+    more = st.sampled_from(["extra_content", "reasoning_details", "images", "function_call", "name", "type", "strict"])
+    key = last if isinstance(last, int) else draw(st.just(last) | more)
+    place[key] = draw(json_values | st.sampled_from(["", "custom", "web", {"openai": {}}, {"orchestrator": {}}]))
+    return dict(value)
+
+
+def outcome(**body: Any) -> Any:
+    """Return what is read of the first message and of the tools, or how it is refused."""
+    try:
+        request = read(**body)
+    except InvalidRequest as error:
+        return error.param, error.message
+    return request.messages[0], list(request.tools), request.extra, request.native is None
+
+
+@given(changed(WELL_FORMED))
+def test_messages_that_are_read_late_can_be_read_and_are_the_same(message: dict[str, Any]) -> None:
+    assert outcome(messages=[message]) == outcome(messages=[message, LAST])
+
+
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}, "strict": True, "x": 1}}
+
+
+@given(changed([TOOL]))
+def test_tools_that_are_read_late_can_be_read_and_are_the_same(tool: dict[str, Any]) -> None:
+    assert outcome(tools=[tool]) == outcome(tools=[tool], functions=[])
 
 
 def test_fields_of_parts_tools_and_results_that_the_dialect_does_not_have_are_noted() -> None:

@@ -6,8 +6,9 @@ What a message says beyond them is kept in a note, for a provider that knows the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeGuard, overload
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TypeGuard
 
 from orchestrator_core.provider_api import (
     FIELDS,
@@ -31,6 +32,7 @@ from orchestrator_core.provider_api import (
     text_message,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
+from orchestrator_core.server.translate.late import Late
 from orchestrator_core.server.translate.openai_notes import GATEWAY, has_notes, restore
 from orchestrator_core.server.translate.openai_parts import (
     metadata,
@@ -40,6 +42,7 @@ from orchestrator_core.server.translate.openai_parts import (
     read_content,
     read_media,
 )
+from orchestrator_core.server.translate.openai_shapes import are_messages
 
 _SAID = ("role", "content", "name")
 _ANSWERED = (
@@ -73,41 +76,8 @@ def are_plain(messages: Json) -> TypeGuard[list[dict[str, str]]]:
     return True
 
 
-class PlainMessages(Sequence[Message]):
-    """Plain messages, which are read when somebody asks for them.
-
-    Where the provider speaks the client's dialect nobody does: it is sent the client's own.
-    """
-
-    def __init__(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Take messages that are plain."""
-        self._wire = messages
-        self._read: Sequence[Message] | None = None
-
-    def _messages(self) -> Sequence[Message]:
-        if self._read is None:
-            self._read = [text_message(_PLAIN_ROLES[each["role"]], each["content"]) for each in self._wire]
-        return self._read
-
-    @overload
-    def __getitem__(self, place: int) -> Message: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Message]: ...
-
-    def __getitem__(self, place: int | slice) -> Message | Sequence[Message]:
-        return self._messages()[place]
-
-    def __iter__(self) -> Iterator[Message]:
-        return iter(self._messages())
-
-    def __len__(self) -> int:
-        return len(self._wire)
-
-    def __eq__(self, other: object) -> bool:
-        return self._messages() == other
-
-    __hash__ = None  # type: ignore[assignment]  # as of lists, which it stands for
+class PlainMessages(Late[Message]):
+    """Messages that are nothing but a role and a text each."""
 
 
 def read_messages(body: Fields, key: str = "messages") -> Sequence[Message]:
@@ -118,9 +88,19 @@ def read_messages(body: Fields, key: str = "messages") -> Sequence[Message]:
     """
     given = body.data.get(key)
     if are_plain(given):
-        return PlainMessages(given)
+        return PlainMessages(len(given), partial(_read_plain, given))
+    if are_messages(given):
+        return Late(len(given), partial(_read, body, key))
     if not body.items(key):
         raise invalid(body.at(key), "a list with at least one message is required")
+    return _read(body, key)
+
+
+def _read_plain(messages: Sequence[Mapping[str, str]]) -> Sequence[Message]:
+    return [text_message(_PLAIN_ROLES[each["role"]], each["content"]) for each in messages]
+
+
+def _read(body: Fields, key: str) -> Sequence[Message]:
     reader = _Reader()
     return [reader.read(message, index) for index, message in enumerate(body.objects(key))]
 

@@ -18,9 +18,11 @@ from orchestrator_core.provider_api import (
     ToolChoice,
 )
 from orchestrator_core.server.translate.fields import Fields, invalid
+from orchestrator_core.server.translate.late import Late
 from orchestrator_core.server.translate.openai_messages import PlainMessages, read_messages
 from orchestrator_core.server.translate.openai_notes import has_notes
 from orchestrator_core.server.translate.openai_parts import notes, others
+from orchestrator_core.server.translate.openai_shapes import are_tools
 
 _KNOWN = frozenset(
     (
@@ -90,9 +92,8 @@ def read_chat(
     fields = Fields(body)
     extra = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
     messages = read_messages(fields)
-    plain = isinstance(messages, PlainMessages)
-    native = NativeRequest(OPENAI_CHAT, body, plain=plain)
-    noted = not plain and any(has_notes(message) for message in fields.objects("messages"))
+    native = NativeRequest(OPENAI_CHAT, body, plain=isinstance(messages, PlainMessages))
+    noted = not isinstance(messages, Late) and any(has_notes(message) for message in fields.objects("messages"))
     given: dict[str, Any] = {name: read(fields, name) for name, read in _PLAIN.items() if name in body}
     for field, (names, read) in _READ.items():
         if not names.isdisjoint(body):
@@ -131,6 +132,9 @@ def _limit(fields: Fields, _: dict[str, Json]) -> int | None:
 
 def _tools(fields: Fields, extra: dict[str, Json]) -> Sequence[Tool]:
     extra.pop("tools", None)
+    given = fields.data.get("tools")
+    if "functions" not in fields.data and are_tools(given):
+        return Late(len(given), lambda: [_tool(each.need("function"), each) for each in fields.objects("tools")])
     tools = [_tool(function) for function in fields.objects("functions")]
     others: list[Json] = []
     for entry in fields.objects("tools"):

@@ -286,7 +286,7 @@ def test_what_goes_as_it_is_is_not_read() -> None:
 
     asked = ask([], native=NativeRequest(OPENAI_CHAT, given))
     body, _ = compiled(
-        replace(asked, messages=Late(len(wire), read), tools=Late(len(tools), read)), Dialect(refusal_field=True)
+        replace(asked, messages=Late(read, len(wire)), tools=Late(read, len(tools))), Dialect(refusal_field=True)
     )
     assert body["messages"] == wire
     assert body["tools"] == tools

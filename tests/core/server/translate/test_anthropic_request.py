@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changed_values import changed
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     ChatRequest,
@@ -333,3 +334,43 @@ def test_any_block_is_read_or_refused(kind: str, block: dict[str, Any]) -> None:
     except InvalidRequest as error:
         place = error.param or ""
     assert place.startswith("messages.0")
+
+
+WELL_FORMED: list[dict[str, Any]] = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "a"}], "is_error": False},
+            {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}},
+            {"type": "image", "source": {"type": "base64", "data": "aGk=", "media_type": "image/png"}},
+        ],
+    },
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "a", "signature": "Eqb"},
+            {"type": "redacted_thinking", "data": "Eqb"},
+            {"type": "tool_use", "id": "a", "name": "f", "input": {"b": "c"}},
+        ],
+    },
+]
+"""Messages that are read when somebody asks for them."""
+LAST: dict[str, Any] = {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "a"}}]}
+"""A message of a kind that has all that are with it read at once."""
+
+
+def outcome(*messages: dict[str, Any], without: int, **fields: Any) -> Any:
+    """Return what is read of a message and of what is beside it, or how it is refused."""
+    try:
+        request = read(messages=list(messages), **fields)
+    except InvalidRequest as error:
+        return error.param, error.message
+    return request.messages[: len(request.messages) - without], only(request), request.native is None
+
+
+@given(changed(WELL_FORMED, ["extra_content", "citations", "context"], ["", "a b", "orchestrator.x", {"openai": {}}]))
+def test_messages_that_are_read_late_can_be_read_and_are_the_same(message: dict[str, Any]) -> None:
+    assert outcome(message, without=0) == outcome(message, LAST, without=1)
+    if message.get("role") == "user":
+        system = {"system": message.get("content")}
+        assert outcome(USER, without=1, **system) == outcome(USER, LAST, without=2, **system)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from changed_values import JSON_VALUES, changed
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ChatRequest,
@@ -309,11 +309,6 @@ def test_refusals_name_the_place(body: dict[str, Any], param: str) -> None:
     assert param in caught.value.message
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
 FIELDS = [
     "model",
     "messages",
@@ -341,7 +336,7 @@ MESSAGE_FIELDS = [
 ]
 
 
-@given(st.dictionaries(st.sampled_from(FIELDS), json_values))
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES))
 def test_any_body_is_read_or_refused(body: dict[str, Any]) -> None:
     try:
         wants_usage(body)
@@ -355,7 +350,7 @@ def test_any_body_is_read_or_refused(body: dict[str, Any]) -> None:
 
 @given(
     st.sampled_from(["system", "user", "assistant", "tool", "function"]),
-    st.dictionaries(st.sampled_from(MESSAGE_FIELDS[1:]), json_values),
+    st.dictionaries(st.sampled_from(MESSAGE_FIELDS[1:]), JSON_VALUES),
 )
 def test_any_message_is_read_or_refused(role: str, message: dict[str, Any]) -> None:
     try:
@@ -366,7 +361,7 @@ def test_any_message_is_read_or_refused(role: str, message: dict[str, Any]) -> N
     assert place.startswith("messages.0")
 
 
-@given(st.one_of(st.sampled_from(["user", "assistant"]), json_values), json_values)
+@given(st.one_of(st.sampled_from(["user", "assistant"]), JSON_VALUES), JSON_VALUES)
 def test_any_role_and_content_are_read_or_refused(role: Any, content: Any) -> None:
     try:
         read(messages=[{"role": role, "content": content}])
@@ -391,23 +386,8 @@ LAST: dict[str, Any] = {"role": "function", "name": "f", "content": "b"}
 """A message of a kind that has all that are with it read at once."""
 
 
-def paths(value: Any, *path: Any) -> list[tuple[Any, ...]]:
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, each in inside for found in paths(each, *path, key))]
-
-
-@st.composite
-def changed(draw: st.DrawFn, given: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of the given, with one value of it replaced, or a field more."""
-    value: Any = copy.deepcopy(draw(st.sampled_from(given)))
-    *path, last = draw(st.sampled_from(paths(value)[1:]))
-    place = value
-    for key in path:
-        place = place[key]
-    more = st.sampled_from(["extra_content", "reasoning_details", "images", "function_call", "name", "type", "strict"])
-    key = last if isinstance(last, int) else draw(st.just(last) | more)
-    place[key] = draw(json_values | st.sampled_from(["", "custom", "web", {"openai": {}}, {"orchestrator": {}}]))
-    return dict(value)
+MORE = ["extra_content", "reasoning_details", "images", "function_call", "name", "type", "strict"]
+ODD = ["", "custom", "web", {"openai": {}}, {"orchestrator": {}}]
 
 
 def outcome(**body: Any) -> Any:
@@ -419,7 +399,7 @@ def outcome(**body: Any) -> Any:
     return request.messages[0], list(request.tools), request.extra, request.native is None
 
 
-@given(changed(WELL_FORMED))
+@given(changed(WELL_FORMED, MORE, ODD))
 def test_messages_that_are_read_late_can_be_read_and_are_the_same(message: dict[str, Any]) -> None:
     assert outcome(messages=[message]) == outcome(messages=[message, LAST])
 
@@ -427,7 +407,7 @@ def test_messages_that_are_read_late_can_be_read_and_are_the_same(message: dict[
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}, "strict": True, "x": 1}}
 
 
-@given(changed([TOOL]))
+@given(changed([TOOL], MORE, ODD))
 def test_tools_that_are_read_late_can_be_read_and_are_the_same(tool: dict[str, Any]) -> None:
     assert outcome(tools=[tool]) == outcome(tools=[tool], functions=[])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
 
 from orchestrator_core.provider_api import (
@@ -20,7 +21,9 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
 )
 from orchestrator_core.server.translate.anthropic_blocks import BlockReader
+from orchestrator_core.server.translate.anthropic_shapes import is_conversation
 from orchestrator_core.server.translate.fields import Fields, invalid
+from orchestrator_core.server.translate.late import Late
 
 _READ = frozenset(
     (
@@ -91,14 +94,17 @@ def read_message_request(
         InvalidRequest: A field is missing or of the wrong type; `param` is its dotted path.
     """
     fields, reader = Fields(body), BlockReader()
-    messages = [*_system(fields, reader), *_messages(fields, reader)]
+    conversation = _Conversation(fields)
+    moved = not is_conversation(body) and conversation.moved
     tools = _tools(fields, reader)
     choice, parallel = _tool_choice(fields)
     reader.asks(fields, *_ONLY)
-    native = NativeRequest(ANTHROPIC_MESSAGES, body, headers or {}, tuple(reader.only))
+    native = NativeRequest(
+        ANTHROPIC_MESSAGES, body, headers or {}, Late(lambda: tuple({**conversation.only, **reader.only}))
+    )
     return ChatRequest(
         model=fields.string("model") or "",
-        messages=messages,
+        messages=Late(lambda: conversation.messages),
         deadline=deadline,
         stream=fields.boolean("stream") or False,
         strict=strict,
@@ -113,10 +119,37 @@ def read_message_request(
         max_tokens=fields.integer("max_tokens", least=1),
         stop=_stop(fields),
         extra={name: value for name, value in body.items() if name not in (*_READ, *_ONLY) and value is not None},
-        native=None if reader.moved else native,
+        native=None if moved else native,
         native_options=native,
         request_id=request_id,
     )
+
+
+class _Conversation:
+    """What is said in a body, which is read when somebody asks for any of it.
+
+    Args:
+        fields: The body.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._reader = BlockReader()
+
+    @cached_property
+    def messages(self) -> Sequence[Message]:
+        """The messages, the system prompt first."""
+        return [*_system(self._fields, self._reader), *_messages(self._fields, self._reader)]
+
+    @property
+    def moved(self) -> bool:
+        """See `BlockReader.moved`."""
+        return bool(self.messages) and self._reader.moved
+
+    @property
+    def only(self) -> Mapping[str, None]:
+        """See `BlockReader.only`."""
+        return self._reader.only if self.messages else {}
 
 
 def _system(fields: Fields, reader: BlockReader) -> Sequence[Message]:

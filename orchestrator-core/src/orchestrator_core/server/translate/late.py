@@ -14,15 +14,15 @@ class Late(Sequence[T]):
     Where the provider speaks the client's dialect nobody does: it is sent the client's own.
 
     Args:
-        length: How many there are.
         read: Reads them all.
+        length: How many there are, where that shows without reading them.
     """
 
     __slots__ = ("_items", "_length", "_read")
 
-    def __init__(self, length: int, read: Callable[[], Sequence[T]]) -> None:
-        self._length = length
+    def __init__(self, read: Callable[[], Sequence[T]], length: int | None = None) -> None:
         self._read = read
+        self._length = length
         self._items: Sequence[T] | None = None
 
     def _all(self) -> Sequence[T]:
@@ -43,7 +43,7 @@ class Late(Sequence[T]):
         return iter(self._all())
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._all()) if self._length is None else self._length
 
     def __eq__(self, other: object) -> bool:
         return self._all() == other

@@ -88,9 +88,9 @@ def read_messages(body: Fields, key: str = "messages") -> Sequence[Message]:
     """
     given = body.data.get(key)
     if are_plain(given):
-        return PlainMessages(len(given), partial(_read_plain, given))
+        return PlainMessages(partial(_read_plain, given), len(given))
     if are_messages(given):
-        return Late(len(given), partial(_read, body, key))
+        return Late(partial(_read, body, key), len(given))
     if not body.items(key):
         raise invalid(body.at(key), "a list with at least one message is required")
     return _read(body, key)

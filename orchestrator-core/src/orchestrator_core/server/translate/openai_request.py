@@ -134,7 +134,7 @@ def _tools(fields: Fields, extra: dict[str, Json]) -> Sequence[Tool]:
     extra.pop("tools", None)
     given = fields.data.get("tools")
     if "functions" not in fields.data and are_tools(given):
-        return Late(len(given), lambda: [_tool(each.need("function"), each) for each in fields.objects("tools")])
+        return Late(lambda: [_tool(each.need("function"), each) for each in fields.objects("tools")], len(given))
     tools = [_tool(function) for function in fields.objects("functions")]
     others: list[Json] = []
     for entry in fields.objects("tools"):

@@ -19,22 +19,29 @@ class Fields:
     Every method raises `InvalidRequest` where the field is of another type.
     """
 
-    __slots__ = ("data", "place")
+    __slots__ = ("_index", "_place", "data")
 
-    def __init__(self, data: Json, place: str = "") -> None:
-        """Wrap the value that stands at `place`, a dotted path.
+    def __init__(self, data: Json, place: str = "", index: int | None = None) -> None:
+        """Wrap the value that stands at `place`, a dotted path, or at `index` of the list there.
 
         Raises:
             InvalidRequest: The value is no object.
         """
+        self._place = place
+        self._index = index
         if not isinstance(data, dict):
-            raise invalid(place, "expected an object")
+            raise invalid(self.place, "expected an object")
         self.data: Mapping[str, Json] = data
-        self.place = place
+
+    @property
+    def place(self) -> str:
+        """Where the object stands, a dotted path."""
+        return self._place if self._index is None else f"{self._place}.{self._index}"
 
     def at(self, key: str | int) -> str:
         """Return the dotted path of a field."""
-        return f"{self.place}.{key}" if self.place else str(key)
+        place = self.place
+        return f"{place}.{key}" if place else str(key)
 
     def string(self, key: str) -> str | None:
         """Read an optional string."""
@@ -88,7 +95,11 @@ class Fields:
 
     def objects(self, key: str) -> Sequence[Fields]:
         """Read an optional list of objects."""
-        return [Fields(item, f"{self.at(key)}.{index}") for index, item in enumerate(self.items(key))]
+        items = self.items(key)
+        if not items:
+            return ()
+        place = self.at(key)
+        return [Fields(item, place, index) for index, item in enumerate(items)]
 
     def object(self, key: str) -> Fields | None:
         """Read an optional object."""

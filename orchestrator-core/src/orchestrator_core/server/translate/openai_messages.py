@@ -6,7 +6,7 @@ What a message says beyond them is kept in a note, for a provider that knows the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeGuard
 
@@ -44,19 +44,10 @@ from orchestrator_core.server.translate.openai_parts import (
 )
 from orchestrator_core.server.translate.openai_shapes import are_messages
 
-_SAID = ("role", "content", "name")
-_ANSWERED = (
-    *_SAID,
-    "refusal",
-    "audio",
-    "tool_calls",
-    "function_call",
-    "reasoning_content",
-    "reasoning_details",
-    "extra_content",
-    "images",
-    "files",
-    "index",
+_SAID = frozenset(("role", "content", "name"))
+_ANSWERED = _SAID.union(
+    ("refusal", "audio", "tool_calls", "function_call", "reasoning_content", "reasoning_details", "extra_content"),
+    ("images", "files", "index"),
 )
 
 
@@ -134,7 +125,7 @@ class _Reader:
         parts = read_content(message)
         if not parts:
             raise invalid(message.at("content"), "a string or a list of parts is required")
-        return (*parts, *_noted(message, *_SAID))
+        return (*parts, *_noted(message, _SAID))
 
     def _answer(self, message: Fields, index: int) -> tuple[Part, ...]:
         parts: list[Part] = [*_reasoning(message), *read_content(message), *read_media(message)]
@@ -147,20 +138,21 @@ class _Reader:
             name, call_id = legacy.required("name", empty=False), f"call_{index}"
             self._calls[name] = call_id
             parts.append(ToolCallPart(id=call_id, name=name, arguments=_arguments(legacy)))
-        marks = metadata(message) or {}
+        if not (marks := metadata(message)):
+            return (*parts, *_noted(message, _ANSWERED))
         if left := _without_owner(marks):
             parts.append(OpaquePart(provider_metadata=left))
         owned = {owner: fields_of(marks, owner) for owner in marks}
         for owner, names in owned.items():
             # What the gateway has in the notes on its parts is not its plain field once more.
-            read = (*_ANSWERED, *(("annotations",) if has_notes(message) else ()))
+            read = _ANSWERED.union(("annotations",) if has_notes(message) else ())
             if fields := {name: message.data[name] for name in names if name in message.data and name not in read}:
                 parts.append(noted_message(fields, owner))
         others = (name for names in owned.values() for name in names)
-        return tuple(restore(message, [*parts, *_noted(message, *_ANSWERED, *others)]))
+        return tuple(restore(message, [*parts, *_noted(message, _ANSWERED.union(others))]))
 
 
-def _noted(message: Fields, *read: str) -> Sequence[OpaquePart]:
+def _noted(message: Fields, read: Collection[str]) -> Sequence[OpaquePart]:
     rest = {name: value for name, value in message.data.items() if name not in read and value is not None}
     return [noted_message(rest)] if rest else []
 
@@ -176,9 +168,12 @@ def _reasoning(message: Fields) -> Sequence[ReasoningPart]:
         if text and not any(part.text for part in parts):
             parts[0] = parts[0].model_copy(update={"text": text})
         return parts
-    owners = {name: noted for name, noted in (metadata(message) or {}).items() if THOUGHT in noted}
+    marks = metadata(message) or {}
+    if not text:
+        return []
+    owners = {name: noted for name, noted in marks.items() if THOUGHT in noted}
     owner = {name: {THOUGHT: noted[THOUGHT]} for name, noted in owners.items()} or None
-    return [ReasoningPart(text=text, provider_metadata=owner)] if text else []
+    return [ReasoningPart(text=text, provider_metadata=owner)]
 
 
 def _spoken(audio: Fields, *, written: bool) -> Sequence[Part]:
@@ -220,8 +215,11 @@ def _arguments(function: Fields) -> str:
 
 
 def _result(message: Fields, call_id: str, name: str | None) -> ToolResultPart:
-    parts = read_content(message)
+    said = message.data.get("content")
+    parts = [] if isinstance(said, str) else read_content(message)
     noted = notes(message, "role", "content", "tool_call_id", "name")
+    if isinstance(said, str):
+        return ToolResultPart(tool_call_id=call_id, content=said, name=name, provider_metadata=noted)
     if all(isinstance(part, TextPart) and not part.provider_metadata for part in parts) and len(parts) <= 1:
         text = "".join(part.text for part in parts if isinstance(part, TextPart))
         return ToolResultPart(tool_call_id=call_id, content=text, name=name, provider_metadata=noted)

@@ -75,7 +75,7 @@ def notes(fields: Fields, *known: str) -> ProviderMetadata | None:
     Raises:
         InvalidRequest: `extra_content` is no object of objects.
     """
-    read = {"type", "extra_content", *known}
+    read = ("type", "extra_content", *known)
     rest = {name: value for name, value in fields.data.items() if name not in read and value is not None}
     noted = metadata(fields)
     return {**(noted or {}), OPENAI_CHAT: rest} if rest else noted

@@ -27,10 +27,10 @@ from orchestrator_core.provider_api import (
     ToolResultPart,
 )
 from orchestrator_core.server.translate.anthropic_marks import extra_content, unpack
+from orchestrator_core.server.translate.anthropic_shapes import TOOL_ID
 from orchestrator_core.server.translate.fields import Fields, invalid
 
-_TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
-"""Ids that the vendor takes (its error for `tool_use.id` names this pattern)."""
+_TOOL_ID = re.compile(TOOL_ID)
 
 _ASKED = ("cache_control", "citations", "context")
 """Fields of blocks by which a client asks for something. The others say what was."""

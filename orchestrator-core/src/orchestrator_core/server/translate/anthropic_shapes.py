@@ -24,6 +24,9 @@ from pydantic_core.core_schema import (
 from orchestrator_core.provider_api import Json
 from orchestrator_core.server.translate.shapes import NOT_EMPTY, STRING, described
 
+TOOL_ID: Final = r"[a-zA-Z0-9_-]+"
+"""Ids that the vendor takes (its error for `tool_use.id` names this pattern)."""
+
 
 def is_conversation(value: Json) -> bool:
     """Whether a body has such messages, with one at least, and such a system prompt, or none."""
@@ -31,7 +34,7 @@ def is_conversation(value: Json) -> bool:
 
 
 _NOTHING: Final = {"extra_content": none_schema()}
-_TOOL_ID: Final = str_schema(pattern="^[a-zA-Z0-9_-]+$")
+_TOOL_ID: Final = str_schema(pattern=f"^{TOOL_ID}$")
 _SEALED: Final = str_schema(pattern="^[^o]")
 """What begins as the seals of the vendor do, and not as those of the gateway."""
 

@@ -123,8 +123,8 @@ class AnswerParser:
         self._unnamed = Unread(named) if native else Unnamed(provider_id, named=named, sound=sound)
         self._tier: Json = None
         self._respelt = False
-        self._signed: set[int] | None = None
-        self._images: dict[int, int] | None = None
+        self._signed: set[int] = set()
+        self._images: dict[int, int] = {}
         self._ends: dict[int, bool] = {}  # of each choice that came: whether it has its end
         self._started = self._spoken = False
         self._skimmer = Skimmer() if skim else None
@@ -309,11 +309,7 @@ class AnswerParser:
 
         Clients join the pieces of a stream, so it is said once of each choice.
         """
-        if not self._native:
-            return
-        if self._signed is None:
-            self._signed = set()
-        if index not in self._signed:
+        if self._native and index not in self._signed:
             self._signed.add(index)
             self._mark(message, self._thought[self._provider_id])
 
@@ -357,8 +353,6 @@ class AnswerParser:
 
     def _image(self, index: int, part: ImagePart) -> dict[str, Json]:
         """Write an image as the gateway's own answers carry it."""
-        if self._images is None:
-            self._images = {}
         number = self._images.get(index, 0)
         self._images[index] = number + 1
         url = part.url or f"data:{part.media_type};base64,{part.data}"

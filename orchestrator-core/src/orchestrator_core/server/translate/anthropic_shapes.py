@@ -15,14 +15,13 @@ from pydantic_core.core_schema import (
     dict_schema,
     list_schema,
     literal_schema,
-    none_schema,
     str_schema,
     tagged_union_schema,
     union_schema,
 )
 
 from orchestrator_core.provider_api import Json
-from orchestrator_core.server.translate.shapes import NOT_EMPTY, STRING, described
+from orchestrator_core.server.translate.shapes import NOT_EMPTY, STRING, UNMARKED, described
 
 TOOL_ID: Final = r"[a-zA-Z0-9_-]+"
 """Ids that the vendor takes (its error for `tool_use.id` names this pattern)."""
@@ -33,7 +32,6 @@ def is_conversation(value: Json) -> bool:
     return _CONVERSATION.isinstance_python(value, strict=True)
 
 
-_NOTHING: Final = {"extra_content": none_schema()}
 _TOOL_ID: Final = str_schema(pattern=f"^{TOOL_ID}$")
 _SEALED: Final = str_schema(pattern="^[^o]")
 """What begins as the seals of the vendor do, and not as those of the gateway."""
@@ -43,18 +41,18 @@ _SOURCE: Final = tagged_union_schema(
     discriminator="type",
 )
 _INNER: Final = {
-    "text": described({"text": STRING}, _NOTHING),
-    "image": described({"source": _SOURCE}, _NOTHING),
+    "text": described({"text": STRING}, UNMARKED),
+    "image": described({"source": _SOURCE}, UNMARKED),
 }
 _RESULT: Final = union_schema([STRING, list_schema(tagged_union_schema(_INNER, discriminator="type"))])
 _BLOCKS: Final = {
     **_INNER,
-    "thinking": described({"signature": _SEALED}, {"thinking": STRING, **_NOTHING}),
-    "redacted_thinking": described({"data": _SEALED}, _NOTHING),
+    "thinking": described({"signature": _SEALED}, {"thinking": STRING, **UNMARKED}),
+    "redacted_thinking": described({"data": _SEALED}, UNMARKED),
     "tool_use": described(
-        {"id": _TOOL_ID, "name": NOT_EMPTY, "input": dict_schema(any_schema(), any_schema())}, _NOTHING
+        {"id": _TOOL_ID, "name": NOT_EMPTY, "input": dict_schema(any_schema(), any_schema())}, UNMARKED
     ),
-    "tool_result": described({"tool_use_id": _TOOL_ID}, {"content": _RESULT, "is_error": bool_schema(), **_NOTHING}),
+    "tool_result": described({"tool_use_id": _TOOL_ID}, {"content": _RESULT, "is_error": bool_schema(), **UNMARKED}),
 }
 _CONTENT: Final = union_schema([STRING, list_schema(tagged_union_schema(_BLOCKS, discriminator="type"))])
 _MESSAGE: Final = described({"role": literal_schema(["user", "assistant", "system"]), "content": _CONTENT}, {})

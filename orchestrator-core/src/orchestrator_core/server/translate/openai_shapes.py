@@ -21,7 +21,7 @@ from pydantic_core.core_schema import (
 )
 
 from orchestrator_core.provider_api import Json
-from orchestrator_core.server.translate.shapes import NOT_EMPTY, STRING, described
+from orchestrator_core.server.translate.shapes import NOT_EMPTY, STRING, UNMARKED, described
 
 
 def are_messages(value: Json) -> TypeGuard[list[Json]]:
@@ -34,19 +34,18 @@ def are_tools(value: Json) -> TypeGuard[list[Json]]:
     return _TOOLS.isinstance_python(value, strict=True)
 
 
-_NOTHING: Final = {"extra_content": none_schema()}
-_TEXT: Final = described({"type": literal_schema(["text"]), "text": STRING}, _NOTHING)
+_TEXT: Final = described({"type": literal_schema(["text"]), "text": STRING}, UNMARKED)
 _URL: Final = union_schema([NOT_EMPTY, described({"url": NOT_EMPTY}, {})])
-_IMAGE: Final = described({"type": literal_schema(["image_url"]), "image_url": _URL}, _NOTHING)
+_IMAGE: Final = described({"type": literal_schema(["image_url"]), "image_url": _URL}, UNMARKED)
 _PART: Final = tagged_union_schema({"text": _TEXT, "image_url": _IMAGE}, discriminator="type")
 _CONTENT: Final = union_schema([STRING, list_schema(_PART)])
 _CALL: Final = described(
     {"id": NOT_EMPTY, "function": described({"name": NOT_EMPTY}, {"arguments": STRING})},
-    {"type": literal_schema(["function"]), **_NOTHING},
+    {"type": literal_schema(["function"]), **UNMARKED},
 )
 _SAID: Final = described(
     {"role": STRING, "content": union_schema([STRING, list_schema(_PART, min_length=1)])},
-    {"name": STRING, **_NOTHING},
+    {"name": STRING, **UNMARKED},
 )
 _ANSWER: Final = described(
     {"role": STRING},
@@ -57,10 +56,10 @@ _ANSWER: Final = described(
         "reasoning_content": STRING,
         "tool_calls": list_schema(_CALL),
         **dict.fromkeys(("audio", "function_call", "reasoning_details", "images", "files"), none_schema()),
-        **_NOTHING,
+        **UNMARKED,
     },
 )
-_RESULT: Final = described({"role": STRING, "tool_call_id": STRING}, {"content": _CONTENT, "name": STRING, **_NOTHING})
+_RESULT: Final = described({"role": STRING, "tool_call_id": STRING}, {"content": _CONTENT, "name": STRING, **UNMARKED})
 _MESSAGE: Final = tagged_union_schema(
     {**dict.fromkeys(("system", "developer", "user"), _SAID), "assistant": _ANSWER, "tool": _RESULT},
     discriminator="role",
@@ -72,5 +71,5 @@ _FUNCTION: Final = described(
     {"description": STRING, "parameters": dict_schema(any_schema(), any_schema()), "strict": bool_schema()},
 )
 _TOOLS: Final = SchemaValidator(
-    list_schema(described({"function": _FUNCTION}, {"type": literal_schema(["function"]), **_NOTHING}))
+    list_schema(described({"function": _FUNCTION}, {"type": literal_schema(["function"]), **UNMARKED}))
 )

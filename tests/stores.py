@@ -99,7 +99,7 @@ async def talk(
 ) -> FinishedTurn:
     """Have a whole turn; the answer is `re: ` and the question."""
     started = await ask(store, text, session_id, tenant=tenant)
-    return await store.finish_turn(tenant, started.turn_id, answered(f"re: {text}", **fields))
+    return await store.finish_turn(tenant, started, answered(f"re: {text}", **fields))
 
 
 async def texts(store: SessionStore, session_id: str, *, tenant: str = TENANT) -> Sequence[str]:

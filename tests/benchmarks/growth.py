@@ -115,7 +115,7 @@ async def turn(store: SessionStore, session: str | None) -> str:
     begun = await store.begin_turn(_TENANT, NewTurn(session_id=session, messages=[text_message("user", _SAID)]))
     answer = text_message("assistant", _SAID)
     outcome = TurnOutcome(state="complete", message=answer, provider="echo", model="echo-1", usage=Usage(9, 0, 0, 9, 0))
-    await store.finish_turn(_TENANT, begun.turn_id, outcome)
+    await store.finish_turn(_TENANT, begun, outcome)
     return begun.session.id
 
 

@@ -36,7 +36,7 @@ async def test_the_newest_messages_are_seen_and_the_oldest_condensed_first(store
 
     turn = await ask(store, "now", session)
     assert (said(turn), turn.whole) == (["2", "re: 2", "3", "re: 3", "now"], False)
-    await store.finish_turn(TENANT, turn.turn_id, answered())
+    await store.finish_turn(TENANT, turn, answered())
     oldest = await store.context(TENANT, session, oldest=True)
     assert (said(oldest), oldest.whole) == (["0", "re: 0", "1", "re: 1", "2"], False)
     assert await store.add_summary(TENANT, session, NewSummary(text="they counted", upto_sequence=4))
@@ -71,7 +71,7 @@ async def test_messages_that_are_large_count_by_their_size(store: SessionStore) 
 async def test_a_turn_that_is_larger_by_itself_is_seen_whole(store: SessionStore) -> None:
     calls = [ToolCallPart(id=f"c{number}", name="f") for number in range(8)]
     started = await ask(store, "look")
-    await store.finish_turn(TENANT, started.turn_id, answered(message=Message(role="assistant", parts=tuple(calls))))
+    await store.finish_turn(TENANT, started, answered(message=Message(role="assistant", parts=tuple(calls))))
     results = [Message(role="tool", parts=(ToolResultPart(tool_call_id=call.id, content="x" * 300),)) for call in calls]
 
     turn = await store.begin_turn(TENANT, NewTurn(messages=results, session_id=started.session.id))
@@ -85,10 +85,10 @@ async def test_no_result_is_shown_without_its_call(store: SessionStore, monkeypa
     for number in range(2):
         call = ToolCallPart(id=f"c{number}", name="f")
         started = await ask(store, f"look {number}", session)
-        await store.finish_turn(TENANT, started.turn_id, answered(message=Message(role="assistant", parts=(call,))))
+        await store.finish_turn(TENANT, started, answered(message=Message(role="assistant", parts=(call,))))
         result = Message(role="tool", parts=(ToolResultPart(tool_call_id=call.id, content="19"),))
         turn = await store.begin_turn(TENANT, NewTurn(messages=[result], session_id=session))
-        await store.finish_turn(TENANT, turn.turn_id, answered("seen"))
+        await store.finish_turn(TENANT, turn, answered("seen"))
 
     monkeypatch.setattr(contexts, "CONTEXT_MESSAGES", 3)
 

@@ -31,9 +31,9 @@ async def conversation(store: SessionStore, turns: int = 3) -> str:
 async def test_everything_is_copied_and_nothing_is_billed(store: SessionStore, clock: Clock) -> None:
     made = await store.create_session(TENANT, user_id="ann", metadata={"plan": "pro"})
     started = await ask(store, "hello", made.id, client="ck_1", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, answered(message=SIGNED, price_version="v"))
+    await store.finish_turn(TENANT, started, answered(message=SIGNED, price_version="v"))
     failed = await ask(store, "lost", made.id)
-    await store.finish_turn(TENANT, failed.turn_id, TurnOutcome(state="failed", error_code="provider_failed"))
+    await store.finish_turn(TENANT, failed, TurnOutcome(state="failed", error_code="provider_failed"))
     await talk(store, "again", made.id, provider="beta")
     before = await store.turns(TENANT, made.id, limit=10)
     await store.update_session(TENANT, made.id, status="closed")
@@ -130,7 +130,7 @@ async def test_a_pending_turn_stays_out(store: SessionStore) -> None:
     said = (await store.history(TENANT, session, limit=10)).items[-1].id
     parted = await store.fork_session(TENANT, session, NewFork(message_id=said))
     assert await texts(store, parted.id) == ["q1", "re: q1", "wait"]
-    await store.finish_turn(TENANT, pending.turn_id, answered())
+    await store.finish_turn(TENANT, pending, answered())
 
 
 async def test_the_newest_summary_that_fits_comes_along(store: SessionStore) -> None:

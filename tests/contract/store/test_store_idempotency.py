@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -99,9 +100,7 @@ async def test_a_turn_without_a_whole_answer_is_taken_up_again(store: SessionSto
     session = (await talk(store, "zero")).session.id
     started = await ask(store, "one", session, idempotency_key="k")
     tried = (Attempt(provider="alpha", model="a", duration=1.0, error="provider_failed"),)
-    before = await store.finish_turn(
-        TENANT, started.turn_id, answered("half", state=state, attempts=tried, duration=1.0)
-    )
+    before = await store.finish_turn(TENANT, started, answered("half", state=state, attempts=tried, duration=1.0))
     again = await ask(store, "one", session, idempotency_key="k")
 
     assert again.turn_id == started.turn_id
@@ -110,7 +109,7 @@ async def test_a_turn_without_a_whole_answer_is_taken_up_again(store: SessionSto
     assert again.session.message_count == 2
     with pytest.raises(RequestInFlight):
         await ask(store, "one", session, idempotency_key="k")
-    finished = await store.finish_turn(TENANT, again.turn_id, answered("whole", attempts=tried))
+    finished = await store.finish_turn(TENANT, again, answered("whole", attempts=tried))
     assert await texts(store, session) == ["zero", "re: zero", "one", "whole"]
     assert finished.answer is not None
     assert finished.answer.sequence == 4
@@ -124,9 +123,35 @@ async def test_a_turn_without_a_whole_answer_is_taken_up_again(store: SessionSto
     assert (await store.metrics(TENANT, session)).total_cost == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("state", ["failed", "interrupted", "client_closed"])
+async def test_the_end_of_one_try_is_not_that_of_the_next(store: SessionStore, state: TurnState) -> None:
+    """An end whose caller left is stored once more, and one that nobody knows the fate of is tried again."""
+    end = TurnOutcome(state="failed") if state == "failed" else answered("half", state=state)
+    first = await ask(store, "one", idempotency_key="k")
+    await store.finish_turn(TENANT, first, end)
+    again = await ask(store, "one", idempotency_key="k")
+    assert again.turn_id == first.turn_id
+
+    async def late() -> None:
+        with suppress(Conflict):
+            assert (await store.finish_turn(TENANT, first, end)).answer is None
+
+    await late()
+    with pytest.raises(RequestInFlight):
+        await ask(store, "one", idempotency_key="k")
+    await late()
+    finished = await store.finish_turn(TENANT, again, answered("whole"))
+    assert finished.answer is not None
+    assert finished.answer.message.text == "whole"
+    with pytest.raises(Conflict):
+        await store.finish_turn(TENANT, first, answered("half", state="interrupted"))
+    assert await texts(store, first.session.id) == ["one", "whole"]
+    assert (await store.get_session(TENANT, first.session.id)).message_count == 1
+
+
 async def test_a_turn_that_made_its_session_is_taken_up_in_it(store: SessionStore) -> None:
     started = await ask(store, "one", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
+    await store.finish_turn(TENANT, started, TurnOutcome(state="failed"))
     again = await ask(store, "one", idempotency_key="k")
     assert again.session.id == started.session.id
     assert (await store.totals(TENANT)).total_created == 1
@@ -135,7 +160,7 @@ async def test_a_turn_that_made_its_session_is_taken_up_in_it(store: SessionStor
 async def test_a_partial_answer_is_given_when_the_conversation_went_on(store: SessionStore) -> None:
     started = await ask(store, "one", idempotency_key="k")
     session = started.session.id
-    await store.finish_turn(TENANT, started.turn_id, answered("half", state="interrupted"))
+    await store.finish_turn(TENANT, started, answered("half", state="interrupted"))
     await talk(store, "two", session)
     again = await ask(store, "one", idempotency_key="k")
     assert again.finished is not None
@@ -147,7 +172,7 @@ async def test_a_partial_answer_is_given_when_the_conversation_went_on(store: Se
 
 async def test_a_failed_turn_cannot_be_taken_up_when_the_conversation_went_on(store: SessionStore) -> None:
     started = await ask(store, "one", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
+    await store.finish_turn(TENANT, started, TurnOutcome(state="failed"))
     await talk(store, "two", started.session.id)
     with pytest.raises(Conflict):
         await ask(store, "one", idempotency_key="k")
@@ -155,7 +180,7 @@ async def test_a_failed_turn_cannot_be_taken_up_when_the_conversation_went_on(st
 
 async def test_a_summarised_turn_is_not_taken_up(store: SessionStore) -> None:
     started = await ask(store, "one", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, answered("half", state="interrupted"))
+    await store.finish_turn(TENANT, started, answered("half", state="interrupted"))
     assert await store.add_summary(TENANT, started.session.id, NewSummary(text="s", upto_sequence=2))
     again = await ask(store, "one", idempotency_key="k")
     assert again.answer is not None
@@ -164,7 +189,7 @@ async def test_a_summarised_turn_is_not_taken_up(store: SessionStore) -> None:
 
 async def test_a_turn_of_an_ended_session_is_not_taken_up(store: SessionStore) -> None:
     started = await ask(store, "one", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
+    await store.finish_turn(TENANT, started, TurnOutcome(state="failed"))
     await store.update_session(TENANT, started.session.id, status="closed")
     with pytest.raises(SessionEnded):
         await ask(store, "one", idempotency_key="k")
@@ -172,7 +197,7 @@ async def test_a_turn_of_an_ended_session_is_not_taken_up(store: SessionStore) -
 
 async def test_an_answer_is_given_again_for_a_day(store: SessionStore, clock: Clock) -> None:
     started = await ask(store, "one", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, answered())
+    await store.finish_turn(TENANT, started, answered())
     clock.advance(timedelta(hours=23))
     assert (await ask(store, "one", idempotency_key="k")).finished is not None
     clock.advance(timedelta(hours=2))
@@ -182,7 +207,7 @@ async def test_an_answer_is_given_again_for_a_day(store: SessionStore, clock: Cl
 async def test_replies_are_deleted_with_their_session(store: SessionStore) -> None:
     await store.claim(TENANT, "k", "print")
     started = await ask(store, "one", idempotency_key="k")
-    await store.finish_turn(TENANT, started.turn_id, answered())
+    await store.finish_turn(TENANT, started, answered())
     await store.settle(TENANT, "k", REPLY)
     await store.delete_session(TENANT, started.session.id)
     assert await store.claim(TENANT, "k", "print") is None

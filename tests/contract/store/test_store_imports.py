@@ -19,13 +19,13 @@ async def taken(store: SessionStore, turns: int = 3) -> tuple[str, NewConversati
     for number in range(2, turns + 1):
         await talk(store, f"q{number}", session)
     failed = await ask(store, "lost", session)
-    await store.finish_turn(TENANT, failed.turn_id, TurnOutcome(state="failed", error_code="x", duration=1.0))
+    await store.finish_turn(TENANT, failed, TurnOutcome(state="failed", error_code="x", duration=1.0))
     await store.add_summary(TENANT, session, NewSummary(text="first", upto_sequence=2, cost=0.5))
     first = (await store.summaries(TENANT, session))[0]
     await store.add_summary(TENANT, session, NewSummary(text="second", upto_sequence=4, replaces=first.id))
     last = await ask(store, "last", session)
     assert last.summary is not None
-    await store.finish_turn(TENANT, last.turn_id, answered("end", summary_id=last.summary.id))
+    await store.finish_turn(TENANT, last, answered("end", summary_id=last.summary.id))
     page = await store.turns(TENANT, session, limit=100)
     return session, NewConversation(
         user_id="ann",

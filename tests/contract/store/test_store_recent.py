@@ -104,7 +104,7 @@ async def sees_what_is_stored(worker: SessionStore, started: StartedTurn) -> Non
 
 async def turn(worker: Conversations, text: str, session: str | None = None, state: TurnState = "complete") -> str:
     started = await begin(worker, text, session)
-    await worker.finish_turn(TENANT, started.turn_id, answered(f"re: {text}", state=state))
+    await worker.finish_turn(TENANT, started, answered(f"re: {text}", state=state))
     return started.session.id
 
 
@@ -156,9 +156,9 @@ async def test_an_answer_that_another_process_replaced_is_read(workers: list[Con
     one, two = workers
     session = await turn(one, "0")
     started = await begin(one, "1", session, "key")
-    await one.finish_turn(TENANT, started.turn_id, answered("half of", state="interrupted"))
+    await one.finish_turn(TENANT, started, answered("half of", state="interrupted"))
     again = await begin(two, "1", session, "key")
-    await two.finish_turn(TENANT, again.turn_id, answered("the whole"))
+    await two.finish_turn(TENANT, again, answered("the whole"))
     now = await begin(one, "2", session)
     assert [stored.message.text for stored in now.messages][-2:] == ["the whole", "2"]
 
@@ -170,7 +170,7 @@ async def test_a_summary_of_another_process_takes_the_place_of_what_it_covers(wo
     assert await two.add_summary(TENANT, session, NewSummary(text="they counted", upto_sequence=2))
     started = await begin(one, "2", session)
     assert [stored.message.text for stored in started.messages] == ["1", "re: 1", "2"]
-    await one.finish_turn(TENANT, started.turn_id, answered())
+    await one.finish_turn(TENANT, started, answered())
     has_read(one)
     await turn(one, "3", session)
     assert not has_read(one)
@@ -181,7 +181,7 @@ async def test_a_summary_that_comes_in_the_middle_of_a_turn_counts_for_the_next(
     session = await turn(one, "0")
     started = await begin(one, "1", session)
     assert await one.add_summary(TENANT, session, NewSummary(text="they counted", upto_sequence=2))
-    await one.finish_turn(TENANT, started.turn_id, answered("re: 1"))
+    await one.finish_turn(TENANT, started, answered("re: 1"))
     now = await begin(one, "2", session)
     assert [stored.message.text for stored in now.messages] == ["1", "re: 1", "2"]
 
@@ -202,7 +202,7 @@ async def test_results_of_tools_are_held_against_what_is_remembered(workers: lis
     one, _ = workers
     started = await begin(one, "look", None)
     call = Message(role="assistant", parts=(TextPart(text="so"), ToolCallPart(id="c1", name="f")))
-    await one.finish_turn(TENANT, started.turn_id, answered(message=call))
+    await one.finish_turn(TENANT, started, answered(message=call))
 
     def results(call_id: str) -> NewTurn:
         said = [Message(role="tool", parts=(ToolResultPart(tool_call_id=call_id, content="19"),))]
@@ -257,7 +257,7 @@ async def test_what_is_deleted_is_in_no_memory(workers: list[Conversations], way
         started = await ask(one, "on", session)
         await (one if way == "under way" else two).delete_session(TENANT, session)
         with pytest.raises(NotFound):
-            await one.finish_turn(TENANT, started.turn_id, answered())
+            await one.finish_turn(TENANT, started, answered())
         del started
     else:
         one.recent.clear()
@@ -285,7 +285,7 @@ async def test_what_is_deleted_while_a_turn_begins_is_in_no_memory_after_it(
     deleted.set()
     started = await asking
     with pytest.raises(NotFound):
-        await one.finish_turn(TENANT, started.turn_id, answered())
+        await one.finish_turn(TENANT, started, answered())
     assert len(one.recent) == 0
 
 
@@ -304,7 +304,7 @@ async def test_a_turn_that_is_told_again_leaves_what_is_remembered(workers: list
     one, _ = workers
     started = await begin(one, "0", None, "key")
     session = started.session.id
-    await one.finish_turn(TENANT, started.turn_id, answered())
+    await one.finish_turn(TENANT, started, answered())
     again = await ask(one, "0", session, idempotency_key="key")
     assert again.finished is not None
     await turn(one, "1", session)
@@ -364,7 +364,7 @@ async def test_whatever_happens_a_turn_sees_what_is_stored(workers: list[Convers
             state = chance.choice(STATES)
             keys[session] = text
             if started.finished is None:
-                await worker.finish_turn(TENANT, started.turn_id, answered(f"re {number}", state=state))
+                await worker.finish_turn(TENANT, started, answered(f"re {number}", state=state))
 
 
 async def test_the_row_that_is_kept_is_the_one_that_is_stored(store: Conversations) -> None:
@@ -375,19 +375,19 @@ async def test_the_row_that_is_kept_is_the_one_that_is_stored(store: Conversatio
 
     first = await ask(store, "one", metadata={"a": "b"}, user_id="ada")
     session = first.session.id
-    await store.finish_turn(TENANT, first.turn_id, answered(provider="alpha"))
+    await store.finish_turn(TENANT, first, answered(provider="alpha"))
     await assert_kept()
     for provider in ("beta", "alpha"):
         started = await ask(store, "more", session)
-        await store.finish_turn(TENANT, started.turn_id, answered(provider=provider))
+        await store.finish_turn(TENANT, started, answered(provider=provider))
         await assert_kept()
     assert await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=4))
     started = await ask(store, "after the summary", session)
     assert started.summary is not None
-    await store.finish_turn(TENANT, started.turn_id, answered(summary_id=started.summary.id))
+    await store.finish_turn(TENANT, started, answered(summary_id=started.summary.id))
     await assert_kept()
     started = await ask(store, "fails", session)
-    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
+    await store.finish_turn(TENANT, started, TurnOutcome(state="failed"))
     await talk(store, "goes on", session)
     await assert_kept()
     await store.update_session(TENANT, session, metadata={"a": "c"})

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from orchestrator_core.provider_api import InvalidRequest, NotFound, RequestInFlight, SessionEnded
 from orchestrator_core.sessions.bills import StoreTotals
-from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply
+from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StartedTurn, StoredReply
 from orchestrator_core.sessions.store import SessionStore
 from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts, user
 
@@ -99,7 +100,7 @@ async def test_a_turn_whose_session_was_deleted_cannot_be_finished(store: Sessio
     started = await ask(store, "hello")
     await store.delete_session(TENANT, started.session.id)
     with pytest.raises(NotFound):
-        await store.finish_turn(TENANT, started.turn_id, answered())
+        await store.finish_turn(TENANT, started, answered())
 
 
 async def test_totals_and_metrics(store: SessionStore, clock: Clock) -> None:
@@ -123,7 +124,7 @@ async def test_totals_and_metrics(store: SessionStore, clock: Clock) -> None:
     assert metrics.created_at == session.created_at
 
 
-FOREIGN: dict[str, Callable[[SessionStore, str, str, str], Awaitable[object]]] = {
+FOREIGN: dict[str, Callable[[SessionStore, str, str, StartedTurn], Awaitable[object]]] = {
     "get_session": lambda store, tenant, session, _: store.get_session(tenant, session),
     "update_session": lambda store, tenant, session, _: store.update_session(tenant, session, metadata={"x": 1}),
     "close": lambda store, tenant, session, _: store.update_session(tenant, session, status="closed"),
@@ -145,9 +146,9 @@ async def test_another_tenant_finds_nothing(store: SessionStore, method: str) ->
     session = await store.get_session(TENANT, started.session.id)
 
     with pytest.raises(NotFound) as foreign:
-        await FOREIGN[method](store, "intruder", started.session.id, started.turn_id)
+        await FOREIGN[method](store, "intruder", started.session.id, started)
     with pytest.raises(NotFound) as unknown:
-        await FOREIGN[method](store, "intruder", "sess_never", "turn_never")
+        await FOREIGN[method](store, "intruder", "sess_never", replace(started, turn_id="turn_never"))
 
     assert foreign.value.message == unknown.value.message
     assert await store.get_session(TENANT, started.session.id) == session

@@ -25,7 +25,7 @@ async def test_a_turn_is_read_with_all_that_it_was(store: SessionStore, clock: C
         ),
         adjustments=(Adjustment("seed", "dropped", "it has none"),),
     )
-    await store.finish_turn(TENANT, started.turn_id, outcome)
+    await store.finish_turn(TENANT, started, outcome)
 
     turn = await store.turn(TENANT, started.session.id, started.turn_id)
 
@@ -44,11 +44,11 @@ async def test_what_has_a_price_of_its_own_is_kept_and_added_up_over_the_tries_o
     started = await ask(store, "hello", idempotency_key="k")
     await store.finish_turn(
         TENANT,
-        started.turn_id,
+        started,
         TurnOutcome(state="failed", error_code="provider_failed", usage=Usage(1, 0, 2, details=DETAILS)),
     )
     again = await ask(store, "hello", idempotency_key="k")
-    await store.finish_turn(TENANT, again.turn_id, answered(usage=Usage(1, 0, 2, details=DETAILS)))
+    await store.finish_turn(TENANT, again, answered(usage=Usage(1, 0, 2, details=DETAILS)))
 
     (turn,) = (await store.turns(TENANT, started.session.id, limit=5)).items
 
@@ -71,7 +71,7 @@ async def test_why_a_price_is_unknown_is_masked_and_short(make_store: Callable[.
     await store.open()
     outcome = answered(usage=Usage(1, details=UsageDetails(unpriced="tier sk-secret " + "x" * 999)))
     started = await ask(store, "hello")
-    finished = await store.finish_turn(TENANT, started.turn_id, outcome)
+    finished = await store.finish_turn(TENANT, started, outcome)
     usage = (await store.turn(TENANT, finished.session.id, started.turn_id)).outcome.usage
     await store.close()
     assert usage is not None
@@ -87,7 +87,7 @@ async def test_a_pending_turn_has_no_end(store: SessionStore) -> None:
 async def test_turns_come_in_order_in_pages_whatever_became_of_them(store: SessionStore) -> None:
     session = (await talk(store, "one")).session.id
     failed = await ask(store, "two", session)
-    await store.finish_turn(TENANT, failed.turn_id, TurnOutcome(state="failed", error_code="provider_failed"))
+    await store.finish_turn(TENANT, failed, TurnOutcome(state="failed", error_code="provider_failed"))
     several = await store.begin_turn(
         TENANT,
         NewTurn(
@@ -98,7 +98,7 @@ async def test_turns_come_in_order_in_pages_whatever_became_of_them(store: Sessi
             session_id=session,
         ),
     )
-    await store.finish_turn(TENANT, several.turn_id, answered("done", usage=Usage(1, 2, 3, 4, 5)))
+    await store.finish_turn(TENANT, several, answered("done", usage=Usage(1, 2, 3, 4, 5)))
 
     first = await store.turns(TENANT, session, limit=2)
     rest = await store.turns(TENANT, session, limit=2, after=first.items[-1].first_sequence)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -43,7 +44,7 @@ async def test_a_turn_makes_a_session_and_counts_its_message(store: SessionStore
     assert (started.session.user_id, started.session.metadata) == ("ann", {"a": 1})
     assert started.session.last_turn_at == started.session.created_at
     assert [(m.sequence, m.message.text, m.turn_state) for m in started.messages] == [(1, "hello", "pending")]
-    finished = await store.finish_turn(TENANT, started.turn_id, answered("hi"))
+    finished = await store.finish_turn(TENANT, started, answered("hi"))
     assert finished.session.message_count == 1
     assert finished.unsummarized == 2
     assert finished.answer is not None
@@ -94,7 +95,7 @@ async def test_parts_are_kept_as_they_were(store: SessionStore) -> None:
     )
     result = Message(role="tool", parts=(ToolResultPart(tool_call_id="call_1", content=(TextPart(text="r"),)),))
     started = await store.begin_turn(TENANT, NewTurn(messages=[asked]))
-    await store.finish_turn(TENANT, started.turn_id, answered(message=answer, finish_reason="tool_calls"))
+    await store.finish_turn(TENANT, started, answered(message=answer, finish_reason="tool_calls"))
     second = await store.begin_turn(TENANT, NewTurn(messages=[result], session_id=started.session.id))
 
     assert [stored.message for stored in second.messages] == [asked, answer, result]
@@ -106,7 +107,7 @@ async def test_turns_of_a_session_exclude_each_other(store: SessionStore) -> Non
     with pytest.raises(SessionBusy) as caught:
         await ask(store, "two", first.session.id)
     assert caught.value.retry_after is not None
-    await store.finish_turn(TENANT, first.turn_id, answered())
+    await store.finish_turn(TENANT, first, answered())
     await talk(store, "two", first.session.id)
     assert await texts(store, first.session.id) == ["one", "an answer", "two", "re: two"]
 
@@ -126,7 +127,7 @@ async def test_a_turn_that_lost_its_process_blocks_its_session_for_a_time_only(
     second = await ask(store, "two", lost.session.id)
     assert [message.turn_state for message in second.messages] == ["interrupted", "pending"]
     with pytest.raises(Conflict, match="went on"):
-        await store.finish_turn(TENANT, lost.turn_id, answered("too late"))
+        await store.finish_turn(TENANT, lost, answered("too late"))
     assert await texts(store, lost.session.id) == ["one", "two"]
 
 
@@ -135,7 +136,7 @@ async def test_a_failed_turn_stays_in_history_alone(store: SessionStore) -> None
     started = await ask(store, "two", session)
     assert started.session.message_count == 2
     failed = TurnOutcome(state="failed", error_code="provider_timeout", message=text_message("assistant", "no"))
-    finished = await store.finish_turn(TENANT, started.turn_id, failed)
+    finished = await store.finish_turn(TENANT, started, failed)
 
     assert finished.session.message_count == 1
     assert finished.answer is None
@@ -154,7 +155,7 @@ async def test_a_failed_turn_stays_in_history_alone(store: SessionStore) -> None
 @pytest.mark.parametrize("state", ["interrupted", "client_closed"])
 async def test_a_partial_answer_is_kept_in_the_context(store: SessionStore, state: TurnState) -> None:
     started = await ask(store, "one")
-    finished = await store.finish_turn(TENANT, started.turn_id, answered("half an", state=state))
+    finished = await store.finish_turn(TENANT, started, answered("half an", state=state))
     assert finished.answer is not None
     assert finished.answer.turn_state == state
     assert finished.session.message_count == 1
@@ -164,16 +165,16 @@ async def test_a_partial_answer_is_kept_in_the_context(store: SessionStore, stat
 
 async def test_a_turn_ends_once(store: SessionStore) -> None:
     started = await ask(store, "one")
-    first = await store.finish_turn(TENANT, started.turn_id, answered("first"))
-    again = await store.finish_turn(TENANT, started.turn_id, answered("second", state="interrupted"))
+    first = await store.finish_turn(TENANT, started, answered("first"))
+    again = await store.finish_turn(TENANT, started, answered("second", state="interrupted"))
 
     assert again == first
     assert await texts(store, started.session.id) == ["one", "first"]
     assert (await store.metrics(TENANT, started.session.id)).total_cost == pytest.approx(0.25)
     with pytest.raises(ValueError, match="pending"):
-        await store.finish_turn(TENANT, started.turn_id, answered(state="pending"))
+        await store.finish_turn(TENANT, started, answered(state="pending"))
     with pytest.raises(NotFound):
-        await store.finish_turn(TENANT, "turn_never", answered())
+        await store.finish_turn(TENANT, replace(started, turn_id="turn_never"), answered())
 
 
 async def test_history_comes_in_pages(store: SessionStore) -> None:
@@ -201,7 +202,7 @@ async def test_an_outcome_is_kept_whole(store: SessionStore) -> None:
         adjustments=(Adjustment("seed", "dropped", "not known there"),),
     )
     started = await ask(store, "hello", idempotency_key="k")
-    finished = await store.finish_turn(TENANT, started.turn_id, outcome)
+    finished = await store.finish_turn(TENANT, started, outcome)
     again = await ask(store, "hello", idempotency_key="k")
 
     assert again.finished == outcome
@@ -275,10 +276,10 @@ async def test_a_new_summary_is_told_until_an_answer_is_complete(store: SessionS
     await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=2))
     first = await ask(store, "two", session)
     assert first.first_with_summary
-    await store.finish_turn(TENANT, first.turn_id, TurnOutcome(state="failed"))
+    await store.finish_turn(TENANT, first, TurnOutcome(state="failed"))
     second = await ask(store, "three", session, idempotency_key="k")
     assert second.first_with_summary
-    await store.finish_turn(TENANT, second.turn_id, answered())
+    await store.finish_turn(TENANT, second, answered())
     assert (await ask(store, "three", session, idempotency_key="k")).first_with_summary
     assert not (await ask(store, "four", session)).first_with_summary
 
@@ -290,7 +291,7 @@ async def test_a_summary_that_was_made_within_the_turn_is_told_once(store: Sessi
     seen = await store.context(TENANT, session)
     assert seen.first_with_summary
     assert seen.summary is not None
-    await store.finish_turn(TENANT, started.turn_id, answered(summary_id=seen.summary.id))
+    await store.finish_turn(TENANT, started, answered(summary_id=seen.summary.id))
     assert not (await ask(store, "three", session)).first_with_summary
 
 
@@ -300,7 +301,7 @@ async def test_a_turn_counts_from_the_summary_that_was_made_within_it(store: Ses
     started = await ask(store, "two", session)
     await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=3))
     outcome = answered("yes") if answers else TurnOutcome(state="failed")
-    finished = await store.finish_turn(TENANT, started.turn_id, outcome)
+    finished = await store.finish_turn(TENANT, started, outcome)
     assert finished.unsummarized == answers
     assert [stored.message.text for stored in (await store.context(TENANT, session)).messages] == ["yes"] * answers
 
@@ -310,7 +311,7 @@ async def test_a_turn_ends_in_a_session_that_was_changed_meanwhile(store: Sessio
     session = started.session.id
     await store.update_session(TENANT, session, metadata={"a": 1}, status="closed")
     await talk(store, "another session")
-    finished = await store.finish_turn(TENANT, started.turn_id, answered("yes"))
+    finished = await store.finish_turn(TENANT, started, answered("yes"))
     assert finished.answer is not None
     assert await texts(store, session) == ["one", "yes"]
     after = await store.get_session(TENANT, session)
@@ -321,14 +322,14 @@ async def test_a_turn_of_a_deleted_session_does_not_end(store: SessionStore) -> 
     started = await ask(store, "one")
     await store.delete_session(TENANT, started.session.id)
     with pytest.raises(NotFound):
-        await store.finish_turn(TENANT, started.turn_id, answered())
+        await store.finish_turn(TENANT, started, answered())
 
 
 async def test_a_summary_that_came_too_late_for_a_turn_is_told_in_the_next(store: SessionStore) -> None:
     session = (await talk(store, "one")).session.id
     started = await ask(store, "two", session)
     await store.add_summary(TENANT, session, NewSummary(text="s", upto_sequence=2))
-    await store.finish_turn(TENANT, started.turn_id, answered())
+    await store.finish_turn(TENANT, started, answered())
     assert (await ask(store, "three", session)).first_with_summary
 
 
@@ -346,7 +347,7 @@ async def test_many_writers_leave_no_gap_and_no_double(store: SessionStore) -> N
                     await asyncio.sleep(0)
                     continue
                 break
-            await store.finish_turn(TENANT, started.turn_id, answered(f"re: {text}"))
+            await store.finish_turn(TENANT, started, answered(f"re: {text}"))
             told[session] += [text, f"re: {text}"]
 
     await asyncio.gather(*(write(number) for number in range(50)))
@@ -363,15 +364,15 @@ async def test_many_writers_leave_no_gap_and_no_double(store: SessionStore) -> N
 async def test_a_turn_may_bring_several_messages(store: SessionStore) -> None:
     started = await store.begin_turn(TENANT, NewTurn(messages=[*user("one"), *user("two")]))
     assert started.session.message_count == 2
-    finished = await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="failed"))
+    finished = await store.finish_turn(TENANT, started, TurnOutcome(state="failed"))
     assert (finished.session.message_count, finished.unsummarized) == (0, 0)
 
 
 async def test_a_value_that_the_database_refuses_is_no_failure_of_the_database(store: SessionStore) -> None:
     """PostgreSQL has no NUL in texts; what takes it keeps it."""
     started = await ask(store, "q")
-    end = store.finish_turn(TENANT, started.turn_id, answered(model="m\0x"))
+    end = store.finish_turn(TENANT, started, answered(model="m\0x"))
     (came,) = await asyncio.gather(end, return_exceptions=True)
     assert isinstance(came, FinishedTurn | InternalError)
-    await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="interrupted"))
+    await store.finish_turn(TENANT, started, TurnOutcome(state="interrupted"))
     assert (await talk(store, "next", started.session.id)).session.id == started.session.id

@@ -29,7 +29,7 @@ async def test_turns_and_summaries_are_added_up_by_every_dimension(store: Sessio
         ("ann", "ck_2", "beta", 0.25),
     ):
         started = await ask(store, "q", user_id=user, client=client)
-        await store.finish_turn(TENANT, started.turn_id, answered(provider=provider, model="m", cost=cost))
+        await store.finish_turn(TENANT, started, answered(provider=provider, model="m", cost=cost))
     session = started.session.id
     await store.add_summary(
         TENANT,
@@ -38,7 +38,7 @@ async def test_turns_and_summaries_are_added_up_by_every_dimension(store: Sessio
     )
     clock.advance(timedelta(days=1))
     later = await ask(store, "later", user_id="ann")
-    await store.finish_turn(TENANT, later.turn_id, answered(cost=1.0))
+    await store.finish_turn(TENANT, later, answered(cost=1.0))
     second = first + timedelta(days=1)
 
     assert await read(store) == [(5, 88, 1.875, 1)]
@@ -93,7 +93,7 @@ async def test_no_call_counts_less_than_nothing_or_takes_the_totals_away(store: 
         total.add(absurd, None, 1.0)
         await store.add_usage({kind: total})
         started = await ask(store, "q")
-        await store.finish_turn(TENANT, started.turn_id, answered(usage=absurd))
+        await store.finish_turn(TENANT, started, answered(usage=absurd))
     await store.add_summary(
         TENANT,
         started.session.id,
@@ -141,10 +141,10 @@ async def test_nothing_is_free_because_its_price_is_unknown(store: SessionStore)
     started = await ask(store, "q")
     failed = TurnOutcome(state="failed", error_code="x")
     assert (await store.metrics(TENANT, started.session.id)).total_cost == 0.0
-    await store.finish_turn(TENANT, started.turn_id, failed)
+    await store.finish_turn(TENANT, started, failed)
     assert (await store.metrics(TENANT, started.session.id)).total_cost == 0.0
     left = await ask(store, "q", started.session.id)
-    await store.finish_turn(TENANT, left.turn_id, answered(state="client_closed", usage=None, cost=None))
+    await store.finish_turn(TENANT, left, answered(state="client_closed", usage=None, cost=None))
     assert (await store.metrics(TENANT, started.session.id)).total_cost is None
     copy = await store.fork_session(TENANT, started.session.id, NewFork())
     assert (await store.metrics(TENANT, copy.id)).total_cost == 0.0

@@ -157,7 +157,7 @@ def started(messages: list[StoredMessage], *, whole: bool = True) -> StartedTurn
     summary = StoredSummary(id="sum_1", from_sequence=1, upto_sequence=3, text="looked", created_at=NOW)
     weight = weigh(stored.message for stored in messages)
     return StartedTurn(
-        turn_id="turn_1", session=session, summary=summary, messages=messages, weight=weight, whole=whole
+        turn_id="turn_1", since=0, session=session, summary=summary, messages=messages, weight=weight, whole=whole
     )
 
 

@@ -32,7 +32,7 @@ async def talk(store: Conversations, prefix: str) -> None:
         session = started.session.id
         tell("begun", session, text)
         answer = text_message("assistant", f"re:{text}" + "." * 500)
-        await store.finish_turn(TENANT, started.turn_id, TurnOutcome(state="complete", message=answer))
+        await store.finish_turn(TENANT, started, TurnOutcome(state="complete", message=answer))
         tell("ended", session, text)
 
 

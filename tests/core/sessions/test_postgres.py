@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
@@ -24,7 +25,7 @@ from orchestrator_core.sessions.jobs import processes, statements
 from orchestrator_core.sessions.jobs.rows import micros, micros_of
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
-from orchestrator_core.sessions.steps import Query, Steps, rows, write
+from orchestrator_core.sessions.steps import Query, Steps, Transaction, rows, write
 from stores import MAX_IDLE, TENANT, answered, ask, talk, texts, user
 
 
@@ -158,11 +159,11 @@ async def test_an_answer_that_comes_late_counts_where_nobody_went_on(url: str) -
     async with serving(url) as store:
         first, second = await ask(store, "one"), await ask(store, "two")
         await fetch(url, "UPDATE turns SET state = 'interrupted', error_code = 'process_ended'")
-        finished = await store.finish_turn(TENANT, first.turn_id, answered("late"))
+        finished = await store.finish_turn(TENANT, first, answered("late"))
         assert finished.answer is not None
         await talk(store, "three", second.session.id)
         with pytest.raises(Conflict):
-            await store.finish_turn(TENANT, second.turn_id, answered("too late"))
+            await store.finish_turn(TENANT, second, answered("too late"))
         assert await texts(store, second.session.id) == ["two", "three", "re: three"]
 
 
@@ -179,10 +180,10 @@ async def test_who_took_a_turn_over_has_the_last_word(url: str) -> None:
         second = await ask(other, "one", first.session.id, idempotency_key="k")
         assert second.turn_id == first.turn_id
         with pytest.raises(Conflict):
-            await paused.finish_turn(TENANT, first.turn_id, answered("of the paused one"))
-        await other.finish_turn(TENANT, second.turn_id, answered("of the other"))
+            await paused.finish_turn(TENANT, first, answered("of the paused one"))
+        await other.finish_turn(TENANT, second, answered("of the other"))
         with pytest.raises(Conflict):
-            await paused.finish_turn(TENANT, first.turn_id, answered("of the paused one"))
+            await paused.finish_turn(TENANT, first, answered("of the paused one"))
         assert await texts(other, first.session.id) == ["one", "of the other"]
 
 
@@ -354,7 +355,7 @@ async def test_a_smaller_fence_is_refused(url: str) -> None:
     async with serving(url) as store:
         session = (await talk(store, "one")).session.id
         newer = await store.begin_turn(TENANT, NewTurn(messages=user("two"), session_id=session, fence=7))
-        await store.finish_turn(TENANT, newer.turn_id, answered())
+        await store.finish_turn(TENANT, newer, answered())
         with pytest.raises(SessionBusy, match="in between"):
             await store.begin_turn(TENANT, NewTurn(messages=user("late"), session_id=session, fence=6))
         await store.begin_turn(TENANT, NewTurn(messages=user("three"), session_id=session, fence=7))
@@ -368,11 +369,11 @@ async def test_a_server_that_went_away_is_waited_for_and_found_again() -> None:
             begun = await ask(store, "during", session)
             server.kill()
             with pytest.raises(StorageError):
-                await store.finish_turn(TENANT, begun.turn_id, answered())
+                await store.finish_turn(TENANT, begun, answered())
             with pytest.raises(StorageError):
                 await store.get_session(TENANT, session)
             await asyncio.to_thread(server.start)
-            await store.finish_turn(TENANT, begun.turn_id, answered("re: during"))
+            await store.finish_turn(TENANT, begun, answered("re: during"))
             await talk(store, "after", session)
             assert await texts(store, session) == ["before", "re: before", "during", "re: during", "after", "re: after"]
 
@@ -394,6 +395,29 @@ async def test_a_commit_of_unknown_end_is_undone(url: str, monkeypatch: pytest.M
             while (await store.history(TENANT, session, limit=10)).items[-1].turn_state == "pending":
                 await asyncio.sleep(0.01)
         await talk(store, "three", session)
+
+
+async def test_what_undoes_one_try_leaves_the_next_one(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may be away until a client has come again with its key."""
+    undone = list[Transaction[Any]]()
+
+    async def broken(self: asyncpg.transaction.Transaction) -> None:
+        await self.rollback()
+        raise ConnectionResetError
+
+    async with serving(url) as store:
+        session = (await talk(store, "zero")).session.id
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncpg.transaction.Transaction, "commit", broken)
+            patch.setattr(store.database, "undo", undone.append)
+            with pytest.raises(StorageError):
+                await ask(store, "one", session, idempotency_key="k")
+        again = await ask(store, "one", session, idempotency_key="k")
+        for step in undone:
+            await store.database.write(step)
+        await store.finish_turn(TENANT, again, answered("re: one"))
+        assert await texts(store, session) == ["zero", "re: zero", "one", "re: one"]
+    assert undone
 
 
 async def test_who_gives_up_a_read_at_its_end_has_given_it_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,7 +475,7 @@ async def test_a_turn_of_more_messages_than_are_sent_at_once_is_kept_in_order(ur
     said = [f"message {number}" for number in range(50)]
     async with serving(url) as store:
         started = await store.begin_turn(TENANT, NewTurn(messages=[user(text)[0] for text in said]))
-        finished = await store.finish_turn(TENANT, started.turn_id, answered("the answer"))
+        finished = await store.finish_turn(TENANT, started, answered("the answer"))
         assert [stored.message.text for stored in started.messages] == said
         assert await texts(store, finished.session.id) == [*said, "the answer"]
         assert (await store.metrics(TENANT, finished.session.id)).message_count == 50
@@ -527,14 +551,14 @@ async def test_a_process_sees_what_others_did_to_a_session_that_it_remembers(url
     async with serving(url) as one, serving(url) as two:
         session = (await talk(one, "0")).session.id
         interrupted = await ask(one, "1", session, idempotency_key="key")
-        await one.finish_turn(TENANT, interrupted.turn_id, answered("half", state="interrupted"))
+        await one.finish_turn(TENANT, interrupted, answered("half", state="interrupted"))
         again = await ask(two, "1", session, idempotency_key="key")
-        await two.finish_turn(TENANT, again.turn_id, answered("whole"))
+        await two.finish_turn(TENANT, again, answered("whole"))
         for number, store in enumerate((one, one, two, one, two, two), start=2):
             started = await ask(store, str(number), session)
             stored = await store.context(TENANT, session)
             assert list(started.messages) == list(stored.messages)
-            await store.finish_turn(TENANT, started.turn_id, answered(f"re: {number}"))
+            await store.finish_turn(TENANT, started, answered(f"re: {number}"))
         assert (await texts(two, session))[:4] == ["0", "re: 0", "1", "whole"]
         await two.delete_session(TENANT, session)
         with pytest.raises(NotFound):

@@ -111,7 +111,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         text, turn = self.text(), talk.turns[-1]
         outcome = TurnOutcome(state="failed") if state == "failed" else answered(text, state=state)
-        self.run(self.store.finish_turn(TENANT, self.begun[session].turn_id, outcome))
+        self.run(self.store.finish_turn(TENANT, self.begun[session], outcome))
         turn.state, turn.answer = state, None if state == "failed" else text
 
     @rule(session=sessions)

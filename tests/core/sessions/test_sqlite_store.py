@@ -151,7 +151,7 @@ async def test_deleted_text_is_in_no_file(store: Conversations, path: Path) -> N
     await store.claim(TENANT, "k", "print")
     started = await ask(store, word * 3, idempotency_key="k", metadata={"m": word}, user_id="ann")
     session = started.session.id
-    await store.finish_turn(TENANT, started.turn_id, answered(word * 2000))
+    await store.finish_turn(TENANT, started, answered(word * 2000))
     await store.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=word.encode()))
     await store.add_summary(TENANT, session, NewSummary(text=word, upto_sequence=2))
     assert word.encode() in contents(path)
@@ -194,7 +194,7 @@ async def test_a_known_secret_never_reaches_a_file(path: Path) -> None:
     )
     session = started.session.id
     dropped = (Adjustment("x", "dropped", KEY),)
-    ended = await store.finish_turn(TENANT, started.turn_id, answered(f"you said {KEY}", adjustments=dropped))
+    ended = await store.finish_turn(TENANT, started, answered(f"you said {KEY}", adjustments=dropped))
     assert ended.answer is not None
     assert ended.answer.message.text == "you said ****"
     await store.settle(TENANT, KEY, StoredReply(status=200, content_type="text/plain", body=KEY.encode()))

@@ -258,7 +258,7 @@ class Turns:
         """
         tenant, session_id = principal.tenant, started.session.id
         try:
-            return await self._store.finish_turn(tenant, started.turn_id, outcome)
+            return await self._store.finish_turn(tenant, started, outcome)
         except StorageError:
             raise
         except (NotFound, Conflict) as error:
@@ -268,7 +268,7 @@ class Turns:
         except Exception:
             log.exception("turn cannot be stored", session_id=session_id)
             bare = TurnOutcome(state="interrupted", error_code="internal_error", duration=outcome.duration)
-            await self._store.finish_turn(tenant, started.turn_id, bare)
+            await self._store.finish_turn(tenant, started, bare)
             self._charge(principal, started, outcome)
             raise InternalError("The answer could not be stored. Send the message again.") from None
 

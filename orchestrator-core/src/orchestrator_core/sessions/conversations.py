@@ -255,7 +255,7 @@ class Conversations:
         self.recent.begun(tenant, begun, started)
         return started
 
-    async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
+    async def finish_turn(self, tenant: str, started: StartedTurn, outcome: TurnOutcome) -> FinishedTurn:
         """See `SessionStore.finish_turn`.
 
         Raises:
@@ -263,8 +263,8 @@ class Conversations:
         """
         if outcome.state == "pending":
             raise ValueError("a turn cannot end as pending")
-        known = self._under_way.take(tenant, turn_id)
-        job = end_turn(tenant, turn_id, self.database.process_id, outcome, known, self._redact, self._now())
+        known = self._under_way.take(tenant, started)
+        job = end_turn(tenant, started, outcome, known, self._redact, self._now())
         try:
             session, row = ended = await self.database.write(job)
         except BaseException:

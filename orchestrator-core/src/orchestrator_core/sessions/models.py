@@ -226,10 +226,10 @@ class StartedTurn:
 
     Attributes:
         turn_id: `turn_...`.
+        since: When it began, or was taken up again, microseconds: this names the try.
         session: The session, with this turn's message counted; its metadata as this process knows them.
         summary: The newest summary.
-        messages: Everything after the summary that belongs to the conversation, this turn's messages last. Those of
-            failed turns are left out.
+        messages: Everything that was said after the summary, but in failed turns; this turn's messages last.
         weight: What these messages weigh.
         whole: Whether these are all of them: of very long conversations without a summary only the newest are read.
         first_with_summary: Whether `summary` was made since the last complete turn.
@@ -238,6 +238,7 @@ class StartedTurn:
     """
 
     turn_id: str
+    since: int
     session: Session
     summary: StoredSummary | None
     messages: Sequence[StoredMessage]
@@ -355,8 +356,7 @@ class NewFork:
 class NewConversation:
     """A conversation that took place elsewhere, and is to be kept as it was.
 
-    Whoever makes one has seen to it that it holds together: places from 1 without gaps, turns that have ended,
-    summaries that follow on each other.
+    It holds together: places from 1 without gaps, turns that have ended, summaries that follow on each other.
 
     Attributes:
         user_id: The label of its session.

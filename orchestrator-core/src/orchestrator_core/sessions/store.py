@@ -164,15 +164,15 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def finish_turn(self, tenant: str, turn_id: str, outcome: TurnOutcome) -> FinishedTurn:
+    async def finish_turn(self, tenant: str, started: StartedTurn, outcome: TurnOutcome) -> FinishedTurn:
         """Store how a turn ended, with its answer and its usage, in one transaction.
 
         A turn that has ended stays as it ended, and that is returned. A failed turn has no answer. What several tries
-        of a turn used is added up.
+        of a turn used is added up; each try ends itself alone.
 
         Raises:
             NotFound: No such turn; its session may have been deleted.
-            Conflict: The turn was taken for abandoned, and the conversation went on without it.
+            Conflict: The turn was taken up again, or for abandoned, and the conversation went on without this answer.
             ValueError: The outcome is `pending`.
         """
         ...

@@ -9,8 +9,8 @@ from orchestrator_core.sessions.steps import Transaction
 
 T = TypeVar("T")
 
-Undo = Callable[[T | None], Transaction[Any] | None]
-"""From the result that a caller was not told, or None where nobody knows whether it was committed: what to do then."""
+Undo = Callable[[T], Transaction[Any] | None]
+"""From the result that a caller was not told: what to do then, whether or not it was committed."""
 
 UNDO_DELAYS: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
 """Seconds before each further try to undo what a caller was not told."""

@@ -180,7 +180,7 @@ class PostgresDatabase:
                     raise busy() from held
                 await _wait_for(held.row, place, end)
             except _Uncertain as error:
-                self._undo(undo, None)
+                self._undo(undo, error.result)
                 raise unusable() from error
             except (*_CONFLICTS, *_AWAY, TimeoutError) as error:
                 away = not isinstance(error, _CONFLICTS)
@@ -226,7 +226,7 @@ class PostgresDatabase:
                 if readonly:
                     raise
                 # Whether it was committed is known to the server alone.
-                raise _Uncertain from error
+                raise _Uncertain(result) from error
             return result
         finally:
             # Apart, since what is committed must be told even where the connection breaks as it goes back.
@@ -299,7 +299,7 @@ class PostgresDatabase:
         if not work.cancelled() and work.exception() is None:
             self._undo(undo, work.result())
 
-    def _undo(self, undo: Undo[T] | None, result: T | None) -> None:
+    def _undo(self, undo: Undo[T] | None, result: T) -> None:
         step = None if undo is None else undo(result)
         if step is not None:
             self.undo(step)
@@ -329,7 +329,15 @@ async def _write(connection: Any, writes: list[Query | Sum]) -> int:
 
 
 class _Uncertain(Exception):
-    """The connection broke while the transaction was being committed."""
+    """The connection broke while the transaction was being committed.
+
+    Attributes:
+        result: What the transaction returned.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
 
 
 class _Held(Exception):

@@ -64,6 +64,7 @@ class Begun(NamedTuple):
         ended, messages = self.ended, self.context.messages()
         return StartedTurn(
             turn_id=self.turn_id,
+            since=0 if self.turn is None else self.turn.started_at,
             session=self.session.session(tenant, now, limits.idle),
             summary=self.session.summary(),
             messages=messages,
@@ -242,7 +243,7 @@ class BeginTurn:
     def _resume(self, session: SessionRow, turn: TurnRow) -> Steps[Begun]:
         read = session
         session.check_open(self.now, self.limits.idle)
-        now = max(self.now, session.last_turn_at or 0)
+        now = max(self.now, turn.started_at + 1)  # no two tries have one name
         if turn.answer_sequence is not None:
             yield from do(statements.DELETE_MESSAGE, self.tenant, session.id, turn.answer_sequence)
             session = session._replace(last_sequence=session.last_sequence - 1, unsummarized=session.unsummarized - 1)
@@ -296,34 +297,26 @@ class BeginTurn:
             yield Sum(statements.ADD_TO_TENANT, (self.tenant,), shard(session.id), (0, longer))
         return True
 
-    def abandon(self, begun: Begun | None) -> AbandonTurn | None:
-        """Return what is to be done for a caller that left before it knew of its turn.
-
-        Args:
-            begun: What the caller was not told; None where nobody knows whether it was committed.
-        """
-        if begun is not None and begun.ended is not None:
+    def abandon(self, begun: Begun) -> AbandonTurn | None:
+        """Return what is to be done for a caller that left before it knew of its turn."""
+        if begun.turn is None:
             return None
-        turn_id = self.turn_id if begun is None else begun.turn_id
-        return AbandonTurn(self.tenant, turn_id, self.key, self.process_id, self.now)
+        return AbandonTurn(self.tenant, begun.turn_id, begun.turn.started_at, self.now)
 
 
 @dataclass(frozen=True, slots=True)
 class AbandonTurn:
-    """Ends a turn that nobody will answer; its key finds it where it was taken up again."""
+    """Ends a try of a turn that nobody will answer."""
 
     tenant: str
     turn_id: str
-    key: str | None
-    process_id: str
+    since: int
     now: int
 
     def __call__(self) -> Steps[None]:
-        """End the turn."""
+        """End the turn, unless somebody has taken it up again."""
         ended = ("client_closed", "client_closed", self.now, self.tenant)
-        yield from do(statements.ABANDON_OWN_TURN, *ended, self.turn_id, self.process_id)
-        if self.key is not None:
-            yield from do(statements.ABANDON_TURN_OF_KEY, *ended, self.key, self.process_id)
+        yield from do(statements.ABANDON_TRY, *ended, self.turn_id, self.since)
 
 
 def insert_session(

@@ -286,7 +286,7 @@ class BeginFork:
                 filled.add(turn)
         return fork, filled
 
-    def abandon(self, begun: tuple[Fork, Filled] | None) -> Transaction[None]:  # noqa: ARG002 - the id is known before
+    def abandon(self, begun: tuple[Fork, Filled]) -> Transaction[None]:  # noqa: ARG002 - the id is known before
         """Return what is to be done for a caller that left before it knew of the new session."""
         return partial(do, copy_statements.FORGET_HIDDEN_SESSION, self.tenant, self.session_id)
 

@@ -21,7 +21,7 @@ from orchestrator_core.sessions.jobs.rows import (
 )
 from orchestrator_core.sessions.jobs.usage import usage_sum
 from orchestrator_core.sessions.jobs.usage_columns import fit_usage, usage_columns
-from orchestrator_core.sessions.models import TurnOutcome, new_id
+from orchestrator_core.sessions.models import StartedTurn, TurnOutcome, new_id
 from orchestrator_core.sessions.steps import Steps, Write, change, lock, one
 
 GIVEN_UP = frozenset({"process_ended", "abandoned"})
@@ -42,6 +42,7 @@ class EndTurn:
     """Everything that the job needs, ready to be written.
 
     Attributes:
+        since: Which try of the turn it is, see `StartedTurn`.
         answer: What is stored of the answer.
         message: The answer, where nothing of it is masked.
         known: The session and the turn as they were when it began, where this process began it: while nothing came in
@@ -50,7 +51,7 @@ class EndTurn:
 
     tenant: str
     turn_id: str
-    process_id: str
+    since: int
     outcome: TurnOutcome
     answer: Said | None
     message: Message | None
@@ -59,11 +60,11 @@ class EndTurn:
     known: tuple[SessionRow, TurnRow] | None = None
 
     def __call__(self) -> Steps[Ended]:
-        """End the turn; one that has ended stays as it is.
+        """End this try of the turn; what has ended stays as it is.
 
         Raises:
             NotFound: No such turn.
-            Conflict: The turn was taken for abandoned, and somebody else answered it or went on without it.
+            Conflict: The turn was taken for abandoned and somebody went on without it, or somebody took it up again.
         """
         if self.known is not None:
             ended = yield from self._end(*self.known)
@@ -75,11 +76,12 @@ class EndTurn:
             raise NotFound("There is no such turn. Its session may have been deleted.")
         turn, session = TurnRow._make(row[:_TURN]), SessionRow._make(row[_TURN:])
         given_up = turn.state == "interrupted" and turn.error_code in GIVEN_UP
-        if turn.state == "pending" or given_up:
+        taken_up = turn.started_at != self.since
+        if not taken_up and (turn.state == "pending" or given_up):
             ended = yield from self._end(session, turn)
             if ended is not None:
                 return ended
-        if self.answer is not None and (given_up or (yield from self._is_taken_over())):
+        if self.answer is not None and (given_up or taken_up):
             raise _too_late()
         if turn.answer_sequence is None:
             return Ended(session, None)
@@ -138,10 +140,6 @@ class EndTurn:
             last_turn_state=state,
         )
 
-    def _is_taken_over(self) -> Steps[bool]:
-        row = yield from one(statements.GET_TURN_HOLDER, self.tenant, self.turn_id)
-        return row is None or row[0] != self.process_id
-
     def _summary(self, turn: TurnRow) -> str | None:
         return self.outcome.summary_id or turn.summary_id
 
@@ -171,7 +169,7 @@ class EndTurn:
                 self.now,
                 self.tenant,
                 turn.id,
-                self.process_id,
+                turn.started_at,
             )
         )
 
@@ -194,6 +192,7 @@ class EndTurn:
                 self.tenant,
                 session.id,
                 turn.id,
+                turn.started_at,
                 before.last_sequence,
                 before.summary_id or "",
             )
@@ -202,8 +201,7 @@ class EndTurn:
 
 def end_turn(
     tenant: str,
-    turn_id: str,
-    process_id: str,
+    started: StartedTurn,
     outcome: TurnOutcome,
     known: tuple[SessionRow, TurnRow] | None,
     redact: Redact,
@@ -216,8 +214,8 @@ def end_turn(
     usage = fit_usage(outcome.usage, redact)
     return EndTurn(
         tenant=tenant,
-        turn_id=turn_id,
-        process_id=process_id,
+        turn_id=started.turn_id,
+        since=started.since,
         outcome=outcome if usage is outcome.usage else replace(outcome, usage=usage),
         answer=answer,
         message=message if answer == written else None,

@@ -76,9 +76,10 @@ SESSION_ENDS_TURN = """
 UPDATE sessions SET message_count = ?, last_sequence = ?, unsummarized = ?, seen_summary_id = ?, providers = ?,
        total_tokens = total_tokens + ?, total_cost = COALESCE(total_cost + ?, total_cost, ?),
        answered_turns = answered_turns + ?, answer_time = answer_time + ?
-WHERE tenant = ? AND id = ? AND last_turn_id = ? AND last_sequence = ? AND coalesce(summary_id, '') = ?
+WHERE tenant = ? AND id = ? AND last_turn_id = ? AND last_turn_at = ? AND last_sequence = ?
+  AND coalesce(summary_id, '') = ?
 """
-"""Where another turn or a summary came in between, the session is not what the turn left behind."""
+"""Where another turn, another try or a summary came in between, the session is not what the turn left behind."""
 
 SESSION_GETS_SUMMARY = """
 UPDATE sessions SET summary_id = ?, last_summary_at = ?, unsummarized = ?, total_tokens = total_tokens + ?,
@@ -162,25 +163,18 @@ UPDATE turns SET state = ?, summary_id = ?, first_with_summary = ?, answer_seque
        finish_reason = ?, input_tokens = ?, cached_input_tokens = ?, cache_write_tokens = ?, output_tokens = ?,
        reasoning_tokens = ?, usage_details = ?, cost = ?, price_version = ?, attempts = ?, adjustments = ?,
        error_code = ?, duration = ?, finished_at = ?
-WHERE tenant = ? AND id = ? AND process_id = ?
+WHERE tenant = ? AND id = ? AND started_at = ?
   AND (state = 'pending' OR (state = 'interrupted' AND error_code IN ('process_ended', 'abandoned')))
 """
-"""Another process may have taken the turn up again: then its end is theirs to write."""
-
-GET_TURN_HOLDER = "SELECT process_id FROM turns WHERE tenant = ? AND id = ?"
+"""Somebody may have taken the turn up again: then its end is theirs to write."""
 
 ABANDON_TURN = """
 UPDATE turns SET state = ?, error_code = ?, finished_at = ? WHERE tenant = ? AND id = ? AND state = 'pending'
 """
 
-ABANDON_OWN_TURN = """
+ABANDON_TRY = """
 UPDATE turns SET state = ?, error_code = ?, finished_at = ?
-WHERE tenant = ? AND id = ? AND process_id = ? AND state = 'pending'
-"""
-
-ABANDON_TURN_OF_KEY = """
-UPDATE turns SET state = ?, error_code = ?, finished_at = ?
-WHERE tenant = ? AND idempotency_key = ? AND process_id = ? AND state = 'pending'
+WHERE tenant = ? AND id = ? AND started_at = ? AND state = 'pending'
 """
 
 INSERT_MESSAGE = """

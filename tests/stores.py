@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator_core.provider_api import Message, Usage, text_message
 from orchestrator_core.sessions.conversations import Conversations
@@ -32,6 +34,13 @@ class Clock:
     def advance(self, span: timedelta) -> None:
         """Let time pass."""
         self.now += span.total_seconds()
+
+
+class HeldDecoding(NamedTuple):
+    """What a turn that begins is answered in, on its way from rows to messages."""
+
+    begun: asyncio.Event
+    goes_on: threading.Event
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ from orchestrator_core.sessions.databases.base import Database
 from orchestrator_core.sessions.databases.memory import MemoryDatabase
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.sqlite import SqliteDatabase
+from orchestrator_core.sessions.jobs.beginning import Begun, Limits
+from orchestrator_core.sessions.models import StartedTurn
 from orchestrator_core.sessions.store import SessionStore
-from stores import MAX_IDLE, Clock, copy_to
+from stores import MAX_IDLE, Clock, HeldDecoding, copy_to
 
 StoreFactory = Callable[..., SessionStore]
 
@@ -53,3 +57,18 @@ async def store(make_store: StoreFactory) -> AsyncIterator[SessionStore]:
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def decoding(monkeypatch: pytest.MonkeyPatch) -> HeldDecoding:
+    """Hold up the thread that decodes what a turn is answered in, until the test lets it go on."""
+    held = HeldDecoding(asyncio.Event(), threading.Event())
+    loop, decode = asyncio.get_running_loop(), Begun.started
+
+    def started(begun: Begun, tenant: str, now: int, limits: Limits) -> StartedTurn:
+        loop.call_soon_threadsafe(held.begun.set)
+        assert held.goes_on.wait(30)
+        return decode(begun, tenant, now, limits)
+
+    monkeypatch.setattr(Begun, "started", started)
+    return held

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import threading
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
@@ -27,7 +26,7 @@ from orchestrator_core.provider_api import (
 from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases.base import Database, Undo
 from orchestrator_core.sessions.jobs import contexts, statements
-from orchestrator_core.sessions.jobs.beginning import Begun, Limits, read_session
+from orchestrator_core.sessions.jobs.beginning import read_session
 from orchestrator_core.sessions.models import (
     CONTEXT_BYTES,
     NewFork,
@@ -39,7 +38,7 @@ from orchestrator_core.sessions.models import (
 )
 from orchestrator_core.sessions.steps import Steps, T, Transaction
 from orchestrator_core.sessions.store import SessionStore
-from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts
+from stores import MAX_IDLE, TENANT, Clock, HeldDecoding, answered, ask, talk, texts
 
 STATES: Sequence[TurnState] = (*get_args(TurnState)[1:], *("complete",) * 5)
 """Every state in which a turn ends; most are complete."""
@@ -266,23 +265,14 @@ async def test_what_is_deleted_is_in_no_memory(workers: list[Conversations], way
 
 
 async def test_what_is_deleted_while_a_turn_begins_is_in_no_memory_after_it(
-    workers: list[Conversations], monkeypatch: pytest.MonkeyPatch
+    workers: list[Conversations], decoding: HeldDecoding
 ) -> None:
     one, _ = workers
     session = (await one.create_session(TENANT)).id
-    decodes, deleted = asyncio.Event(), threading.Event()
-    loop, decode = asyncio.get_running_loop(), Begun.started
-
-    def slow(begun: Begun, tenant: str, now: int, limits: Limits) -> StartedTurn:
-        loop.call_soon_threadsafe(decodes.set)
-        assert deleted.wait(30)
-        return decode(begun, tenant, now, limits)
-
-    monkeypatch.setattr(Begun, "started", slow)
     asking = asyncio.create_task(ask(one, "x" * (CONTEXT_BYTES // 16), session))
-    await decodes.wait()
+    await decoding.begun.wait()
     await one.delete_session(TENANT, session)
-    deleted.set()
+    decoding.goes_on.set()
     started = await asking
     with pytest.raises(NotFound):
         await one.finish_turn(TENANT, started, answered())

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,19 +21,17 @@ from orchestrator_core.provider_api import (
     Usage,
     text_message,
 )
-from orchestrator_core.sessions.jobs.beginning import Begun, Limits
 from orchestrator_core.sessions.models import (
     CONTEXT_BYTES,
     Attempt,
     FinishedTurn,
     NewSummary,
     NewTurn,
-    StartedTurn,
     TurnOutcome,
     TurnState,
 )
 from orchestrator_core.sessions.store import SessionStore
-from stores import TENANT, Clock, answered, ask, talk, texts, user
+from stores import TENANT, Clock, HeldDecoding, answered, ask, talk, texts, user
 
 
 async def test_a_turn_makes_a_session_and_counts_its_message(store: SessionStore) -> None:
@@ -53,25 +50,15 @@ async def test_a_turn_makes_a_session_and_counts_its_message(store: SessionStore
 
 
 async def test_a_turn_whose_caller_leaves_while_its_context_is_decoded_is_ended(
-    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+    store: SessionStore, decoding: HeldDecoding
 ) -> None:
     session = (await store.create_session(TENANT)).id
-    decodes, left = asyncio.Event(), threading.Event()
-    loop, decode = asyncio.get_running_loop(), Begun.started
-
-    def slow(begun: Begun, tenant: str, now: int, limits: Limits) -> StartedTurn:
-        loop.call_soon_threadsafe(decodes.set)
-        assert left.wait(30)
-        return decode(begun, tenant, now, limits)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Begun, "started", slow)
-        asking = asyncio.create_task(ask(store, "x" * (CONTEXT_BYTES // 16), session, idempotency_key="k"))
-        await decodes.wait()
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        left.set()
+    asking = asyncio.create_task(ask(store, "x" * (CONTEXT_BYTES // 16), session, idempotency_key="k"))
+    await decoding.begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    decoding.goes_on.set()
     async with asyncio.timeout(30):
         while [turn.outcome.state for turn in (await store.turns(TENANT, session, limit=9)).items] == ["pending"]:
             await asyncio.sleep(0.02)

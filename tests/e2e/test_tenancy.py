@@ -117,7 +117,7 @@ def body_of(endpoint: Endpoint, method: str) -> Any:
     """Return a body that the endpoint takes, where the method has one."""
     if method not in ("POST", "PATCH", "PUT"):
         return None
-    return dict(next(iter(endpoint.request_examples.values()), {}))
+    return dict(next(iter(endpoint.documented().request_examples.values()), {}))
 
 
 def positions(ids: Mapping[str, str], own: Mapping[str, str]) -> Iterator[tuple[str, str, Any, dict[str, str]]]:

@@ -24,9 +24,9 @@ from orchestrator_core.provider_api import (
     WholePart,
 )
 from orchestrator_core.server.openapi import document
-from orchestrator_core.server.routes.connectors import ConnectorStreamEvent
+from orchestrator_core.server.routes.connectors_schema import ConnectorStreamEvent
 from orchestrator_core.server.routes.openai_schema import ChatStreamEvent
-from orchestrator_core.server.routes.orchestrate_events import OrchestrateEvent
+from orchestrator_core.server.routes.orchestrate_answer import OrchestrateEvent
 from scripted_gateway import Served, served
 
 

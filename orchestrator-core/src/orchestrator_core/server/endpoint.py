@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, RootModel
@@ -68,6 +69,16 @@ class EventStream:
     mark: str | None = None
 
 
+class Bodies(TypedDict, total=False):
+    """What documents the bodies of an `Endpoint`, by the names of its attributes."""
+
+    request: type[BaseModel]
+    request_examples: Mapping[str, Mapping[str, Any]]
+    response: type[BaseModel]
+    response_example: Mapping[str, Any]
+    stream: EventStream
+
+
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """One operation of the HTTP surface.
@@ -91,6 +102,8 @@ class Endpoint:
         request_examples: Bodies by name.
         response_example: An answer.
         stream: What it answers with as `text/event-stream`; None where it never does.
+        bodies: Where the `Bodies` are that document alone and are imported with the document, as `module:name` within
+            `routes`; None where all stand here.
         parameters: What stands in path, query and headers.
         authenticated: Whether it asks for the client's credential.
         authenticated_in_production: Whether it does so in production at least.
@@ -120,6 +133,7 @@ class Endpoint:
     request_examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     response_example: Mapping[str, Any] | None = None
     stream: EventStream | None = None
+    bodies: str | None = None
     parameters: Sequence[Parameter] = ()
     authenticated: bool = True
     authenticated_in_production: bool = False
@@ -129,3 +143,11 @@ class Endpoint:
     idempotent: bool = False
     takes_provider_key: bool = False
     cached: bool = False
+
+    def documented(self) -> Endpoint:
+        """Return it with all that documents its bodies."""
+        if self.bodies is None:
+            return self
+        module, _, name = self.bodies.partition(":")
+        bodies: Bodies = getattr(import_module(f"orchestrator_core.server.routes.{module}"), name)
+        return replace(self, bodies=None, **bodies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
@@ -98,9 +98,10 @@ def document(*, asks: bool = True) -> dict[str, Any]:
     Args:
         asks: Whether the gateway asks for the client's credential, as it does in production.
     """
-    schemas, references = _schemas()
+    endpoints = [endpoint.documented() for endpoint in ENDPOINTS]
+    schemas, references = _schemas(endpoints)
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints:
         path = _PATTERN.sub(r"{\1}", endpoint.path)
         paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, references, asks=asks)
     return {
@@ -112,15 +113,17 @@ def document(*, asks: bool = True) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(endpoint.tag for endpoint in ENDPOINTS)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(endpoint.tag for endpoint in endpoints)],
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": _SECURITY_SCHEMES},
     }
 
 
-def _schemas() -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]]:
+def _schemas(
+    endpoints: Iterable[Endpoint],
+) -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]]:
     models: dict[tuple[type[BaseModel], Mode], None] = {}
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints:
         if endpoint.request is not None:
             models[endpoint.request, "validation"] = None
         if endpoint.response is not None:

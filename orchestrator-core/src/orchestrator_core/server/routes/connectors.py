@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from pydantic import ConfigDict, Field
 
 from orchestrator_core.orchestration import Selection
 from orchestrator_core.provider_api import (
@@ -25,18 +24,10 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import cache_use, gateway, principal, provider_key, request_id, strict
-from orchestrator_core.server.endpoint import Described, DescribedRoot, Endpoint, EventStream, Parameter
-from orchestrator_core.server.error_schema import ConnectorError
+from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.routes.answers import answer_headers, drain, json_response, stream
 from orchestrator_core.server.routes.calls import caller_label
-from orchestrator_core.server.routes.openai_schema import (
-    CHAT_STREAM_ENDING,
-    CHAT_STREAM_OPENING,
-    ChatCompletionChunk,
-    ChatMessage,
-    ChatOptions,
-)
 from orchestrator_core.server.translate.connector import (
     chat_answer,
     embeddings_answer,
@@ -45,68 +36,11 @@ from orchestrator_core.server.translate.connector import (
 )
 from orchestrator_core.server.translate.openai_embeddings import read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat
-from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
+from orchestrator_core.server.translate.openai_stream import ChunkWriter
 from orchestrator_core.server.watch import HEALTH_TIMEOUT
 
 if TYPE_CHECKING:
     from orchestrator_core.plugins import Provider
-
-
-class ConnectorChatRequest(ChatOptions):
-    """A conversation. Fields that are not named here go to the provider, such as Mistral's `safe_prompt`."""
-
-    messages: list[ChatMessage] = Field(min_length=1)
-    model: str | None = Field(None, description="As the provider names it; its default where left out.")
-
-
-class ConnectorUsage(Described):
-    """Tokens; null where the provider does not count them."""
-
-    model_config = ConfigDict(extra="allow")
-
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-
-
-class ConnectorChatAnswer(Described):
-    """An answer."""
-
-    model_config = ConfigDict(extra="allow")
-
-    success: Literal[True]
-    message: dict[str, Any] = Field(description="May be sent back as it is, as a part of the conversation.")
-    usage: ConnectorUsage
-    finish_reason: str | None
-
-
-class ConnectorStreamEvent(DescribedRoot[ChatCompletionChunk | ConnectorError]):
-    """The data of one event. An answer that is complete ends in the data `[DONE]`, which is no JSON."""
-
-
-class ConnectorEmbeddingsRequest(Described):
-    """Texts."""
-
-    model_config = ConfigDict(extra="allow")
-
-    input: str | list[str]
-    model: str | None = None
-
-
-class ConnectorEmbeddingsAnswer(Described):
-    """Vectors, in the order of the texts."""
-
-    success: Literal[True]
-    embeddings: list[list[float]]
-    model: str
-    usage: dict[str, int | None]
-
-
-class ConnectorModels(Described):
-    """The provider's models."""
-
-    success: Literal[True]
-    models: list[dict[str, Any]]
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
@@ -197,17 +131,7 @@ _ERRORS: tuple[type[GatewayError], ...] = (
     ProviderTimeout,
 )
 _PROVIDER = Parameter(name="provider", place="path", description="The provider's name or alias.")
-_MESSAGE = {"role": "assistant", "content": "Paris.", "refusal": None, "model": "mistral-small-latest"}
-_CHAT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "question": {"messages": [{"role": "user", "content": "What is the capital of France?"}]},
-    "options": {
-        "messages": [{"role": "user", "content": "What is the capital of France?"}],
-        "model": "mistral-small-latest",
-        "temperature": 0.2,
-        "max_tokens": 100,
-        "safe_prompt": True,
-    },
-}
+
 
 ENDPOINTS: Sequence[Endpoint] = (
     Endpoint(
@@ -218,23 +142,9 @@ ENDPOINTS: Sequence[Endpoint] = (
         description="Never falls back to another provider. With `stream: true` the answer comes as OpenAI's chunks.",
         tag="Connectors",
         surface=Surface.CONNECTOR,
-        request=ConnectorChatRequest,
-        response=ConnectorChatAnswer,
+        bodies="connectors_schema:CHAT",
         errors=_ERRORS,
-        request_examples=_CHAT_EXAMPLES,
-        response_example={
-            "success": True,
-            "message": _MESSAGE,
-            "usage": {"prompt_tokens": 14, "completion_tokens": 2, "total_tokens": 16},
-            "finish_reason": "stop",
-        },
         parameters=(_PROVIDER,),
-        stream=EventStream(
-            event=ConnectorStreamEvent,
-            opening=CHAT_STREAM_OPENING,
-            ending=CHAT_STREAM_ENDING,
-            mark=DONE.decode(),
-        ),
         idempotent=True,
         takes_provider_key=True,
         cached=True,
@@ -246,16 +156,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         summary="Give the vectors of texts",
         tag="Connectors",
         surface=Surface.CONNECTOR,
-        request=ConnectorEmbeddingsRequest,
-        response=ConnectorEmbeddingsAnswer,
+        bodies="connectors_schema:EMBEDDINGS",
         errors=_ERRORS,
-        request_examples={"texts": {"input": ["one text", "another"]}},
-        response_example={
-            "success": True,
-            "embeddings": [[0.0023, -0.0093], [0.0041, 0.0012]],
-            "model": "mistral-embed",
-            "usage": {"prompt_tokens": 4, "total_tokens": 4},
-        },
         parameters=(_PROVIDER,),
         idempotent=True,
         takes_provider_key=True,
@@ -268,12 +170,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         summary="List the models of one provider",
         tag="Connectors",
         surface=Surface.CONNECTOR,
-        response=ConnectorModels,
+        bodies="connectors_schema:MODELS",
         errors=(NotFound, PermissionDenied, ProviderAuthFailed, ProviderError, ProviderUnavailable, ProviderTimeout),
-        response_example={
-            "success": True,
-            "models": [{"id": "mistral-small-latest", "description": "Small, fast and cheap"}],
-        },
         parameters=(_PROVIDER,),
     ),
 )

@@ -21,9 +21,8 @@ from orchestrator_core.provider_api import (
 )
 from orchestrator_core.server.body import read_json
 from orchestrator_core.server.context import gateway, request_id, strict
-from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
+from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
-from orchestrator_core.server.routes import messages_schema as schema
 from orchestrator_core.server.routes.answers import drain, json_response, own_bytes, raw_response, stream
 from orchestrator_core.server.routes.calls import (
     SESSION_HEADER,
@@ -92,6 +91,7 @@ _DIALECT_PARAMETERS = (
     ),
 )
 
+
 ENDPOINTS: Sequence[Endpoint] = (
     Endpoint(
         method="POST",
@@ -104,8 +104,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "given back as it is.",
         tag=_TAG,
         surface=Surface.ANTHROPIC,
-        request=schema.MessageRequest,
-        response=schema.MessageAnswer,
+        bodies="messages_schema:MESSAGE",
         errors=(
             InvalidRequest,
             NotFound,
@@ -116,13 +115,6 @@ ENDPOINTS: Sequence[Endpoint] = (
             ProviderTimeout,
             SessionBusy,
             SessionEnded,
-        ),
-        request_examples=schema.MESSAGE_EXAMPLES,
-        response_example=schema.MESSAGE_EXAMPLE,
-        stream=EventStream(
-            event=schema.MessageStreamEvent,
-            opening=schema.MESSAGE_STREAM_OPENING,
-            ending=schema.MESSAGE_STREAM_ENDING,
         ),
         parameters=(SESSION_PARAMETER, *_DIALECT_PARAMETERS),
         idempotent=True,
@@ -138,11 +130,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         f"header `{ESTIMATED}` say so.",
         tag=_TAG,
         surface=Surface.ANTHROPIC,
-        request=schema.CountRequest,
-        response=schema.TokenCount,
+        bodies="messages_schema:COUNT",
         errors=(InvalidRequest, NotFound),
-        request_examples=schema.COUNT_EXAMPLES,
-        response_example=schema.COUNT_EXAMPLE,
         idempotent=True,
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from orchestrator_core.server.endpoint import Described, DescribedRoot
+from orchestrator_core.server.endpoint import Bodies, Described, DescribedRoot, EventStream
 from orchestrator_core.server.error_schema import AnthropicError
 
 
@@ -120,7 +120,7 @@ class TokenCount(Described):
 
 _QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
-MESSAGE_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+_MESSAGE_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "question": {"model": "echo/echo-1", "max_tokens": 1024, "messages": [_QUESTION]},
     "stream": {
         "model": "echo/echo-1",
@@ -147,7 +147,7 @@ MESSAGE_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
     },
 }
-MESSAGE_EXAMPLE: Mapping[str, Any] = {
+_MESSAGE_EXAMPLE: Mapping[str, Any] = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -162,7 +162,7 @@ MESSAGE_EXAMPLE: Mapping[str, Any] = {
         "output_tokens": 5,
     },
 }
-MESSAGE_STREAM_OPENING = (
+_MESSAGE_STREAM_OPENING = (
     'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant",'
     '"model":"echo-1","content":[],"stop_reason":null,"stop_sequence":null,'
     '"usage":{"input_tokens":14,"output_tokens":1}}}\n\n'
@@ -172,11 +172,22 @@ MESSAGE_STREAM_OPENING = (
     'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
     '"delta":{"type":"text_delta","text":"Paris."}}\n\n'
 )
-MESSAGE_STREAM_ENDING = (
+_MESSAGE_STREAM_ENDING = (
     'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
     'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
     '"usage":{"output_tokens":5}}\n\n'
     'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 )
-COUNT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {"question": {"model": "echo/echo-1", "messages": [_QUESTION]}}
-COUNT_EXAMPLE: Mapping[str, Any] = {"input_tokens": 16, "estimated": True}
+_COUNT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {"question": {"model": "echo/echo-1", "messages": [_QUESTION]}}
+_COUNT_EXAMPLE: Mapping[str, Any] = {"input_tokens": 16, "estimated": True}
+
+MESSAGE = Bodies(
+    request=MessageRequest,
+    request_examples=_MESSAGE_EXAMPLES,
+    response=MessageAnswer,
+    response_example=_MESSAGE_EXAMPLE,
+    stream=EventStream(event=MessageStreamEvent, opening=_MESSAGE_STREAM_OPENING, ending=_MESSAGE_STREAM_ENDING),
+)
+COUNT = Bodies(
+    request=CountRequest, request_examples=_COUNT_EXAMPLES, response=TokenCount, response_example=_COUNT_EXAMPLE
+)

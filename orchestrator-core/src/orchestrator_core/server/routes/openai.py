@@ -30,9 +30,8 @@ from orchestrator_core.server.context import (
     settings,
     strict,
 )
-from orchestrator_core.server.endpoint import Endpoint, EventStream, Parameter
+from orchestrator_core.server.endpoint import Endpoint, Parameter
 from orchestrator_core.server.errors import Surface
-from orchestrator_core.server.routes import openai_schema as schema
 from orchestrator_core.server.routes.answers import (
     answer_headers,
     drain,
@@ -52,7 +51,7 @@ from orchestrator_core.server.routes.calls import (
 from orchestrator_core.server.translate.openai_embeddings import embeddings, encoding, has_form, read_embeddings
 from orchestrator_core.server.translate.openai_request import read_chat, wants_usage
 from orchestrator_core.server.translate.openai_response import completion
-from orchestrator_core.server.translate.openai_stream import DONE, ChunkWriter
+from orchestrator_core.server.translate.openai_stream import ChunkWriter
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -151,6 +150,7 @@ _ERRORS = (
 )
 _TAG = "OpenAI"
 
+
 ENDPOINTS: Sequence[Endpoint] = (
     Endpoint(
         method="POST",
@@ -161,17 +161,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         "What the gateway itself knows is in the headers `x-orchestrator-*`.",
         tag=_TAG,
         surface=Surface.OPENAI,
-        request=schema.ChatCompletionRequest,
-        response=schema.ChatCompletion,
+        bodies="openai_schema:CHAT",
         errors=(*_ERRORS, SessionBusy, SessionEnded),
-        request_examples=schema.CHAT_EXAMPLES,
-        response_example=schema.CHAT_EXAMPLE,
-        stream=EventStream(
-            event=schema.ChatStreamEvent,
-            opening=schema.CHAT_STREAM_OPENING,
-            ending=schema.CHAT_STREAM_ENDING,
-            mark=DONE.decode(),
-        ),
         parameters=(SESSION_PARAMETER,),
         idempotent=True,
         takes_provider_key=True,
@@ -184,11 +175,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         summary="Give the vectors of texts (OpenAI's Embeddings)",
         tag=_TAG,
         surface=Surface.OPENAI,
-        request=schema.EmbeddingsRequest,
-        response=schema.EmbeddingList,
+        bodies="openai_schema:EMBEDDINGS",
         errors=_ERRORS,
-        request_examples=schema.EMBEDDINGS_EXAMPLES,
-        response_example=schema.EMBEDDINGS_EXAMPLE,
         idempotent=True,
         takes_provider_key=True,
         cached=True,
@@ -200,8 +188,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         summary="List the models of the usable providers",
         tag=_TAG,
         surface=Surface.OPENAI,
-        response=schema.ModelList,
-        response_example={"object": "list", "data": [schema.MODEL_EXAMPLE]},
+        bodies="openai_schema:MODELS",
     ),
     Endpoint(
         method="GET",
@@ -210,9 +197,8 @@ ENDPOINTS: Sequence[Endpoint] = (
         summary="Show one model",
         tag=_TAG,
         surface=Surface.OPENAI,
-        response=schema.Model,
+        bodies="openai_schema:MODEL",
         errors=(NotFound,),
-        response_example=schema.MODEL_EXAMPLE,
         parameters=(
             Parameter(name="id", place="path", description="`provider/model`; the slash may be written `%2F`."),
         ),

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from orchestrator_core.server.endpoint import Described, DescribedRoot
+from orchestrator_core.server.endpoint import Bodies, Described, DescribedRoot, EventStream
 from orchestrator_core.server.error_schema import OpenAIError
+from orchestrator_core.server.translate.openai_stream import DONE
 
 
 class _Open(Described):
@@ -164,7 +165,7 @@ class ModelList(_Open):
 
 _QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
-CHAT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+_CHAT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "question": {"model": "echo/echo-1", "messages": [_QUESTION]},
     "stream": {
         "model": "echo/echo-1",
@@ -191,7 +192,7 @@ CHAT_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         ],
     },
 }
-CHAT_EXAMPLE: Mapping[str, Any] = {
+_CHAT_EXAMPLE: Mapping[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1795000000,
@@ -215,18 +216,36 @@ CHAT_STREAM_ENDING = (
     '"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     "data: [DONE]\n\n"
 )
-EMBEDDINGS_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+_EMBEDDINGS_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "texts": {"model": "echo/echo-embed", "input": ["one text", "another"]}
 }
-EMBEDDINGS_EXAMPLE: Mapping[str, Any] = {
+_EMBEDDINGS_EXAMPLE: Mapping[str, Any] = {
     "object": "list",
     "data": [{"object": "embedding", "index": 0, "embedding": [0.0023, -0.0093]}],
     "model": "text-embedding-3-small",
     "usage": {"prompt_tokens": 2, "total_tokens": 2},
 }
-MODEL_EXAMPLE: Mapping[str, Any] = {
+_MODEL_EXAMPLE: Mapping[str, Any] = {
     "id": "echo/echo-1",
     "object": "model",
     "created": 0,
     "owned_by": "echo",
 }
+
+CHAT = Bodies(
+    request=ChatCompletionRequest,
+    request_examples=_CHAT_EXAMPLES,
+    response=ChatCompletion,
+    response_example=_CHAT_EXAMPLE,
+    stream=EventStream(
+        event=ChatStreamEvent, opening=CHAT_STREAM_OPENING, ending=CHAT_STREAM_ENDING, mark=DONE.decode()
+    ),
+)
+EMBEDDINGS = Bodies(
+    request=EmbeddingsRequest,
+    request_examples=_EMBEDDINGS_EXAMPLES,
+    response=EmbeddingList,
+    response_example=_EMBEDDINGS_EXAMPLE,
+)
+MODELS = Bodies(response=ModelList, response_example={"object": "list", "data": [_MODEL_EXAMPLE]})
+MODEL = Bodies(response=Model, response_example=_MODEL_EXAMPLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -38,15 +37,13 @@ from orchestrator_core.server.context import (
     principal,
     tell_session,
 )
-from orchestrator_core.server.endpoint import Endpoint, EventStream
+from orchestrator_core.server.endpoint import Endpoint
 from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import dumps, json_response
 from orchestrator_core.server.query import time_text
 from orchestrator_core.server.routes.answers import answer_headers
-from orchestrator_core.server.routes.orchestrate_events import OrchestrateEvent
 from orchestrator_core.server.routes.orchestrate_request import turn_request, wants_stream
 from orchestrator_core.server.routes.orchestrate_schema import (
-    OrchestrateAnswer,
     OrchestrateBody,
 )
 from orchestrator_core.server.routes.usage_bodies import usage_body
@@ -162,46 +159,6 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-ANSWER_EXAMPLE = {
-    "response": "Ada Lovelace wrote it in 1843.",
-    "agent_used": "mistral",
-    "model_used": "mistral-small-latest",
-    "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293",
-    "message_count": 1,
-    "timestamp": "2026-11-21T09:30:06.000Z",
-    "execution_time": 0.84,
-    "metadata": {
-        "turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293",
-        "tokens_used": 31,
-        "cost_estimate": 0.0000065,
-        "was_summarized": False,
-        "finish_reason": "stop",
-        "usage": {
-            "input_tokens": 21,
-            "cached_input_tokens": 0,
-            "cache_write_tokens": 0,
-            "output_tokens": 10,
-            "reasoning_tokens": 0,
-        },
-        "attempts": [{"provider": "mistral", "model": "mistral-small-latest", "duration": 0.81, "error": None}],
-        "portability": [],
-    },
-}
-
-STREAM = EventStream(
-    event=OrchestrateEvent,
-    opening=(
-        'event: start\ndata: {"type": "start", "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293", '
-        '"turn_id": "turn_019a7c3e51f30a1b2c3d4e5f60718293", '
-        '"agent_used": "mistral", "model_used": "mistral-small-latest"}\n\n'
-        'event: text\ndata: {"type": "text", "text": "Ada"}\n\n'
-    ),
-    ending=(
-        'event: finish\ndata: {"type": "finish", "reason": "stop"}\n\n'
-        f"event: done\ndata: {json.dumps({'type': 'done', **ANSWER_EXAMPLE})}\n\n"
-    ),
-)
-
 ENDPOINTS: Sequence[Endpoint] = (
     Endpoint(
         method="POST",
@@ -216,7 +173,7 @@ ENDPOINTS: Sequence[Endpoint] = (
             "last is `done`, with the whole answer, or `error`, with a problem as other errors have it."
         ),
         request=OrchestrateBody,
-        response=OrchestrateAnswer,
+        bodies="orchestrate_answer:ANSWER",
         errors=(PermissionDenied, NotFound, SessionBusy, SessionEnded, ProviderError, StorageError),
         request_examples={
             "shortest": {"message": "Who wrote the first program?"},
@@ -230,8 +187,6 @@ ENDPOINTS: Sequence[Endpoint] = (
                 "session_id": "sess_019a7c3e51f20a1b2c3d4e5f60718293",
             },
         },
-        response_example=ANSWER_EXAMPLE,
-        stream=STREAM,
         idempotent=True,
         takes_provider_key=True,
         cached=True,

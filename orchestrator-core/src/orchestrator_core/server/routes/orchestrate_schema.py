@@ -1,16 +1,14 @@
-"""The body and the answer of `POST /api/orchestrate`."""
+"""The body of `POST /api/orchestrate`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from orchestrator_core.provider_api import FinishReason, Json
+from orchestrator_core.provider_api import Json
 from orchestrator_core.server.body import RequestModel
-from orchestrator_core.server.endpoint import Described
 from orchestrator_core.server.metadata import Metadata
-from orchestrator_core.server.routes.usage_bodies import UsageBody
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 MAX_INTEGER = 2**63 - 1
@@ -168,67 +166,3 @@ class OrchestrateBody(RequestModel):
         if (self.message is None) == (self.tool_results is None):
             raise ValueError("send either message or tool_results")
         return self
-
-
-class AttemptBody(Described):
-    """One try at one provider."""
-
-    provider: str
-    model: str
-    duration: float = Field(description="Seconds.")
-    error: str | None = Field(description="The code of the error that ended it.")
-
-
-class PortabilityBody(Described):
-    """What had to be changed in the request for the provider that answered."""
-
-    subject: str
-    action: Literal["mapped", "downgraded", "dropped"]
-    reason: str
-
-
-class ProviderNotes(Described):
-    """What the provider said beyond the other fields, as its API has it. The session keeps the notes on the message."""
-
-    message: dict[str, Any] | None = Field(
-        None,
-        description="`annotations` as OpenAI's API has them; in `parts` the parts of the answer in their order, each "
-        "with what only its provider reads, in `extra_content`, by the provider's name: citations, grounding, the "
-        "calls of its own tools.",
-    )
-    choice: dict[str, Any] | None = Field(
-        None, description="`logprobs` as OpenAI's API has them; others in `extra_content`, by the provider's name."
-    )
-    answer: dict[str, Any] | None = Field(None, description="Of the answer as a whole, such as `service_tier`.")
-
-
-class TurnMetadata(Described):
-    """What the turn took."""
-
-    turn_id: str
-    tokens_used: int | None
-    cost_estimate: float | None = Field(description="USD; null where the price is unknown.")
-    was_summarized: bool = Field(description="Whether this is the first answer made with a new summary.")
-    finish_reason: FinishReason | None
-    usage: UsageBody | None
-    attempts: list[AttemptBody]
-    portability: list[PortabilityBody]
-    provider: ProviderNotes | None = None
-
-
-class OrchestrateAnswer(Described):
-    """The answer of a turn."""
-
-    response: str
-    agent_used: str
-    model_used: str
-    session_id: str
-    message_count: int = Field(description="The user's messages in the session.")
-    timestamp: str
-    execution_time: float = Field(description="Seconds.")
-    metadata: TurnMetadata
-    tool_calls: list[dict[str, Any]] | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    images: list[dict[str, Any]] | None = Field(None, description="What the model drew, as `image_url` parts.")
-    files: list[dict[str, Any]] | None = Field(None, description="Other media that the model made, as `file` parts.")

@@ -22,9 +22,9 @@ from orchestrator_core.server.errors import Surface
 from orchestrator_core.server.json_answer import json_response
 from orchestrator_core.server.metadata import Metadata
 from orchestrator_core.server.query import SESSION_ID, TURN_ID, session_id, turn_id
-from orchestrator_core.server.routes.orchestrate import ANSWER_EXAMPLE, STREAM, send_turn
+from orchestrator_core.server.routes.orchestrate import send_turn
 from orchestrator_core.server.routes.orchestrate_request import own_settings, selection, template, wants_stream
-from orchestrator_core.server.routes.orchestrate_schema import AgentConfig, OrchestrateAnswer
+from orchestrator_core.server.routes.orchestrate_schema import AgentConfig
 from orchestrator_core.server.routes.session_bodies import MAX_USER_ID, SESSION_EXAMPLE, SessionBody, session_body
 from orchestrator_core.sessions.models import NewFork
 
@@ -133,11 +133,9 @@ ENDPOINTS: Sequence[Endpoint] = (
             "The original stays as it is."
         ),
         request=ReplayBody,
-        response=OrchestrateAnswer,
+        bodies="orchestrate_answer:ANSWER",
         errors=(PermissionDenied, NotFound, SessionBusy, ProviderError, StorageError),
         request_examples={"another provider": {"agent_config": {"provider": "anthropic", "temperature": 0.2}}},
-        response_example=ANSWER_EXAMPLE,
-        stream=STREAM,
         parameters=(SESSION_ID, TURN_ID),
         idempotent=True,
         takes_provider_key=True,

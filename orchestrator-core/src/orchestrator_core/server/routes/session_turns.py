@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -26,7 +26,6 @@ from orchestrator_core.server.query import (
     time_text,
     turn_id,
 )
-from orchestrator_core.server.routes.orchestrate_schema import AttemptBody, PortabilityBody
 from orchestrator_core.server.routes.session_bodies import (
     MESSAGES_EXAMPLE,
     SESSION_EXAMPLE,
@@ -37,6 +36,23 @@ from orchestrator_core.server.routes.usage_bodies import UsageBody, usage_body
 from orchestrator_core.sessions.models import StoredTurn, TurnState
 
 MAX_TURNS = 100
+
+
+class AttemptBody(Described):
+    """One try at one provider."""
+
+    provider: str
+    model: str
+    duration: float = Field(description="Seconds.")
+    error: str | None = Field(description="The code of the error that ended it.")
+
+
+class PortabilityBody(Described):
+    """What had to be changed in the request for the provider that answered."""
+
+    subject: str
+    action: Literal["mapped", "downgraded", "dropped"]
+    reason: str
 
 
 class TurnBody(Described):

@@ -176,6 +176,29 @@ async def test_whatever_chat_raises_is_a_plugin_error(kind: type[BaseException],
 
 
 @pytest.mark.parametrize("kind", ANYTHING)
+async def test_events_that_cannot_be_read_are_a_plugin_error(kind: type[BaseException]) -> None:
+    closed = asyncio.Event()
+
+    class Broken(list[ChatEvent]):
+        def __iter__(self) -> Any:
+            yield Start()
+            raise kind("the reason")
+
+    async def chat(self: Any, request: Any) -> AsyncGenerator[Any, None]:
+        try:
+            yield Broken([Start()])
+        finally:
+            closed.set()
+
+    with capture_logs() as logged, pytest.raises(PluginError) as raised:
+        await said(acme(chat=chat))
+    assert kind.__name__ in raised.value.message
+    assert "the reason" not in raised.value.message
+    assert (logged[0]["event"], logged[0]["hook"]) == ("plugin failed", "chat")
+    assert closed.is_set()
+
+
+@pytest.mark.parametrize("kind", ANYTHING)
 @pytest.mark.parametrize("early", [True, False])
 async def test_whatever_embed_raises_is_a_plugin_error(kind: type[BaseException], early: bool) -> None:
     error = kind("the reason")

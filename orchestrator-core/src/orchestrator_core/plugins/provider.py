@@ -179,7 +179,7 @@ class Provider:
         try:
             while True:
                 try:
-                    given = await cancellable(anext(events), left)
+                    sound, what = _sound(await cancellable(anext(events), left), unread, begun=begun)
                 except StopAsyncIteration:
                     ended = True
                     return
@@ -187,7 +187,6 @@ class Provider:
                     if _passes(error):
                         raise
                     raise self._raised("chat", error) from error
-                sound, what = _sound(given, unread, begun=begun)
                 if sound:
                     begun = True
                     yield sound

@@ -170,6 +170,32 @@ async def test_the_deadline_ends_a_stream_that_stalls() -> None:
     assert source.closed
 
 
+@pytest.mark.parametrize("made_of_it", [ValueError("too long"), TextDelta(text="b"), None])
+async def test_nothing_of_the_end_of_the_time_is_left_whatever_is_made_of_it(
+    made_of_it: ChatEvent | Exception | None,
+) -> None:
+    async def changing() -> AsyncGenerator[Sequence[ChatEvent], None]:
+        yield [Start(), TextDelta(text="a")]
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            if isinstance(made_of_it, Exception):
+                raise made_of_it from None
+        if made_of_it is not None:
+            yield [made_of_it]
+
+    opened = await open_stream(changing(), Deadline.after(0.1), Waits(), stream=True)
+    if isinstance(made_of_it, Exception):
+        with pytest.raises(ValueError, match="too long"):
+            await opened.next()
+    else:
+        assert await opened.next() == (None if made_of_it is None else [made_of_it])
+    await opened.aclose()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def test_the_deadline_does_not_cancel_a_consumer_between_two_events() -> None:
     source = Source(Start(), TextDelta(text="a"), TextDelta(text="b"), TextDelta(text="c"), Finish())
     opened = await open_stream(source.events(), Deadline.after(0.3), Waits(), stream=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from fake_providers.scripted import ScriptedProvider, Step
-from orchestrator_core.provider_api import Finish, Start, TextDelta
+from orchestrator_core.provider_api import ChatEvents, ChatRequest, Finish, ProviderInfo, Start, TextDelta, hookimpl
 from orchestrator_core.server.sse import EventWriter
 from scripted_gateway import served
 
@@ -45,3 +46,50 @@ async def test_a_stream_that_cannot_be_written_is_a_fault_of_the_gateway(
             assert connection.execute("SELECT state, error_code FROM turns").fetchall() == [
                 ("interrupted", "internal_error")
             ]
+
+
+class Changing(ScriptedProvider):
+    """Makes another error of the end of its time."""
+
+    info = ProviderInfo(
+        name="changing", title="Changing", capabilities=("chat",), requires_key=False, default_model="changing-1"
+    )
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> ChatEvents:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise RuntimeError("too long") from None
+        yield Start()
+
+
+class Cancelling(ScriptedProvider):
+    """Waits for a task of its own that it has cancelled."""
+
+    @hookimpl
+    async def chat(self, request: ChatRequest) -> ChatEvents:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        await task
+        yield Start()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {**CHAT, "model": "changing/m"}),
+        ("/api/orchestrate", {**TURN, "agent_config": {"provider": "changing"}}),
+    ],
+)
+async def test_what_a_plugin_made_of_the_end_of_its_time_is_no_leaving_of_the_client(
+    tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    environ = {
+        "ORCHESTRATOR_FALLBACKS": "changing,scripted",
+        "ORCHESTRATOR_FIRST_EVENT_TIMEOUT": "0.1",
+        "MONITORING_ENABLED": "false",
+    }
+    async with served(tmp_path, [Changing, Cancelling], environ) as gateway:
+        reply = await gateway.post(path, body)
+    assert (reply.status, b"plugin_error" in reply.body) == (502, True)

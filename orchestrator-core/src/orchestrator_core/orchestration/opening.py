@@ -66,7 +66,7 @@ class OpenStream:
         self._late = _NO_BEGINNING
         self._reader: asyncio.Task[object] | None = None
         self._reading = False
-        self._expired = False
+        self._expired = self._cancelled = False
         self._closed = False
 
     async def open(self, limit: float) -> Self:
@@ -123,11 +123,14 @@ class OpenStream:
             self._closed = True
             return None
         except asyncio.CancelledError:
-            if self._overdue() and reader.uncancel() <= before:
+            # Who else has cancelled the task meanwhile wants it to end.
+            if self._cancelled and reader.cancelling() <= before + 1:
                 raise ProviderTimeout(self._late) from None
             raise
         finally:
             self._reading = False
+            if self._cancelled:
+                reader.uncancel()  # also where a plugin made something else of it
 
     async def aclose(self) -> None:
         """Close the upstream call, within `CLOSE_TIMEOUT`. Does nothing after its end."""
@@ -136,14 +139,11 @@ class OpenStream:
             await close_generator(self._rest)
             self._closed = True
 
-    def _overdue(self) -> bool:
-        return self._expired
-
     def expire(self) -> None:
         """Cancel the pull that is under way, and any later one: the time is over."""
         self._expired = True
         if self._reading and self._reader is not None:
-            self._reader.cancel()
+            self._cancelled = self._reader.cancel()
 
     def _watch(self, seconds: float) -> None:
         """Set the time."""

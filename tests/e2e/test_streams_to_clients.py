@@ -234,6 +234,37 @@ async def test_no_token_waits_for_the_next_one(tmp_path: Path) -> None:
                 seen += await answer.content.readany()
 
 
+async def test_a_stream_that_cannot_be_sent_on_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+    now, flush = asyncio.Event(), EventWriter.flush
+
+    def odd(writer: EventWriter) -> None:
+        together = b"".join(writer._together)
+        flush(writer)
+        if b"broken" in together:
+            raise RuntimeError("no")
+
+    monkeypatch.setattr(EventWriter, "flush", odd)
+    body = {"model": "scripted/m", "messages": [USER], "stream": True}
+    async with served(tmp_path, [ScriptedProvider]) as gateway, aiohttp.ClientSession() as client, asyncio.timeout(10):
+        answers = []
+        for word in ("broken", "one", "two"):
+            gateway.plugins["scripted"].scripts.append(
+                [Start(), TextDelta(text="begun"), now, TextDelta(text=word), 600.0]
+            )
+            answers.append(await client.post(f"{gateway.url}/v1/chat/completions", json=body))
+            assert b'"begun"' in await answers[-1].content.readany()
+        now.set()
+        assert b'"one"' in await answers[1].content.readany()
+        assert b'"two"' in await answers[2].content.readany()
+        with pytest.raises(aiohttp.ClientPayloadError):  # what it lost must not go unseen
+            await answers[0].read()
+    assert told == ["no"]
+
+
 def unframed(chunks: bytes) -> bytes:
     """Return a body without HTTP's chunks, which must all be as they should."""
     body, size = b"", -1

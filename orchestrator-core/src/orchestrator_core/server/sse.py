@@ -116,8 +116,15 @@ class Outbox:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for writer in waiting:
-            writer.flush()
+        unsent = iter(waiting)
+        for writer in unsent:
+            try:
+                writer.flush()
+            except BaseException:
+                writer.abort()  # its client must not take what comes later for all that there was
+                for other in unsent:
+                    self.add(other)
+                raise
 
 
 OUTBOX = web.AppKey("orchestrator.outbox", Outbox)
@@ -245,6 +252,11 @@ class EventWriter:
         except StopIteration:
             return
         step.close()
+
+    def abort(self) -> None:
+        """End the connection, so that the client sees that something is missing."""
+        if self._protocol.transport is not None:
+            self._protocol.transport.abort()
 
     def _keep(self, frame: bytes) -> None:
         """Keep what was sent for a repeat of the request; an answer that is too long for that is not kept at all."""

@@ -138,6 +138,15 @@ def test_arguments_that_were_cut_off(name: str) -> None:
     assert changes["tool_call"] == "mapped"
 
 
+@pytest.mark.parametrize("name", ["grok", "qwen", "deepseek", "kimi"])
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000])
+@pytest.mark.parametrize("answers", [(), (result("e"),)])
+def test_arguments_too_deep_to_be_read_are_given_as_a_text(name: str, text: str, answers: tuple[Any, ...]) -> None:
+    sent, changes = compiled(name, user(), said(tool_calls=[call(arguments=text)]), *answers)
+    assert json.loads(sent[1]["tool_calls"][0]["function"]["arguments"]) == {"incomplete": text}
+    assert changes["tool_call"] == "mapped"
+
+
 TAKEN = {
     "image": (PNG, {"openai", "grok", "qwen", "kimi"}),
     "file": (PDF, {"openai"}),

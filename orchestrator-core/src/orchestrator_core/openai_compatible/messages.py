@@ -11,6 +11,7 @@ from typing import TypeAlias
 from orchestrator_core.openai_compatible.dialect import Dialect
 from orchestrator_core.openai_compatible.media import MediaCompiler
 from orchestrator_core.openai_compatible.notes import merged, taken_inside
+from orchestrator_core.openai_compatible.repair import is_json
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     MESSAGE,
@@ -260,14 +261,9 @@ class MessageCompiler:
                 "tool_call", f"the input of {part.name} is given as JSON: this provider has functions only"
             )
             return json.dumps({"input": part.arguments}, ensure_ascii=False)
-        if self._dialect.json_arguments and part.arguments:
-            try:
-                json.loads(part.arguments)
-            except ValueError:
-                self._report.mapped(
-                    "tool_call", f"the arguments for {part.name} were cut off: they are given as a text"
-                )
-                return json.dumps({"incomplete": part.arguments}, ensure_ascii=False)
+        if self._dialect.json_arguments and part.arguments and not is_json(part.arguments):
+            self._report.mapped("tool_call", f"the arguments for {part.name} were cut off: they are given as a text")
+            return json.dumps({"incomplete": part.arguments}, ensure_ascii=False)
         return part.arguments or "{}"
 
     def _results(self, pairs: Sequence[Pair], wire: list[dict[str, Json]]) -> None:

@@ -59,6 +59,15 @@ def says_something(answer: Mapping[str, Json], dialect: Dialect) -> bool:
     return any(value for name, value in answer.items() if name not in silent)
 
 
+def is_json(text: str) -> bool:
+    """Return whether a text is JSON, nested no deeper than it can be read."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _calls(message: Mapping[str, Json], place: int) -> Sequence[Mapping[str, Json]]:
     """Return the calls of a message; one in the retired form has no id, and gets that of its canonical form."""
     if message["role"] != "assistant":
@@ -141,7 +150,7 @@ def _call_taken(call: Mapping[str, Json], dialect: Dialect) -> bool:
     marks = call.get("extra_content")
     if call.get("type") == "custom" or (marks and any(noted.get("type") == "custom" for noted in marks.values())):
         return dialect.openai_tools
-    return not dialect.json_arguments or _is_json(call["function"].get("arguments"))
+    return not dialect.json_arguments or _are_json(call["function"].get("arguments"))
 
 
 def _result_taken(result: Mapping[str, Json], dialect: Dialect) -> bool:
@@ -153,15 +162,9 @@ def _only_text(parts: Iterable[Mapping[str, Json]]) -> bool:
     return not any(_kind(part) in _NO_TEXT for part in parts)
 
 
-def _is_json(arguments: Json) -> bool:
+def _are_json(arguments: Json) -> bool:
     """Whether the arguments of a call are JSON text, or the object itself."""
-    if isinstance(arguments, dict):
-        return True
-    try:
-        json.loads(arguments or "")
-    except ValueError:
-        return False
-    return True
+    return isinstance(arguments, dict) or is_json(arguments or "")
 
 
 def _kind(part: Mapping[str, Json]) -> str:

@@ -132,7 +132,7 @@ class Compiler:
         """Return the arguments as the object that Acme wants; a call that was cut off has none."""
         try:
             given = json.loads(call.arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             given = None
         if isinstance(given, dict):
             return given

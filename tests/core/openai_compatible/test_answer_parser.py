@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -181,6 +182,14 @@ def test_calls_in_fragments() -> None:
 
 def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
     assert calls(fragment(0, "a", "f", "{}"), fragment(0, "b", "g", "{}")) == [("a", "f", "{}"), ("b", "g", "{}")]
+
+
+@pytest.mark.parametrize("same_index", [True, False])
+def test_the_time_for_calls_grows_with_their_number(same_index: bool) -> None:
+    chunks = [fragment(0 if same_index else number, f"c{number}", "f", "{}") for number in range(30_000)]
+    begun = time.process_time()
+    assert len(calls(*chunks)) == len(chunks)
+    assert time.process_time() - begun < 10
 
 
 def test_calls_without_an_index_in_one_chunk() -> None:

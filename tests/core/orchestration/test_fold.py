@@ -1,3 +1,5 @@
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,3 +176,13 @@ def test_what_an_event_notes_of_a_whole_part_stays_with_the_part() -> None:
 
     assert response.message.parts[0].provider_metadata == {"acme": {"id": 1, "signature": "s"}}
     assert image.provider_metadata == {"acme": {"id": 1}}
+
+
+def test_the_time_for_blocks_grows_with_their_number() -> None:
+    fold, blocks = Fold(), range(30_000)
+    begun = time.process_time()
+    for text in ("a", "b"):
+        for block in blocks:
+            fold.add(TextDelta(text=text, block=block))
+    assert fold.response().message.parts == (TextPart(text="ab"),) * len(blocks)
+    assert time.process_time() - begun < 10

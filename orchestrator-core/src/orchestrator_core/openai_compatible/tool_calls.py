@@ -15,13 +15,21 @@ from orchestrator_core.provider_api import Json, ProviderMetadata, ToolCallDelta
 _KNOWN_FIELDS = frozenset({"index", "id", "type", "function", "custom"})
 
 
-class _Call:
-    """A call under way: what the wire calls it, and what was said of it so far."""
+class _Calls:
+    """The calls of a choice.
 
-    __slots__ = ("id", "named", "wire_index")
+    Attributes:
+        named: Whether each has its name.
+        last: The place of the last one with an index.
+        places: The place of the last one with an index and an id.
+    """
 
-    def __init__(self, wire_index: Json, id_: str) -> None:
-        self.wire_index, self.id, self.named = wire_index, id_, False
+    __slots__ = ("last", "named", "places")
+
+    def __init__(self) -> None:
+        self.named: list[bool] = []
+        self.last: dict[Json, int] = {}
+        self.places: dict[tuple[Json, str], int] = {}
 
 
 class ToolCalls:
@@ -40,7 +48,7 @@ class ToolCalls:
             provider_id: The provider instance, under whose name metadata is kept.
         """
         self._provider_id = provider_id
-        self._calls: dict[int, list[_Call]] = {}
+        self._calls: dict[int, _Calls] = {}
         self.respelt = False
 
     def __contains__(self, choice: int) -> bool:
@@ -57,14 +65,11 @@ class ToolCalls:
             wire: The object; where a client of OpenAI could not read it, it is corrected in place.
             whole: Whether it cannot be a fragment.
         """
-        calls = self._calls.setdefault(choice, [])
+        calls = self._calls.get(choice) or self._calls.setdefault(choice, _Calls())
         wire_index, id_ = wire.get("index"), _text(wire.get("id"))
-        place = len(calls)
+        place = new = len(calls.named)
         if not whole:
-            for known in range(place - 1, -1, -1):
-                if calls[known].wire_index == wire_index and (not id_ or calls[known].id == id_):
-                    place = known
-                    break
+            place = calls.places.get((wire_index, id_), new) if id_ else calls.last.get(wire_index, new)
             if wire_index != place:
                 wire["index"], self.respelt = place, True
         function = wire.get("function") or wire.get("custom") or {}
@@ -75,16 +80,15 @@ class ToolCalls:
             arguments = function["arguments"] = pydantic_core.to_json(arguments).decode()
             self.respelt = True
         name = _text(function.get("name"))
-        if place == len(calls):
-            call = _Call(wire_index, id_ or f"call_{uuid.uuid4().hex[:24]}")
+        if place == new:
             if not id_:
-                wire["id"], self.respelt = call.id, True
-            calls.append(call)
-            call.named = bool(name)
-            return ToolCallDelta(choice, self._metadata(wire), None, place, call.id, name or None, arguments)
-        call = calls[place]
-        new_name = None if call.named else name or None  # some servers repeat it in every fragment
-        call.named = call.named or bool(name)
+                wire["id"] = id_ = f"call_{uuid.uuid4().hex[:24]}"
+                self.respelt = True
+            calls.named.append(bool(name))
+            calls.last[wire_index] = calls.places[wire_index, id_] = place
+            return ToolCallDelta(choice, self._metadata(wire), None, place, id_, name or None, arguments)
+        new_name = None if calls.named[place] else name or None  # some servers repeat it in every fragment
+        calls.named[place] = calls.named[place] or bool(name)
         return ToolCallDelta(choice, None, None, place, None, new_name, arguments)
 
     def _metadata(self, wire: dict[str, Json]) -> ProviderMetadata | None:

@@ -154,10 +154,11 @@ class _Segment:
 class _ChoiceFold:
     """One alternative."""
 
-    __slots__ = ("calls", "last", "logprobs", "metadata", "native_reason", "reason", "segments")
+    __slots__ = ("blocks", "calls", "last", "logprobs", "metadata", "native_reason", "reason", "segments")
 
     def __init__(self) -> None:
         self.segments: list[_Segment] = []
+        self.blocks: dict[tuple[type[ChatEvent], int | str], _Segment] = {}
         self.calls: dict[int, _Segment] = {}
         self.last: _Segment | None = None
         self.reason: FinishReason | None = None
@@ -208,13 +209,13 @@ class _ChoiceFold:
 
     def _open(self, kind: type[ChatEvent], block: int | str | None) -> _Segment:
         """Return the segment of a block that came before, or a new one."""
-        if block is not None:
-            for segment in self.segments:
-                if segment.kind is kind and segment.block == block:
-                    self.last = segment
-                    return segment
-        self.last = self._append(kind, block)
-        return self.last
+        segment = None if block is None else self.blocks.get((kind, block))
+        if segment is None:
+            segment = self._append(kind, block)
+            if block is not None:
+                self.blocks[kind, block] = segment
+        self.last = segment
+        return segment
 
     def _append(self, kind: type[ChatEvent], block: int | str | None) -> _Segment:
         segment = _Segment(kind, block)

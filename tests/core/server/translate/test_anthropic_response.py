@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -194,6 +195,14 @@ def test_calls_side_by_side_stay_open_until_they_are_whole() -> None:
     assert [block["input"] for block in accumulate(events)["content"]] == [{"x": 1}, {}, {}]
     order = [(event["type"][14:], event["index"]) for event in events if "index" in event]
     assert order[-4:] == [("stop", 0), ("stop", 1), ("start", 2), ("stop", 2)]
+
+
+def test_the_time_for_calls_that_stay_open_grows_with_their_number() -> None:
+    calls = [ToolCallDelta(index=index, id=f"c{index}", name="f", arguments="{") for index in range(5_000)]
+    begun = time.process_time()
+    events = streamed(Start(), *calls, Finish(reason="tool_calls"))
+    assert sum(event["type"] == "content_block_stop" for event in events) == len(calls)
+    assert time.process_time() - begun < 5
 
 
 def test_an_empty_answer() -> None:

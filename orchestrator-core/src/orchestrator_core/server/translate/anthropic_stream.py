@@ -99,7 +99,8 @@ class MessageWriter:
         self._refusal: list[str] = []
         self._current: _Block | None = None
         self._calls: dict[int, _Block] = {}
-        self._open_calls: list[_Block] = []
+        self._open_calls: dict[int, _Block] = {}
+        self._grown: set[int] = set()  # those of which more came since it was last asked whether they are whole
 
     def add(self, event: ChatEvent) -> Iterator[ServerSentEvent]:
         """Yield the events that an event makes."""
@@ -176,11 +177,11 @@ class MessageWriter:
             yield from self._begin()
             yield from self._leave()
             # Calls may come side by side: the one before stays open while something of it may follow.
-            for other in [call for call in self._open_calls if call.whole]:
-                self._open_calls.remove(other)
-                yield _stop(other)
-            block = self._calls[event.index] = _Block("tool_use", event.index)
-            self._open_calls.append(block)
+            for index in sorted(self._grown):
+                if index in self._open_calls and self._open_calls[index].whole:
+                    yield _stop(self._open_calls.pop(index))
+            self._grown.clear()
+            block = self._calls[event.index] = self._open_calls[event.index] = _Block("tool_use", event.index)
             yield self._open(block, tool_use_block(event.id or "", event.name or "", {}, event.provider_metadata))
         elif event.provider_metadata:
             yield _delta(
@@ -188,6 +189,7 @@ class MessageWriter:
             )
         if event.arguments:
             block.arguments.append(event.arguments)
+            self._grown.add(event.index)
             yield _delta(block, {"type": "input_json_delta", "partial_json": event.arguments})
 
     def _part(self, event: WholePart) -> Iterator[ServerSentEvent]:
@@ -244,7 +246,7 @@ class MessageWriter:
     def _close(self) -> Iterator[ServerSentEvent]:
         """End everything that is open."""
         yield from self._leave()
-        for call in self._open_calls:
+        for call in self._open_calls.values():
             yield _stop(call)
         self._open_calls.clear()
 

@@ -76,7 +76,7 @@ def _write(folder: Path, found: Sequence[Results], run: Run) -> None:
 
 def _chosen(only: Sequence[str] | None) -> Iterator[tuple[Comparison, Sequence[Scenario]]]:
     for comparison in COMPARISONS:
-        scenarios = [each for each in comparison.scenarios if not only or any(name in each.name for name in only)]
+        scenarios = [each for each in comparison.scenarios if only is None or each.has_one_of(only)]
         if scenarios:
             yield comparison, scenarios
 

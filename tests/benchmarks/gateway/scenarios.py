@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,10 @@ class Scenario:
     def usual(self) -> float:
         """Seconds that it takes with a server that keeps up."""
         return SETTLE + (PACED_EVENTS * PACE + self.spread if self.base == PACED else SECONDS)
+
+    def has_one_of(self, words: Sequence[str]) -> bool:
+        """Return whether its name has one of some words; a number that ends one is meant whole."""
+        return any(re.search(rf"{re.escape(word)}(?!\d)", self.name) for word in words)
 
     def takes(self, subject: Subject) -> bool:
         """Return whether a subject is put under this load."""

@@ -132,8 +132,9 @@ class _Client(asyncio.Protocol):
     def _ask(self, transport: asyncio.Transport, number: int) -> None:
         self._reader.reset()
         self._had_first = False
-        transport.write(self._make(self._number, number))
+        request = self._make(self._number, number)
         self._sent = time.perf_counter()
+        transport.write(request)
 
     async def _ask_anew(self, number: int) -> None:
         with suppress(OSError):

@@ -128,6 +128,24 @@ async def test_a_turn_is_streamed_to_its_end(tmp_path: Path, monkeypatch: pytest
     assert outcome.events > 2 * PACED_EVENTS
 
 
+async def test_sending_a_request_is_part_of_its_latency() -> None:
+    class Slow(asyncio.Transport):
+        def write(self, data: object) -> None:
+            time.sleep(0.01)
+            loop.call_soon(client.data_received, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        def close(self) -> None:
+            client.connection_lost(None)
+
+    loop, outcome = asyncio.get_running_loop(), load.Outcome()
+    client = load._Client(0, 0, lambda _connection, _number: b"", outcome, load._Span(0.0, 1), most=1)
+    client.connection_made(Slow())
+    client.go_on()
+    await client.done
+    assert (len(outcome.latencies), outcome.errors) == (1, 0)
+    assert outcome.first[0] >= 0.01
+
+
 async def test_a_stream_that_breaks_off_is_an_error() -> None:
     async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: x\n\r\n0\r\n\r\n")

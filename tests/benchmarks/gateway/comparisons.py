@@ -25,7 +25,7 @@ SERVER, CLIENTS = (0,), (1,)
 """The processors of the two sides."""
 
 NO_SUMMARIES = {"SESSION_SUMMARIZATION_THRESHOLD": "1000000"}
-"""A history is sent whole: with summaries a turn would cost the same at any length."""
+"""Histories that are measured are sent whole: with summaries a turn would cost the same at any length."""
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,11 @@ class Sessions:
 TURNS = 8
 """Of each session, before the next one is taken."""
 SESSIONS = 640
-NEW = {1: 32, 3: 32, 11: 32, 31: 32, 101: 24, 301: 12, 1001: 6}
-"""Lengths of a history, the message of the user among it, and how many turns of that length each client takes."""
+NEW = {1: 32, 3: 32, 11: 32, 31: 32, 101: 24, 301: 12, 499: 8}
+"""Lengths of a history, the message of the user among it, and how many turns of that length each client takes.
+
+With the answer the longest has 500 messages: of more the gateway makes a summary, whatever its settings say.
+"""
 FRONT = "front"
 """A name for a model by the operator."""
 PACED = "paced"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.gateway import load, scenarios, subjects
+from benchmarks.gateway import load, scenarios, subjects, upstream
+from benchmarks.gateway.comparisons import NO_SUMMARIES
 from benchmarks.gateway.scenarios import (
+    NEW,
     PACED,
+    Sessions,
     chat,
     embedding,
     long_answer,
@@ -22,6 +26,7 @@ from benchmarks.gateway.scenarios import (
 )
 from benchmarks.gateway.subjects import Subject, direct, resident
 from benchmarks.gateway.upstream import EVENTS, LONG_TEXT, PACED_EVENTS, TEXT, Upstream
+from benchmarks.gateway.wire import MessageReader
 
 
 @pytest.fixture
@@ -114,6 +119,31 @@ async def test_the_gateway_passes_on_long_conversations_with_tools(
         for make in (long_question, long_answer, tools):
             outcome = await load.run(gateway.port, make(gateway, ""), connections=2, seconds=60, most=1)
             assert (len(outcome.latencies), outcome.errors) == (2, 0)
+
+
+async def test_the_longest_history_is_sent_whole(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+
+    class Seeing(MessageReader):
+        def feed(self, data: bytes) -> bool:
+            complete = super().feed(data)
+            if complete and self.body:
+                sent.append(len(json.loads(self.body)["messages"]))
+            return complete
+
+    monkeypatch.setattr(upstream, "MessageReader", Seeing)
+    monkeypatch.setattr(subjects, "IDLE_AFTER", 0.0)
+    longest = max(NEW)
+
+    def take_turns() -> None:
+        with subjects.gateway("gateway", tmp_path / "gateway", port, range(1024), NO_SUMMARIES) as gateway:
+            sessions = Sessions(gateway)
+            with contextlib.closing(sessions._connection):
+                sessions.copy(longest - 1, 2)
+                sessions._ask("/api/orchestrate", scenarios._say(sessions.ids[1]))
+
+    await asyncio.to_thread(take_turns)
+    assert sent == [*range(1, longest, 2), longest]
 
 
 async def test_a_turn_is_streamed_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

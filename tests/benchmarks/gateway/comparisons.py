@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from benchmarks.gateway import subjects
 from benchmarks.gateway.crowd import crowded, uncrowded
-from benchmarks.gateway.peers import PEERS, NotInstallable, nginx
-from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PROXIES, WORKERS, Scenario
+from benchmarks.gateway.peers import NotInstallable, Peer, litellm, nginx, portkey
+from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PACED_STREAMS, PROXIES, WORKERS, Scenario
 from benchmarks.gateway.subjects import Subject
 from databases import PostgresServer, postgres_server
 from redis_server import RedisServer
@@ -63,18 +64,20 @@ class Comparison:
 
 
 @contextmanager
-def _proxies(place: Place) -> Iterator[Sequence[Subject]]:
+def _proxies(name: str, peers: Sequence[Peer], place: Place, *, turns: bool) -> Iterator[Sequence[Subject]]:
+    """Run the vendor's proxies in a folder of that name; with `turns` that one too which is asked for turns alone."""
+    own = place.folder / name
+    own.mkdir()
     with ExitStack() as stack:
-        found = [
-            subjects.direct(place.vendor),
-            stack.enter_context(subjects.pass_through(place.folder, place.vendor, SERVER)),
-            stack.enter_context(subjects.pass_through(place.folder, place.vendor, SERVER, rows=True)),
-            stack.enter_context(subjects.gateway("gateway", place.folder / "gateway", place.vendor, SERVER)),
-        ]
-        environments = place.environments or place.folder
-        for peer in PEERS if place.environments else (nginx,):  # which needs none
-            folder = place.folder / peer.__name__
-            folder.mkdir(exist_ok=True)
+        found = [subjects.direct(place.vendor)]
+        found.append(stack.enter_context(subjects.pass_through(own, place.vendor, SERVER)))
+        if turns:
+            found.append(stack.enter_context(subjects.pass_through(own, place.vendor, SERVER, rows=True)))
+        found.append(stack.enter_context(subjects.gateway("gateway", own / "gateway", place.vendor, SERVER)))
+        environments = place.environments or own
+        for peer in peers if place.environments else (nginx,):  # which needs none
+            folder = own / peer.__name__
+            folder.mkdir()
             try:
                 found.append(stack.enter_context(peer(environments, folder, place.vendor, SERVER)))
             except (NotInstallable, RuntimeError) as error:
@@ -153,7 +156,18 @@ def _crowd(place: Place) -> Iterator[Sequence[Subject]]:
 
 
 COMPARISONS = (
-    Comparison("Beside a bare proxy", "pass-through", PROXIES, _proxies),
+    Comparison(
+        "Beside a bare proxy",
+        "pass-through",
+        PROXIES,
+        partial(_proxies, "proxies", (nginx, portkey, litellm), turns=True),
+    ),
+    Comparison(
+        "Paced streams beside a bare proxy",
+        "pass-through",
+        PACED_STREAMS,
+        partial(_proxies, "streams", (nginx, litellm), turns=False),
+    ),
     Comparison("When the first of two models fails", "first answers", FALLBACKS, _fallbacks),
     Comparison("Cost of a turn against the length of its history", "pass-through", HISTORIES, _histories),
     Comparison("Two workers beside one, on PostgreSQL and Redis", "1 worker", WORKERS, _workers),

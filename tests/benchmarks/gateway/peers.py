@@ -114,8 +114,6 @@ def nginx(_environments: Path, folder: Path, upstream_port: int, processors: Seq
         yield settled(made)
 
 
-PEERS: Sequence[Peer] = (nginx, portkey, litellm)
-
 _NGINX = """
 daemon off;
 worker_processes 1;

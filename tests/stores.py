@@ -111,6 +111,13 @@ async def talk(
     return await store.finish_turn(tenant, started, answered(f"re: {text}", **fields))
 
 
+async def claim(store: SessionStore, key: str, fingerprint: str = "print", *, tenant: str = TENANT) -> int:
+    """Claim a key that is free."""
+    since = await store.claim(tenant, key, fingerprint)
+    assert isinstance(since, int)
+    return since
+
+
 async def texts(store: SessionStore, session_id: str, *, tenant: str = TENANT) -> Sequence[str]:
     """Return what was said in a session, oldest first."""
     page = await store.history(tenant, session_id, limit=10_000)

@@ -10,7 +10,7 @@ from orchestrator_core.provider_api import InvalidRequest, NotFound, RequestInFl
 from orchestrator_core.sessions.bills import StoreTotals
 from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StartedTurn, StoredReply
 from orchestrator_core.sessions.store import SessionStore
-from stores import MAX_IDLE, TENANT, Clock, answered, ask, talk, texts, user
+from stores import MAX_IDLE, TENANT, Clock, answered, ask, claim, talk, texts, user
 
 
 async def test_a_session_is_read_as_it_was_made(store: SessionStore, clock: Clock) -> None:
@@ -159,14 +159,13 @@ async def test_another_tenant_has_lists_totals_and_keys_of_its_own(store: Sessio
     turn = NewTurn(messages=user("hello"), idempotency_key="same")
     mine = await store.begin_turn(TENANT, turn)
     theirs = await store.begin_turn("intruder", turn)
-    await store.claim(TENANT, "key", "print")
-    await store.settle(TENANT, "key", StoredReply(status=200, content_type="text/plain", body=b"private"))
+    since = await claim(store, "key")
+    await store.settle(TENANT, "key", since, StoredReply(status=200, content_type="text/plain", body=b"private"))
 
     assert mine.session.id != theirs.session.id
     assert [item.id for item in (await store.list_sessions("intruder", limit=9)).items] == [theirs.session.id]
     assert (await store.totals("intruder")).total_created == 1
-    assert await store.claim("intruder", "key", "print") is None
-    await store.settle("intruder", "key", None)
-    assert await store.claim("intruder", "key", "print") is None
+    await store.settle("intruder", "key", await claim(store, "key", tenant="intruder"), None)
+    await claim(store, "key", tenant="intruder")
     with pytest.raises(RequestInFlight):
         await store.claim("intruder", "key", "print")

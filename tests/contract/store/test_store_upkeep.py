@@ -9,7 +9,7 @@ import pytest
 from orchestrator_core.provider_api import NotFound
 from orchestrator_core.sessions.models import StoredReply
 from orchestrator_core.sessions.store import SessionStore
-from stores import MAX_IDLE, TENANT, Clock, ask, talk, texts
+from stores import MAX_IDLE, TENANT, Clock, ask, claim, talk, texts
 
 DAY = timedelta(days=1)
 REPLY = StoredReply(status=200, content_type="application/json", body=b"{}")
@@ -82,8 +82,7 @@ async def test_no_call_deletes_more_than_it_may(store: SessionStore, clock: Cloc
 
 async def test_replies_are_deleted_when_their_keys_mean_nothing_any_more(store: SessionStore, clock: Clock) -> None:
     for key in ("a", "b", "c"):
-        await store.claim(TENANT, key, "print")
-        await store.settle(TENANT, key, REPLY)
+        await store.settle(TENANT, key, await claim(store, key), REPLY)
     clock.advance(timedelta(hours=23))
     assert await store.purge_expired(None, limit=10) == 0
     assert await store.claim(TENANT, "a", "print") == REPLY

@@ -26,7 +26,7 @@ from orchestrator_core.sessions.jobs.rows import micros, micros_of
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
 from orchestrator_core.sessions.steps import Query, Steps, Transaction, rows, write
-from stores import MAX_IDLE, TENANT, answered, ask, talk, texts, user
+from stores import MAX_IDLE, TENANT, answered, ask, claim, talk, texts, user
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_one_idempotency_key_is_one_turn_for_all_processes(url: str) -> No
         claims = [store.claim(TENANT, "c", "print") for store in (one, two) for _ in range(10)]
         claimed = await asyncio.gather(*claims, return_exceptions=True)
     assert Counter(type(outcome) for outcome in outcomes)[RequestInFlight] == 19
-    assert Counter(type(outcome) for outcome in claimed) == {RequestInFlight: 19, type(None): 1}
+    assert Counter(type(outcome) for outcome in claimed) == {RequestInFlight: 19, int: 1}
     assert await fetch(url, "SELECT (SELECT count(*) FROM turns), (SELECT count(*) FROM sessions)") == [(1, 1)]
 
 
@@ -143,7 +143,7 @@ async def test_what_a_dead_process_left_is_put_in_order(url: str) -> None:
         page = await lives.history(TENANT, lost.session.id, limit=10)
         assert [message.turn_state for message in page.items] == ["interrupted"]
         assert (await lives.history(TENANT, kept.session.id, limit=10)).items[0].turn_state == "pending"
-        assert await lives.claim(TENANT, "c", "print") is None
+        await claim(lives, "c")
         await ask(lives, "again", lost.session.id)
 
 
@@ -189,14 +189,14 @@ async def test_who_took_a_turn_over_has_the_last_word(url: str) -> None:
 
 async def test_who_lost_a_claim_neither_frees_nor_settles_it(url: str) -> None:
     async with serving(url) as paused, serving(url) as other:
-        assert await paused.claim(TENANT, "k", "print") is None
+        lost = await claim(paused, "k")
         await take_for_dead(url, paused, other)
-        assert await other.claim(TENANT, "k", "print") is None
-        await paused.settle(TENANT, "k", None)
-        await paused.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=b"paused"))
+        since = await claim(other, "k")
+        await paused.settle(TENANT, "k", lost, None)
+        await paused.settle(TENANT, "k", lost, StoredReply(status=200, content_type="text/plain", body=b"paused"))
         with pytest.raises(RequestInFlight):
             await paused.claim(TENANT, "k", "print")
-        await other.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=b"other"))
+        await other.settle(TENANT, "k", since, StoredReply(status=200, content_type="text/plain", body=b"other"))
         reply = await paused.claim(TENANT, "k", "print")
         assert reply is not None
         assert reply.body == b"other"

@@ -23,7 +23,7 @@ from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.jobs.finding import Find
 from orchestrator_core.sessions.models import NewSummary, NewTurn, SessionFilter, StoredReply
 from orchestrator_core.sessions.steps import Steps, Transaction, one
-from stores import TENANT, answered, ask, sqlite_store, talk, texts
+from stores import TENANT, answered, ask, claim, sqlite_store, talk, texts
 
 KEY = "sk-canary-4f9d1c0b7a"
 
@@ -55,7 +55,7 @@ async def test_conversations_survive_a_restart(path: Path) -> None:
         ("re: hello", "complete"),
         ("unanswered", "interrupted"),
     ]
-    assert await second.claim(TENANT, "claimed", "print") is None
+    await claim(second, "claimed")
     again = await ask(second, "unanswered", session.id, idempotency_key="k")
     assert again.turn_id == pending.turn_id
     await second.close()
@@ -132,27 +132,27 @@ async def test_callers_that_leave_at_any_point_leave_no_pending_turn(store: Conv
     for delay in [0.0, 0.0002, 0.0005, 0.001, 0.002] * 6:
         session = (await store.create_session(TENANT)).id
         task = asyncio.create_task(ask(store, "left", session, idempotency_key=f"k{session}"))
-        claim = asyncio.create_task(store.claim(TENANT, session, "print"))
+        claiming = asyncio.create_task(store.claim(TENANT, session, "print"))
         await asyncio.sleep(delay)
         outcome = []
-        for left in (task, claim):
+        for left in (task, claiming):
             left.cancel()
             outcome.append(await asyncio.gather(left, return_exceptions=True))
         await store.ping()
         if isinstance(outcome[0][0], asyncio.CancelledError):
             assert (await talk(store, "next", session)).session.status == "active"
         if isinstance(outcome[1][0], asyncio.CancelledError):
-            assert await store.claim(TENANT, session, "print") is None
+            await claim(store, session)
 
 
 async def test_deleted_text_is_in_no_file(store: Conversations, path: Path) -> None:
     word, other = "quetzalcoatlus", "archaeopteryx"
     kept = (await talk(store, other)).session.id
-    await store.claim(TENANT, "k", "print")
+    since = await claim(store, "k")
     started = await ask(store, word * 3, idempotency_key="k", metadata={"m": word}, user_id="ann")
     session = started.session.id
     await store.finish_turn(TENANT, started, answered(word * 2000))
-    await store.settle(TENANT, "k", StoredReply(status=200, content_type="text/plain", body=word.encode()))
+    await store.settle(TENANT, "k", since, StoredReply(status=200, content_type="text/plain", body=word.encode()))
     await store.add_summary(TENANT, session, NewSummary(text=word, upto_sequence=2))
     assert word.encode() in contents(path)
 
@@ -182,7 +182,7 @@ def contents(path: Path) -> bytes:
 async def test_a_known_secret_never_reaches_a_file(path: Path) -> None:
     store = sqlite_store(path, redact=lambda text: text.replace(KEY, "****"))
     await store.open()
-    await store.claim(TENANT, KEY, "print")
+    since = await claim(store, KEY)
     started = await store.begin_turn(
         TENANT,
         NewTurn(
@@ -197,7 +197,7 @@ async def test_a_known_secret_never_reaches_a_file(path: Path) -> None:
     ended = await store.finish_turn(TENANT, started, answered(f"you said {KEY}", adjustments=dropped))
     assert ended.answer is not None
     assert ended.answer.message.text == "you said ****"
-    await store.settle(TENANT, KEY, StoredReply(status=200, content_type="text/plain", body=KEY.encode()))
+    await store.settle(TENANT, KEY, since, StoredReply(status=200, content_type="text/plain", body=KEY.encode()))
     await store.add_summary(TENANT, session, NewSummary(text=KEY, upto_sequence=2))
     await store.update_session(TENANT, session, metadata={"k": KEY})
 

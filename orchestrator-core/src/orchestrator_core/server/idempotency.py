@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -19,7 +20,6 @@ from orchestrator_core.server.lifecycle import LIFECYCLE, Lifecycle
 from orchestrator_core.server.query import SESSION_ID
 from orchestrator_core.server.sse import MAX_KEPT
 from orchestrator_core.sessions.models import StoredReply
-from orchestrator_core.sessions.store import SessionStore
 
 HEADER = "Idempotency-Key"
 SETTLE_DELAYS = (0.5, 2.0, 5.0, 15.0, 30.0)
@@ -72,13 +72,13 @@ async def _answer(request: web.Request, handler: Handler, key: str, media_types:
     context.fingerprint = _fingerprint(request, context.body)
     store, tenant = context.gateway.store, context.principal.tenant
     known = await store.claim(tenant, key, context.fingerprint)
-    if known is not None:
+    if isinstance(known, StoredReply):
         return web.Response(
             status=known.status,
             body=known.body,
             headers={**known.headers, "Content-Type": known.content_type, REPLAYED: "true"},
         )
-    claim = _Claim(request, key)
+    claim = _Claim(request, key, known)
     try:
         context.transcript, context.settle = [], claim.answered
         response = await handler(request)
@@ -96,9 +96,10 @@ async def _answer(request: web.Request, handler: Handler, key: str, media_types:
 class _Claim:
     """The key of a request under way: it is settled once, by the first who does."""
 
-    def __init__(self, request: web.Request, key: str) -> None:
+    def __init__(self, request: web.Request, key: str, since: int) -> None:
         self._request = request
         self._key = key
+        self._since = since
         self._settled = False
 
     async def answered(self, response: web.StreamResponse, error: GatewayError | None = None) -> None:
@@ -111,23 +112,24 @@ class _Claim:
             return
         self._settled = True
         context, lifecycle = self._request[CONTEXT], self._request.app[LIFECYCLE]
-        await lifecycle.keep(_settle(lifecycle, context.gateway.store, context.principal.tenant, self._key, reply))
+        store, tenant = context.gateway.store, context.principal.tenant
+        await lifecycle.keep(_settle(lifecycle, partial(store.settle, tenant, self._key, self._since, reply)))
 
 
-async def _settle(lifecycle: Lifecycle, store: SessionStore, tenant: str, key: str, reply: StoredReply | None) -> None:
+async def _settle(lifecycle: Lifecycle, settle: Callable[[], Awaitable[None]]) -> None:
     """Keep the reply of a key. A store that is away never costs the client the answer: it is tried again later."""
     try:
-        await store.settle(tenant, key, reply)
+        await settle()
     except StorageError as error:
         _logger.warning("Reply not kept", error=error.code)
-        lifecycle.own(_settle_later(store, tenant, key, reply))
+        lifecycle.own(_settle_later(settle))
 
 
-async def _settle_later(store: SessionStore, tenant: str, key: str, reply: StoredReply | None) -> None:
+async def _settle_later(settle: Callable[[], Awaitable[None]]) -> None:
     for delay in SETTLE_DELAYS:
         await asyncio.sleep(delay)
         try:
-            await store.settle(tenant, key, reply)
+            await settle()
         except StorageError as error:
             _logger.warning("Reply not kept", error=error.code)
         else:

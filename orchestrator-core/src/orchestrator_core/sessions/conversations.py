@@ -329,17 +329,17 @@ class Conversations:
         since = self._now() - self._limits.idle
         return await self.database.read(partial(queries.read_totals, tenant=tenant, active_since=since))
 
-    async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | None:
+    async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | int:
         """See `SessionStore.claim`."""
         job = Claim(
             tenant, digest(key), fingerprint, self._now(), self._limits.key, self._limits.turn, self.database.process_id
         )
         return await self.database.write(job, undo=job.abandon)
 
-    async def settle(self, tenant: str, key: str, reply: StoredReply | None) -> None:
+    async def settle(self, tenant: str, key: str, since: int, reply: StoredReply | None) -> None:
         """See `SessionStore.settle`."""
         kept = None if reply is None else redacted(reply, self._redact)
-        await self.database.write(Settle(tenant, digest(key), kept, self.database.process_id))
+        await self.database.write(Settle(tenant, digest(key), since, kept, self.database.process_id))
 
     async def usage(
         self, tenant: str | None, *, by: Sequence[Dimension], matching: UsageFilter, limit: int, offset: int = 0

@@ -281,7 +281,7 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | None:
+    async def claim(self, tenant: str, key: str, fingerprint: str) -> StoredReply | int:
         """Claim an idempotency key for a request, or get the reply that it already had.
 
         Args:
@@ -289,12 +289,18 @@ class SessionStore(Protocol):
             key: The client's `Idempotency-Key`.
             fingerprint: A digest of method, path and body.
 
+        Returns:
+            The reply; or since when the key is claimed, which names this claim.
+
         Raises:
             RequestInFlight: Another request holds the key.
             IdempotencyMismatch: The key was used for another request.
         """
         ...
 
-    async def settle(self, tenant: str, key: str, reply: StoredReply | None) -> None:
-        """Keep the reply of a claimed key; None gives the key free, so that the request may be tried again."""
+    async def settle(self, tenant: str, key: str, since: int, reply: StoredReply | None) -> None:
+        """Keep the reply of a claimed key; None gives the key free, so that the request may be tried again.
+
+        A claim that is settled, or not there any more, stays as it is, and so does a later one.
+        """
         ...

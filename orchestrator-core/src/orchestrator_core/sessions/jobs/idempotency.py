@@ -36,8 +36,8 @@ class Claim:
     abandoned: int
     process_id: str
 
-    def __call__(self) -> Steps[StoredReply | None]:
-        """Claim the key, or return the reply that it has.
+    def __call__(self) -> Steps[StoredReply | int]:
+        """Claim the key and return since when it is claimed, or return the reply that it has.
 
         Raises:
             RequestInFlight: Another request holds the key.
@@ -60,33 +60,29 @@ class Claim:
             yield from do(statements.DELETE_CLAIM, self.tenant, self.key)
         claim = (self.tenant, self.key, self.fingerprint, self.now, self.process_id)
         yield from do(statements.INSERT_CLAIM, *claim)
-        return None
+        return self.now
 
-    def abandon(self, reply: StoredReply | None) -> Settle | None:
+    def abandon(self, came: StoredReply | int) -> Settle | None:
         """Return what is to be done for a caller that left before it knew of its claim."""
-        return Settle(self.tenant, self.key, None, self.process_id, self.now) if reply is None else None
+        return Settle(self.tenant, self.key, came, None, self.process_id) if isinstance(came, int) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
     """The transaction that gives a claimed key its reply, or gives it free.
 
-    It touches claims of its own process alone: another one may hold the key by now. `claimed_at` narrows it to one
-    claim.
+    It touches one claim alone: another request, of this process or another one, may hold the key by now.
     """
 
     tenant: str
     key: str
+    since: int
     reply: StoredReply | None
     process_id: str
-    claimed_at: int | None = None
 
     def __call__(self) -> Steps[None]:
         """Settle the claim; a key that is not claimed stays as it is. Nothing is kept of a session that is gone."""
-        claim = (self.tenant, self.key, self.process_id)
-        if self.claimed_at is not None:
-            yield from do(statements.FREE_CLAIM_OF, *claim, self.claimed_at)
-            return
+        claim = (self.tenant, self.key, self.process_id, self.since)
         if self.reply is None or (yield from self._gone(self.reply.session_id)):
             yield from do(statements.FREE_CLAIM, *claim)
             return

@@ -244,13 +244,12 @@ INSERT INTO idempotency (tenant, key, fingerprint, created_at, process_id) VALUE
 
 SETTLE_CLAIM = """
 UPDATE idempotency SET status = ?, content_type = ?, headers = ?, body = ?, session_id = ?
-WHERE tenant = ? AND key = ? AND process_id = ? AND status IS NULL
+WHERE tenant = ? AND key = ? AND process_id = ? AND created_at = ? AND status IS NULL
 """
 
-FREE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ? AND process_id = ? AND status IS NULL"
-
-FREE_CLAIM_OF = FREE_CLAIM + " AND created_at = ?"
-"""One claim, and none that another request of the same process has made since."""
+FREE_CLAIM = """
+DELETE FROM idempotency WHERE tenant = ? AND key = ? AND process_id = ? AND created_at = ? AND status IS NULL
+"""
 
 DELETE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ?"
 

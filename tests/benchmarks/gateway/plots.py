@@ -15,6 +15,7 @@ from benchmarks.gateway.report import DIRECT, FLOOR, GATEWAY, Results, series
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmark", "font.family": "sans-serif", "font.size": 9})
 
 _COLOURS = {DIRECT: "tab:gray", FLOOR: "tab:blue", GATEWAY: "tab:red"}
+_OTHERS = ("tab:green", "tab:purple", "tab:orange", "tab:brown")
 _LOAD = re.compile(r"chat, c=(\d+)")
 _LENGTH = re.compile(r"history of (\d+)")
 
@@ -37,6 +38,7 @@ def draw(folder: Path, found: Sequence[Results]) -> Sequence[Path]:
 def _draw(path: Path, lines: Mapping[str, Sequence[tuple[int, float]]], across: str, up: str) -> None:
     figure = Figure(figsize=(6.8, 3.4), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=_OTHERS)
     for subject, points in lines.items():
         xs, ys = zip(*points, strict=True)
         width = 2.4 if subject == GATEWAY else 1.2

@@ -131,3 +131,12 @@ def test_pictures_are_drawn_of_what_there_is(results: Results, tmp_path: Path) -
     (latency,) = plots.draw(tmp_path, [results])
     assert latency.name == "latency.svg"
     assert "pass-through" in latency.read_text()
+
+
+def test_every_server_has_a_colour_of_its_own(tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.gateway.plots", exc_type=ImportError, reason="the group benchmark has it")
+    servers = ("direct", "pass-through", "gateway", "nginx", "Portkey", "LiteLLM")
+    cells = {f"chat, c={clients}": {server: [cell()] for server in servers} for clients in (1, 16)}
+    (latency,) = plots.draw(tmp_path, [Results("Beside a bare proxy", "pass-through", cells)])
+    lines = re.findall(r"stroke: (#[0-9a-f]{6}); stroke-width: (?:1\.2|2\.4)", latency.read_text())
+    assert len({*lines}) == len(servers)

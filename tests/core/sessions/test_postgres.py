@@ -219,7 +219,7 @@ async def test_who_waits_for_a_session_holds_up_no_other(url: str) -> None:
         hot, other = [(await talk(store, "one")).session.id for _ in range(2)]
         async with locked_elsewhere(url, hot):
             waiting = [asyncio.create_task(store.update_session(TENANT, hot, metadata={"n": n})) for n in range(20)]
-            waiting += [asyncio.create_task(talk(store, f"waits {n}", hot)) for n in range(2)]
+            waiting += [asyncio.create_task(talk(store, f"waits {n}", hot)) for n in range(10)]
             await asyncio.sleep(0)
             for turn in range(10):
                 await talk(store, f"goes on {turn}", other)

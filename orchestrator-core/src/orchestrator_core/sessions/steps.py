@@ -22,9 +22,14 @@ class Query(NamedTuple):
 
 
 class Lock(Query):
-    """A statement that locks rows until the end of the transaction; a database with one writer passes it over."""
+    """A statement that locks a row until the end of the transaction; a database with one writer passes it over."""
 
     __slots__ = ()
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """Names the row."""
+        return self.parameters
 
 
 class Write(Query):
@@ -37,13 +42,20 @@ class Write(Query):
     __slots__ = ()
 
 
-class Change(Query):
+class Change(NamedTuple):
     """A statement that is answered with one row: how many rows it changed.
 
     A server that is far is sent it together with the writes before it.
+
+    Attributes:
+        sql: The statement.
+        parameters: As those of a query.
+        row: Names the row that it changes as one that locks it does.
     """
 
-    __slots__ = ()
+    sql: str
+    parameters: tuple[Any, ...]
+    row: tuple[Any, ...]
 
 
 class Sum(NamedTuple):
@@ -72,7 +84,7 @@ class Sum(NamedTuple):
 Row = Any
 """What a statement returns, column by column."""
 
-Steps = Generator[Query | Sum, Sequence[Row], T]
+Steps = Generator[Query | Change | Sum, Sequence[Row], T]
 """Yields statements, is sent their rows, and returns a result."""
 
 Transaction = Callable[[], Steps[T]]
@@ -105,9 +117,9 @@ def write(sql: str, *parameters: Any) -> Steps[None]:
     yield Write(sql, parameters)
 
 
-def change(sql: str, *parameters: Any) -> Steps[int]:
-    """Run a statement, and return how many rows it changed."""
-    ((changed,),) = yield Change(sql, parameters)
+def change(sql: str, row: tuple[Any, ...], *parameters: Any) -> Steps[int]:
+    """Run a statement that changes a row, and return how many it changed."""
+    ((changed,),) = yield Change(sql, parameters, row)
     return int(changed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -235,10 +235,12 @@ class PostgresDatabase:
     async def _run(self, connection: Any, transaction: Transaction[T], place: Place) -> T:
         steps = transaction()
         rows: Sequence[Row] | None = None
-        writes: list[Query | Sum] = []
+        writes: list[Query | Change | Sum] = []
         try:
             while True:
                 query = next(steps) if rows is None else steps.send(rows)
+                if isinstance(query, Lock | Change) and query.row in self._lines and not place.is_first(query.row):
+                    raise _Held(query.row)
                 if isinstance(query, Change):
                     writes.append(query)
                     rows = [(await _write(connection, writes),)]
@@ -248,12 +250,10 @@ class PostgresDatabase:
                     rows = ()
                     continue
                 await _write(connection, writes)
-                if isinstance(query, Lock) and query in self._lines and not place.is_first(query):
-                    raise _Held(query)
                 try:
                     rows = await connection.fetch(to_postgres(query.sql), *query.parameters)
                 except asyncpg.LockNotAvailableError as error:
-                    raise _Held(query) from error
+                    raise _Held(query.row if isinstance(query, Lock) else query) from error
         except StopIteration as end:
             await _write(connection, writes)
             result: T = end.value
@@ -315,7 +315,7 @@ class PostgresDatabase:
                 return
 
 
-async def _write(connection: Any, writes: list[Query | Sum]) -> int:
+async def _write(connection: Any, writes: list[Query | Change | Sum]) -> int:
     """Send what was put off, as one statement; return how many rows the last of it changed."""
     if not writes:
         return 0
@@ -323,7 +323,8 @@ async def _write(connection: Any, writes: list[Query | Sum]) -> int:
     try:
         tag = await connection.execute(sql, *(value for query in writes for value in query.parameters))
     except asyncpg.LockNotAvailableError as error:
-        raise _Held(writes[-1]) from error
+        last = writes[-1]
+        raise _Held(last.row if isinstance(last, Change) else last) from error
     writes.clear()
     return int(tag.rpartition(" ")[2])
 
@@ -343,12 +344,12 @@ class _Uncertain(Exception):
 class _Held(Exception):
     """Somebody holds what a statement needs."""
 
-    def __init__(self, row: Query | Sum) -> None:
+    def __init__(self, row: Hashable) -> None:
         super().__init__()
         self.row = row
 
 
-async def _wait_for(row: Query | Sum, place: Place, end: float) -> None:
+async def _wait_for(row: Hashable, place: Place, end: float) -> None:
     """Wait until it is time to try again: as the first of the line, or a little longer where one is that already.
 
     Raises:

@@ -290,7 +290,7 @@ class BeginTurn:
         )
         if certain:
             yield Write(statements.SESSION_BEGINS_TURN, values)
-        elif not (yield from change(statements.SESSION_BEGINS_TURN, *values)):
+        elif not (yield from change(statements.SESSION_BEGINS_TURN, (self.tenant, session.id), *values)):
             return False
         longer = now - before.active_at
         if longer:

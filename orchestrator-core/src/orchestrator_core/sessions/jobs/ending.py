@@ -152,6 +152,7 @@ class EndTurn:
         return (
             yield from change(
                 statements.END_TURN,
+                (self.tenant, turn.id),
                 outcome.state,
                 summary,
                 int(summary is not None and summary != session.seen_summary_id),
@@ -179,6 +180,7 @@ class EndTurn:
         return (
             yield from change(
                 statements.SESSION_ENDS_TURN,
+                (self.tenant, session.id),
                 session.message_count,
                 session.last_sequence,
                 session.unsummarized,

@@ -129,14 +129,16 @@ async def stream_chat(
             async with aclosing(stream.batches()) as upstream:
                 while True:
                     try:
-                        batch = await anext(upstream, None)
+                        batch: Sequence[ServerSentEvent | None] = await anext(upstream)
+                    except StopAsyncIteration:
+                        batch = _END
                     except (ProviderFailed, ProviderTimeout):
                         if parser.complete(closed=False):
                             return
                         raise
                     answered: list[ChatEvent] = []
                     try:
-                        ended = _read(batch or _END, parser, answered)
+                        ended = _read(batch, parser, answered)
                     except ProviderError:
                         begun = begun or bool(answered)
                         yield answered  # what came before the error is the caller's

@@ -68,7 +68,9 @@ class Fold:
         if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
             self._choice(event.choice).add_text(event)  # type: ignore[arg-type]  # narrowed by the exact class above
         elif kind is NativeOnly:
-            self._pass(event)  # type: ignore[arg-type]  # as above
+            if event.native is not None:
+                self._unread_events += 1 + len(event.native.more)
+                self._unread_bytes += event.text_bytes  # type: ignore[attr-defined]  # as above
         elif isinstance(event, Start):
             self._start = event
             _note(self._notes, event.provider_metadata)
@@ -102,11 +104,6 @@ class Fold:
             complete=self.complete,
             provider_metadata=self._notes or None,
         )
-
-    def _pass(self, event: NativeOnly) -> None:
-        if event.native is not None:
-            self._unread_events += 1 + len(event.native.more)
-            self._unread_bytes += event.text_bytes
 
     def _choice(self, index: int) -> _ChoiceFold:
         fold = self._choices.get(index)

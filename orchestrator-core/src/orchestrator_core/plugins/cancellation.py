@@ -78,7 +78,12 @@ def cancellable(  # noqa: PLR0912 - one loop, whose steps depend on each other; 
             try:
                 waited_for = steps.send(None) if error is None else steps.throw(error)
             except (StopIteration, StopAsyncIteration) as end:
-                value = _result(end, reminder)
+                if reminder is not None and reminder.stands:
+                    # It was cancelled before, and should not have gone on to its end.
+                    raise reminder.error from None
+                if isinstance(end, StopAsyncIteration):
+                    raise
+                value = end.value
                 return value
             if reminder is not None:
                 reminder.renew()
@@ -90,15 +95,6 @@ def cancellable(  # noqa: PLR0912 - one loop, whose steps depend on each other; 
 def _throw_out(steps: Any) -> None:
     with suppress(BaseException):  # whatever it says to that, nobody listens any more
         steps.throw(GeneratorExit())
-
-
-def _result(end: StopIteration | StopAsyncIteration, reminder: _Reminder | None) -> Any:
-    """Return what a plugin's code returned, unless it was cancelled before and should not have gone on to its end."""
-    if reminder is not None and reminder.stands:
-        raise reminder.error from None
-    if isinstance(end, StopAsyncIteration):
-        raise end
-    return end.value
 
 
 def _end_of(within: asyncio.Future[Any]) -> Generator[Any, None, None]:

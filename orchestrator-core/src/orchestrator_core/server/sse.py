@@ -144,6 +144,7 @@ class EventWriter:
         "_head_sent",
         "_kept",
         "_outbox",
+        "_prepared",
         "_protocol",
         "_request",
         "_size",
@@ -176,7 +177,7 @@ class EventWriter:
         self._kept = 0
         self._together: list[bytes] = []
         self._size = 0
-        self._head_sent = False
+        self._prepared = self._head_sent = False
         self._chunked = False
 
     @property
@@ -194,8 +195,11 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
+        if not self._prepared:
+            await self._prepare()
         for start in range(0, len(events), AT_ONCE):  # each with a time of its own: who reads slowly still reads
-            await self._write(_frames(events[start : start + AT_ONCE]))
+            if not self._add(_frames(events[start : start + AT_ONCE])):
+                await self._send()
 
     async def comment(self, text: str) -> None:
         """Send a comment, which clients pass over unless they look for it.
@@ -203,7 +207,10 @@ class EventWriter:
         Raises:
             asyncio.CancelledError: The client left or does not read.
         """
-        await self._write(f": {text}\n\n".encode())
+        if not self._prepared:
+            await self._prepare()
+        if not self._add(f": {text}\n\n".encode()):
+            await self._send()
 
     async def end(self, *events: bytes | ServerSentEvent) -> web.StreamResponse:
         """Send the last events and end the response; return it, for the handler to return.
@@ -277,14 +284,16 @@ class EventWriter:
         self._size += len(frame)
         return self._size <= MAX_TOGETHER and not self._protocol.writing_paused
 
-    async def _write(self, frame: bytes) -> None:
-        """Send bytes soon, the head before them; where there are many, in the time that a client has to take them."""
-        if not self.response.prepared:
-            await self.response.prepare(self._request)
-            self._chunked = hdrs.TRANSFER_ENCODING in self.response.headers
-        if not self._add(frame):
-            self._head_sent = True
-            await send_bounded(self._request, self.response, self._take(), within=self._timeout)
+    async def _prepare(self) -> None:
+        """Make the head, which is sent before what is sent first."""
+        await self.response.prepare(self._request)
+        self._chunked = hdrs.TRANSFER_ENCODING in self.response.headers
+        self._prepared = True
+
+    async def _send(self) -> None:
+        """Send what has come together, in the time that a client has to take it."""
+        self._head_sent = True
+        await send_bounded(self._request, self.response, self._take(), within=self._timeout)
 
     async def _end(self, frame: bytes) -> web.StreamResponse:
         await send_bounded(self._request, self.response, self._take() + frame, within=self._timeout, last=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from contextlib import aclosing
 from typing import Any
 
@@ -88,6 +89,20 @@ async def test_a_stream(server: OpenAIServer, make_provider: Any) -> None:
     ]
     assert server.body["stream"] is True
     assert server.body["stream_options"] == {"include_usage": True}
+
+
+async def test_what_was_sent_is_not_kept_while_the_answer_streams(server: OpenAIServer, make_provider: Any) -> None:
+    server.streams(CHUNKS)
+    size = 2**19
+    request = ask(stream=True, messages=[text_message("user", "x" * size)])
+    tracemalloc.start()
+    try:
+        async with aclosing(make_provider().chat(request=request)) as answered:
+            await anext(answered)
+            kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 3.2 * size, "the server, in this process, has 2.7 of it"
 
 
 async def test_a_whole_answer_comes_at_once(server: OpenAIServer, make_provider: Any) -> None:

@@ -124,6 +124,7 @@ async def stream_chat(
         async with client.stream(
             "POST", url, deadline=deadline, credential=credential, headers=headers, body=body
         ) as stream:
+            del body  # it would be kept for as long as the answer takes
             if stream.status != 200 or not stream.headers.get("content-type", "").startswith("text/event-stream"):
                 raise _no_stream(stream.status, stream.headers, await stream.read(), clock())
             async with aclosing(stream.batches()) as upstream:

@@ -141,6 +141,7 @@ class GeminiProvider(ProviderHooks):
             credential=request.credential,
             body=body,
         ) as stream:
+            del body  # it would be kept for as long as the answer takes
             if stream.status != 200 or not stream.headers.get("content-type", "").startswith("text/event-stream"):
                 answer = await stream.read()
                 check_answer(stream.status, stream.headers, answer, self.context.clock())

@@ -14,6 +14,7 @@ from orchestrator_core.provider_api import (
     Finish,
     GatewayError,
     NativeEvent,
+    NativeOnly,
     PluginError,
     ReasoningDelta,
     Start,
@@ -36,6 +37,14 @@ ODD: list[Any] = [
     TextDelta(text="x", provider_metadata=["one"]),  # type: ignore[arg-type]
     TextDelta(text="x", provider_metadata={"one": "a"}),  # type: ignore[dict-item]
     TextDelta(text="x", native=NativeEvent("openai.chat", "text")),  # type: ignore[arg-type]
+    NativeOnly(native=NativeEvent("openai.chat", b"{}", more=None)),  # type: ignore[arg-type]
+    NativeOnly(native=NativeEvent("openai.chat", b"{}", more=("{}",))),  # type: ignore[arg-type]
+    NativeOnly(native=NativeEvent("openai.chat", b"{}"), text_bytes="5"),  # type: ignore[arg-type]
+    NativeOnly(native=NativeEvent("openai.chat", b"{}"), text_bytes=-5),
+    NativeOnly(native=NativeEvent("openai.chat", b"{}"), text_bytes=10**400),
+    NativeOnly(native=NativeEvent("anthropic.messages", b"{}", event=5)),  # type: ignore[arg-type]
+    NativeOnly(native=NativeEvent("anthropic.messages", b"{}", event="ping\ndata: {}")),
+    NativeOnly(native=NativeEvent("anthropic.messages", b"{}", event="\ud800")),
     UsageReport(usage=Usage(input_tokens="5")),  # type: ignore[arg-type]
     UsageReport(usage=Usage(output_tokens=10**30)),
     UsageReport(usage=Usage(output_tokens=-1)),

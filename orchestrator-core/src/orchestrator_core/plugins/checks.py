@@ -69,8 +69,11 @@ def event_flaw(event: ChatEvent) -> str | None:
         sound = (_CHECKS.get(type(event)) or _check_of(event))(event)
         if event.provider_metadata is not None:
             sound = sound and _metadata(event.provider_metadata)
-        if event.native is not None:
-            sound = sound and isinstance(event.native.data, bytes)
+        if (native := event.native) is not None:
+            sound = sound and (native.more == () or _are(bytes, *native.more)) and isinstance(native.data, bytes)
+            if native.event is not None:
+                name = native.event.encode()  # a line break in it would make events of its own
+                sound = sound and b"\n" not in name and b"\r" not in name
         return None if sound and isinstance(event.choice, int) else _mistyped(event)
     except Exception:  # noqa: BLE001 - the fields may be anything
         return _mistyped(event)
@@ -110,6 +113,10 @@ def _whole(event: WholePart) -> bool:
     return isinstance(event.part, ImagePart | FilePart | OpaquePart)
 
 
+def _unread(event: NativeOnly) -> bool:
+    return 0 <= event.text_bytes <= MOST and isinstance(event.text_bytes, int)
+
+
 def _other(_: ChatEvent) -> bool:
     return True
 
@@ -124,7 +131,7 @@ _CHECKS: Final[Mapping[type, Callable[[Any], bool]]] = {
     Finish: _finish,
     Logprobs: _logprobs,
     WholePart: _whole,
-    NativeOnly: _other,
+    NativeOnly: _unread,
 }
 
 

@@ -1,4 +1,4 @@
-"""What everything is measured on: the processor, its caches, and what a read costs that they do not answer.
+"""What everything is measured on: the processor, its caches, what a read costs that they do not answer, and a sync.
 
 A gateway in Python touches some megabytes for each request. Where a core's own cache does not hold them, the ratio to a
 proxy that touches less is worse than on another machine, whatever the clocks of both are.
@@ -6,7 +6,10 @@ proxy that touches less is worse than on another machine, whatever the clocks of
 
 from __future__ import annotations
 
+import os
 import random
+import statistics
+import tempfile
 import time
 from array import array
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,9 @@ from pathlib import Path
 WORKING_SETS = (0.25, 1.0, 4.0, 16.0)
 """MiB that are read in."""
 READS = 2**16
+SYNCS = 64
+BLOCK = bytes(4096)
+"""What is written before each sync."""
 
 _LINE = 64
 """Bytes that a processor reads at once."""
@@ -33,6 +39,7 @@ class Machine:
         memory: MiB.
         reads: By MiB of a working set, nanoseconds that Python takes for one read in it whose place the one before
             told.
+        sync: Milliseconds that a small write to a temporary file takes with its sync.
     """
 
     processor: str
@@ -40,6 +47,7 @@ class Machine:
     caches: Sequence[str]
     memory: float
     reads: Mapping[float, float]
+    sync: float
 
     @classmethod
     def here(cls, system: Path = Path("/"), working_sets: Sequence[float] = WORKING_SETS) -> Machine:
@@ -51,6 +59,7 @@ class Machine:
             [_cache(each) for each in sorted(system.glob("sys/devices/system/cpu/cpu0/cache/index*"))],
             int(_fields(system / "proc/meminfo")["MemTotal"].split()[0]) / 1024,
             {each: read_time(int(each * 2**20)) for each in working_sets},
+            sync_time(),
         )
 
 
@@ -72,6 +81,18 @@ def read_time(size: int) -> float:
             place = memory[place]
         found.append((time.thread_time_ns() - begun) / READS)
     return min(found)
+
+
+def sync_time() -> float:
+    """Return the milliseconds of a write at the end of a temporary file with its sync, as the median of many."""
+    found = list[float]()
+    with tempfile.TemporaryFile() as file:
+        for _ in range(SYNCS):
+            begun = time.perf_counter()
+            os.write(file.fileno(), BLOCK)
+            os.fdatasync(file.fileno())
+            found.append((time.perf_counter() - begun) * 1e3)
+    return statistics.median(found)
 
 
 def _fields(path: Path) -> Mapping[str, str]:

@@ -129,6 +129,7 @@ def facts(run: Run) -> Iterator[str]:
     yield f"On {kind} {machine.processor}: {', '.join(machine.caches)}; {machine.memory / 1024:.0f} GiB of memory."
     reads = ", ".join(f"{nanoseconds:.0f} ns in {size:g} MiB" for size, nanoseconds in machine.reads.items())
     yield f"A read whose place the one before told, by Python where the servers run: {reads}."
+    yield f"A write of 4 KiB with its sync, where the databases are: {machine.sync:.3f} ms."
     yield ""
     yield "The gateway's settings:"
     yield ""

@@ -13,7 +13,9 @@ from benchmarks.gateway.report import Results, Run, Server, added, facts, ratios
 from benchmarks.gateway.scenarios import Cell
 from benchmarks.gateway.subjects import GATEWAY_SETTINGS
 
-MACHINE = Machine("Fox 1", virtual=True, caches=["L1d 48K", "L2 2048K"], memory=2048.0, reads={0.25: 30.4, 16.0: 200.0})
+MACHINE = Machine(
+    "Fox 1", virtual=True, caches=["L1d 48K", "L2 2048K"], memory=2048.0, reads={0.25: 30.4, 16.0: 200.0}, sync=0.42
+)
 
 
 def run_of(load: float = 0.2) -> Run:
@@ -90,13 +92,14 @@ def test_a_machine_that_was_not_idle_is_told(load: float, *, warned: bool) -> No
     assert any("no figures of an idle one" in line for line in facts(run)) == bool(run.warning) == warned
 
 
-def test_a_page_says_what_the_machine_is_and_what_its_memory_costs() -> None:
+def test_a_page_says_what_the_machine_is_and_what_its_memory_and_its_disk_cost() -> None:
     shown = list(facts(run_of()))
     assert "On a share of the processor Fox 1: L1d 48K, L2 2048K; 2 GiB of memory." in shown
     told = (
         "A read whose place the one before told, by Python where the servers run: 30 ns in 0.25 MiB, 200 ns in 16 MiB."
     )
     assert told in shown
+    assert "A write of 4 KiB with its sync, where the databases are: 0.420 ms." in shown
 
 
 def test_settings_are_shown_without_keys() -> None:

@@ -76,9 +76,9 @@ def answer(port: int) -> None:
 
 
 def resident(process: subprocess.Popen[bytes]) -> float:
-    """Return the resident memory of a process in MiB (proc_pid_status(5))."""
+    """Return the resident memory of a process in MB (proc_pid_status(5), whose kB are of 1,024 bytes)."""
     status = Path(f"/proc/{process.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024 / 1e6
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Start:
     Attributes:
         answered: Milliseconds from the start of the process to its first answer.
         computed: Milliseconds of processor time of it until then.
-        memory: MiB when idle.
+        memory: MB when idle.
     """
 
     answered: float
@@ -149,7 +149,7 @@ def measure(runs: int) -> Mapping[str, Sequence[float]]:
             found["Of it processor time, new database (ms)"].append(fresh.computed)
             found["Start to first answer, existing database (ms)"].append(existing.answered)
             found["Of it processor time, existing database (ms)"].append(existing.computed)
-            found["Resident memory, idle after an answer (MiB)"].append(existing.memory)
+            found["Resident memory, idle after an answer (MB)"].append(existing.memory)
             found["Import of core's own modules (ms)"].append(core)
             found["Import of the plugins' own modules (ms)"].append(plugins)
             found["Import of what they need (ms)"].append(others)
@@ -164,7 +164,8 @@ def main() -> None:
     sys.stdout.write("| Measure | Median | Least | Most |\n|---|---|---|---|\n")
     for measured, values in measure(runs).items():
         low, middle, high = min(values), statistics.median(values), max(values)
-        sys.stdout.write(f"| {measured} | {middle:.0f} | {low:.0f} | {high:.0f} |\n")
+        digits = 1 if "MB" in measured else 0
+        sys.stdout.write(f"| {measured} | {middle:.{digits}f} | {low:.{digits}f} | {high:.{digits}f} |\n")
 
 
 if __name__ == "__main__":

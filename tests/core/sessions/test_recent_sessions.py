@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import tracemalloc
 from collections.abc import Sequence
 from typing import Any
@@ -125,6 +126,18 @@ async def test_one_that_would_push_out_most_others_is_not_kept() -> None:
     begin(recent, "sess_2", [{"type": "text", "text": "x" * 5000}])
     assert recent.find("acme", "sess_1") is not None
     assert recent.find("acme", "sess_2") is None
+
+
+async def test_what_is_too_large_to_be_kept_is_not_counted_to_its_end() -> None:
+    recent = RecentSessions()
+    noted = [{"type": "opaque", "provider_metadata": {"alpha": {"items": [0] * 300_000}}}]
+    rows = [row(number, "turn_1", noted) for number in range(1, 6)]
+    begun = Begun("turn_1", session("sess_1"), Context(rows))
+    started = begun.started("acme", 0, Limits(idle=1, turn=1, key=1))
+    before = time.thread_time()
+    recent.begun("acme", begun, started)
+    assert time.thread_time() - before < 0.05
+    assert recent.find("acme", "sess_1") is None
 
 
 async def test_what_nobody_goes_on_with_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

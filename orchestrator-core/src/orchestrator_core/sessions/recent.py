@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sys import getsizeof
 from typing import Final
 
-from orchestrator_core.provider_api import Json, Part, ToolResultPart
+from orchestrator_core.provider_api import Json, Message, Part, ToolResultPart
 from orchestrator_core.sessions.jobs.beginning import Begun
 from orchestrator_core.sessions.jobs.contexts import Kept
 from orchestrator_core.sessions.jobs.ending import Ended
@@ -35,6 +35,9 @@ _PART: Final = 500
 _VALUE: Final = 150
 """Bytes of a value that only a provider reads, beside its text."""
 
+_MOST_VALUES: Final = int(MAX_BYTES * LARGEST) // _VALUE
+"""Values of a message that are counted: more are too much to be kept, and counting takes the event loop's time."""
+
 
 class RecentSessions:
     """Keeps messages of one process by sessions; those that had no turn for the longest time go first.
@@ -56,6 +59,7 @@ class RecentSessions:
             clock: Monotonic seconds.
         """
         self._max_bytes = max_bytes
+        self._largest = max_bytes * LARGEST
         self._idle = idle
         self._clock = clock
         self._sessions: OrderedDict[tuple[str, str], tuple[Kept, float]] = OrderedDict()
@@ -77,8 +81,11 @@ class RecentSessions:
             return  # it was answered before, and says nothing of how its session stands
         context, key = begun.context, (tenant, begun.session.id)
         if context.whole:
-            before = _size_of_session(begun.session) if context.known is None else context.known.size
-            size = before + sum(map(_size, started.messages[-len(context.rows) :], context.rows))
+            size = _size_of_session(begun.session) if context.known is None else context.known.size
+            for stored, row in zip(started.messages[-len(context.rows) :], context.rows, strict=True):
+                size += _size(stored, row)
+                if size > self._largest:
+                    break  # it is not kept, whatever else there is
             self._put(key, Kept(begun.session, started.messages, started.weight, size))
         else:
             self._drop(key)
@@ -93,7 +100,7 @@ class RecentSessions:
         size = 0
         if answer is not None and ended.answer is not None:
             size = _size(answer, ended.answer)
-            if any(map(_is_noted, answer.message.parts)):
+            if any(part.provider_metadata for part in _parts(answer.message)):
                 answer = stored_message(ended.answer)  # apart from what its provider may still hold and change
         left = kept.completed(session, answer, size)
         if left is not None:
@@ -123,7 +130,7 @@ class RecentSessions:
 
     def _put(self, key: tuple[str, str], kept: Kept) -> None:
         self._drop(key)
-        if kept.size > self._max_bytes * LARGEST:
+        if kept.size > self._largest:
             return
         self._sessions[key] = kept, self._clock()
         self._size += kept.size
@@ -158,26 +165,29 @@ def _size_of_session(row: SessionRow) -> int:
 
 def _size(stored: StoredMessage, row: MessageRow) -> int:
     """Return the bytes of a message in memory, about."""
-    return _MESSAGE + getsizeof(row[6]) + sum(map(_beside_text, stored.message.parts))
+    parts = _parts(stored.message)
+    size = _MESSAGE + getsizeof(row[6]) + _PART * len(parts)
+    noted: list[Json] = [part.provider_metadata for part in parts if part.provider_metadata]
+    return size + _VALUE * _count(noted) if noted else size
 
 
-def _beside_text(part: Part) -> int:
-    size = _PART
-    if part.provider_metadata:
-        size += _VALUE * _values(part.provider_metadata)
-    if isinstance(part, ToolResultPart) and not isinstance(part.content, str):
-        size += sum(map(_beside_text, part.content))
-    return size
+def _parts(message: Message) -> list[Part]:
+    """Return the parts of a message, and those within them."""
+    parts = list(message.parts)
+    for part in message.parts:
+        if isinstance(part, ToolResultPart) and not isinstance(part.content, str):
+            parts += part.content
+    return parts
 
 
-def _is_noted(part: Part) -> bool:
-    """Whether a provider noted something of a part, or of one within it."""
-    if part.provider_metadata:
-        return True
-    return isinstance(part, ToolResultPart) and not isinstance(part.content, str) and any(map(_is_noted, part.content))
-
-
-def _values(value: Json) -> int:
-    if isinstance(value, dict):
-        return 1 + sum(map(_values, value.values()))
-    return 1 + sum(map(_values, value)) if isinstance(value, list) else 1
+def _count(values: list[Json]) -> int:
+    """Return how many values there are, with those within them; see `_MOST_VALUES`."""
+    count = 0
+    while values and count < _MOST_VALUES:
+        value = values.pop()
+        count += 1
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value[:_MOST_VALUES]
+    return count

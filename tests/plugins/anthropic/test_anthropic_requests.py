@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,10 +13,13 @@ from pydantic import ValidationError
 
 from fake_upstreams.anthropic_calls import HELLO, ask, folded, provider_at, sent
 from fake_upstreams.strict_anthropic import StrictAnthropic, signature
+from orchestrator_anthropic.messages import Conversation
+from orchestrator_anthropic.models import traits_of
 from orchestrator_anthropic.provider import AnthropicSettings
 from orchestrator_core.provider_api import (
     ANTHROPIC_MESSAGES,
     OPENAI_CHAT,
+    AdjustmentReport,
     FilePart,
     ImagePart,
     Message,
@@ -707,3 +711,16 @@ async def test_the_strict_server_refuses(server: StrictAnthropic) -> None:
         assert refused.status == 400
     rules = {problem.partition(":")[0] for problem in server.asked[-1].problems}
     assert rules == {"headers", "fields", "turns", "blocks", "tools", "thinking", "sampling"}
+
+
+def test_the_time_for_calls_and_results_grows_with_their_number() -> None:
+    ids = [f"call_{number}" for number in range(20_000)] + ["call"] * 20_000
+    calls = [ToolCallPart(id=id_, name="f", arguments="{}") for id_ in ids]
+    results = [ToolResultPart(tool_call_id=id_, content="x") for id_ in reversed(ids)]
+    conversation = Conversation("anthropic", traits_of("claude-opus-4-8"), AdjustmentReport(strict=False))
+    begun = time.process_time()
+    conversation.compile([text_message("user", "hi"), assistant(*calls), Message(role="tool", parts=tuple(results))])
+    made, given = (conversation.turns[place]["content"] for place in (1, 2))
+    assert [block["id"] for block in made] == [block["tool_use_id"] for block in given]
+    assert len({block["id"] for block in made}) == len(ids)
+    assert time.process_time() - begun < 15

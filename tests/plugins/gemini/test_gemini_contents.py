@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -378,3 +379,14 @@ def test_any_conversation_is_one_that_gemini_takes(messages: list[Message], gene
         for part in message.parts:
             if isinstance(part, ToolResultPart) and isinstance(part.content, str) and part.content.isalpha():
                 assert repr(part.content)[1:-1] in sent, "no result gets lost"
+
+
+def test_the_time_for_calls_and_results_grows_with_their_number() -> None:
+    ids = [f"call_{number}" for number in range(20_000)] + ["call"] * 20_000
+    calls = [ToolCallPart(id=id_, name="f", arguments="{}") for id_ in ids]
+    begun = time.process_time()
+    contents = ContentsCompiler("gemini", 3.8, AdjustmentReport(strict=False)).compile(
+        [HELLO, model(*calls), *(result(id_, "x") for id_ in reversed(ids))]
+    )
+    assert len(responses(contents[-1])) == len(ids)
+    assert time.process_time() - begun < 15

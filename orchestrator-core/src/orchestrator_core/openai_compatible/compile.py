@@ -238,7 +238,7 @@ def _tools(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) ->
         mode = allowed.get("mode") if isinstance(allowed, dict) else None
         if isinstance(tools, list) and isinstance(among, list):
             report.mapped("tool_choice", "only the tools that may be called are given to this provider")
-            names = [_called(each) for each in among]
+            names = {_called(each) for each in among}
             tools = body["tools"] = [tool for tool in tools if _called(tool) in names]
         kind = choice = body["tool_choice"] = mode if mode == "required" else "auto"
     if kinds is None:
@@ -261,10 +261,11 @@ def _kind(tool: Json) -> str:
     return kind if isinstance(kind, str) else "function"
 
 
-def _called(tool: Json) -> Json:
+def _called(tool: Json) -> tuple[str, str | None]:
     """Return the kind and the name of a tool, or of a choice of one."""
     inner = tool.get(_kind(tool)) if isinstance(tool, dict) else None
-    return _kind(tool), inner.get("name") if isinstance(inner, dict) else None
+    name = inner.get("name") if isinstance(inner, dict) else None
+    return _kind(tool), name if isinstance(name, str) else None
 
 
 def _choice(body: dict[str, Json], dialect: Dialect, report: AdjustmentReport) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
@@ -97,7 +98,7 @@ class MessageCompiler:
             elif (text := _only_text(message)) is not None:
                 wire.append({"role": message.role, "content": text})
             elif message.role == "assistant":
-                pairs = self.paired(message, messages[position + 1 :])
+                pairs = self.paired(messages, position)
                 self._assistant(message, [id_ for _, id_, _ in pairs], wire, working=position > last_user)
                 self._results(pairs, wire)
             elif message.role == "tool":
@@ -114,27 +115,32 @@ class MessageCompiler:
             wire.append({"role": "user", "content": NOTHING_SAID})
         return wire
 
-    def paired(self, message: Message, later: Sequence[Message]) -> list[Pair]:
+    def paired(self, messages: Sequence[Message], position: int) -> list[Pair]:
         """Return each call of an answer, with an id that no other call of it has, and its result where there is one.
 
         Args:
-            message: The answer.
-            later: What came after it; results count up to the next answer, each for one call.
+            messages: The conversation. Results count up to the next answer, each for one call.
+            position: The place of the answer.
         """
-        results: list[ToolResultPart] = []
-        for after in later:
+        calls = messages[position].tool_calls
+        results: dict[str, deque[ToolResultPart]] = {}
+        for place in range(position + 1, len(messages)) if calls else ():
+            after = messages[place]
             if after.role == "assistant":
                 break
             if after.role == "tool":
-                results += [part for part in after.parts if isinstance(part, ToolResultPart)]
+                for part in after.parts:
+                    if isinstance(part, ToolResultPart):
+                        results.setdefault(part.tool_call_id, deque()).append(part)
         pairs: list[Pair] = []
-        for call in message.tool_calls:
-            free = (each for each in results if each.tool_call_id == call.id and id(each) not in self._answered)
-            result = next(free, None)
+        namesakes: Counter[str] = Counter()
+        for call in calls:
+            free = results.get(call.id)
+            result = free.popleft() if free else None
             if result is not None:
                 self._answered.add(id(result))
-            namesakes = sum(other.id == call.id for other, _, _ in pairs)
-            pairs.append((call, self._call_id(call.id, namesakes), result))
+            pairs.append((call, self._call_id(call.id, namesakes[call.id]), result))
+            namesakes[call.id] += 1
         return pairs
 
     def strays(self, message: Message) -> list[ToolResultPart]:

@@ -36,6 +36,7 @@ class AdjustmentReport:
         """
         self._strict = strict
         self.adjustments: list[Adjustment] = []
+        self._known: set[Adjustment] = set()
 
     def mapped(self, subject: str, reason: str) -> None:
         """Note that `subject` was said in other words."""
@@ -74,5 +75,6 @@ class AdjustmentReport:
         self._add(adjustment)
 
     def _add(self, adjustment: Adjustment) -> None:
-        if adjustment not in self.adjustments:
+        if adjustment not in self._known:
+            self._known.add(adjustment)
             self.adjustments.append(adjustment)

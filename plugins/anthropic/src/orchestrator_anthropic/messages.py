@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import pydantic_core
@@ -86,7 +87,7 @@ class Conversation:
         self._waiting: list[Block] = []
         self._silent = False
         self._shown: list[Block] = []
-        self._ids: set[str] = set()
+        self._ids: dict[str, int] = {}
 
     def compile(self, messages: Sequence[Message]) -> None:
         """Fill `system` and `turns`.
@@ -105,7 +106,7 @@ class Conversation:
             if message.role == "system":
                 self._system(message)
             elif message.role == "assistant":
-                self._assistant(message, messages[position + 1 :], answered)
+                self._assistant(message, _results(messages, position), answered)
             else:
                 self._user(message, answered)
         self._end()
@@ -136,7 +137,7 @@ class Conversation:
             self._report.mapped("system", "system prompts stand before the conversation for this model")
             self.system += blocks
 
-    def _assistant(self, message: Message, later: Sequence[Message], answered: set[int]) -> None:
+    def _assistant(self, message: Message, later: Mapping[str, deque[ToolResultPart]], answered: set[int]) -> None:
         whole = paired(self._block_of(part) for part in message.parts if isinstance(part, OpaquePart))
         content: list[Block] = []
         results: list[Block] = []
@@ -256,11 +257,14 @@ class Conversation:
         name = self._tool_name(part.name)
         return {"type": "tool_use", "id": identity, "name": name, "input": given, **self._marks(part)}
 
-    def _result(self, call: ToolCallPart, identity: str, later: Sequence[Message], answered: set[int]) -> Block:
-        found = next((p for p in _results(later) if p.tool_call_id == call.id and id(p) not in answered), None)
-        if found is None:
+    def _result(
+        self, call: ToolCallPart, identity: str, later: Mapping[str, deque[ToolResultPart]], answered: set[int]
+    ) -> Block:
+        free = later.get(call.id)
+        if not free:
             self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
             return {"type": "tool_result", "tool_use_id": identity, "content": NO_RESULT, "is_error": True}
+        found = free.popleft()
         answered.add(id(found))
         block: Block = {"type": "tool_result", "tool_use_id": identity, **self._marks(found)}
         if isinstance(found.content, str):
@@ -366,20 +370,26 @@ class Conversation:
     def _unique(self, canonical: str) -> str:
         """Return the id under which a call is taken: its own, where it has the form and came up for the first time."""
         base = re.sub(r"[^a-zA-Z0-9_-]", "_", canonical) or "call"
-        identity, number = base, 1
+        identity, number = base, self._ids.get(base, 1)
         while identity in self._ids:
             number += 1
             identity = f"{base}_{number}"
-        self._ids.add(identity)
+        self._ids[base] = number
+        self._ids.setdefault(identity, 1)
         return identity
 
 
-def _results(messages: Sequence[Message]) -> Iterator[ToolResultPart]:
-    """Yield the results before the next answer."""
-    for message in messages:
+def _results(messages: Sequence[Message], position: int) -> Mapping[str, deque[ToolResultPart]]:
+    """Return the results between an answer and the next one, by the ids of their calls."""
+    results: dict[str, deque[ToolResultPart]] = {}
+    for place in range(position + 1, len(messages)):
+        message = messages[place]
         if message.role == "assistant":
-            return
-        yield from (part for part in message.parts if isinstance(part, ToolResultPart))
+            break
+        for part in message.parts:
+            if isinstance(part, ToolResultPart):
+                results.setdefault(part.tool_call_id, deque()).append(part)
+    return results
 
 
 def _text(data: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import pydantic_core
@@ -162,16 +163,16 @@ class ContentsCompiler:
     def _respond(
         self, calls: Sequence[ToolCallPart], compiled: Sequence[Wire], results: Sequence[ToolResultPart]
     ) -> None:
+        waiting: dict[str, deque[tuple[int, ToolResultPart]]] = {}
+        for place, result in enumerate(results):
+            waiting.setdefault(result.tool_call_id, deque()).append((place, result))
         found: list[tuple[int, Wire, ToolResultPart]] = []
         for call, wire in zip(calls, compiled, strict=True):
-            free = (
-                n for n, each in enumerate(results) if each.tool_call_id == call.id and id(each) not in self._answered
-            )
-            place = next(free, len(results))
-            if place < len(results):
-                result = results[place]
+            if free := waiting.get(call.id):
+                place, result = free.popleft()
                 self._answered.add(id(result))
             else:
+                place = len(results)
                 self._report.mapped("tool_call", f"the call of {call.name} has no result: it gets an error for one")
                 result = ToolResultPart(tool_call_id=call.id, content=NO_RESULT, is_error=True)
             found.append((place, wire["functionCall"], result))
@@ -272,19 +273,23 @@ class ContentsCompiler:
 
 def _tell_apart(calls: Sequence[Wire]) -> None:
     """Change ids that parallel calls have in common: a response names its call by it."""
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     for call in calls:
-        base, number = call.get("id"), 1
-        while base is not None and call["id"] in seen:
+        if (base := call.get("id")) is None:
+            continue
+        number = seen.get(base, 1)
+        while call["id"] in seen:
             number += 1
             call["id"] = f"{base}_{number}"
-        seen.update([call["id"]] if base is not None else ())
+        seen[base] = number
+        seen.setdefault(call["id"], 1)
 
 
 def _results_after(messages: Sequence[Message], position: int) -> list[ToolResultPart]:
     """Return the results between an assistant message and the next one."""
     results: list[ToolResultPart] = []
-    for message in messages[position + 1 :]:
+    for place in range(position + 1, len(messages)):
+        message = messages[place]
         if message.role == "assistant":
             break
         results += [part for part in message.parts if isinstance(part, ToolResultPart)]

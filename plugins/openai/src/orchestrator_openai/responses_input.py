@@ -75,7 +75,7 @@ class InputCompiler:
             if message.name:
                 self._report.dropped("name", "the Responses API takes no names of authors")
             if message.role == "assistant":
-                pairs = self._calls.paired(message, messages[position + 1 :])
+                pairs = self._calls.paired(messages, position)
                 self._assistant(message, [id_ for _, id_, _ in pairs], items)
                 self._results(pairs, items)
             elif message.role == "tool":

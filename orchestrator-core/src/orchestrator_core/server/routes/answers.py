@@ -15,6 +15,8 @@ from orchestrator_core.server.sse import EventWriter
 from orchestrator_core.server.translate.openai_response import encode
 
 _REMEMBERED: Final = 256
+_LONGEST: Final = 2_000
+"""Characters of the names in a header, which clients take no more than some thousands of."""
 
 OpenAnswer: TypeAlias = Answer | TurnAnswer
 
@@ -40,7 +42,8 @@ def answer_headers(answer: OpenAnswer | EmbeddingAnswer, cost: float | None = No
         "x-orchestrator-attempts": str(len(answer.attempts)),
     }
     if dropped := [each.subject for each in adjustments if each.action != "mapped"]:
-        headers["x-orchestrator-dropped"] = _quoted(", ".join(dict.fromkeys(dropped)))
+        names = _quoted(", ".join(dict.fromkeys(dropped)))
+        headers["x-orchestrator-dropped"] = names if len(names) <= _LONGEST else f"{names[:_LONGEST]}..."
     if cost is not None:
         headers[COST] = _dollars(cost)
     return headers

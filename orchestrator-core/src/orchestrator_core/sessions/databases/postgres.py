@@ -15,6 +15,7 @@ from orchestrator_core.provider_api import GatewayError, StorageError
 from orchestrator_core.sessions.databases.base import UNDO_DELAYS, Undo
 from orchestrator_core.sessions.databases.identity import dead_among, process_identity
 from orchestrator_core.sessions.databases.lines import Lines, Place
+from orchestrator_core.sessions.databases.postgres_commits import Uncertain, once_ended
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres, together
 from orchestrator_core.sessions.databases.postgres_statistics import analyse, outgrown
 from orchestrator_core.sessions.databases.server_clock import ServerClock, read_ahead
@@ -179,8 +180,8 @@ class PostgresDatabase:
                 if loop.time() >= end:
                     raise busy() from held
                 await _wait_for(held.row, place, end)
-            except _Uncertain as error:
-                self._undo(undo, error.result)
+            except Uncertain as error:
+                self._undo(undo, error.result, committed_by=error.pid)
                 raise unusable() from error
             except (*_CONFLICTS, *_AWAY, TimeoutError) as error:
                 away = not isinstance(error, _CONFLICTS)
@@ -219,14 +220,15 @@ class PostgresDatabase:
                 with suppress(*_AWAY, asyncpg.PostgresError):
                     await begun.rollback()
                 raise
+            pid = connection.get_server_pid()  # a connection that is broken has forgotten it
             try:
                 await begun.commit()
             except (*_AWAY, TimeoutError, asyncio.CancelledError) as error:
                 _break(connection)
                 if readonly:
                     raise
-                # Whether it was committed is known to the server alone.
-                raise _Uncertain(result) from error
+                # Whether it was committed, or will be, is known to the server alone.
+                raise Uncertain(result, pid) from error
             return result
         finally:
             # Apart, since what is committed must be told even where the connection breaks as it goes back.
@@ -299,10 +301,10 @@ class PostgresDatabase:
         if not work.cancelled() and work.exception() is None:
             self._undo(undo, work.result())
 
-    def _undo(self, undo: Undo[T] | None, result: T) -> None:
+    def _undo(self, undo: Undo[T] | None, result: T, *, committed_by: int | None = None) -> None:
         step = None if undo is None else undo(result)
         if step is not None:
-            self.undo(step)
+            self.undo(step if committed_by is None else partial(once_ended, committed_by, step))
 
     async def _undo_later(self, step: Transaction[Any]) -> None:
         for delay in UNDO_DELAYS:
@@ -327,18 +329,6 @@ async def _write(connection: Any, writes: list[Query | Change | Sum]) -> int:
         raise _Held(last.row if isinstance(last, Change) else last) from error
     writes.clear()
     return int(tag.rpartition(" ")[2])
-
-
-class _Uncertain(Exception):
-    """The connection broke while the transaction was being committed.
-
-    Attributes:
-        result: What the transaction returned.
-    """
-
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self.result = result
 
 
 class _Held(Exception):

@@ -1,0 +1,58 @@
+"""Commits whose end nobody was told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from databases import PostgresServer
+from orchestrator_core.provider_api import StorageError
+from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases.postgres import PostgresDatabase
+from stores import MAX_IDLE, TENANT, ask, claim, talk
+
+_SLOW_COMMITS = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON turns DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION slow();
+CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON idempotency DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+
+
+@pytest.fixture
+async def url(postgres: PostgresServer) -> str:
+    return await postgres.migrated()
+
+
+async def test_a_commit_that_outlives_its_connection_is_undone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = asyncpg.transaction.Transaction.commit
+    commits = set[asyncio.Task[None]]()
+
+    async def broken(self: asyncpg.transaction.Transaction) -> None:
+        commits.add(asyncio.create_task(commit(self)))
+        await asyncio.sleep(0.1)
+        raise ConnectionResetError
+
+    store = Conversations(PostgresDatabase(url, connections=5, budget=5.0), max_idle=MAX_IDLE)
+    await store.open()
+    session = (await talk(store, "one")).session.id
+    server = await asyncpg.connect(url)
+    try:
+        await server.execute(_SLOW_COMMITS)
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncpg.transaction.Transaction, "commit", broken)
+            begun = [ask(store, "two", session), ask(store, "new"), store.claim(TENANT, "k", "print")]
+            outcomes = await asyncio.gather(*begun, return_exceptions=True)
+        assert all(isinstance(outcome, StorageError) for outcome in outcomes)
+        assert await server.fetchval("SELECT count(*) FROM turns") == 1, "the server still commits"
+        await asyncio.sleep(1.5)
+        states = await server.fetch("SELECT state FROM turns ORDER BY started_at")
+        assert [row["state"] for row in states] == ["complete", "client_closed", "client_closed"]
+        await claim(store, "k")
+    finally:
+        await server.close()
+        await store.close()
+        await asyncio.gather(*commits, return_exceptions=True)

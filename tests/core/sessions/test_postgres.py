@@ -22,6 +22,7 @@ from orchestrator_core.sessions.databases.identity import dead_among, process_id
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from orchestrator_core.sessions.databases.postgres_sql import to_postgres, together
 from orchestrator_core.sessions.jobs import processes, statements
+from orchestrator_core.sessions.jobs.idempotency import Claim, digest
 from orchestrator_core.sessions.jobs.rows import micros, micros_of
 from orchestrator_core.sessions.models import FinishedTurn, NewTurn, StoredReply
 from orchestrator_core.sessions.schema import HEAD
@@ -200,6 +201,32 @@ async def test_who_lost_a_claim_neither_frees_nor_settles_it(url: str) -> None:
         reply = await paused.claim(TENANT, "k", "print")
         assert reply is not None
         assert reply.body == b"other"
+
+
+async def test_who_claims_an_old_key_anew_takes_no_newer_claim(url: str) -> None:
+    async with serving(url) as one, serving(url) as two:
+        await claim(one, "k")
+        await fetch(url, "UPDATE idempotency SET created_at = 0")
+        hour = micros(timedelta(hours=1))
+        job = Claim(TENANT, digest("k"), "print", two.database.now(), hour, hour, two.database.process_id)
+
+        def slow() -> Steps[StoredReply | int]:
+            steps = job()
+            found: Any = yield next(steps)
+            yield from rows("SELECT pg_sleep(0.5)")
+            while True:
+                try:
+                    query = steps.send(found)
+                except StopIteration as end:
+                    came: StoredReply | int = end.value
+                    return came
+                found = yield query
+
+        claiming = asyncio.create_task(two.database.write(slow))
+        await asyncio.sleep(0.2)
+        await claim(one, "k")
+        with pytest.raises(RequestInFlight):
+            await claiming
 
 
 @asynccontextmanager

@@ -57,7 +57,7 @@ class Claim:
                     )
                 known = from_json(headers) if headers else {}
                 return StoredReply(status=status, content_type=content_type, body=body, headers=known)
-            yield from do(statements.DELETE_CLAIM, self.tenant, self.key)
+            yield from do(statements.DELETE_CLAIM, self.tenant, self.key, created_at)
         claim = (self.tenant, self.key, self.fingerprint, self.now, self.process_id)
         yield from do(statements.INSERT_CLAIM, *claim)
         return self.now

@@ -251,7 +251,7 @@ FREE_CLAIM = """
 DELETE FROM idempotency WHERE tenant = ? AND key = ? AND process_id = ? AND created_at = ? AND status IS NULL
 """
 
-DELETE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ?"
+DELETE_CLAIM = "DELETE FROM idempotency WHERE tenant = ? AND key = ? AND created_at = ?"
 
 INTERRUPT_TURNS = """
 UPDATE turns SET state = 'interrupted', error_code = 'process_ended', finished_at = now_micros()

@@ -294,6 +294,16 @@ async def test_an_idempotency_key_takes_a_failed_turn_up_again(start: Any) -> No
     assert [m.message.text for m in await history(bench, first.session.id)] == ["one", "pong", "two", "pong"]
 
 
+async def test_a_session_whose_first_turn_is_taken_up_again_is_counted_once(start: Any) -> None:
+    bench = await start()
+    bench.one.scripts.append([ProviderRefused("no")])
+    with pytest.raises(ProviderRefused):
+        await say(bench, "one", idempotency_key="k")
+    await say(bench, "one", idempotency_key="k")
+
+    assert b"orchestrator_sessions_created_total 1.0" in bench.gateway.metrics.render()[0]
+
+
 async def test_stopping_finishes_what_must_be_stored(start: Any) -> None:
     bench = await start()
     bench.one.scripts.append([Start(), TextDelta(text="half"), 30.0, Finish()])

@@ -122,7 +122,8 @@ class Turns:
             started = await when_free(lambda: self._begin(principal, request, fence), wait)
             if started.finished is not None:
                 return self._replay(started, begun, stack.pop_all())
-            if request.session_id is None:
+            # Not so where the turn was taken up again: then its first try made the session.
+            if request.session_id is None and started.session.last_turn_at == started.session.created_at:
                 self._metrics.sessions_created.inc()
             call = Call(
                 request.template,

@@ -13,13 +13,16 @@ from orchestrator_core.sessions.conversations import Conversations
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
 from stores import MAX_IDLE, TENANT, ask, claim, talk
 
-_SLOW_COMMITS = """
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END';
-CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON turns DEFERRABLE INITIALLY DEFERRED
-  FOR EACH ROW EXECUTE FUNCTION slow();
-CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON idempotency DEFERRABLE INITIALLY DEFERRED
-  FOR EACH ROW EXECUTE FUNCTION slow();
+_HELD_UP = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0
+  AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON turns DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION wait();
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON idempotency DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION wait();
+SELECT pg_advisory_lock(1);
 """
+"""Holds up commits until the lock is given back."""
 
 
 @pytest.fixture
@@ -41,16 +44,23 @@ async def test_a_commit_that_outlives_its_connection_is_undone(url: str, monkeyp
     session = (await talk(store, "one")).session.id
     server = await asyncpg.connect(url)
     try:
-        await server.execute(_SLOW_COMMITS)
+        await server.execute(_HELD_UP)
         with monkeypatch.context() as patch:
             patch.setattr(asyncpg.transaction.Transaction, "commit", broken)
             begun = [ask(store, "two", session), ask(store, "new"), store.claim(TENANT, "k", "print")]
             outcomes = await asyncio.gather(*begun, return_exceptions=True)
         assert all(isinstance(outcome, StorageError) for outcome in outcomes)
-        assert await server.fetchval("SELECT count(*) FROM turns") == 1, "the server still commits"
-        await asyncio.sleep(1.5)
-        states = await server.fetch("SELECT state FROM turns ORDER BY started_at")
-        assert [row["state"] for row in states] == ["complete", "client_closed", "client_closed"]
+        await asyncio.sleep(0.3)
+        await server.execute("SELECT pg_advisory_unlock(1)")
+        async with asyncio.timeout(20):
+            while await server.fetch("SELECT state FROM turns ORDER BY state") != [
+                ("client_closed",),
+                ("client_closed",),
+                ("complete",),
+            ]:
+                await asyncio.sleep(0.05)
+            while await server.fetch("SELECT key FROM idempotency"):
+                await asyncio.sleep(0.05)
         await claim(store, "k")
     finally:
         await server.close()

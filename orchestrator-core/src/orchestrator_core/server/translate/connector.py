@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jiter
-
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ChatResponse,
@@ -15,6 +13,7 @@ from orchestrator_core.provider_api import (
     ModelInfo,
     Usage,
 )
+from orchestrator_core.server.translate.native import native_json
 from orchestrator_core.server.translate.openai_notes import merged, others
 from orchestrator_core.server.translate.openai_response import message_object, usage
 
@@ -84,7 +83,7 @@ def _upstream(response: ChatResponse) -> Mapping[str, Json]:
     native = response.native
     if native is None or native.dialect != OPENAI_CHAT:
         return {}
-    body = jiter.from_json(native.data)
+    body = native_json(native)
     return body if isinstance(body, dict) else {}
 
 

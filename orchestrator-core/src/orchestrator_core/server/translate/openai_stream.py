@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-import jiter
-
 from orchestrator_core.provider_api import (
     OPENAI_CHAT,
     ChatEvent,
@@ -32,6 +30,7 @@ from orchestrator_core.provider_api import (
     UsageReport,
     WholePart,
 )
+from orchestrator_core.server.translate.native import native_json
 from orchestrator_core.server.translate.openai_notes import noted_fields, others
 from orchestrator_core.server.translate.openai_response import encode, media, reasoning_detail, usage
 
@@ -253,5 +252,5 @@ def _only_usage(event: ChatEvent, native: NativeEvent) -> bool:
     """Whether an upstream chunk is the one of `include_usage`, which the gateway asks for anyway."""
     if not isinstance(event, UsageReport):
         return False
-    chunk = jiter.from_json(native.data)
+    chunk = native_json(native)
     return isinstance(chunk, dict) and not chunk.get("choices")

@@ -192,6 +192,11 @@ def test_the_time_for_calls_grows_with_their_number(same_index: bool) -> None:
     assert time.process_time() - begun < 10
 
 
+@pytest.mark.parametrize("index", [[0], {"n": 0}, "0", 1.5, None])
+def test_an_index_that_is_no_number_costs_no_answer(index: Any) -> None:
+    assert calls(fragment(index, "a", "f", "{"), fragment(index, "", "", "}")) == [("a", "f", "{}")]
+
+
 def test_calls_without_an_index_in_one_chunk() -> None:
     both = chunk(tool_calls=[{"id": i, "function": {"name": "f", "arguments": "{}"}} for i in "ab"])
     assert calls(both) == [("a", "f", "{}"), ("b", "f", "{}")]

@@ -67,6 +67,8 @@ class ToolCalls:
         """
         calls = self._calls.get(choice) or self._calls.setdefault(choice, _Calls())
         wire_index, id_ = wire.get("index"), _text(wire.get("id"))
+        if type(wire_index) is list or type(wire_index) is dict:
+            wire_index = None  # it says nothing
         place = new = len(calls.named)
         if not whole:
             place = calls.places.get((wire_index, id_), new) if id_ else calls.last.get(wire_index, new)

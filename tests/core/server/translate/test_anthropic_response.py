@@ -197,6 +197,19 @@ def test_calls_side_by_side_stay_open_until_they_are_whole() -> None:
     assert order[-4:] == [("stop", 0), ("stop", 1), ("start", 2), ("stop", 2)]
 
 
+def test_calls_side_by_side_end_in_the_order_in_which_they_began() -> None:
+    events = streamed(
+        Start(),
+        ToolCallDelta(index=5, id="a", name="f", arguments="{"),
+        ToolCallDelta(index=1, id="b", name="g", arguments="{"),
+        ToolCallDelta(index=1, arguments="}"),
+        ToolCallDelta(index=5, arguments="}"),
+        ToolCallDelta(index=3, id="c", name="h"),
+        Finish(reason="tool_calls"),
+    )
+    assert [event["index"] for event in events if event["type"] == "content_block_stop"] == [0, 1, 2]
+
+
 def test_the_time_for_calls_that_stay_open_grows_with_their_number() -> None:
     calls = [ToolCallDelta(index=index, id=f"c{index}", name="f", arguments="{") for index in range(5_000)]
     begun = time.process_time()

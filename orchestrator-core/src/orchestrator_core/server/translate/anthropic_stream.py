@@ -37,6 +37,7 @@ from orchestrator_core.server.translate.anthropic_response import (
     tool_use_block,
     usage,
 )
+from orchestrator_core.server.translate.native import native_json
 from orchestrator_core.server.translate.openai_notes import merged
 from orchestrator_core.server.translate.openai_response import encode
 
@@ -177,7 +178,7 @@ class MessageWriter:
             yield from self._begin()
             yield from self._leave()
             # Calls may come side by side: the one before stays open while something of it may follow.
-            for index in sorted(self._grown):
+            for index in sorted(self._grown, key=lambda each: self._calls[each].index or 0):
                 if index in self._open_calls and self._open_calls[index].whole:
                     yield _stop(self._open_calls.pop(index))
             self._grown.clear()
@@ -278,6 +279,7 @@ def _event(data: dict[str, Json]) -> ServerSentEvent:
 
 def _name(native: NativeEvent) -> str | None:
     """Return the name of an event, which its data repeat."""
-    data = jiter.from_json(native.data)
+    data = native_json(native)
     name = data.get("type") if isinstance(data, dict) else None
-    return name if isinstance(name, str) else None
+    # A line break in it would make events of its own.
+    return name if isinstance(name, str) and "\n" not in name and "\r" not in name else None

@@ -13,6 +13,8 @@ from orchestrator_mistral import MistralProvider
 from scripted_gateway import served
 
 USER = {"role": "user", "content": "ping"}
+ANSWER = {"role": "assistant", "content": "pong"}
+INSTRUCTION = {"role": "system", "content": "briefly"}
 MANY = 20_000
 
 
@@ -32,6 +34,7 @@ MUCH: dict[str, dict[str, Any]] = {
     "calls without results": {"messages": [USER, CALLS, USER]},
     "results in another order": {"messages": [USER, CALLS, USER, *map(result, reversed(IDS))]},
     "tools": {"messages": [USER], "tools": [{"type": f"kind_{number}"} for number in range(MANY)]},
+    "late instructions": {"messages": [USER, *[ANSWER, INSTRUCTION] * (3 * MANY)]},
 }
 
 

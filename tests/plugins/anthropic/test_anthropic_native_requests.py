@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from fake_upstreams.anthropic_calls import KEY, sent
 from fake_upstreams.strict_anthropic import StrictAnthropic, signed
+from orchestrator_anthropic.models import traits_of
+from orchestrator_anthropic.native import is_sound
 from orchestrator_core.provider_api import ChatRequest, Deadline, UnsupportedParameter
 from orchestrator_core.server.translate.anthropic_request import read_message_request
 
@@ -110,6 +113,17 @@ async def test_a_conversation_that_anthropic_takes_is_kept(server: StrictAnthrop
     assert server.asked[-1].problems == []
     assert asked["messages"] == messages
     assert response.adjustments == ()
+
+
+def test_the_time_for_turns_with_calls_grows_with_their_number() -> None:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
+    for number in range(40_000):
+        messages.append({"role": "assistant", "content": [{**CALLED, "id": f"call_{number}"}]})
+        messages.append({"role": "user", "content": [{**RESULT, "tool_use_id": f"call_{number}"}]})
+    begun = time.process_time()
+    assert is_sound(messages, traits_of("claude-sonnet-5-5"))
+    assert not is_sound([*messages, *messages[1:3]], traits_of("claude-sonnet-5-5"))
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("prompt", [[TEXT, IMAGE], [TEXT, {"type": "text", "text": ""}]])

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from fake_upstreams.anthropic_calls import HELLO, ask, folded, provider_at, sent
 from fake_upstreams.strict_anthropic import StrictAnthropic, signature
+from orchestrator_anthropic.compile import compile_chat
 from orchestrator_anthropic.messages import Conversation
 from orchestrator_anthropic.models import traits_of
 from orchestrator_anthropic.provider import AnthropicSettings
@@ -350,6 +351,19 @@ async def test_a_choice_among_some_tools_leaves_those(server: StrictAnthropic, m
     assert [tool["name"] for tool in body["tools"]] == ["weather", "web_fetch"]
     assert body["tool_choice"] == {"type": wire}
     assert adjusted(response) == {("tool_choice", "mapped")}
+
+
+def test_the_time_for_a_choice_among_tools_grows_with_their_number() -> None:
+    names = [f"tool_{number}" for number in range(20_000)]
+    among = [{"type": "function", "function": {"name": name}} for name in names]
+    asked = ask(
+        tools=[WEATHER.model_copy(update={"name": name}) for name in reversed(names)],
+        extra={"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": among}}},
+    )
+    begun = time.process_time()
+    compiled = compile_chat(asked, AnthropicSettings(), "anthropic", AdjustmentReport(strict=False))
+    assert len(compiled.body["tools"]) == len(names)
+    assert time.process_time() - begun < 5
 
 
 async def test_a_choice_among_no_tools_leaves_none(server: StrictAnthropic) -> None:

@@ -314,18 +314,21 @@ def _user(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _allowed(choice: Json) -> list[Json] | None:
+def _allowed(choice: Json) -> set[tuple[str | None, str | None]] | None:
     """Return which tools a choice of OpenAI's type `allowed_tools` names; None where it is none.
 
     Its form is that of https://platform.openai.com/docs/api-reference/chat/create.
     """
     inner = choice.get("allowed_tools") if isinstance(choice, Mapping) else None
     among = inner.get("tools") if isinstance(inner, Mapping) else None
-    return [_called(each) for each in among] if isinstance(among, list) else None
+    return {_called(each) for each in among} if isinstance(among, list) else None
 
 
-def _called(tool: Json) -> Json:
+def _called(tool: Json) -> tuple[str | None, str | None]:
     """Return the kind and the name of a tool, or of a choice of one; Anthropic's own are named by their kind."""
     kind = tool.get("type") if isinstance(tool, Mapping) else None
-    inner = tool.get(kind) if isinstance(tool, Mapping) and isinstance(kind, str) else None
-    return kind, inner.get("name") if isinstance(inner, Mapping) else None
+    if not isinstance(tool, Mapping) or not isinstance(kind, str):
+        return None, None
+    inner = tool.get(kind)
+    name = inner.get("name") if isinstance(inner, Mapping) else None
+    return kind, name if isinstance(name, str) else None

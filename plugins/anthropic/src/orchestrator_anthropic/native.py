@@ -106,7 +106,8 @@ def is_sound(messages: Sequence[Mapping[str, Json]], traits: Traits) -> bool:
             return False
         if role == "assistant":
             called = [str(block.get("id")) for block in blocks if block.get("type") == "tool_use"]
-            if blocks[-1].get("type") in _THOUGHTS or len({*seen, *called}) < len(seen) + len(called):
+            twice = len(set(called)) < len(called) or not seen.isdisjoint(called)
+            if twice or blocks[-1].get("type") in _THOUGHTS:
                 return False
             seen.update(called)
             if not match(blocks, pending):

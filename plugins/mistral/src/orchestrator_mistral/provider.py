@@ -79,17 +79,16 @@ class MistralProvider(OpenAICompatibleProvider):
 def _ordered(messages: list[dict[str, Json]], report: AdjustmentReport) -> list[dict[str, Json]]:
     """Move late instructions to the front, and mark an answer that is to be continued."""
     said = next((place for place, message in enumerate(messages) if message["role"] != "system"), 0)
-    late: list[int] = []
+    late: list[dict[str, Json]] = []
+    rest: list[dict[str, Json]] = []
     spoke = ""
-    for place, message in enumerate(messages):
+    for message in messages:
         if message["role"] != "system":
             spoke = message["role"]
-        elif spoke in ("assistant", "tool"):
-            late.append(place)
+        (late if message["role"] == "system" and spoke in ("assistant", "tool") else rest).append(message)
     if late:
         report.mapped("system", "instructions right after an answer or a result go before the conversation")
-    rest = [message for place, message in enumerate(messages) if place not in late]
-    ordered = [*rest[:said], *(messages[place] for place in late), *rest[said:]]
+    ordered = [*rest[:said], *late, *rest[said:]]
     if ordered and ordered[-1]["role"] == "assistant":
         report.mapped("message", "the answer continues the last message")
         ordered[-1] = {**ordered[-1], "prefix": True}

@@ -34,7 +34,7 @@ MUCH: dict[str, dict[str, Any]] = {
     "calls without results": {"messages": [USER, CALLS, USER]},
     "results in another order": {"messages": [USER, CALLS, USER, *map(result, reversed(IDS))]},
     "tools": {"messages": [USER], "tools": [{"type": f"kind_{number}"} for number in range(MANY)]},
-    "late instructions": {"messages": [USER, *[ANSWER, INSTRUCTION] * (3 * MANY)]},
+    "late instructions": {"messages": [USER, *[ANSWER, INSTRUCTION] * 45_000]},
 }
 
 

@@ -145,7 +145,7 @@ class AnswerParser:
         The first text is not among it: with that the answer has begun.
         """
         skimmer = self._skimmer
-        if skimmer is None or not self._spoken or event.event is not None or b'"error"' in event.data:
+        if skimmer is None or not self._spoken or event.event is not None:
             return None
         return skimmer.text_bytes(event.data)
 

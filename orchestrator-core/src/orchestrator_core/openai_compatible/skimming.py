@@ -37,10 +37,15 @@ class Skimmer:
         self._before, self._after, self._closing = _NOWHERE
 
     def text_bytes(self, data: bytes) -> int | None:
-        """Return the bytes of text in a chunk that has more of the text of the first choice; None of any other."""
+        """Return the bytes of text in a chunk that has more of the text of the first choice; None of any other.
+
+        None too of one that may hold an error: what is like another but for plain text holds none, as that did not.
+        """
         size = self._like_the_last(data)
         if size is not None:
             return size
+        if b'"error"' in data:
+            return None
         found = _PLAIN.fullmatch(data)
         if found is None:
             return None

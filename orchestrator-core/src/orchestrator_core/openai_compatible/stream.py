@@ -190,7 +190,7 @@ def _read(batch: Sequence[ServerSentEvent | None], parser: Parser, answered: lis
 
 
 def _together(skimmed: Sequence[bytes], size: int) -> ChatEvent:
-    return NativeOnly(native=NativeEvent(OPENAI_CHAT, skimmed[0], more=skimmed[1:]), text_bytes=size)
+    return NativeOnly(native=NativeEvent(OPENAI_CHAT, skimmed[0], more=tuple(skimmed[1:])), text_bytes=size)
 
 
 def _no_stream(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Exception:

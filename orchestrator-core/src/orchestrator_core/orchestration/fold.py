@@ -65,12 +65,12 @@ class Fold:
     def add(self, event: ChatEvent) -> ChatEvent:
         """Take the next event, and return it. Kinds that are not known are passed over."""
         kind = type(event)
-        if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
-            self._choice(event.choice).add_text(event)  # type: ignore[arg-type]  # narrowed by the exact class above
-        elif kind is NativeOnly:
+        if kind is NativeOnly:
             if event.native is not None:
                 self._unread_events += 1 + len(event.native.more)
-                self._unread_bytes += event.text_bytes  # type: ignore[attr-defined]  # as above
+                self._unread_bytes += event.text_bytes  # type: ignore[attr-defined]  # narrowed by the exact class above
+        elif kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
+            self._choice(event.choice).add_text(event)  # type: ignore[arg-type]  # as above
         elif isinstance(event, Start):
             self._start = event
             _note(self._notes, event.provider_metadata)

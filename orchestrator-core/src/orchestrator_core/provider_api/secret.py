@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from pydantic_core import core_schema
 
 MASK = "****"
+_BACKSLASH = ord("\\")
 
 
 def _spellings(byte: int) -> bytes:
@@ -66,7 +67,7 @@ class Secret:
         value = self._encoded
         if value in data:
             data = data.replace(value, MASK.encode())
-        if b"\\u00" in data or b"\\/" in data:
+        if _BACKSLASH in data and (b"\\u00" in data or b"\\/" in data):
             # Some writers of JSON escape more than they must: `/` as `\/` (PHP), `+` as `\u002B` (.NET).
             data = re.sub(b"".join(_spellings(byte) for byte in value), MASK.encode(), data)
         return data

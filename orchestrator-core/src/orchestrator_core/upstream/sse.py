@@ -7,7 +7,8 @@ from collections.abc import Callable
 from orchestrator_core.provider_api import AnswerTooLarge, ProviderBadResponse, ServerSentEvent
 
 _BOM = b"\xef\xbb\xbf"
-_LINE_FEED = ord("\n")
+_LINE_FEED, _CARRIAGE_RETURN = ord("\n"), ord("\r")
+"""As numbers, which `in` finds in bytes several times sooner than bytes."""
 _SKIPPED = b":\n"
 
 
@@ -50,7 +51,7 @@ class EventParser:
         """
         if self._head is not None:
             chunk = self._without_bom(self._head + chunk)
-        if self._after_cr or b"\r" in chunk:
+        if self._after_cr or _CARRIAGE_RETURN in chunk:
             chunk = self._with_line_feeds(chunk)
         rest = self._rest
         end = chunk.rfind(b"\n\n")
@@ -70,10 +71,10 @@ class EventParser:
         events: list[ServerSentEvent] = []
         check_sizes = end > self._max_event_bytes
         whole = chunk[:end] if self._mask is None else self._mask(chunk[:end])
-        for block in whole.split(b"\n\n"):
+        for block in (whole,) if whole.find(b"\n\n") < 0 else whole.split(b"\n\n"):
             if check_sizes and len(block) > self._max_event_bytes:
                 raise self._too_large()
-            if block.startswith(b"data: ") and b"\n" not in block:
+            if block.startswith(b"data: ") and _LINE_FEED not in block:
                 data = block[6:]
                 if not data.isascii():
                     _text(data)

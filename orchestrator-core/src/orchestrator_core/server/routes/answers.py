@@ -99,7 +99,10 @@ async def stream(
     try:
         async with reading(answer.batches()) as batches:
             async for events in batches:
-                if items := [item for event in events for item in translator.add(event)]:
+                items: list[bytes | ServerSentEvent] = []
+                for event in events:
+                    items += translator.add(event)
+                if items:
                     await writer.write(*items)
         cost = answer.cost if isinstance(answer, Answer) else (await answer.result()).cost
         if cost is not None:

@@ -17,7 +17,17 @@ import psutil
 from benchmarks.gateway import subjects
 from benchmarks.gateway.crowd import crowded, uncrowded
 from benchmarks.gateway.peers import NotInstallable, Peer, litellm, nginx, portkey
-from benchmarks.gateway.scenarios import CROWD, FALLBACKS, FRONT, HISTORIES, PACED_STREAMS, PROXIES, WORKERS, Scenario
+from benchmarks.gateway.scenarios import (
+    CROWD,
+    FALLBACKS,
+    FRONT,
+    HISTORIES,
+    PACED_STREAMS,
+    PACED_TURNS,
+    PROXIES,
+    WORKERS,
+    Scenario,
+)
 from benchmarks.gateway.subjects import Subject
 from databases import PostgresServer, postgres_server
 from redis_server import RedisServer
@@ -103,6 +113,13 @@ def _fallbacks(place: Place) -> Iterator[Sequence[Subject]]:
 
 
 @contextmanager
+def _paced_turns(place: Place) -> Iterator[Sequence[Subject]]:
+    """Run a gateway of their own: what it remembers of them would count as memory of streams."""
+    with subjects.gateway("gateway", place.folder / "paced-turns", place.vendor, SERVER) as gateway:
+        yield [gateway]
+
+
+@contextmanager
 def _histories(place: Place) -> Iterator[Sequence[Subject]]:
     with (
         subjects.pass_through(place.folder, place.vendor, SERVER) as floor,
@@ -168,6 +185,7 @@ COMPARISONS = (
         PACED_STREAMS,
         partial(_proxies, "streams", (nginx, litellm), turns=False),
     ),
+    Comparison("Paced turns of sessions", "gateway", PACED_TURNS, _paced_turns),
     Comparison("When the first of two models fails", "first answers", FALLBACKS, _fallbacks),
     Comparison("Cost of a turn against the length of its history", "pass-through", HISTORIES, _histories),
     Comparison("Two workers beside one, on PostgreSQL and Redis", "1 worker", WORKERS, _workers),

@@ -322,9 +322,11 @@ PROXIES = (
     *(Scenario(f"stream, c={clients}", clients, streamed) for clients in CLIENTS),
     *(Scenario(f"embeddings, c={clients}", clients, embedding) for clients in CLIENTS),
 )
-PACED_STREAMS = (
-    *(_paced(f"paced streams, {clients}", clients, streamed, kinds) for clients, kinds in STREAMS.items()),
-    *(_paced(f"paced turns, {clients}", clients, streamed_turn, ("gateway",)) for clients in STREAMED_TURNS),
+PACED_STREAMS = tuple(
+    _paced(f"paced streams, {clients}", clients, streamed, kinds) for clients, kinds in STREAMS.items()
+)
+PACED_TURNS = tuple(
+    _paced(f"paced turns, {clients}", clients, streamed_turn, ("gateway",)) for clients in STREAMED_TURNS
 )
 FALLBACKS = (
     *(Scenario(f"fallback, c={clients}", clients, chat) for clients in CLIENTS),

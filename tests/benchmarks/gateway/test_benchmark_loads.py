@@ -17,5 +17,5 @@ def test_loads_are_chosen_by_words_of_their_names(words: list[str], found: set[i
 
 def test_servers_of_paced_streams_are_asked_nothing_else() -> None:
     paced = [{each.base == PACED for each in comparison.scenarios} for comparison in COMPARISONS]
-    assert paced.count({True}) == 1
+    assert paced.count({True}) == 2
     assert all(len(found) == 1 for found in paced)

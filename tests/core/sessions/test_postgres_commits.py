@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import asyncpg
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from databases import PostgresServer
 from orchestrator_core.provider_api import StorageError
 from orchestrator_core.sessions.conversations import Conversations
+from orchestrator_core.sessions.databases import postgres as module
 from orchestrator_core.sessions.databases.postgres import PostgresDatabase
+from orchestrator_core.sessions.databases.postgres_commits import once_ended
+from orchestrator_core.sessions.steps import Steps, do
 from stores import MAX_IDLE, TENANT, ask, claim, talk
 
 _HELD_UP = """
@@ -66,3 +70,30 @@ async def test_a_commit_that_outlives_its_connection_is_undone(url: str, monkeyp
         await server.close()
         await store.close()
         await asyncio.gather(*commits, return_exceptions=True)
+
+
+async def test_a_commit_that_has_not_reached_the_server_yet_is_waited_for(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNDO_DELAYS", (1.0,))
+    undone = asyncio.Event()
+
+    def undo() -> Steps[None]:
+        yield from do("SELECT 1")
+        undone.set()
+
+    database = PostgresDatabase(url, connections=2, budget=5.0)
+    await database.open()
+    committing = await asyncpg.connect(url)
+    try:
+        transaction = committing.transaction()
+        await transaction.start()
+        database.undo(partial(once_ended, committing.get_server_pid(), undo))
+        await asyncio.sleep(0.3)
+        assert not undone.is_set()
+        await transaction.commit()
+        async with asyncio.timeout(10):
+            await undone.wait()
+    finally:
+        await committing.close()
+        await database.close()

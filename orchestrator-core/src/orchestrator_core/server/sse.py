@@ -205,7 +205,7 @@ class EventWriter:
         if len(events) > AT_ONCE:
             for start in range(0, len(events), AT_ONCE):  # each with a time of its own: who reads slowly still reads
                 await self.write(*events[start : start + AT_ONCE])
-        elif not self._add(_frames(events)):
+        elif events and not self._add(_frames(events)):  # an empty chunk would end the response
             await self._send()
 
     async def comment(self, text: str) -> None:

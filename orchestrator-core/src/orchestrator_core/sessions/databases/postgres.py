@@ -307,12 +307,13 @@ class PostgresDatabase:
             self.undo(step if committed_by is None else partial(once_ended, committed_by, step))
 
     async def _undo_later(self, step: Transaction[Any]) -> None:
-        for delay in UNDO_DELAYS:
+        for delay in (*UNDO_DELAYS, None):
             try:
                 await self._persist(step, None)
             except StorageError as error:
                 logger.warning("an abandoned job could not be undone yet: %s", error.code)
-                await asyncio.sleep(delay)
+                if delay is not None:
+                    await asyncio.sleep(delay)
             else:
                 return
 

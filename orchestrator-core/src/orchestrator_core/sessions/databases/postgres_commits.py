@@ -7,7 +7,8 @@ from typing import Any
 from orchestrator_core.sessions.errors import busy
 from orchestrator_core.sessions.steps import Steps, Transaction, one
 
-_IS_AT_WORK = "SELECT 1 FROM pg_stat_activity WHERE pid = ? AND state = 'active'"
+_IS_AT_WORK = "SELECT 1 FROM pg_stat_activity WHERE pid = ? AND state <> 'idle'"
+"""A process that has not read the commit yet is `idle in transaction`, and ends it after some seconds, or commits."""
 
 
 class Uncertain(Exception):

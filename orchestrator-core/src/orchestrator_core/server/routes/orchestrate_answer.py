@@ -11,7 +11,7 @@ from orchestrator_core.provider_api import FinishReason
 from orchestrator_core.server.endpoint import Bodies, Described, DescribedRoot, EventStream
 from orchestrator_core.server.error_schema import Problem
 from orchestrator_core.server.routes.session_turns import AttemptBody, PortabilityBody
-from orchestrator_core.server.routes.usage_bodies import UsageBody
+from orchestrator_core.server.routes.usage_bodies import USAGE_EXAMPLE, UsageBody
 
 
 class ProviderNotes(Described):
@@ -164,13 +164,7 @@ _EXAMPLE: dict[str, Any] = {
         "cost_estimate": 0.0000065,
         "was_summarized": False,
         "finish_reason": "stop",
-        "usage": {
-            "input_tokens": 21,
-            "cached_input_tokens": 0,
-            "cache_write_tokens": 0,
-            "output_tokens": 10,
-            "reasoning_tokens": 0,
-        },
+        "usage": USAGE_EXAMPLE,
         "attempts": [{"provider": "mistral", "model": "mistral-small-latest", "duration": 0.81, "error": None}],
         "portability": [],
     },

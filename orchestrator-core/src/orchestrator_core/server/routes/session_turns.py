@@ -32,7 +32,7 @@ from orchestrator_core.server.routes.session_bodies import (
     HistoryMessage,
     message_body,
 )
-from orchestrator_core.server.routes.usage_bodies import UsageBody, usage_body
+from orchestrator_core.server.routes.usage_bodies import USAGE_EXAMPLE, UsageBody, usage_body
 from orchestrator_core.sessions.models import StoredTurn, TurnState
 
 MAX_TURNS = 100
@@ -158,13 +158,7 @@ _TURN = {
     "provider": "mistral",
     "model": "mistral-small-latest",
     "finish_reason": "stop",
-    "usage": {
-        "input_tokens": 21,
-        "cached_input_tokens": 0,
-        "cache_write_tokens": 0,
-        "output_tokens": 10,
-        "reasoning_tokens": 0,
-    },
+    "usage": USAGE_EXAMPLE,
     "cost": 0.0000065,
     "price_version": "genai-prices 0.0.49",
     "attempts": [{"provider": "mistral", "model": "mistral-small-latest", "duration": 0.81, "error": None}],

@@ -46,6 +46,16 @@ class UsageBody(TokensBody):
     details: UsageDetailsBody | None = Field(None, description="Only where there are any.")
 
 
+USAGE_EXAMPLE = {
+    "input_tokens": 21,
+    "cached_input_tokens": 0,
+    "cache_write_tokens": 0,
+    "output_tokens": 10,
+    "reasoning_tokens": 0,
+}
+"""What the example of a turn used."""
+
+
 def usage_body(usage: Usage) -> dict[str, Any]:
     """Return a usage as JSON."""
     if usage.details is NO_DETAILS:  # as of most answers
